@@ -1,0 +1,16 @@
+"""Sentinel-2's bands as TerraMind orders them. The engine keeps its own table: catalogs' common names are ambiguous."""
+
+from __future__ import annotations
+
+#: TerraMind's input order of ``S2L2A`` (terratorch, ``terramind_register.py``).
+S2L2A_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+
+#: Ground sampling distance of each band, and of the scene classification, in metres.
+GSD = {
+    "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
+    "B08": 10, "B8A": 20, "B09": 60, "B11": 20, "B12": 20, "SCL": 20,
+}  # fmt: skip
+
+#: Classes of the scene classification (SCL) under which the ground cannot be trusted: no data, saturated or
+#: defective, cloud shadow, cloud of medium and high probability, thin cirrus.
+SCL_UNCLEAR = (0, 1, 3, 8, 9, 10)

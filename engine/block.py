@@ -1,0 +1,373 @@
+"""One block, from scenes to rasters: reading ahead, windows, model, blending and writing, at the same time.
+
+    strips of the stack → windows → batches → model → accumulator → finished rows → block rasters
+
+A block computes every window that touches the region in it, also those that stick out, so its neighbours agree with it
+bit for bit on what they share.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio.features
+import shapely
+from pydantic import BaseModel, ConfigDict
+
+from engine.blend import RowBand, RowBandAccumulator, window_weights
+from engine.bundle import load_bundle
+from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
+from engine.errors import RunCancelledError, TerramosaicError
+from engine.fill import fill_nearest, near_missing
+from engine.generator import Generator, WindowRandomness, open_generator
+from engine.grid import Rect
+from engine.imagery.offsets import OffsetBook
+from engine.imagery.stack import Imagery, StackReader, Strip, read_ahead
+from engine.lattice import WINDOW, Lattice
+from engine.noise import GroundNoise, GroundUniform
+from engine.plan import Block, Plan
+from engine.rasters import PREVIEW_BANDS, BlockRasters, Ground
+from engine.run import RunFolder, read_json, write_plan, write_text
+
+logger = logging.getLogger(__name__)
+
+#: Finished bands of rows that may wait for the writer.
+_WRITES_AHEAD = 2
+
+
+class BlockReceipt(BaseModel):
+    """Says that a block is done, and what it took.
+
+    Attributes:
+        files: size in bytes of each raster.
+        seconds: total, and the share spent waiting for data, in the model, and on the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    block: str
+    windows: int
+    valid_pixels: int
+    cloudy_pixels: int
+    scenes: tuple[str, ...]
+    files: dict[str, int]
+    seconds: dict[str, float]
+    provider: str
+
+
+def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
+    """The receipt of a block that is done with all its rasters, else None."""
+    folder = RunFolder.of(plan)
+    content = read_json(folder.receipt_file(block))
+    if content is None or content.get("run_id") != plan.run_id:
+        return None
+    receipt = BlockReceipt.model_validate(content)
+    for name, size in receipt.files.items():
+        raster = folder.block_raster(block, name)
+        if not raster.exists() or raster.stat().st_size != size:
+            return None
+    return receipt
+
+
+def run_block(
+    plan: Plan,
+    block: Block,
+    *,
+    generator: Generator | None = None,
+    batch_size: int = 8,
+    on_windows: Callable[[int], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> BlockReceipt:
+    """Computes one block and writes its rasters; one that is done already is not done again.
+
+    Args:
+        plan: the run's plan.
+        block: one of the plan's blocks.
+        generator: the model; by default the plan's bundle on its device, opened once per process.
+        batch_size: windows per call of the model. Results do not depend on it with the demo bundle.
+        on_windows: called with the number of windows done since the last call.
+        cancelled: once set, the block stops between two batches.
+
+    Raises:
+        CatalogError: an asset could not be read after retries; names it.
+        ModelError: the model or its device failed.
+        OutputError: a raster could not be written.
+    """
+    done = finished_block(plan, block)
+    if done is not None:
+        if on_windows:
+            on_windows(block.windows)
+        return done
+    folder = write_plan(plan)
+    generator = generator or open_generator(load_bundle(plan.request.model), plan.request.targets, plan.request.provider)
+    try:
+        receipt = _BlockJob(plan, block, generator, batch_size, on_windows or (lambda _: None), cancelled).run()
+    except TerramosaicError as error:
+        raise type(error)(f"block {block.id}: {error}") from error
+    write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
+    logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
+    return receipt
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A window to compute: its pixels (a copy), and which of them were filled."""
+
+    i: int
+    j: int
+    pixels: np.ndarray
+    flags: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _RowEnd:
+    """All windows of a row have been handed out; the ground under the rows that are now final."""
+
+    ground: Ground
+
+
+class _BlockJob:
+    def __init__(
+        self,
+        plan: Plan,
+        block: Block,
+        generator: Generator,
+        batch_size: int,
+        on_windows: Callable[[int], None],
+        cancelled: threading.Event | None,
+    ) -> None:
+        request = plan.request
+        self._plan, self._block, self._generator = plan, block, generator
+        self._batch_size, self._on_windows, self._cancelled = batch_size, on_windows, cancelled
+        self._bundle = load_bundle(request.model)
+        self._lattice = Lattice(request.stride)
+        self._region = region_mask(plan, block)
+        self._rows = self._windows_by_row()
+        self._noise = {
+            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
+            for name, need in generator.needs.items()
+            if need.noise_channels
+        }
+        self._uniform = {
+            name: GroundUniform(request.seed, name, block.epsg) for name, need in generator.needs.items() if need.uniform
+        }
+        planes = {name: self._bundle.targets[name].planes for name in request.targets}
+        value_targets = tuple(name for name in request.targets if self._bundle.targets[name].output == "values")
+        self._accumulator = RowBandAccumulator(
+            block.rect,
+            self._lattice,
+            planes,
+            window_weights(request.blend, request.stride),
+            spread=value_targets if "spread" in request.extras else (),
+        )
+        self._seconds = {"data": 0.0, "model": 0.0}
+        self._done = 0
+
+    def run(self) -> BlockReceipt:
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            rasters = stack.enter_context(
+                BlockRasters(self._plan, self._block, layers(self._plan.request, self._bundle), self._bundle)
+            )
+            writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
+            writes: deque[Future[None]] = deque()
+            for band, ground in self._finished_rows():
+                writes.append(writer.submit(rasters.write, band, ground))
+                while len(writes) > _WRITES_AHEAD:
+                    writes.popleft().result()
+            for write in writes:
+                write.result()
+            files = rasters.finish()
+        total = time.perf_counter() - started
+        return BlockReceipt(
+            run_id=self._plan.run_id,
+            block=self._block.id,
+            windows=self._done,
+            valid_pixels=rasters.valid_pixels,
+            cloudy_pixels=rasters.cloudy_pixels,
+            scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
+            files=files,
+            seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
+            provider=self._plan.request.provider,
+        )
+
+    def _finished_rows(self) -> Iterator[tuple[RowBand, Ground]]:
+        """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
+        pending: list[_Job | _RowEnd] = []
+        waiting = 0
+        for item in self._timed("data", self._windows()):
+            pending.append(item)
+            waiting += isinstance(item, _Job)
+            if waiting == self._batch_size:
+                yield from self._flush(pending)
+                pending, waiting = [], 0
+        yield from self._flush(pending)
+
+    def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, Ground]]:
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise RunCancelledError("cancelled; run the same request again to go on from here")
+        jobs = [item for item in pending if isinstance(item, _Job)]
+        outputs = self._generate(jobs)
+        index = 0
+        for item in pending:
+            if isinstance(item, _RowEnd):
+                yield self._accumulator.finish_row(), item.ground
+            else:
+                values = {name: batch[index] for name, batch in outputs.items()}
+                self._accumulator.add(item.i, item.j, values, item.flags)
+                index += 1
+        self._done += len(jobs)
+        self._on_windows(len(jobs))
+
+    def _generate(self, jobs: list[_Job]) -> dict[str, np.ndarray]:
+        if not jobs:
+            return {}
+        started = time.perf_counter()
+        rects = [self._lattice.window(job.i, job.j) for job in jobs]
+        randomness = {
+            name: WindowRandomness(
+                noise=np.stack([self._noise[name].cut(rect) for rect in rects]) if name in self._noise else None,
+                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects]) if name in self._uniform else None,
+            )
+            for name in self._noise.keys() | self._uniform.keys()
+        }
+        values = self._generator.generate(np.stack([job.pixels for job in jobs]), randomness)
+        self._seconds["model"] += time.perf_counter() - started
+        return values
+
+    def _windows(self) -> Iterator[_Job | _RowEnd]:
+        """Windows in row-major order, each row followed by its end; windows without a valid pixel are left out."""
+        rect, wanted = self._wanted()
+        plan = self._plan
+        imagery = Imagery(
+            epsg=self._block.epsg,
+            bands=self._bundle.bands,
+            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in self._block.acquisitions),
+            composite=plan.request.composite,
+            offset_of=OffsetBook(plan.request, RunFolder.of(plan)).offset_of,
+        )
+        with StackReader(imagery, rect, wanted) as stack:
+            held = HeldRows(read_ahead(stack.strips()), self._bundle.bands)
+            for i, columns in self._rows:
+                top = i * self._lattice.stride
+                held.drop_above(top)
+                for j in columns:
+                    window = self._lattice.window(i, j)
+                    pixels, valid = held.cut(window)
+                    if not valid.any():
+                        continue
+                    flags = None
+                    if not valid.all():
+                        fill_nearest(pixels, valid)
+                        flags = np.where(near_missing(valid), np.uint8(QUALITY_FILLED | QUALITY_EDGE), np.uint8(QUALITY_FILLED))
+                    yield _Job(i, j, pixels, flags)
+                yield _RowEnd(self._ground(held, i))
+
+    def _ground(self, held: HeldRows, i: int) -> Ground:
+        """What lies under the rows that row ``i`` of windows makes final."""
+        block, start = self._block.rect, i * self._lattice.stride
+        end = block.row_end if i == self._rows[-1][0] else min(block.row_end, start + self._lattice.stride)
+        top = max(block.row, start)
+        rows = Rect(top, block.col, max(0, end - top), block.width)
+        return held.ground(rows, self._region[rows.slices(block)])
+
+    def _windows_by_row(self) -> list[tuple[int, list[int]]]:
+        """Each row of windows that touches the block, with the columns of those that touch the region in it."""
+        block = self._block.rect
+        found = []
+        for i in self._lattice.rows(block):
+            columns = []
+            for j in self._lattice.cols(block):
+                shared = self._lattice.window(i, j).intersection(block)
+                if self._region[shared.slices(block)].any():
+                    columns.append(j)
+            found.append((i, columns))
+        return found
+
+    def _wanted(self) -> tuple[Rect, np.ndarray]:
+        """The rectangle that the windows cover, and in it the pixels under at least one of them."""
+        windows = [self._lattice.window(i, j) for i, columns in self._rows for j in columns]
+        if not windows:
+            return self._block.rect, np.zeros(self._block.rect.shape, bool)
+        cover = windows[0]
+        for window in windows[1:]:
+            cover = cover.union(window)
+        wanted = np.zeros(cover.shape, bool)
+        for window in windows:
+            wanted[window.slices(cover)] = True
+        return cover, wanted
+
+    def _timed(self, name: str, items: Iterator[_Job | _RowEnd]) -> Iterator[_Job | _RowEnd]:
+        while True:
+            started = time.perf_counter()
+            item = next(items, None)
+            self._seconds[name] += time.perf_counter() - started
+            if item is None:
+                return
+            yield item
+
+
+class HeldRows:
+    """The rows of a stack that windows still need; strips are taken in as they are asked for."""
+
+    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
+        self._strips, self._bands = strips, len(bands)
+        # A model without a visible band is shown by its first one.
+        self._picture = [bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]
+        self._held: list[Strip] = []
+
+    def drop_above(self, row: int) -> None:
+        """Forgets strips that end above ``row``."""
+        while self._held and self._held[0].rect.row_end <= row:
+            self._held.pop(0)
+
+    def cut(self, window: Rect) -> tuple[np.ndarray, np.ndarray]:
+        """A window as float32 (bands, 224, 224) and its valid pixels; outside the stack nothing is valid."""
+        self._take_until(window.row_end)
+        pixels = np.zeros((self._bands, *window.shape), np.float32)
+        valid = np.zeros(window.shape, bool)
+        for strip in self._held:
+            shared = strip.rect.intersection(window)
+            if not shared.is_empty:
+                pixels[:, *shared.slices(window)] = strip.dn[:, *shared.slices(strip.rect)]
+                valid[shared.slices(window)] = strip.valid[shared.slices(strip.rect)]
+        return pixels, valid
+
+    def ground(self, rect: Rect, region: np.ndarray) -> Ground:
+        """What lies under ``rect``, valid only inside the region's mask."""
+        self._take_until(rect.row_end)
+        ground = Ground.empty(rect, len(self._picture))
+        for strip in self._held:
+            shared = strip.rect.intersection(rect)
+            if not shared.is_empty:
+                ground.take(strip, shared, self._picture)
+        ground.valid &= region
+        return ground
+
+    def _take_until(self, row: int) -> None:
+        while (not self._held or self._held[-1].rect.row_end < row) and (strip := next(self._strips, None)) is not None:
+            self._held.append(strip)
+
+
+def region_mask(plan: Plan, block: Block) -> np.ndarray:
+    """Bool (height, width) of the block: pixels whose centre lies in the region."""
+    outline = plan.zone_of(block).shape
+    if outline is None:
+        return np.ones(block.rect.shape, bool)
+    nearby = shapely.clip_by_rect(outline, *block.rect.pad(WINDOW).bounds)
+    if nearby.area == 0:
+        return np.zeros(block.rect.shape, bool)
+    mask: np.ndarray = rasterio.features.rasterize(
+        [(nearby, 1)], out_shape=block.rect.shape, transform=block.rect.transform, fill=0, dtype=np.uint8
+    ).astype(bool)
+    return mask

@@ -1,0 +1,350 @@
+"""Make the built-in ``demo`` bundle: band arithmetic as ONNX graphs, so that the whole line runs without weights.
+
+    python -m engine.demo.make_bundle [OUT]
+
+It is NOT TerraMind and learned nothing. NDVI is exact. Land cover is scored by rules on spectral indices: a class
+loses points in proportion to how far a pixel misses its conditions, and a softmax over the scores gives probabilities
+with smooth transitions. Backscatter is what each class typically shows in C band, mixed by those probabilities, plus
+ground-anchored noise in place of speckle. There is no DEM: elevation cannot be made up from reflectance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from engine.bands import S2L2A_BANDS
+from engine.bundle import DEMO_FOLDER, GENERATE, LULC_CLASSES, FileSpec, InputSpec, Manifest, TargetSpec
+from engine.errors import RequestError
+from engine.lattice import WINDOW
+
+#: Every supported ONNX Runtime knows 17 and nothing here needs more; IR version 8 goes with it.
+OPSET, IR_VERSION = 17, 8
+
+#: Normalised differences (a - b) / (a + b) of two bands.
+INDICES = {
+    "ndvi": ("B08", "B04"),  # green vegetation
+    "ndwi": ("B03", "B08"),  # open water, turbid too
+    "mndwi": ("B03", "B11"),  # snow and water, against everything dry
+    "redness": ("B04", "B02"),  # soil and dry grass; roofs, asphalt, clouds and snow are grey
+}
+
+#: Reflectances, as weights of bands.
+REFLECTANCES = {
+    "visible": {"B02": 1 / 3, "B03": 1 / 3, "B04": 1 / 3},
+    "nir": {"B08": 1.0},
+    "swir": {"B11": 1.0},
+}
+REFLECTANCE_BANDS = ("B02", "B03", "B04", "B08", "B11")
+
+#: A feature, the side of the threshold on which the condition holds, the threshold, and the points that a class loses
+#: for each unit of the feature on the other side.
+Condition = tuple[str, str, float, float]
+
+#: Per class: its score where all conditions hold, and the conditions. Tuned by eye on TerraMesh's example patches, a
+#: desert tile and the demo's made-up world.
+RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
+    "water": (
+        6.0,
+        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.07, 60), ("visible", "<", 0.2, 60)),
+    ),
+    "trees": (
+        5.0,
+        (
+            ("ndvi", ">", 0.65, 25),
+            ("visible", "<", 0.05, 120),
+            ("swir", "<", 0.13, 60),
+            ("nir", "<", 0.34, 40),
+        ),
+    ),
+    "flooded vegetation": (
+        4.0,
+        (
+            ("ndvi", ">", 0.2, 25),
+            ("ndvi", "<", 0.6, 25),
+            ("swir", "<", 0.08, 80),
+            ("nir", ">", 0.1, 100),
+            ("nir", "<", 0.2, 40),
+        ),
+    ),
+    "crops": (4.5, (("ndvi", ">", 0.34, 25), ("swir", ">", 0.1, 40))),
+    "built area": (
+        4.5,
+        (
+            ("ndvi", "<", 0.25, 20),
+            ("redness", "<", 0.18, 40),
+            ("visible", ">", 0.07, 60),
+            ("visible", "<", 0.3, 40),
+            ("mndwi", "<", 0.0, 30),
+        ),
+    ),
+    "bare ground": (
+        4.0,
+        (
+            ("ndvi", "<", 0.15, 40),
+            ("redness", ">", 0.18, 40),
+            ("visible", ">", 0.06, 60),
+            ("mndwi", "<", 0.0, 30),
+        ),
+    ),
+    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.3, 40))),
+    "clouds": (
+        6.0,
+        (
+            ("visible", ">", 0.35, 40),
+            ("mndwi", "<", 0.4, 30),
+            ("redness", "<", 0.12, 40),
+            ("swir", ">", 0.18, 40),
+        ),
+    ),
+    "rangeland": (4.0, (("ndvi", ">", 0.15, 30), ("ndvi", "<", 0.34, 20), ("swir", ">", 0.1, 40))),
+}
+
+#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -36 (NDVI of -1, no SWIR), so
+#: the odds never vanish together (0 / 0) and no data stays below 1e-10.
+SCORE_FLOOR = -60.0
+
+#: Typical S1RTC backscatter (VV, VH) in dB, and speckle's standard deviation in dB, by class.
+BACKSCATTER = {
+    "no data": (-12.0, -18.0, 1.2),
+    "water": (-19.0, -27.0, 1.2),
+    "trees": (-10.0, -15.5, 1.2),
+    "flooded vegetation": (-9.0, -16.0, 1.3),
+    "crops": (-11.0, -17.0, 1.3),
+    "built area": (-4.0, -11.0, 2.0),
+    "bare ground": (-13.0, -21.0, 1.2),
+    "snow/ice": (-13.0, -20.0, 1.2),
+    "clouds": (-12.0, -18.0, 1.2),  # a radar sees through them, this model cannot
+    "rangeland": (-12.0, -18.0, 1.3),
+}
+
+#: dB of (VV, VH) per unit of reflectance above 0.2: green biomass scatters back, dry ground does less.
+TEXTURE = {"nir": (4.0, 8.0), "swir": (-4.0, -3.0)}
+
+#: RTC is gamma naught, GRD sigma naught = gamma naught x cos(incidence angle): 1.1 dB less at 39 degrees.
+GRD_SHIFT = -1.1
+
+#: Noise floor and corner reflector.
+DECIBEL_RANGE = (-35.0, 10.0)
+
+
+class _Graph:
+    """An ONNX graph under construction; calling it adds a node and returns the name of the node's output."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def __call__(
+        self, op: str, *inputs: str | np.ndarray | np.generic, output: str = "", **attributes: Any
+    ) -> str:
+        output = output or f"{op.lower()}_{len(self._nodes)}"
+        names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in inputs]
+        self._nodes.append(helper.make_node(op, names, [output], **attributes))
+        return output
+
+    def _constant(self, value: np.ndarray) -> str:
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def serialize(self, target: str, inputs: dict[str, int], planes: int) -> bytes:
+        """The model's bytes, with ``inputs`` (name to planes) and one output, named after the target."""
+
+        def declare(name: str, channels: int) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, WINDOW, WINDOW])
+
+        graph = helper.make_graph(
+            self._nodes,
+            f"demo_{target}",
+            [declare(name, channels) for name, channels in inputs.items()],
+            [declare(target, planes)],
+            initializer=self._constants,
+            doc_string="Band arithmetic, NOT TerraMind",
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="terramosaic",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        onnx.checker.check_model(model, full_check=True)
+        serialized: bytes = model.SerializeToString(deterministic=True)
+        return serialized
+
+
+def _floats(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def _pointwise(weights: np.ndarray) -> np.ndarray:
+    """(out, in) weights as those of a 1 x 1 convolution, which ONNX Runtime carries out as one matrix product."""
+    return weights[:, :, None, None].astype(np.float32)
+
+
+def _pick(graph: _Graph, bands: Sequence[str], wanted: Sequence[str]) -> str:
+    return graph("Gather", "windows", np.array([bands.index(band) for band in wanted]), axis=1)
+
+
+def _planes(graph: _Graph, tensor: str, start: int, stop: int) -> str:
+    return graph("Slice", tensor, np.array([start]), np.array([stop]), np.array([1]))
+
+
+def _normalised_difference(graph: _Graph, a: str, b: str, output: str = "") -> str:
+    # DN is at least 1 where there is imagery, so guarding the denominator changes nothing there.
+    total = graph("Max", graph("Add", a, b), np.float32(1))
+    return graph("Div", graph("Sub", a, b), total, output=output)
+
+
+def _features(graph: _Graph, bands: Sequence[str]) -> str:
+    """Planes that rules look at: the indices, then single bands as DN."""
+    minuends, subtrahends = zip(*INDICES.values(), strict=True)
+    indices = _normalised_difference(graph, _pick(graph, bands, minuends), _pick(graph, bands, subtrahends))
+    return graph("Concat", indices, _pick(graph, bands, REFLECTANCE_BANDS), axis=1)
+
+
+def _feature_weights(feature: str) -> np.ndarray:
+    """The feature as a linear combination of the planes of `_features`; reflectance is DN / 10 000."""
+    if feature in INDICES:
+        weights = {feature: 1.0}
+    else:
+        weights = {band: weight / 10_000 for band, weight in REFLECTANCES[feature].items()}
+    return np.array([weights.get(plane, 0.0) for plane in (*INDICES, *REFLECTANCE_BANDS)])
+
+
+def _odds(graph: _Graph, features: str) -> str:
+    """Ten planes of class probabilities before they are divided by their sum.
+
+    What a condition lacks is a rectified linear function of the features, and a score is linear in what its conditions
+    lack: two 1 x 1 convolutions hold all rules. Scores are bounded, so exp needs no maximum taken off before.
+    """
+    index = {land_cover.name: land_cover.index for land_cover in LULC_CLASSES}
+    conditions = [(index[name], condition) for name, (_, all_of) in RULES.items() for condition in all_of]
+    lack, lack_at_zero, loss = [], [], np.zeros((len(index), len(conditions)))
+    for k, (land_cover, (feature, side, threshold, points)) in enumerate(conditions):
+        sign = 1 if side == "<" else -1
+        lack.append(sign * _feature_weights(feature))
+        lack_at_zero.append(-sign * threshold)
+        loss[land_cover, k] = -points
+    best = np.full(len(index), SCORE_FLOOR)
+    for name, (score, _) in RULES.items():
+        best[index[name]] = score
+
+    lacking = graph("Relu", graph("Conv", features, _pointwise(np.array(lack)), _floats(*lack_at_zero)))
+    scores = graph("Conv", lacking, _pointwise(loss), _floats(*best))
+    return graph("Exp", graph("Clip", scores, np.float32(SCORE_FLOOR), np.float32(best.max())))
+
+
+def _ndvi(graph: _Graph, bands: Sequence[str]) -> None:
+    nir, red = (_pick(graph, bands, [band]) for band in INDICES["ndvi"])
+    _normalised_difference(graph, nir, red, output="NDVI")
+
+
+def _land_cover(graph: _Graph, bands: Sequence[str]) -> None:
+    odds = _odds(graph, _features(graph, bands))
+    # Not ReduceSum: ONNX Runtime adds in another order as soon as there are two windows in a batch.
+    total = graph("Conv", odds, _pointwise(np.ones((1, len(LULC_CLASSES)))))
+    graph("Div", odds, total, output="LULC")
+
+
+def _backscatter(graph: _Graph, bands: Sequence[str], target: str) -> None:
+    features = _features(graph, bands)
+    # One product gives the odds' weighted sums of VV, VH and speckle, and as fourth plane the odds' own sum.
+    typical = np.array([(*BACKSCATTER[land_cover.name], 1.0) for land_cover in LULC_CLASSES]).T
+    sums = graph("Conv", _odds(graph, features), _pointwise(typical))
+    total = _planes(graph, sums, 3, 4)
+    decibel = graph("Div", _planes(graph, sums, 0, 2), total)
+    deviation = graph("Div", _planes(graph, sums, 2, 3), total)
+
+    gains = np.array(list(TEXTURE.values())).T
+    level = (GRD_SHIFT if target == "S1GRD" else 0.0) - 0.2 * gains.sum(axis=1)
+    per_plane = gains @ np.array([_feature_weights(feature) for feature in TEXTURE])
+    texture = graph("Conv", features, _pointwise(per_plane), _floats(*level))
+
+    speckled = graph("Add", graph("Add", decibel, texture), graph("Mul", "noise", deviation))
+    graph("Clip", speckled, *_floats(*DECIBEL_RANGE), output=target)
+
+
+_SPECS: dict[str, dict[str, Any]] = {
+    "S1GRD": {"output": "values", "channels": ("VV", "VH"), "unit": "dB", "noise_channels": 2},
+    "S1RTC": {"output": "values", "channels": ("VV", "VH"), "unit": "dB", "noise_channels": 2},
+    "NDVI": {"output": "values", "channels": ("NDVI",)},
+    "LULC": {"output": "probabilities", "channels": ("LULC",), "classes": LULC_CLASSES},
+}
+
+
+def _serialize(target: str, spec: TargetSpec, bands: Sequence[str]) -> bytes:
+    graph = _Graph()
+    needed = set(INDICES["ndvi"]) if target == "NDVI" else {*sum(INDICES.values(), ()), *REFLECTANCE_BANDS}
+    if missing := sorted(needed - set(bands)):
+        raise RequestError(f"bands: {target} needs {' '.join(missing)}, not in {' '.join(bands)}")
+    if target == "NDVI":
+        _ndvi(graph, bands)
+    elif target == "LULC":
+        _land_cover(graph, bands)
+    else:
+        _backscatter(graph, bands, target)
+    inputs = {"windows": len(bands)} | ({"noise": spec.noise_channels} if spec.noise_channels else {})
+    return graph.serialize(target, inputs, spec.planes)
+
+
+def make_bundle(
+    out: Path, *, targets: Sequence[str] = tuple(_SPECS), bands: Sequence[str] = S2L2A_BANDS
+) -> Path:
+    """Write the demo bundle, byte for byte the same each time under one version of onnx.
+
+    Args:
+        out: Folder to write into; made if need be.
+        targets: What to include, out of S1GRD, S1RTC, NDVI and LULC.
+        bands: Bands of the windows. NDVI needs B04 and B08, the other targets B02 B03 B04 B08 B11.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RequestError: a target is none that band arithmetic makes, or needs a band that is not among ``bands``.
+    """
+    if unknown := [target for target in targets if target not in _SPECS]:
+        raise RequestError(
+            f"targets: the demo bundle has no {', '.join(unknown)}; it makes {', '.join(_SPECS)}"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    specs, files = {}, {}
+    for target in targets:
+        file = f"{target}.onnx"
+        spec = TargetSpec.model_validate({"kind": "direct", "graphs": {GENERATE: file}, **_SPECS[target]})
+        content = _serialize(target, spec, bands)
+        (out / file).write_bytes(content)
+        specs[target] = spec
+        files[file] = FileSpec(
+            sha256=hashlib.sha256(content).hexdigest(), size=len(content), opset=OPSET, precision="fp32"
+        )
+    manifest = Manifest(
+        name="demo",
+        title="demo model (band arithmetic; NOT TerraMind)",
+        family="demo",
+        source="terramosaic, engine/demo/make_bundle.py",
+        licence="Apache-2.0",
+        input=InputSpec(
+            bands=tuple(bands),
+            convention="Sentinel-2 L2A, DN = reflectance x 10 000, offset removed, at least 1; gaps filled",
+        ),
+        conditioning="independent",
+        targets=specs,
+        files=files,
+        versions={"onnx": onnx.__version__},
+    )
+    text = manifest.model_dump_json(indent=2, exclude_none=True)
+    (out / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+    return out
+
+
+if __name__ == "__main__":
+    print(make_bundle(Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO_FOLDER))

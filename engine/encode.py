@@ -1,0 +1,139 @@
+"""Layers of a run and how their numbers are stored: one place for dtype, scale, nodata, units, classes and colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from PIL import ImageColor
+
+from engine.bundle import Bundle
+from engine.request import RegionRequest
+
+#: No data of every value layer, stored as int16 or float32 alike.
+NODATA = -32768
+
+#: Bits of the quality layer; where there is no output it holds 255.
+QUALITY_CLOUD = 1
+QUALITY_FILLED = 2
+QUALITY_EDGE = 4
+QUALITY_FOREIGN = 8
+QUALITY_NODATA = 255
+QUALITY_BITS = {
+    QUALITY_CLOUD: "generated under cloud: no acquisition was clear here",
+    QUALITY_FILLED: "filled neighbour: a window that made this pixel had missing pixels, filled with their nearest",
+    QUALITY_EDGE: "edge of data: within 160 m of missing imagery",
+    QUALITY_FOREIGN: "imagery of the neighbouring UTM zone, reprojected",
+}
+
+#: Stored integer = value / scale.
+_SCALES = {"dB": 0.01, "1": 0.0001, "m": 1.0}
+
+
+@dataclass(frozen=True)
+class LandCoverClass:
+    """A class of a categorical layer: the value that is stored, its name, and its colour as red, green, blue."""
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster of a run.
+
+    Attributes:
+        name: stem of its file.
+        kind: ``value`` (scaled numbers), ``class``, ``flags`` or ``percent``.
+        bands: name of each band.
+        unit: physical unit, ``1`` for none.
+        scale: physical value of one stored step.
+        overviews: how coarser levels are made.
+    """
+
+    name: str
+    kind: Literal["value", "class", "flags", "percent"]
+    bands: tuple[str, ...]
+    dtype: Literal["int16", "float32", "uint8"]
+    nodata: int
+    unit: str = "1"
+    scale: float = 1.0
+    overviews: Literal["average", "mode"] = "average"
+    classes: tuple[LandCoverClass, ...] = field(default=())
+
+    @property
+    def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
+        """GDAL colour table: classes opaque, no data transparent."""
+        if not self.classes:
+            return None
+        return {self.nodata: (0, 0, 0, 0)} | {item.value: (*item.colour, 255) for item in self.classes}
+
+
+def layers(request: RegionRequest, bundle: Bundle) -> dict[str, Layer]:
+    """All rasters that a request asks of a bundle, by name; the quality layer comes last."""
+    found = []
+    for name in request.targets:
+        target = bundle.targets[name]
+        if target.output == "probabilities":
+            found.append(_class_layer(name, bundle))
+            if "confidence" in request.extras:
+                found.append(Layer(f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255, unit="%"))
+        else:
+            found.append(_value_layer(name, target.channels, target.unit or "1", request.dtype))
+            if "spread" in request.extras:
+                found.append(_value_layer(f"{name}_spread", target.channels, target.unit or "1", request.dtype))
+    found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
+    return {layer.name: layer for layer in found}
+
+
+def encode_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Physical values float32 (bands, height, width) as stored numbers; nodata where not valid."""
+    if layer.dtype == "float32":
+        return np.where(valid, values, np.float32(NODATA)).astype(np.float32, copy=False)
+    # Multiply by the whole number 1 / scale: dividing by 0.0001 would already be off by half a float32 step.
+    steps = values * np.float32(round(1 / layer.scale))
+    np.rint(steps, out=steps)
+    np.clip(steps, NODATA + 1, -(NODATA + 1), out=steps)
+    return np.where(valid, steps, NODATA).astype(layer.dtype)
+
+
+def encode_classes(layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable class and its probability.
+
+    Args:
+        layer: the class layer.
+        bundle: tells which stored value each of the model's classes has.
+        probabilities: float32 (classes, height, width); the class stored as nodata is no candidate.
+        valid: bool (height, width).
+
+    Returns:
+        Stored class uint8 (1, height, width), and its probability in percent uint8 (1, height, width), 255 = no data.
+    """
+    candidates = [
+        (index, item.value) for index, item in enumerate(bundle.targets[layer.name].classes) if item.value != layer.nodata
+    ]
+    first, value = candidates[0]
+    most = probabilities[first].copy()
+    stored = np.full(most.shape, value, np.uint8)
+    for index, value in candidates[1:]:
+        # Strictly greater: ties go to the class that comes first, everywhere alike.
+        np.copyto(stored, np.uint8(value), where=probabilities[index] > most)
+        np.maximum(most, probabilities[index], out=most)
+    stored[~valid] = layer.nodata
+    percent = np.rint(np.clip(most, 0, 1) * 100).astype(np.uint8)
+    percent[~valid] = 255
+    return stored[None], percent[None]
+
+
+def _value_layer(name: str, bands: tuple[str, ...], unit: str, dtype: Literal["int16", "float32"]) -> Layer:
+    scale = _SCALES.get(unit, 0.0001) if dtype == "int16" else 1.0
+    return Layer(name, "value", tuple(bands), dtype, NODATA, unit=unit, scale=scale)
+
+
+def _class_layer(name: str, bundle: Bundle) -> Layer:
+    classes = tuple(
+        LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3]) for item in bundle.targets[name].classes if item.value != 0
+    )
+    return Layer(name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes)

@@ -1,0 +1,53 @@
+"""The one tree of errors. Each says in a line what is wrong and what to do; each knows the command's exit code."""
+
+from __future__ import annotations
+
+
+class TerramosaicError(Exception):
+    """Base of every error that Terramosaic raises on purpose."""
+
+    exit_code = 1
+
+
+class RequestError(TerramosaicError):
+    """The request is wrong: which field, what is wrong with it, what to do."""
+
+    exit_code = 2
+
+
+class NoScenesError(TerramosaicError):
+    """The catalog holds no scene for the request; the message says what was searched and what would have matched."""
+
+    exit_code = 3
+
+
+class CatalogError(TerramosaicError):
+    """The catalog or one of its assets failed, after retries where a retry could help."""
+
+    exit_code = 4
+
+
+class MissingBandError(CatalogError):
+    """An item lacks a band that the model needs."""
+
+
+class OffsetConflictError(CatalogError):
+    """An item's metadata and its pixels disagree about the +1000 offset of processing baseline 04.00."""
+
+
+class ModelError(TerramosaicError):
+    """The bundle is broken, or the model or its device failed."""
+
+    exit_code = 5
+
+
+class OutputError(TerramosaicError):
+    """An output could not be written."""
+
+    exit_code = 6
+
+
+class RunCancelledError(TerramosaicError):
+    """The run was stopped by its user; what is finished stays."""
+
+    exit_code = 130

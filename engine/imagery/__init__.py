@@ -1,0 +1,1 @@
+"""From scenes to the stack that the model sees: reading, harmonising, compositing."""

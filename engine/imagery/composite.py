@@ -1,0 +1,116 @@
+"""Choosing, per pixel, whose reflectance to use. Pure: observations come in as arrays or are asked for lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.bands import SCL_UNCLEAR
+
+_IS_UNCLEAR = np.zeros(256, bool)
+_IS_UNCLEAR[list(SCL_UNCLEAR)] = True
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One acquisition over a rectangle.
+
+    Attributes:
+        dn: uint16 (bands, height, width), harmonised; 0 in all bands where invalid.
+        valid: bool (height, width), every band has data.
+        clear: bool (height, width), valid and under none of SCL's unclear classes.
+    """
+
+    dn: np.ndarray
+    valid: np.ndarray
+    clear: np.ndarray
+
+    @classmethod
+    def empty(cls, bands: int, shape: tuple[int, int]) -> Observation:
+        """An observation of nothing yet."""
+        return cls(np.zeros((bands, *shape), np.uint16), np.zeros(shape, bool), np.zeros(shape, bool))
+
+
+@dataclass
+class Composite:
+    """What was chosen over a rectangle.
+
+    Attributes:
+        dn: uint16 (bands, height, width), 0 where nothing was valid.
+        valid: bool (height, width).
+        cloudy: bool (height, width), valid but clear in no acquisition.
+    """
+
+    dn: np.ndarray
+    valid: np.ndarray
+    cloudy: np.ndarray
+
+    @classmethod
+    def empty(cls, bands: int, shape: tuple[int, int]) -> Composite:
+        """A composite of nothing."""
+        return cls(np.zeros((bands, *shape), np.uint16), np.zeros(shape, bool), np.zeros(shape, bool))
+
+
+#: Gives an acquisition's observation, or None if it has none: look(pixels that are open, those of them that have no
+#: value at all yet). It may leave out pixels that would not help: not open, or neither clear nor without a value.
+Look = Callable[[np.ndarray, np.ndarray], Observation | None]
+
+
+def clear_mask(scl: np.ndarray) -> np.ndarray:
+    """Bool, True where the scene classification sees the ground."""
+    clear: np.ndarray = ~_IS_UNCLEAR[scl.astype(np.uint8, copy=False)]
+    return clear
+
+
+def best(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> None:
+    """Fills ``composite``: the best-ranked acquisition that is clear at a pixel, else the best valid one.
+
+    A pixel's bands all come from one acquisition. Acquisitions are looked at in rank order and only while pixels are
+    still open, so a clear first one spares reading the others.
+    """
+    unresolved = wanted & (composite.cloudy | ~composite.valid)
+    for look in looks:
+        if not unresolved.any():
+            return
+        seen = look(unresolved, unresolved & ~composite.valid)
+        if seen is None:
+            continue
+        take_clear = unresolved & seen.clear
+        _take(composite, seen, take_clear | (unresolved & seen.valid & ~composite.valid))
+        composite.cloudy = composite.valid & ~take_clear & (composite.cloudy | unresolved)
+        unresolved &= ~take_clear
+
+
+def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> None:
+    """Fills ``composite`` with each band's median over clear observations; where none is clear, as `best` does.
+
+    An even number of observations gives the mean of the middle two, rounded half to even.
+    """
+    pending = wanted & ~composite.valid
+    observations = [seen for look in looks if (seen := look(pending, pending)) is not None]
+    if not observations:
+        return
+    best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])  # type: ignore[misc]
+    clear = np.stack([seen.clear for seen in observations])
+    count = clear.sum(axis=0)
+    several = pending & (count > 1)
+    if not several.any():
+        return
+    # Unclear values sort to the end, where the middle of `count` values never reaches.
+    last = np.iinfo(np.uint16).max
+    lower, upper = ((count - 1) // 2)[None].clip(0), (count // 2)[None].clip(0, len(observations) - 1)
+    for band in range(composite.dn.shape[0]):
+        values = np.sort(np.stack([np.where(seen.clear, seen.dn[band], last) for seen in observations]), axis=0)
+        middle = np.take_along_axis(values, lower, 0)[0].astype(np.float32)
+        middle = np.rint((middle + np.take_along_axis(values, upper, 0)[0]) / 2)
+        np.copyto(composite.dn[band], middle.astype(np.uint16), where=several)
+
+
+def _take(composite: Composite, seen: Observation, where: np.ndarray) -> None:
+    if where.all():
+        composite.dn[:] = seen.dn
+    else:
+        np.copyto(composite.dn, seen.dn, where=where)
+    composite.valid |= where

@@ -1,0 +1,198 @@
+"""The stack of a block: harmonised reflectance on the grid, strip by strip, read ahead while the model works."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from engine.catalog.offset import harmonise
+from engine.catalog.scene import Scene
+from engine.grid import Rect
+from engine.imagery.composite import Composite, Look, Observation, best, clear_mask, median
+from engine.imagery.reader import SceneReader
+
+#: Rows read at once: a row of the tiles that Sentinel-2 COGs come in.
+STRIP = 512
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Some rows of a stack.
+
+    Attributes:
+        rect: where they lie on the grid.
+        dn: uint16 (bands, height, width), reflectance x 10 000, 0 = no data.
+        valid: bool (height, width).
+        cloudy: bool (height, width): valid, but no acquisition was clear.
+        foreign: bool (height, width): taken from a neighbouring zone's scene.
+    """
+
+    rect: Rect
+    dn: np.ndarray
+    valid: np.ndarray
+    cloudy: np.ndarray
+    foreign: np.ndarray
+
+
+@dataclass(frozen=True)
+class Imagery:
+    """What a block's pixels are made from.
+
+    Attributes:
+        epsg: the zone whose grid is filled.
+        bands: bands in the model's order.
+        acquisitions: scenes of each acquisition in rank order; within one, the first that is valid wins.
+        composite: how acquisitions are combined.
+        offset_of: what to subtract from a scene's band; called before the scene's first pixel is used.
+    """
+
+    epsg: int
+    bands: tuple[str, ...]
+    acquisitions: tuple[tuple[Scene, ...], ...]
+    composite: Literal["best", "median", "single"]
+    offset_of: Callable[[SceneReader, str], int]
+
+
+class StackReader:
+    """Reads the stack of one rectangle; a context that keeps its files open between strips.
+
+    Args:
+        imagery: the scenes and how to combine them.
+        rect: the rectangle.
+        wanted: bool (height, width) of ``rect``: pixels that a window needs; others may stay empty.
+        threads: bands read at the same time.
+    """
+
+    def __init__(self, imagery: Imagery, rect: Rect, wanted: np.ndarray, *, threads: int = 4) -> None:
+        self._imagery, self._rect, self._wanted = imagery, rect, wanted
+        self._exit = ExitStack()
+        self._readers: dict[str, SceneReader] = {}
+        self._pool = self._exit.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="read"))
+
+    def __enter__(self) -> StackReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def strips(self) -> Iterator[Strip]:
+        """The stack from top to bottom, cut at multiples of 512 rows of the grid."""
+        row = self._rect.row
+        while row < self._rect.row_end:
+            end = min((row // STRIP + 1) * STRIP, self._rect.row_end)
+            yield self._strip(Rect(row, self._rect.col, end - row, self._rect.width))
+            row = end
+
+    def _strip(self, rect: Rect) -> Strip:
+        wanted = self._wanted[rect.slices(self._rect)]
+        composite = Composite.empty(len(self._imagery.bands), rect.shape)
+        combine = median if self._imagery.composite == "median" else best
+        combine(composite, wanted, self._looks(rect, own_zone=True))
+        own = composite.valid.copy()
+        # A neighbouring zone's scenes fill gaps only: a cloudy pixel of this zone's own is not a gap.
+        gaps = wanted & ~own
+        if gaps.any():
+            combine(composite, gaps, self._looks(rect, own_zone=False))
+        return Strip(rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own)
+
+    def _looks(self, rect: Rect, *, own_zone: bool) -> list[Look]:
+        looks: list[Look] = []
+        for acquisition in self._imagery.acquisitions:
+            scenes = [scene for scene in acquisition if (scene.epsg == self._imagery.epsg) == own_zone]
+            if scenes:
+                looks.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))  # type: ignore[misc]
+        return looks[:1] if self._imagery.composite == "single" else looks
+
+    def _observe(self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray) -> Observation | None:
+        """One acquisition: scenes are fused for all bands at once, the first that is valid at a pixel wins.
+
+        The scene classification is read first, and the twelve bands only around pixels that they can help: roofs that
+        are called cloud on every date would otherwise make each acquisition be read in full.
+        """
+        observation: Observation | None = None
+        left = open_
+        for scene in scenes:
+            around = _bounding_rect(left, rect)
+            if around.is_empty:
+                break
+            helpful = np.zeros(rect.shape, bool)
+            inside = around.slices(rect)
+            clear = clear_mask(self._reader(scene).read("SCL", around))
+            helpful[inside] = left[inside] & (clear | missing[inside])
+            part = _bounding_rect(helpful, rect)
+            if part.is_empty:
+                continue
+            if observation is None:
+                observation = Observation.empty(len(self._imagery.bands), rect.shape)
+            inside, clear = part.slices(rect), clear[part.slices(around)]
+            bands = self._read(scene, part)
+            take = helpful[inside] & np.logical_and.reduce([band != 0 for band in bands])
+            for index, band in enumerate(bands):
+                np.copyto(observation.dn[index][inside], band, where=take)
+            observation.valid[inside] |= take
+            observation.clear[inside] |= take & clear
+            left = left & ~observation.valid
+        return observation
+
+    def _read(self, scene: Scene, rect: Rect) -> list[np.ndarray]:
+        """The harmonised bands under a rectangle, read at the same time."""
+        reader = self._reader(scene)
+
+        def read_band(band: str) -> np.ndarray:
+            return harmonise(reader.read(band, rect), self._imagery.offset_of(reader, band))
+
+        bands: list[Future[np.ndarray]] = [self._pool.submit(read_band, band) for band in self._imagery.bands]
+        return [band.result() for band in bands]
+
+    def _reader(self, scene: Scene) -> SceneReader:
+        if scene.id not in self._readers:
+            self._readers[scene.id] = self._exit.enter_context(SceneReader(scene, self._imagery.epsg))
+        return self._readers[scene.id]
+
+
+def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Iterator[Strip]:
+    """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would."""
+    ready: queue.Queue[Strip | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: Strip | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for strip in strips:
+                put(strip)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    worker = threading.Thread(target=work, name="read-ahead", daemon=True)
+    worker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        worker.join()
+
+
+def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return Rect(rect.row, rect.col, 0, 0)
+    return Rect(rect.row + int(rows[0]), rect.col + int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)

@@ -1,0 +1,178 @@
+"""The four stages in order: what a script or a notebook calls to map a region."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from engine.block import BlockReceipt, finished_block, run_block
+from engine.errors import CatalogError, RequestError, TerramosaicError
+from engine.mosaic import assemble
+from engine.plan import Block, Plan, plan
+from engine.publish import publish
+from engine.request import RegionRequest
+from engine.run import RunFolder, sweep_partials, write_plan
+
+if TYPE_CHECKING:
+    import xarray
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """What `map_region` tells while it works. Methods are called from several threads."""
+
+    def planned(self, plan: Plan, done: int) -> None:
+        """The plan is made; ``done`` of its blocks were finished by an earlier run."""
+
+    def windows(self, count: int) -> None:
+        """So many more windows were computed."""
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+        """A block is finished."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins: ``assemble`` or ``publish``."""
+
+
+class Quiet:
+    """Progress that nobody looks at."""
+
+    def planned(self, plan: Plan, done: int) -> None: ...
+    def windows(self, count: int) -> None: ...
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None: ...
+    def stage(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """A finished run.
+
+    Attributes:
+        plan: what was done.
+        folder: the run folder.
+        mosaics: files by name: ``NDVI``, or ``NDVI_32633`` where the region lies in several zones.
+        was_done: whether an earlier run had finished everything.
+    """
+
+    plan: Plan
+    folder: Path
+    mosaics: dict[str, Path]
+    was_done: bool
+
+    @property
+    def report(self) -> Path:
+        """The report page."""
+        return RunFolder(self.folder).report_file
+
+    @property
+    def item(self) -> Path:
+        """The STAC item."""
+        return RunFolder(self.folder).item_file
+
+    def open(self, name: str) -> xarray.DataArray:
+        """A mosaic as xarray: lazy, in physical units, NaN where there is no data."""
+        import rioxarray
+
+        if name not in self.mosaics:
+            raise RequestError(f"mosaic: there is no {name!r}; this run made {', '.join(self.mosaics)}")
+        is_class = self.mosaics[name].stem.startswith(("LULC", "quality"))
+        array = rioxarray.open_rasterio(self.mosaics[name], chunks=None, mask_and_scale=not is_class)
+        return array  # type: ignore[return-value]
+
+
+def map_region(
+    request: RegionRequest, *, progress: Progress | None = None, workers: int | None = None, batch_size: int = 8
+) -> MapResult:
+    """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
+
+    A run that was stopped goes on where it was; one that is complete is recognised and returned at once.
+
+    Args:
+        request: what to map.
+        progress: told what happens.
+        workers: blocks computed at the same time; by default one for each processor, at most 4.
+        batch_size: windows per call of the model.
+
+    Raises:
+        TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
+    """
+    return carry_out(plan(request), progress=progress, workers=workers, batch_size=batch_size)
+
+
+def carry_out(
+    plan: Plan, *, progress: Progress | None = None, workers: int | None = None, batch_size: int = 8
+) -> MapResult:
+    """Carries out a plan; see `map_region`."""
+    progress = progress or Quiet()
+    folder = write_plan(plan)
+    sweep_partials(folder)
+    finished = {block.id for block in plan.blocks if finished_block(plan, block) is not None}
+    was_done = folder.item_file.exists() and len(finished) == len(plan.blocks)
+    progress.planned(plan, len(finished))
+    run_blocks(plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size)
+    progress.stage("assemble")
+    mosaics = assemble(plan)
+    progress.stage("publish")
+    publish(plan)
+    return MapResult(plan, folder.path, {path.stem: path for path in mosaics}, was_done)
+
+
+def run_blocks(
+    plan: Plan, blocks: list[Block], progress: Progress, workers: int | None = None, batch_size: int = 8
+) -> None:
+    """Computes blocks, several at a time.
+
+    A block whose imagery fails does not stop the others; any other error does, once the blocks that run are finished.
+
+    Raises:
+        TerramosaicError: the first block's error, with the number of blocks that failed.
+    """
+    workers = workers or min(4, os.cpu_count() or 1)
+    cancelled = threading.Event()
+    failures: list[TerramosaicError] = []
+    running: dict[Future[BlockReceipt], Block] = {}
+    waiting = list(reversed(blocks))
+    with ThreadPoolExecutor(workers, thread_name_prefix="block") as pool, _set_on_exception(cancelled):
+        while running or waiting:
+            # Handed out one by one, so that an error or Ctrl-C leaves no queue behind it.
+            while waiting and len(running) < workers:
+                block = waiting.pop()
+                future = pool.submit(
+                    run_block, plan, block, batch_size=batch_size, on_windows=progress.windows, cancelled=cancelled
+                )
+                running[future] = block
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                block = running.pop(future)
+                try:
+                    progress.block_done(block, future.result())
+                except TerramosaicError as error:
+                    logger.error("%s", error)
+                    failures.append(error)
+                    if not isinstance(error, CatalogError):
+                        waiting.clear()
+    raise_failures(failures, len(plan.blocks))
+
+
+def raise_failures(failures: list[TerramosaicError], blocks: int) -> None:
+    """Raises the first failure, saying how many blocks failed; does nothing where there is none."""
+    if failures:
+        first = failures[0]
+        raise type(first)(f"{len(failures)} of {blocks} blocks failed; {first}") from first
+
+
+@contextmanager
+def _set_on_exception(event: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        event.set()
+        raise

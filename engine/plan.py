@@ -1,0 +1,405 @@
+"""What a run will do, decided from metadata alone: scenes, blocks, figures. The plan's content names the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from pydantic import BaseModel, ConfigDict, Field
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+
+from engine.bands import GSD
+from engine.bundle import Bundle, load_bundle
+from engine.catalog import (
+    Acquisition,
+    Scene,
+    drop_superseded,
+    group_by_solar_day,
+    hint_for_nothing,
+    open_catalog,
+    rank,
+    scene_from_item,
+)
+from engine.errors import NoScenesError
+from engine.grid import RESOLUTION, Rect, zone_name
+from engine.lattice import WINDOW, Lattice
+from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
+from engine.request import RegionRequest
+
+logger = logging.getLogger(__name__)
+
+#: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
+_DECIDING = (
+    "targets", "composite", "conditioning", "steps", "seed", "stride", "blend", "block_size",
+    "offset", "offset_conflict", "dtype", "extras", "provider",
+)  # fmt: skip
+
+#: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
+_FOOTPRINT_SLACK = 500
+
+#: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
+_READ_BYTES_PER_PIXEL = 1.4
+_OUTPUT_BYTES_PER_PIXEL = {
+    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "LULC": 0.3, "DEM": 1.5},
+    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "LULC": 0.3, "DEM": 4.0},
+}
+
+#: Pixels of the longest side of the pictures in the report.
+_PREVIEW_SIDE = 1400
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Block(_Value):
+    """The unit of work, retry and resume: a rectangle of a zone's grid.
+
+    Attributes:
+        id: names its folder, from the zone and the aligned block's row and column.
+        acquisitions: ids of the scenes that touch it, one tuple for each acquisition in rank order.
+        windows: windows of the lattice that touch the region in it.
+    """
+
+    id: str
+    epsg: int
+    row: int
+    col: int
+    height: int
+    width: int
+    acquisitions: tuple[tuple[str, ...], ...]
+    windows: int
+
+    @property
+    def rect(self) -> Rect:
+        """The block's pixels: the aligned block, cropped to the zone's mosaic."""
+        return Rect(self.row, self.col, self.height, self.width)
+
+
+class Zone(_Value):
+    """The part of a run in one UTM zone: one grid, one mosaic per target.
+
+    Attributes:
+        outline: GeoJSON geometry in the zone's metres to which mosaics are cut, or None when the rectangle is full.
+    """
+
+    epsg: int
+    row: int
+    col: int
+    height: int
+    width: int
+    outline: dict[str, Any] | None
+    blocks: tuple[Block, ...]
+
+    @property
+    def rect(self) -> Rect:
+        """Pixels of the mosaic."""
+        return Rect(self.row, self.col, self.height, self.width)
+
+    @cached_property
+    def shape(self) -> BaseGeometry | None:
+        """The outline as geometry in metres."""
+        return None if self.outline is None else shape(self.outline)
+
+
+class RankedAcquisition(_Value):
+    """One solar day's scenes: ids, the share of the region under their footprints, their mean cloud cover in %."""
+
+    solar_day: str
+    scenes: tuple[str, ...]
+    coverage: float
+    cloud: float
+
+
+class DroppedScene(_Value):
+    """A scene that was found and not used, and why."""
+
+    id: str
+    reason: str
+
+
+class Figures(_Value):
+    """What the plan amounts to."""
+
+    area_km2: float = Field(description="Area of the region")
+    covered_share: float = Field(description="Share of the region under at least one scene's footprint")
+    scenes: int
+    acquisitions: int
+    blocks: int
+    empty_blocks: int = Field(description="Blocks of the region that no scene touches; they are left out")
+    windows: int = Field(description="Windows to compute; those on block borders count in each block")
+    read_gigabytes: float = Field(description="Estimate: bytes to fetch with the expected use of further acquisitions")
+    output_gigabytes: dict[str, float] = Field(description="Estimate per target, overviews included")
+
+    @property
+    def gap_share(self) -> float:
+        """Share of the region without imagery."""
+        return 1 - self.covered_share
+
+
+class BundleRef(_Value):
+    """Which model a plan was made for."""
+
+    name: str
+    title: str
+    fingerprint: str
+    is_terramind: bool
+    bands: tuple[str, ...]
+
+
+class Plan(_Value):
+    """A request with everything decided; written once as ``plan.json``, and all that a worker needs."""
+
+    format: Literal["terramosaic-plan-1"] = "terramosaic-plan-1"
+    run_id: str
+    engine_version: str
+    created: datetime
+    request: RegionRequest
+    region: dict[str, Any] = Field(description="The region as GeoJSON, lon/lat")
+    searched: str = Field(description="What was searched, in words")
+    bundle: BundleRef
+    acquisitions: tuple[RankedAcquisition, ...]
+    scenes: dict[str, Scene]
+    dropped: tuple[DroppedScene, ...]
+    zones: tuple[Zone, ...]
+    figures: Figures
+    warnings: tuple[str, ...]
+    preview_factor: int = Field(description="Pixels of ground to one of the report's pictures")
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, zone after zone."""
+        return tuple(block for zone in self.zones for block in zone.blocks)
+
+    def zone_of(self, block: Block) -> Zone:
+        """The zone that a block lies in."""
+        return next(zone for zone in self.zones if zone.epsg == block.epsg)
+
+
+def plan(request: RegionRequest) -> Plan:
+    """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing.
+
+    Raises:
+        RequestError: the request, its region file or its catalog's name is wrong.
+        NoScenesError: nothing was found; says what was searched and what would have matched.
+        CatalogError: the catalog failed.
+        ModelError: the bundle is broken.
+    """
+    area = request.area()
+    bundle = load_bundle(request.model)
+    bundle.require(request.targets)
+    bands = bundle.bands
+    acquisitions, dropped, searched = _search(request, area, bands)
+    scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
+    for scene in scenes.values():
+        scene.require([*bands, "SCL"])
+    zones, empty_blocks = _zones(request, zone_areas(area), acquisitions)
+    covered = _covered_share(area, scenes.values())
+    figures = Figures(
+        area_km2=area.square_kilometres,
+        covered_share=covered,
+        scenes=len(scenes),
+        acquisitions=len(acquisitions),
+        blocks=sum(len(zone.blocks) for zone in zones),
+        empty_blocks=empty_blocks,
+        windows=sum(block.windows for zone in zones for block in zone.blocks),
+        read_gigabytes=_read_gigabytes(request, zones, acquisitions, bands),
+        output_gigabytes=_output_gigabytes(request, area),
+    )
+    longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    return Plan(
+        run_id=_run_id(request, zones, scenes, bundle),
+        engine_version=version("terramosaic"),
+        created=datetime.now(UTC).replace(microsecond=0),
+        request=request,
+        region=as_geojson(area.outline),
+        searched=searched,
+        bundle=BundleRef(
+            name=bundle.name,
+            title=bundle.title,
+            fingerprint=bundle.fingerprint,
+            is_terramind=bundle.is_terramind,
+            bands=bands,
+        ),
+        acquisitions=tuple(
+            RankedAcquisition(
+                solar_day=acquisition.solar_day.isoformat(),
+                scenes=tuple(scene.id for scene in acquisition.scenes),
+                coverage=acquisition.coverage,
+                cloud=acquisition.cloud,
+            )
+            for acquisition in acquisitions
+        ),
+        scenes=scenes,
+        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in dropped),
+        zones=tuple(zones),
+        figures=figures,
+        warnings=tuple(_warnings(request, bundle, figures, scenes.values())),
+        preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
+    )
+
+
+def _search(
+    request: RegionRequest, area: Area, bands: Sequence[str]
+) -> tuple[list[Acquisition], list[tuple[Scene, str]], str]:
+    catalog = open_catalog(request.catalog, request.collection)
+    start, end = request.interval
+    items = catalog.search(area.parts, start, end, request.max_cloud)
+    scenes = [scene_from_item(item, catalog.provider, (*bands, "SCL")) for item in items]
+    kept, dropped = drop_superseded(scenes)
+    acquisitions = rank(group_by_solar_day(kept), area.outline)
+    if request.composite == "single":
+        used = {scene.id for acquisition in acquisitions[:1] for scene in acquisition.scenes}
+        dropped += [(scene, "not of the best acquisition") for scene in kept if scene.id not in used]
+        acquisitions = acquisitions[:1]
+    searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
+    if not acquisitions:
+        hint = hint_for_nothing(catalog, area.parts, start, end, request.max_cloud)
+        raise NoScenesError(f"no scene found in {searched}; {hint}")
+    return acquisitions, dropped, searched
+
+
+def _zones(
+    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition]
+) -> tuple[list[Zone], int]:
+    """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
+    zones, empty = [], 0
+    for area in areas:
+        finder = _SceneFinder(acquisitions, area.epsg)
+        blocks = []
+        for block_rect in _aligned_blocks(area.rect, request.block_size):
+            rect = block_rect.intersection(area.rect)
+            inside = _box(rect) if area.outline is None else shapely.clip_by_rect(area.outline, *rect.bounds)
+            if inside.area == 0:
+                continue
+            touching = finder.touching(rect, inside)
+            if not touching:
+                empty += 1
+                continue
+            row, col = block_rect.row // request.block_size, block_rect.col // request.block_size
+            blocks.append(
+                Block(
+                    id=f"{zone_name(area.epsg)}_r{row:04d}_c{col:04d}",
+                    epsg=area.epsg,
+                    row=rect.row, col=rect.col, height=rect.height, width=rect.width,
+                    acquisitions=touching,
+                    windows=_count_windows(Lattice(request.stride), rect, inside),
+                )
+            )  # fmt: skip
+        if blocks:
+            outline = None if area.outline is None else as_geojson(area.outline)
+            zones.append(
+                Zone(
+                    epsg=area.epsg, outline=outline, blocks=tuple(blocks),
+                    row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
+                )
+            )  # fmt: skip
+    return zones, empty
+
+
+class _SceneFinder:
+    """Finds the scenes that touch a rectangle of one zone, in rank order."""
+
+    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int) -> None:
+        self._days = [(day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes]
+        footprints = [utm_of(shape(scene.footprint), epsg) for _, scene in self._days]
+        self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
+
+    def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
+        """Ids per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
+        if not len(self._tree.query(inside, predicate="intersects")):
+            return ()
+        days: dict[int, list[str]] = {}
+        for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
+            day, scene = self._days[index]
+            days.setdefault(day, []).append(scene.id)
+        return tuple(tuple(days[day]) for day in sorted(days))
+
+
+def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
+    whole = rect.snap(size)
+    rows, cols = range(whole.row, whole.row_end, size), range(whole.col, whole.col_end, size)
+    return [Rect(row, col, size, size) for row in rows for col in cols]
+
+
+def _box(rect: Rect) -> BaseGeometry:
+    return box(*rect.bounds)
+
+
+def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
+    """Windows that touch ``inside``, the region's part of the block ``rect``."""
+    rows, cols = lattice.rows(rect), lattice.cols(rect)
+    if inside.area >= _box(rect).area * (1 - 1e-9):
+        return len(rows) * len(cols)
+    i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
+    left, top = j * lattice.stride * RESOLUTION, lattice.window(0, 0).bounds[3] - i * lattice.stride * RESOLUTION
+    windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
+    shapely.prepare(inside)
+    return int(shapely.intersects(inside, windows).sum())
+
+
+def _covered_share(area: Area, scenes: Any) -> float:
+    footprints = shapely.union_all([shapely.make_valid(shape(scene.footprint)) for scene in scenes])
+    covered = Area(area.outline.intersection(footprints)).square_kilometres
+    return min(1.0, covered / area.square_kilometres)
+
+
+def _read_gigabytes(
+    request: RegionRequest, zones: Sequence[Zone], acquisitions: Sequence[Acquisition], bands: Sequence[str]
+) -> float:
+    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
+    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
+    cloud = {scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes}
+    total = 0.0
+    for block in (block for zone in zones for block in zone.blocks):
+        pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
+        left = 1.0
+        for scenes in block.acquisitions:
+            total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
+            left *= cloud[scenes[0]]
+    return total / 1e9
+
+
+def _output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
+    pixels = area.square_kilometres * 1e6 / RESOLUTION**2
+    sizes = _OUTPUT_BYTES_PER_PIXEL[request.dtype]
+    return {target: pixels * sizes[target] / 1e9 for target in request.targets}
+
+
+def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
+    """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
+    content = {
+        "engine": version("terramosaic"),
+        "request": request.model_dump(mode="json", include=set(_DECIDING)),
+        "bundle": bundle.fingerprint,
+        "zones": [zone.model_dump(mode="json") for zone in zones],
+        "scenes": {
+            scene.id: [scene.fingerprint, {band: asset.offset for band, asset in scene.assets.items()}]
+            for scene in scenes.values()
+        },
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _warnings(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any) -> list[str]:
+    warnings = []
+    if not bundle.is_terramind:
+        warnings.append(f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate")
+    if figures.gap_share > 0.001:
+        warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
+    if request.offset == "keep":
+        warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
+    unknown = [scene.id for scene in scenes if scene.processing_baseline is None]
+    if unknown:
+        warnings.append(f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}")
+    return warnings

@@ -1,0 +1,175 @@
+"""A block's rasters: finished rows are encoded and written as they come, and appear whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from engine.blend import RowBand
+from engine.bundle import Bundle
+from engine.encode import (
+    QUALITY_CLOUD,
+    QUALITY_FOREIGN,
+    QUALITY_NODATA,
+    Layer,
+    encode_classes,
+    encode_values,
+)
+from engine.errors import OutputError
+from engine.grid import Rect
+from engine.imagery.stack import Strip
+from engine.plan import Block, Plan
+from engine.run import RunFolder, whole_file
+
+#: The small true-colour picture of a block, for the report: uint16 reflectance x 10 000, every n-th pixel.
+PREVIEW = "S2"
+PREVIEW_BANDS = ("B04", "B03", "B02")
+
+#: Rows in a strip of a block's raster. Blocks are read back by bands of rows, so they are not tiled.
+_STRIP_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks."""
+
+    rect: Rect
+    dn: np.ndarray
+    valid: np.ndarray
+    cloudy: np.ndarray
+    foreign: np.ndarray
+
+    @classmethod
+    def empty(cls, rect: Rect, bands: int) -> Ground:
+        """Ground that no scene covers."""
+        masks = (np.zeros(rect.shape, bool) for _ in range(3))
+        return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
+
+    def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
+        """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
+        here, there = shared.slices(self.rect), shared.slices(strip.rect)
+        for index, band in enumerate(bands):
+            self.dn[index][here] = strip.dn[band][there]
+        self.valid[here] = strip.valid[there]
+        self.cloudy[here] = strip.cloudy[there]
+        self.foreign[here] = strip.foreign[there]
+
+
+def preview_rect(rect: Rect, factor: int) -> Rect:
+    """The pixels of the preview's grid whose ground pixel (every ``factor``-th) lies in ``rect``."""
+    row, col = -(-rect.row // factor), -(-rect.col // factor)
+    return Rect(row, col, -(-rect.row_end // factor) - row, -(-rect.col_end // factor) - col)
+
+
+class BlockRasters:
+    """Opens a block's rasters under temporary names; `finish` gives them their own."""
+
+    def __init__(self, plan: Plan, block: Block, layers: Mapping[str, Layer], bundle: Bundle) -> None:
+        self._plan, self._block, self._layers, self._bundle = plan, block, layers, bundle
+        self._folder = RunFolder.of(plan)
+        self._files = ExitStack()
+        self._datasets: dict[str, DatasetWriter] = {}
+        self._factor = plan.preview_factor
+        self._preview_rect = preview_rect(block.rect, self._factor)
+        self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
+        self.valid_pixels = 0
+        self.cloudy_pixels = 0
+
+    def __enter__(self) -> Self:
+        for layer in self._layers.values():
+            self._open(layer.name, self._block.rect, len(layer.bands), layer.dtype, layer.nodata)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for dataset in self._datasets.values():
+            dataset.close()
+        self._files.__exit__(*error)
+
+    def write(self, band: RowBand, ground: Ground) -> None:
+        """Encodes and writes finished rows of all layers."""
+        if band.rect.is_empty:
+            return
+        self.valid_pixels += int(ground.valid.sum())
+        self.cloudy_pixels += int((ground.cloudy & ground.valid).sum())
+        for name in self._plan.request.targets:
+            layer = self._layers[name]
+            if layer.kind == "class":
+                classes, percent = encode_classes(layer, self._bundle, band.means[name], ground.valid)
+                self._put(name, classes, band.rect)
+                if f"{name}_confidence" in self._layers:
+                    self._put(f"{name}_confidence", percent, band.rect)
+                continue
+            self._put(name, encode_values(layer, band.means[name], ground.valid), band.rect)
+            if name in band.spreads:
+                spread = self._layers[f"{name}_spread"]
+                self._put(spread.name, encode_values(spread, band.spreads[name], ground.valid), band.rect)
+        quality = band.flags | ground.cloudy * np.uint8(QUALITY_CLOUD) | ground.foreign * np.uint8(QUALITY_FOREIGN)
+        quality[~ground.valid] = QUALITY_NODATA
+        self._put("quality", quality[None], band.rect)
+        self._keep_preview(ground)
+
+    def finish(self) -> dict[str, int]:
+        """Closes all rasters, gives them their names, and returns their sizes in bytes."""
+        self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
+        self._put(PREVIEW, self._preview, self._preview_rect)
+        names = list(self._datasets)
+        try:
+            while self._datasets:
+                self._datasets.popitem()[1].close()
+        except RasterioError as error:
+            raise OutputError(f"{error}; make room or choose another output folder") from error
+        self._files.close()
+        return {name: self._folder.block_raster(self._block, name).stat().st_size for name in names}
+
+    def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:
+        partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
+        try:
+            self._datasets[name] = rasterio.open(
+                partial,
+                "w",
+                driver="GTiff",
+                height=rect.height,
+                width=rect.width,
+                count=count,
+                dtype=dtype,
+                nodata=nodata,
+                crs=f"EPSG:{self._block.epsg}",
+                transform=rect.transform if factor == 1 else _preview_transform(rect, factor),
+                blockysize=_STRIP_ROWS,
+                interleave="pixel",
+                compress="zstd",
+                zstd_level=1,
+                predictor={"int16": 2, "uint16": 2, "float32": 3}.get(dtype, 1),
+            )
+        except RasterioError as error:
+            raise OutputError(f"{partial} could not be made: {error}") from error
+
+    def _put(self, name: str, pixels: np.ndarray, rect: Rect) -> None:
+        own = self._preview_rect if name == PREVIEW else self._block.rect
+        try:
+            self._datasets[name].write(pixels, window=Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height))
+        except RasterioError as error:
+            raise OutputError(f"raster {name} could not be written: {error}; make room") from error
+
+    def _keep_preview(self, ground: Ground) -> None:
+        kept = preview_rect(ground.rect, self._factor)
+        if not kept.is_empty:
+            row, col = kept.row * self._factor - ground.rect.row, kept.col * self._factor - ground.rect.col
+            pixels = ground.dn[:, row :: self._factor, col :: self._factor]
+            pixels = pixels * ground.valid[row :: self._factor, col :: self._factor]
+            self._preview[:, *kept.slices(self._preview_rect)] = pixels
+
+
+def _preview_transform(rect: Rect, factor: int) -> Affine:
+    origin = Rect(rect.row * factor, rect.col * factor, 1, 1).transform
+    return origin * Affine.scale(factor)
+

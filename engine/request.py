@@ -1,0 +1,318 @@
+"""What a user asks for: one frozen value, the same for the command line, the Python API and the Prefect form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from engine.errors import RequestError
+from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
+
+Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+
+_FORM = ConfigDict(frozen=True, extra="forbid")
+
+
+class BoundingBox(BaseModel):
+    """A rectangle in degrees."""
+
+    model_config = ConfigDict(title="Bounding box", **_FORM)
+
+    west: float = Field(title="West", description="Longitude in degrees", ge=-180, le=180, examples=[13.4])
+    south: float = Field(title="South", description="Latitude in degrees", ge=-90, le=90, examples=[45.5])
+    east: float = Field(
+        title="East", description="Longitude in degrees; west of `west` only over the antimeridian", ge=-180, le=180
+    )
+    north: float = Field(title="North", description="Latitude in degrees", ge=-90, le=90, examples=[45.9])
+
+    @model_validator(mode="after")
+    def _has_area(self) -> Self:
+        self.area()
+        return self
+
+    def area(self) -> Area:
+        """The rectangle as geometry."""
+        return area_from_box(self.west, self.south, self.east, self.north)
+
+
+class MgrsTile(BaseModel):
+    """A Sentinel-2 tile."""
+
+    model_config = ConfigDict(title="MGRS tile", **_FORM)
+
+    tile: str = Field(title="Tile", description="MGRS id of a Sentinel-2 tile", examples=["33TWL"])
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        self.area()
+        return self
+
+    def area(self) -> Area:
+        """The tile's 10 980 x 10 980 pixels as geometry."""
+        return area_from_tile(self.tile)
+
+
+class GeoJson(BaseModel):
+    """A polygon written out."""
+
+    model_config = ConfigDict(title="GeoJSON", **_FORM)
+
+    geojson: dict[str, Any] = Field(
+        title="GeoJSON", description="Polygon or MultiPolygon in degrees, or a Feature that holds one"
+    )
+
+    @model_validator(mode="after")
+    def _is_polygon(self) -> Self:
+        self.area()
+        return self
+
+    def area(self) -> Area:
+        """The polygon as geometry."""
+        return area_from_geojson(self.geojson)
+
+
+class GeoJsonFile(BaseModel):
+    """A polygon in a file, read where the request is planned."""
+
+    model_config = ConfigDict(title="GeoJSON file", **_FORM)
+
+    path: str = Field(title="Path", description="Path of a GeoJSON file", examples=["region.geojson"], min_length=1)
+
+    def area(self) -> Area:
+        """The file's polygon as geometry."""
+        return area_from_file(self.path)
+
+
+def _as_region(value: Any) -> Any:
+    """Lets a person write a region as they would say it: four numbers, a tile id, GeoJSON, or a file's path."""
+    if isinstance(value, BaseModel):
+        return value
+    try:
+        if isinstance(value, str | Path):
+            text = str(value)
+            looks_like_tile = re.fullmatch(r"T?\d{1,2}[A-Za-z]{3}", text.strip())
+            return MgrsTile(tile=text) if looks_like_tile else GeoJsonFile(path=text)
+        if isinstance(value, dict):
+            kind = next((kind for kind in (MgrsTile, GeoJson, GeoJsonFile) if set(value) & set(kind.model_fields)), None)
+            if kind is not None:
+                return kind(**value)
+            return GeoJson(geojson=value) if "type" in value else BoundingBox(**value)
+        if isinstance(value, Sequence) and len(value) == 4:
+            return BoundingBox(**dict(zip(BoundingBox.model_fields, value, strict=True)))
+    except ValidationError as error:
+        raise ValueError("; ".join(lines_of(error))) from None
+    raise ValueError("give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path")
+
+
+Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidator(_as_region)]
+
+
+class RegionRequest(BaseModel):
+    """A region to map: where, when, from which catalog, with which model, and into which folder."""
+
+    model_config = ConfigDict(title="Region request", **_FORM)
+
+    region: Region = Field(
+        title="Region",
+        description="Bounding box, MGRS tile, GeoJSON polygon, or the path of a GeoJSON file",
+        examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
+    )
+    datetime: str = Field(
+        title="Period",
+        description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",
+        examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
+    )
+    catalog: str = Field(
+        default="planetary-computer",
+        title="Catalog",
+        description="planetary-computer, earth-search, copernicus, a STAC API's URL, or a path on disk",
+        examples=["earth-search"],
+        min_length=1,
+    )
+    collection: str | None = Field(
+        default=None, title="Collection", description="Collection id; empty: the catalog's Sentinel-2 L2A"
+    )
+    max_cloud: float = Field(default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %")
+    composite: Literal["best", "median", "single"] = Field(
+        default="best",
+        title="Composite",
+        description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
+    )
+    targets: tuple[Target, ...] = Field(
+        default=("S1GRD", "NDVI", "LULC"),
+        min_length=1,
+        title="Targets",
+        description="What to generate, in this order",
+        examples=[["S1GRD", "NDVI", "LULC"]],
+    )
+    model: str = Field(
+        default="demo", title="Model", description="Bundle folder, or `demo` (band arithmetic, not TerraMind)", min_length=1
+    )
+    conditioning: Literal["chained", "independent"] = Field(
+        default="chained",
+        title="Conditioning",
+        description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
+    )
+    steps: int = Field(default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000")
+    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
+    stride: int = Field(
+        default=192, ge=16, le=224, multiple_of=16, title="Stride", description="Pixels between windows of 224"
+    )
+    blend: Literal["mean", "cosine"] = Field(
+        default="mean", title="Blend", description="Weights where windows overlap: equal, or falling to the rim"
+    )
+    block_size: int = Field(
+        default=2048, ge=512, le=16384, multiple_of=512, title="Block size", description="Pixels; the unit of resume"
+    )
+    offset: Literal["remove", "keep"] = Field(
+        default="remove",
+        title="Reflectance offset",
+        description="The +1000 of processing baseline 04.00: remove it, as TerraMind expects, or keep it",
+    )
+    offset_conflict: Literal["stop", "metadata", "pixels"] = Field(
+        default="stop",
+        title="Offset conflict",
+        description="Whom to believe where a scene's metadata and pixels disagree about the offset",
+    )
+    dtype: Literal["int16", "float32"] = Field(
+        default="int16", title="Encoding", description="int16: scaled integers; float32: plain values, twice the size"
+    )
+    extras: tuple[Literal["spread", "confidence"], ...] = Field(
+        default=(),
+        title="Extra layers",
+        description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
+    )
+    provider: Literal["cpu", "cuda"] = Field(default="cpu", title="Device", description="cuda never falls back to cpu")
+    max_area_km2: float = Field(
+        default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
+    )
+    out: str = Field(default="out", title="Output folder", description="Runs are written below it", min_length=1)
+
+    @field_validator("datetime", mode="before")
+    @classmethod
+    def _normalise_datetime(cls, value: Any) -> Any:
+        return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+
+    @field_validator("targets", "extras", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("targets", "extras")
+    @classmethod
+    def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"{', '.join(value)} names one twice")
+        return value
+
+    @field_validator("steps")
+    @classmethod
+    def _divides_schedule(cls, value: int) -> int:
+        if 1000 % value:
+            raise ValueError(f"{value} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
+        return value
+
+    @model_validator(mode="after")
+    def _within_area_limit(self) -> Self:
+        if not isinstance(self.region, GeoJsonFile):
+            self._limited(self.region.area())
+        return self
+
+    @property
+    def interval(self) -> tuple[datetime | None, datetime | None]:
+        """Start and end in UTC, both inclusive; None where open."""
+        return parse_interval(self.datetime)
+
+    def area(self) -> Area:
+        """The region as geometry; a region in a file is read here.
+
+        Raises:
+            RequestError: the file is not usable or its region is above the area limit.
+        """
+        try:
+            return self._limited(self.region.area())
+        except ValueError as error:
+            raise RequestError(f"region: {error}") from error
+
+    def _limited(self, area: Area) -> Area:
+        size = area.square_kilometres
+        if size > self.max_area_km2:
+            raise ValueError(
+                f"region has {size:,.0f} km², above the limit of {self.max_area_km2:,.0f}; "
+                "take a smaller one or raise max_area_km2"
+            )
+        return area
+
+
+def lines_of(error: ValidationError) -> list[str]:
+    """Pydantic's complaints as one plain line each: the field, then what is wrong with it."""
+    lines = []
+    for complaint in error.errors():
+        where = ".".join(str(part) for part in complaint["loc"])
+        what = complaint["msg"].removeprefix("Value error, ")
+        given = complaint.get("input")
+        if complaint["type"] != "value_error" and isinstance(given, str | int | float):
+            what = f"{what} (not {given!r})"
+        lines.append(f"{where}: {what}" if where else what)
+    return lines
+
+
+def request_of(**fields: Any) -> RegionRequest:
+    """A request from plain fields.
+
+    Raises:
+        RequestError: one line for each field that is wrong.
+    """
+    try:
+        return RegionRequest(**fields)
+    except ValidationError as error:
+        raise RequestError("\n".join(lines_of(error))) from None
+
+
+def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
+    """An ISO 8601 interval, day, month or year as first and last moment in UTC (None where open).
+
+    Raises:
+        ValueError: not a date, reversed, or open at both ends.
+    """
+    start_text, slash, end_text = text.strip().partition("/")
+    start = _moment(start_text, last=False)
+    end = _moment(end_text, last=True) if slash else _moment(start_text, last=True)
+    if start is None and end is None:
+        raise ValueError("both ends are open; give at least one date")
+    if start and end and start > end:
+        raise ValueError(f"interval is reversed: {start_text} is after {end_text}")
+    return start, end
+
+
+def format_interval(start: datetime | None, end: datetime | None) -> str:
+    """The interval as RFC 3339, the form that every STAC API takes."""
+    return "/".join(".." if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (start, end))
+
+
+def _moment(text: str, *, last: bool) -> datetime | None:
+    """The first or last second of what ``text`` names: a year, month, day or moment; None if it names nothing."""
+    text = text.strip()
+    if text in ("", ".."):
+        return None
+    try:
+        if re.fullmatch(r"\d{4}(-\d{2}){0,2}", text):
+            parts = [int(part) for part in text.split("-")]
+            first = datetime(*(parts + [1] * (3 - len(parts))), tzinfo=UTC)  # type: ignore[arg-type]
+            if not last:
+                return first
+            following = (
+                first.replace(year=first.year + 1) if len(parts) == 1
+                else (first.replace(day=1) + timedelta(days=32)).replace(day=1) if len(parts) == 2
+                else first + timedelta(days=1)
+            )  # fmt: skip
+            return following - timedelta(seconds=1)
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not an ISO 8601 date such as 2023-08-15 or 2023-08-15T10:00:00Z") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
