@@ -351,7 +351,7 @@ class HeldRows:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:
                 ground.take(strip, shared, self._picture)
-        ground.valid &= region
+        ground.valid[~region] = False
         return ground
 
     def _take_until(self, row: int) -> None:

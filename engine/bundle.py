@@ -1,4 +1,4 @@
-"""A bundle: an exported model as a folder of ``bundle.json`` and ONNX graphs, checked before anything runs."""
+"""A bundle: an exported model as a folder of ``bundle.json`` and ONNX graphs, checked before use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LandCover(_Frozen):
     colour: str = Field(pattern=r"^#[0-9a-f]{6}$")
 
 
-#: TerraMind's LULC planes with values, names and colours of the IO/ESRI annual land cover (io-lulc-annual-v02).
+#: TerraMind's LULC planes, with values, names and colours of the IO/ESRI land cover (io-lulc-annual-v02).
 LULC_CLASSES = (
     LandCover(index=0, value=0, name="no data", colour="#000000"),
     LandCover(index=1, value=1, name="water", colour="#419bdf"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -22,12 +22,10 @@ from engine.lattice import PATCH, WINDOW
 
 Provider = Literal["cpu", "cuda"]
 
-_PATCHES = WINDOW // PATCH
-
 
 @dataclass(frozen=True)
 class Needs:
-    """The randomness that a target asks for: planes of normal noise, and whether a uniform number per patch."""
+    """The randomness that a target asks for: planes of noise, and whether a uniform number for each patch."""
 
     noise_channels: int
     uniform: bool
@@ -77,8 +75,8 @@ class Generator(Protocol):
 def open_generator(
     bundle: Bundle,
     targets: Sequence[str],
-    *,
     provider: Provider = "cpu",
+    *,
     batch_size: int | None = None,
     threads: int | None = None,
 ) -> Generator:
@@ -88,8 +86,8 @@ def open_generator(
         bundle: A loaded bundle.
         targets: What to generate, in this order.
         provider: Where to run. ``cuda`` is strict: it never falls back to the CPU.
-        batch_size: Windows in one pass of the model, whatever ``generate`` is given; by default 1 on the CPU, whose
-            caches like it best, and 16 on a GPU.
+        batch_size: Windows in one pass of the model, whatever ``generate`` is given; by default 1 on the CPU,
+            whose caches like it best, and 16 on a GPU.
         threads: CPU threads of a session; by default all that the process may use.
 
     Raises:
@@ -102,10 +100,10 @@ def open_generator(
         if spec.kind != "direct" or GENERATE not in spec.graphs:
             roles = ", ".join(spec.graphs)
             raise ModelError(
-                f"bundle {bundle.name!r}: targets.{target} is of kind {spec.kind!r} with graphs {roles}, which this "
-                "version of terramosaic cannot run; upgrade it"
+                f"bundle {bundle.name!r}: targets.{target} is of kind {spec.kind!r} with graphs {roles}, "
+                "which this version of terramosaic cannot run; upgrade it"
             )
-    return OnnxGenerator(bundle, targets, provider=provider, batch_size=batch_size, threads=threads)
+    return OnnxGenerator(bundle, targets, provider, batch_size=batch_size, threads=threads)
 
 
 class OnnxGenerator:
@@ -115,8 +113,8 @@ class OnnxGenerator:
         self,
         bundle: Bundle,
         targets: Sequence[str],
-        *,
         provider: Provider = "cpu",
+        *,
         batch_size: int | None = None,
         threads: int | None = None,
     ) -> None:
@@ -186,7 +184,7 @@ _opening = Lock()
 
 
 def _session(path: Path, sha256: str, provider: Provider, threads: int) -> onnxruntime.InferenceSession:
-    """The process's one session of a graph's content on a provider; its ``run`` is safe to share by threads."""
+    """The process's one session of a graph's content on a provider; threads may share its ``run``."""
     key = path, sha256, provider, threads
     with _opening:
         if key not in _sessions:
@@ -200,7 +198,7 @@ def _open(path: Path, provider: Provider, threads: int) -> onnxruntime.Inference
     options.inter_op_num_threads = 1
     # Readers and writers share the cores: waiting threads must sleep, not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # ENABLE_ALL adds blocked layouts, made for wide convolutions: the demo's narrow ones take twice as long in them.
+    # ENABLE_ALL adds blocked layouts for wide convolutions; the demo's narrow ones take twice as long so.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 4  # what goes wrong is raised; said on stderr too, it would be noise
     if provider == "cuda":
@@ -214,7 +212,7 @@ def _open(path: Path, provider: Provider, threads: int) -> onnxruntime.Inference
 def _open_on_cuda(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     """Opens a session whose nodes all run on CUDA.
 
-    Left to itself, ONNX Runtime answers a GPU that cannot be used with two lines on stderr and a session on the CPU.
+    Left to itself, ONNX Runtime answers an unusable GPU with two lines on stderr and a session on the CPU.
     """
     complaint = _load_cuda_libraries()
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -222,7 +220,7 @@ def _open_on_cuda(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CUDAExecutionProvider"])
     except Exception as error:
-        raise _no_cuda(complaint or one_line(error)) from error
+        raise _no_cuda(" ".join(filter(None, (complaint, one_line(error))))) from error
     finally:
         onnxruntime.set_default_logger_severity(2)  # ONNX Runtime's default
     if session.get_providers()[0] != "CUDAExecutionProvider":

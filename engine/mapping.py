@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.block import BlockReceipt, finished_block, run_block
+from engine.bundle import load_bundle
+from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
 from engine.mosaic import assemble
 from engine.plan import Block, Plan, plan
@@ -119,9 +121,17 @@ def carry_out(
     progress.planned(plan, len(finished))
     run_blocks(plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size)
     progress.stage("assemble")
-    mosaics = assemble(plan)
+    assemble(plan)
     progress.stage("publish")
     publish(plan)
+    return result_of(plan, was_done=was_done)
+
+
+def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:
+    """The handles of a run that is complete."""
+    folder = RunFolder.of(plan)
+    names = layers(plan.request, load_bundle(plan.request.model))
+    mosaics = [folder.mosaic(plan, zone, name) for zone in plan.zones for name in names]
     return MapResult(plan, folder.path, {path.stem: path for path in mosaics}, was_done)
 
 

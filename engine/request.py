@@ -95,7 +95,7 @@ def _as_region(value: Any) -> Any:
     try:
         if isinstance(value, str | Path):
             text = str(value)
-            looks_like_tile = re.fullmatch(r"T?\d{1,2}[A-Za-z]{3}", text.strip())
+            looks_like_tile = re.fullmatch(r"[Tt]?\d{1,2}[A-Za-z]{3}", text.strip())
             return MgrsTile(tile=text) if looks_like_tile else GeoJsonFile(path=text)
         if isinstance(value, dict):
             kind = next((kind for kind in (MgrsTile, GeoJson, GeoJsonFile) if set(value) & set(kind.model_fields)), None)

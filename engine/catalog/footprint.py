@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
@@ -15,7 +15,7 @@ from engine.region import split_at_antimeridian
 
 
 def footprint_of(item: Mapping[str, Any]) -> BaseGeometry:
-    """An item's footprint in lon/lat degrees (EPSG:4326), repaired and split at the antimeridian where it must be.
+    """An item's footprint in lon/lat degrees (EPSG:4326), valid, and split at the antimeridian if it must be.
 
     A polygon that jumps from 180 to -180, or runs on beyond 180, is read as lying across.
 
@@ -62,8 +62,7 @@ def square_degrees(geometry: BaseGeometry) -> float:
         return 0.0
 
     def equal_area(points: Any) -> Any:
-        points[:, 1] = [math.degrees(math.sin(math.radians(latitude))) for latitude in points[:, 1]]
-        return points
+        return np.column_stack([points[:, 0], np.degrees(np.sin(np.radians(points[:, 1])))])
 
     return float(shapely.transform(geometry, equal_area).area)
 

@@ -38,9 +38,9 @@ def moment(item: Item) -> datetime:
 def sensing_start(item: Item) -> datetime:
     """When the item's datastrip began, to the second.
 
-    An item that does not name its datastrip (Earth Search v0) gives its own datetime. There that is the granule's,
-    which a reprocessing shares and another datastrip does not. The datatake's time in a product name will not do: the
-    two halves of a tile that two datastrips of one datatake cover share it.
+    An item that does not name its datastrip (Earth Search v0) gives its own datetime. There that is the
+    granule's, which a reprocessing shares and another datastrip does not. The datatake's time in a product
+    name will not do: the two halves of a tile that two datastrips of one datatake cover share it.
     """
     for name in ("s2:datastrip_id", "eopf:datastrip_id", "sentinel:datastrip_id"):
         found = _DATASTRIP_START.search(str(item["properties"].get(name, "")))
@@ -50,7 +50,7 @@ def sensing_start(item: Item) -> datetime:
 
 
 def generation_time(item: Item) -> datetime | None:
-    """When the product was made, in UTC. A catalog's ``created`` is when it took the item in, which is no guide."""
+    """When the product was made, in UTC; not a catalog's ``created``, which is when it took the item in."""
     properties = item["properties"]
     text = properties.get("s2:generation_time") or properties.get("processing:datetime")
     if text:
@@ -72,8 +72,8 @@ def processing_baseline(item: Item) -> str | None:
 def mgrs_tile(item: Item) -> str | None:
     """The tile as ``33TWL``.
 
-    ``grid:code`` comes late: Earth Search v0 computed it from the footprint's centre, which can lie in the next zone
-    (tile 01CCV goes by ``MGRS-60CWE`` there).
+    ``grid:code`` comes late: Earth Search v0 computed it from the footprint's centre, which can lie in the
+    next zone (tile 01CCV goes by ``MGRS-60CWE`` there).
     """
     properties = item["properties"]
     for prefix in ("mgrs", "sentinel"):
@@ -108,7 +108,9 @@ def epsg(item: Item, asset: Mapping[str, Any]) -> int:
         code = source.get("proj:epsg") or str(source.get("proj:code", "")).removeprefix("EPSG:")
         if code:
             if not is_utm(code):
-                raise CatalogError(f"item {item['id']} is in EPSG:{code}; scenes in their own UTM zone are wanted")
+                raise CatalogError(
+                    f"item {item['id']} is in EPSG:{code}; scenes in their own UTM zone are wanted"
+                )
             return int(code)
     tile = mgrs_tile(item)
     if tile is None:
@@ -138,7 +140,7 @@ def bounds(item: Item, asset: Mapping[str, Any]) -> tuple[float, float, float, f
 
 
 def declared_offset(item: Item, key: str) -> int | None:
-    """The numbers that an asset asks to have subtracted: -offset / scale of its raster metadata, in any STAC version.
+    """What an asset asks to have subtracted: -offset / scale of its raster metadata, in any STAC version.
 
     Raises:
         CatalogError: the asset declares an offset that is neither 0 nor Sentinel-2's 1000.
@@ -146,11 +148,15 @@ def declared_offset(item: Item, key: str) -> int | None:
     asset = item["assets"][key]
     for source in (asset, *(asset.get("raster:bands") or ()), *(asset.get("bands") or ())):
         offset, scale = (source.get(f"raster:{name}", source.get(name)) for name in ("offset", "scale"))
-        if offset is None or not scale:
+        # GDAL's defaults, which tools copy into items, declare nothing.
+        if offset is None or not scale or (offset, scale) == (0, 1):
             continue
         numbers = round(-offset / scale)
         if numbers not in (0, 1000):
-            raise CatalogError(f"asset {key} of {item['id']} declares offset {offset:g} at scale {scale:g}: 0 or 1000 is known")
+            raise CatalogError(
+                f"asset {key} of {item['id']} declares offset {offset:g} at scale {scale:g}, "
+                "which is neither 0 nor 1000 digital numbers"
+            )
         return numbers
     return None
 

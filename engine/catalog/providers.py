@@ -1,4 +1,4 @@
-"""What differs from catalog to catalog: where it is, how it names the bands, what its offsets mean, how hrefs are signed."""
+"""What differs from catalog to catalog: its place, its names of bands, its offsets, its signatures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _EARTH_SEARCH_NAMES = {
 
 #: Native resolution first. B01 also comes at 20 m there, but TerraMind was trained on its 60 m pixels.
 _COPERNICUS_NAMES = {
-    band: tuple(f"{band}_{metres}m" for metres in sorted({gsd, 20, 60}) if metres >= gsd) for band, gsd in GSD.items()
+    band: tuple(f"{band}_{metres}m" for metres in sorted({gsd, 20, 60}) if metres >= gsd)
+    for band, gsd in GSD.items()
 } | {"B01": ("B01_60m", "B01_20m")}
 
 
@@ -38,7 +39,7 @@ class Provider:
     Attributes:
         name: what a request calls it, and what a scene records.
         title: its name for people.
-        url: root of its STAC API, or None where a profile only describes items.
+        url: root of its STAC API, empty where a profile only describes items.
         collection: the collection that is searched when the request names none.
         assets: band -> names its assets go by, the preferred first: a COG before its JPEG 2000 twin.
         offset_rule: what tells whether pixels carry the +1000 (see `engine.catalog.offset`).
@@ -50,7 +51,7 @@ class Provider:
     title: str
     assets: Mapping[str, Sequence[str]]
     offset_rule: Literal["baseline", "flag", "declared"]
-    url: str | None = None
+    url: str = ""
     collection: str = "sentinel-2-l2a"
     signing: Literal["planetary-computer"] | None = None
     credentials: str = ""
@@ -69,7 +70,8 @@ PLANETARY_COMPUTER = Provider(
     signing="planetary-computer",
 )
 
-#: Both collections: `sentinel-2-l2a` (the default; its COGs have the offset taken off) and `sentinel-2-c1-l2a`.
+#: Both collections: `sentinel-2-l2a` (the default; its COGs have the offset taken off) and
+#: `sentinel-2-c1-l2a`.
 EARTH_SEARCH = Provider(
     name="earth-search",
     title="Earth Search",
@@ -104,7 +106,12 @@ GENERIC = Provider(
     name="stac",
     title="STAC",
     assets={
-        band: (*_ESA_NAMES[band], *_EARTH_SEARCH_NAMES[band][:1], *_COPERNICUS_NAMES[band], *_EARTH_SEARCH_NAMES[band][1:])
+        band: (
+            *_ESA_NAMES[band],
+            *_EARTH_SEARCH_NAMES[band][:1],
+            *_COPERNICUS_NAMES[band],
+            *_EARTH_SEARCH_NAMES[band][1:],
+        )
         for band in GSD
     },
     offset_rule="declared",
@@ -141,11 +148,11 @@ def provider_of(item: Mapping[str, Any]) -> Provider:
 def sign(href: str, provider: str) -> str:
     """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
 
-    Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing else needs
-    a signature: Copernicus Data Space's ``s3://eodata`` hrefs are returned as they are, and GDAL reads them with the
-    user's own keys (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
-    ``AWS_S3_ENDPOINT=eodata.dataspace.copernicus.eu``, ``AWS_VIRTUAL_HOSTING=FALSE``); Earth Search's JPEG 2000 twins
-    want AWS keys and ``AWS_REQUEST_PAYER=requester``.
+    Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
+    else needs a signature: Copernicus Data Space's ``s3://eodata`` hrefs are returned as they are, and GDAL
+    reads them with the user's own keys (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
+    ``AWS_S3_ENDPOINT=eodata.dataspace.copernicus.eu``, ``AWS_VIRTUAL_HOSTING=FALSE``); Earth Search's JPEG
+    2000 twins want AWS keys and ``AWS_REQUEST_PAYER=requester``.
 
     Args:
         href: URL or path of an asset.

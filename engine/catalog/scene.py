@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from shapely.geometry import mapping, shape
+from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from engine.bands import S2L2A_BANDS
@@ -19,6 +19,7 @@ from engine.catalog.footprint import footprint_of, middle_longitude
 from engine.catalog.offset import decide_offset
 from engine.catalog.providers import GENERIC, Provider, provider_of, unsigned
 from engine.errors import CatalogError, MissingBandError
+from engine.region import as_geojson
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
 SCENE_BANDS = (*S2L2A_BANDS, "SCL")
@@ -63,8 +64,8 @@ class Scene(BaseModel):
         assets: band -> file, for those wanted bands that the item has.
         offset_rule: the rule that decided the assets' offsets, in a line.
         item_assets: names of all the item's assets.
-        fingerprint: SHA-256 of what in the item decides pixels. Hrefs and links do not count, so that a catalog can
-            be moved.
+        fingerprint: SHA-256 of what in the item decides pixels. Hrefs and links do not count, so that a
+            catalog can be moved.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,13 +74,13 @@ class Scene(BaseModel):
     collection: str
     provider: str
     platform: str
-    datetime: datetime
-    solar_day: date
-    sensing_start: datetime
+    datetime: dt.datetime
+    solar_day: dt.date
+    sensing_start: dt.datetime
     mgrs_tile: str | None
     epsg: int
     processing_baseline: str | None
-    generation_time: datetime | None
+    generation_time: dt.datetime | None
     cloud_cover: float | None
     footprint: dict[str, Any]
     grid_bounds: tuple[float, float, float, float] | None
@@ -103,7 +104,8 @@ class Scene(BaseModel):
         missing = [band for band in wanted if band not in self.assets]
         if missing:
             raise MissingBandError(
-                f"item {self.id} lacks {', '.join(missing)}; its assets are {', '.join(self.item_assets) or 'none'}"
+                f"item {self.id} lacks {', '.join(missing)}; "
+                f"its assets are {', '.join(self.item_assets) or 'none'}"
             )
         return {band: self.assets[band] for band in wanted}
 
@@ -138,20 +140,24 @@ def scene_from_item(
         provider=provider.name,
         platform=metadata.platform(item),
         datetime=when,
-        solar_day=(when + timedelta(hours=middle_longitude(geometry, epsg) / 15)).date(),
+        solar_day=(when + dt.timedelta(hours=middle_longitude(geometry, epsg) / 15)).date(),
         sensing_start=metadata.sensing_start(item),
         mgrs_tile=metadata.mgrs_tile(item),
         epsg=epsg,
         processing_baseline=baseline,
         generation_time=metadata.generation_time(item),
         cloud_cover=metadata.cloud_cover(item),
-        footprint=mapping(geometry),
+        footprint=as_geojson(geometry),
         grid_bounds=metadata.bounds(item, reference),
         assets={
-            band: AssetRef(band=band, key=key, href=unsigned(item["assets"][key]["href"]), offset=decisions[band].offset)
+            band: AssetRef(
+                band=band, key=key, href=unsigned(item["assets"][key]["href"]), offset=decisions[band].offset
+            )
             for band, key in keys.items()
         },
-        offset_rule="; ".join(dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")),
+        offset_rule="; ".join(
+            dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
+        ),
         item_assets=tuple(item["assets"]),
         fingerprint=_fingerprint(item),
     )

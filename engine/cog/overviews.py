@@ -1,4 +1,4 @@
-"""The next coarser level of a raster: each of its pixels stands for a cell of 2 x 2, at an odd edge for less."""
+"""The next coarser level of a raster: each of its pixels covers 2 x 2 pixels, at an odd edge fewer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def halve_average(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
     """Mean of the valid pixels of each cell.
 
     Integers are rounded half to even, so that repeated halving does not drift. A mean that happens to equal
-    ``nodata`` (possible where nodata lies amid the valid values) moves to the next value, so that it stays valid,
-    as in GDAL.
+    ``nodata`` (possible where nodata lies amid the valid values) moves to the next value, so that it stays
+    valid, as in GDAL.
 
     Args:
         pixels: ``(..., height, width)`` of uint8, int16, uint16 or float32.
@@ -63,8 +63,8 @@ def halve_average(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
 def halve_mode(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
     """Most frequent class of each cell.
 
-    Nodata has no vote. Of classes with equal votes the one met first in reading order wins: the cell's upper left
-    pixel, unless that is nodata or outvoted.
+    Nodata has no vote. Of classes with equal votes the one met first in reading order wins: the cell's upper
+    left pixel, unless that is nodata or outvoted.
 
     Args:
         pixels: ``(..., height, width)`` of classes.

@@ -3,11 +3,11 @@
     header | structural metadata | directory of full resolution, of overview 2, 4, ... | tiles of the smallest
     overview, ..., of full resolution
 
-What the tags say of CRS, nodata, bands and colours comes from a template that GDAL writes in memory; only sizes,
-tile offsets and byte counts are set here.
+What the tags say of CRS, nodata, bands and colours comes from a template that GDAL writes in memory; only
+sizes, tile offsets and byte counts are set here.
 
-Sources: TIFF 6.0; BigTIFF (libtiff); the structural metadata, and the bytes around tiles that it promises, are
-those of GDAL's COG driver, https://gdal.org/en/stable/drivers/raster/cog.html#file-format-details.
+Sources: TIFF 6.0; BigTIFF (libtiff); the structural metadata, and the bytes around tiles that it promises,
+are those of GDAL's COG driver, https://gdal.org/en/stable/drivers/raster/cog.html#file-format-details.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from engine.errors import OutputError
 CLASSIC_LIMIT = 2**32
 
 SUBFILE_TYPE, WIDTH, HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS = 254, 256, 257, 324, 325
-GEOREFERENCE = frozenset({33550, 33922, 34264, 34735, 34736, 34737})
-GDAL_METADATA = 42112
+#: How pixels are stored and what their values stand for (sample format, predictor, colours, nodata ...): all that an
+#: overview needs. Georeference and metadata stand in the first directory alone.
+PIXEL_TAGS = frozenset({258, 259, 262, 277, 284, 317, 320, 322, 323, 338, 339, 42113})
 
-SHORT, LONG, LONG8 = 3, 4, 16
+LONG, LONG8 = 4, 16
+#: Bytes of a value of each type.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}
 
 # GDAL needs the trailing blank: it turns NO into YES in place when it edits the file.
@@ -87,9 +89,14 @@ class Level:
     width: int
     tile_sizes: np.ndarray
 
+    @property
+    def spans(self) -> np.ndarray:
+        """Bytes that each tile takes in the file with its frame."""
+        return np.where(self.tile_sizes > 0, self.tile_sizes + FRAME_SIZE, 0)
+
 
 def frame(tile: bytes) -> bytes:
-    """A tile with its size before it and its last four bytes again after it, so that GDAL reads it in one request."""
+    """A tile with its size before and its last four bytes again after it: GDAL can read it in one request."""
     return b"".join((struct.pack("<I", len(tile)), tile, tile[-4:]))
 
 
@@ -171,10 +178,7 @@ def build_head(template: Sequence[Tag], levels: Sequence[Level]) -> bytes:
         Header, structural metadata and directories; BigTIFF only where the file is too long for classic TIFF.
     """
     head = _directories(template, levels, first_tile=0, big=False)
-    length = len(head) + sum(
-        int(level.tile_sizes.sum() + FRAME_SIZE * np.count_nonzero(level.tile_sizes)) for level in levels
-    )
-    big = length > CLASSIC_LIMIT
+    big = len(head) + sum(int(level.spans.sum()) for level in levels) > CLASSIC_LIMIT
     if big:
         head = _directories(template, levels, first_tile=0, big=True)
     return _directories(template, levels, first_tile=len(head), big=big)
@@ -185,10 +189,9 @@ def _directories(template: Sequence[Tag], levels: Sequence[Level], *, first_tile
     offsets: list[np.ndarray] = []
     position = first_tile
     for level in reversed(levels):
-        spans = np.where(level.tile_sizes > 0, level.tile_sizes + FRAME_SIZE, 0)
-        starts = position + np.cumsum(spans) - spans + LEADER_SIZE
-        offsets.insert(0, np.where(spans > 0, starts, 0))
-        position += int(spans.sum())
+        ends = position + np.cumsum(level.spans)
+        offsets.insert(0, np.where(level.spans > 0, ends - level.spans + LEADER_SIZE, 0))
+        position = int(ends[-1])
 
     pointer = "<Q" if big else "<I"
     fixed = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0)
@@ -197,9 +200,8 @@ def _directories(template: Sequence[Tag], levels: Sequence[Level], *, first_tile
     for index, level in enumerate(levels):
         head += bytes(-len(head) % 8)
         struct.pack_into(pointer, head, link, len(head))
-        directory, link = _directory(
-            _level_tags(template, level, offsets[index], is_overview=index > 0, big=big), len(head), big
-        )
+        tags = _level_tags(template, level, offsets[index], is_overview=index > 0, big=big)
+        directory, link = _directory(tags, position=len(head), big=big)
         head += directory
     return bytes(head)
 
@@ -207,20 +209,19 @@ def _directories(template: Sequence[Tag], levels: Sequence[Level], *, first_tile
 def _level_tags(
     template: Sequence[Tag], level: Level, offsets: np.ndarray, *, is_overview: bool, big: bool
 ) -> list[Tag]:
-    tags = {tag.code: tag for tag in template}
+    """The template's tags, for an overview those of its pixels, with the level's size and tiles."""
+    tags = {tag.code: tag for tag in template if tag.code in PIXEL_TAGS or not is_overview}
+    layout = {WIDTH: [level.width], HEIGHT: [level.height], TILE_BYTE_COUNTS: level.tile_sizes}
     if is_overview:
-        tags = {code: tag for code, tag in tags.items() if code not in GEOREFERENCE | {GDAL_METADATA}}
-        tags[SUBFILE_TYPE] = Tag(SUBFILE_TYPE, LONG, struct.pack("<I", 1))
-    tags[WIDTH] = Tag(WIDTH, LONG, struct.pack("<I", level.width))
-    tags[HEIGHT] = Tag(HEIGHT, LONG, struct.pack("<I", level.height))
-    tags[TILE_OFFSETS] = Tag(
-        TILE_OFFSETS, LONG8 if big else LONG, offsets.astype("<u8" if big else "<u4").tobytes()
-    )
-    tags[TILE_BYTE_COUNTS] = Tag(TILE_BYTE_COUNTS, LONG, level.tile_sizes.astype("<u4").tobytes())
+        layout[SUBFILE_TYPE] = [1]
+    for code, values in layout.items():
+        tags[code] = Tag(code, LONG, np.asarray(values).astype("<u4").tobytes())
+    kind, dtype = (LONG8, "<u8") if big else (LONG, "<u4")
+    tags[TILE_OFFSETS] = Tag(TILE_OFFSETS, kind, offsets.astype(dtype).tobytes())
     return [tags[code] for code in sorted(tags)]
 
 
-def _directory(tags: Sequence[Tag], position: int, big: bool) -> tuple[bytes, int]:
+def _directory(tags: Sequence[Tag], *, position: int, big: bool) -> tuple[bytes, int]:
     """A directory for byte ``position``, its values behind it; and the place of its link to the next one."""
     count_format, entry_format, pointer = ("<Q", "<HHQ", "<Q") if big else ("<H", "<HHI", "<I")
     inline = struct.calcsize(pointer)

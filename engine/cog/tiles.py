@@ -33,8 +33,8 @@ def compress_tile(pixels: np.ndarray, *, level: int) -> bytes:
 
     Args:
         pixels: ``(count, height, width)``, little-endian, of a dtype of ``PREDICTORS``; may be a view.
-        level: ZSTD level. On noisy measurements 3 takes 5 times as long as 1 and saves 0.1 %, 9 takes 15 times
-            as long and saves 3 %.
+        level: ZSTD level. On noisy measurements 3 takes 5 times as long as 1 and saves 0.1 %, 9 takes 15
+            times as long and saves 3 %.
     """
     data = _ENCODERS[PREDICTORS[pixels.dtype.name]](pixels)
     return _compressor(level).compress(data.data)

@@ -1,4 +1,4 @@
-"""The flow of rows through the levels of a pyramid, and the assembly of the file."""
+"""The way of a file: arguments and rows are checked, levels are built, parts are joined and put in place."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from engine.cog.overviews import HALVE, Halve, OverviewMethod, is_nodata
-from engine.cog.tiff import Level, Profile, build_head, frame, template_tags
-from engine.cog.tiles import PREDICTORS, compress_tile
+from engine.cog.overviews import HALVE, OverviewMethod
+from engine.cog.pyramid import Pyramid, level_shapes
+from engine.cog.tiff import Profile, build_head, template_tags
+from engine.cog.tiles import PREDICTORS
 from engine.errors import OutputError
 
 _COPY_BYTES = 1 << 20
@@ -46,14 +46,14 @@ def write_cog(
     """Write a cloud-optimized GeoTIFF from rows that arrive from the top.
 
     The file appears under ``path`` whole or not at all. Its bytes depend on the pixels and the arguments, not
-    on ``threads`` or on how the rows are cut. Memory holds two rows of tiles per level, about
-    ``4 * tile * width`` pixels; compressed tiles wait in nameless temporary files beside ``path``, together as
-    large as the result.
+    on ``threads`` or on how the rows are cut. Memory holds two rows of tiles per level, about ``4 * tile *
+    width`` pixels; compressed tiles wait in nameless temporary files beside ``path``, together as large as
+    the result.
 
     Args:
         path: File to write; its folder must exist. An existing file is replaced.
-        rows: Arrays ``(count, h, width)`` of ``dtype``, of any heights h that sum to the raster's height. Their
-            producer may reuse an array as soon as the next one is asked for.
+        rows: Arrays ``(count, h, width)`` of ``dtype``, of any heights h that sum to the raster's height.
+            Their producer may reuse an array as soon as the next one is asked for.
         geobox: CRS, transform and shape of the raster.
         dtype: uint8, int16, uint16 or float32.
         count: Number of bands.
@@ -93,143 +93,16 @@ def write_cog(
     template = template_tags(profile)
     with ExitStack() as stack:
         with _reported(path):
-            spools = [stack.enter_context(_spool(path)) for _ in _shapes(profile)]
-        pyramid = _Pyramid(
-            profile,
-            HALVE[overviews],
-            spools,
-            level=level,
-            pool=stack.enter_context(ThreadPoolExecutor(threads)),
-        )
-        # Errors of the producer pass as they are; only ours are reported as the file's.
+            spools = [stack.enter_context(_spool(path)) for _ in level_shapes(profile)]
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
+        pyramid = Pyramid(profile, halve=HALVE[overviews], spools=spools, pool=pool, level=level)
+        # Errors of the rows' producer pass as they are: only ours are reported as the file's.
         for chunk in _checked(path, rows, profile):
             with _reported(path):
                 pyramid.feed(chunk)
         with _reported(path):
             pyramid.finish()
             _assemble(path, build_head(template, pyramid.layout), reversed(spools))
-
-
-@dataclass
-class _Stage:
-    """One level under construction: the row of tiles that fills up, and what became of the rows before it."""
-
-    height: int
-    width: int
-    rows: np.ndarray  # (count, tile, width up to whole tiles): fills up
-    busy_rows: np.ndarray  # the same, while threads compress it
-    spool: BinaryIO
-    filled: int = 0
-    busy: list[Future[bytes]] = field(default_factory=list)
-    tile_sizes: list[int] = field(default_factory=list)
-
-
-class _Pyramid:
-    """Takes full resolution by rows and leaves every level's compressed tiles, framed, in its spool."""
-
-    def __init__(
-        self,
-        profile: Profile,
-        halve: Halve,
-        spools: Sequence[BinaryIO],
-        *,
-        level: int,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self._tile = profile.tile
-        self._nodata = profile.nodata
-        self._halve = halve
-        self._level = level
-        self._pool = pool
-        self._stages = []
-        for (height, width), spool in zip(_shapes(profile), spools, strict=True):
-            shape = (profile.count, self._tile, -(-width // self._tile) * self._tile)
-            dtype = profile.dtype.newbyteorder("<")
-            self._stages.append(_Stage(height, width, np.zeros(shape, dtype), np.zeros(shape, dtype), spool))
-
-    @property
-    def layout(self) -> list[Level]:
-        """Size and tile sizes of each level, full resolution first; complete after ``finish``."""
-        return [
-            Level(stage.height, stage.width, np.array(stage.tile_sizes, np.int64)) for stage in self._stages
-        ]
-
-    def feed(self, chunk: np.ndarray) -> None:
-        """Take ``(count, h, width)``, the next rows of full resolution."""
-        base = self._stages[0]
-        start = 0
-        while start < chunk.shape[1]:
-            part = chunk[:, start : start + self._tile - base.filled]
-            base.rows[:, base.filled : base.filled + part.shape[1], : base.width] = part
-            base.filled += part.shape[1]
-            start += part.shape[1]
-            if base.filled == self._tile:
-                self._compress(0)
-
-    def finish(self) -> None:
-        """Compress what is left at the bottom of every level."""
-        for index, stage in enumerate(self._stages):
-            self._collect(index)
-            if stage.filled:
-                self._compress(index)
-                self._collect(index)
-
-    def _compress(self, index: int) -> None:
-        """Set threads to work on the filled row of tiles; the row before it must be done first."""
-        self._collect(index)
-        stage = self._stages[index]
-        # Beyond the raster its last column and row are repeated: they compress to nothing, and the cells of
-        # an odd edge weigh the pixels that exist equally.
-        stage.rows[:, : stage.filled, stage.width :] = stage.rows[
-            :, : stage.filled, stage.width - 1 : stage.width
-        ]
-        stage.rows[:, stage.filled :] = stage.rows[:, stage.filled - 1 : stage.filled]
-        stage.rows, stage.busy_rows = stage.busy_rows, stage.rows
-        coarser = self._stages[index + 1] if index + 1 < len(self._stages) else None
-        half = self._tile // 2
-        for left in range(0, stage.busy_rows.shape[2], self._tile):
-            pixels = stage.busy_rows[:, :, left : left + self._tile]
-            cells = None
-            if coarser is not None:
-                cells = coarser.rows[:, coarser.filled : coarser.filled + half, left // 2 : left // 2 + half]
-            # The first tile is never sparse: some validators look for a level's data there.
-            is_first = not stage.tile_sizes and left == 0
-            stage.busy.append(self._pool.submit(self._encode, pixels, cells, keep=is_first))
-        if coarser is not None:
-            coarser.filled += -(-stage.filled // 2)
-        stage.filled = 0
-
-    def _encode(self, pixels: np.ndarray, cells: np.ndarray | None, *, keep: bool) -> bytes:
-        """In a thread: the compressed tile, empty if sparse; ``cells`` of the coarser level receive its half."""
-        if cells is not None:
-            cells[:] = self._halve(pixels, self._nodata)
-        if not keep and self._nodata is not None and is_nodata(pixels, self._nodata).all():
-            return b""
-        return compress_tile(pixels, level=self._level)
-
-    def _collect(self, index: int) -> None:
-        """Wait for the row of tiles in work and store it; start on the coarser level's row if that is full."""
-        stage = self._stages[index]
-        if not stage.busy:
-            return
-        for future in stage.busy:
-            data = future.result()
-            stage.tile_sizes.append(len(data))
-            if data:
-                stage.spool.write(frame(data))
-        stage.busy = []
-        if index + 1 < len(self._stages) and self._stages[index + 1].filled == self._tile:
-            self._compress(index + 1)
-
-
-def _shapes(profile: Profile) -> list[tuple[int, int]]:
-    """(height, width) of full resolution and of each overview."""
-    height, width = profile.geobox.shape
-    shapes = [(height, width)]
-    while max(height, width) > profile.tile:
-        height, width = -(-height // 2), -(-width // 2)
-        shapes.append((height, width))
-    return shapes
 
 
 def _checked(path: Path, rows: Iterable[np.ndarray], profile: Profile) -> Iterator[np.ndarray]:

@@ -1,11 +1,12 @@
-"""Make the built-in ``demo`` bundle: band arithmetic as ONNX graphs, so that the whole line runs without weights.
+"""Make the built-in ``demo`` bundle: band arithmetic as ONNX graphs, so that everything runs without weights.
 
     python -m engine.demo.make_bundle [OUT]
 
-It is NOT TerraMind and learned nothing. NDVI is exact. Land cover is scored by rules on spectral indices: a class
-loses points in proportion to how far a pixel misses its conditions, and a softmax over the scores gives probabilities
-with smooth transitions. Backscatter is what each class typically shows in C band, mixed by those probabilities, plus
-ground-anchored noise in place of speckle. There is no DEM: elevation cannot be made up from reflectance.
+It is NOT TerraMind and learned nothing. NDVI is exact. Land cover is scored by rules on spectral indices: a
+class loses points in proportion to how far a pixel misses its conditions, and a softmax over the scores gives
+probabilities with smooth transitions. Backscatter is what each class typically shows in C band, mixed by its
+probability, plus ground-anchored noise in place of speckle. There is no DEM: elevation cannot be made up
+from reflectance.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ REFLECTANCES = {
 }
 REFLECTANCE_BANDS = ("B02", "B03", "B04", "B08", "B11")
 
-#: A feature, the side of the threshold on which the condition holds, the threshold, and the points that a class loses
-#: for each unit of the feature on the other side.
+#: A feature, the side of the threshold on which the condition holds, the threshold, and the points that a
+#: class loses for each unit of the feature on the other side.
 Condition = tuple[str, str, float, float]
 
-#: Per class: its score where all conditions hold, and the conditions. Tuned by eye on TerraMesh's example patches, a
-#: desert tile and the demo's made-up world.
+#: Per class: its score where all conditions hold, and the conditions. Tuned by eye on TerraMesh's example
+#: patches, a desert tile and the demo's made-up world.
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
         6.0,
@@ -107,8 +108,8 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "rangeland": (4.0, (("ndvi", ">", 0.15, 30), ("ndvi", "<", 0.34, 20), ("swir", ">", 0.1, 40))),
 }
 
-#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -36 (NDVI of -1, no SWIR), so
-#: the odds never vanish together (0 / 0) and no data stays below 1e-10.
+#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -36 (NDVI of -1, no
+#: SWIR), so the odds never vanish together (0 / 0) and no data stays below 1e-10.
 SCORE_FLOOR = -60.0
 
 #: Typical S1RTC backscatter (VV, VH) in dB, and speckle's standard deviation in dB, by class.
@@ -126,7 +127,7 @@ BACKSCATTER = {
 }
 
 #: dB of (VV, VH) per unit of reflectance above 0.2: green biomass scatters back, dry ground does less.
-TEXTURE = {"nir": (4.0, 8.0), "swir": (-4.0, -3.0)}
+TEXTURE = {"nir": (6.0, 9.0), "swir": (-5.0, -4.0)}
 
 #: RTC is gamma naught, GRD sigma naught = gamma naught x cos(incidence angle): 1.1 dB less at 39 degrees.
 GRD_SHIFT = -1.1
@@ -185,7 +186,7 @@ def _floats(*values: float) -> np.ndarray:
 
 
 def _pointwise(weights: np.ndarray) -> np.ndarray:
-    """(out, in) weights as those of a 1 x 1 convolution, which ONNX Runtime carries out as one matrix product."""
+    """(out, in) weights as those of a 1 x 1 convolution, which ONNX Runtime runs as one matrix product."""
     return weights[:, :, None, None].astype(np.float32)
 
 
@@ -222,8 +223,8 @@ def _feature_weights(feature: str) -> np.ndarray:
 def _odds(graph: _Graph, features: str) -> str:
     """Ten planes of class probabilities before they are divided by their sum.
 
-    What a condition lacks is a rectified linear function of the features, and a score is linear in what its conditions
-    lack: two 1 x 1 convolutions hold all rules. Scores are bounded, so exp needs no maximum taken off before.
+    What a condition lacks is a rectified linear function of the features, and a score is linear in what its
+    conditions lack: two 1 x 1 convolutions hold all rules. Scores are bounded, so exp cannot overflow.
     """
     index = {land_cover.name: land_cover.index for land_cover in LULC_CLASSES}
     conditions = [(index[name], condition) for name, (_, all_of) in RULES.items() for condition in all_of]
@@ -309,7 +310,7 @@ def make_bundle(
         The folder.
 
     Raises:
-        RequestError: a target is none that band arithmetic makes, or needs a band that is not among ``bands``.
+        RequestError: a target is none that band arithmetic makes, or needs a band that ``bands`` lacks.
     """
     if unknown := [target for target in targets if target not in _SPECS]:
         raise RequestError(

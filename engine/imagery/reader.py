@@ -44,7 +44,7 @@ _REMOTE_OPTIONS = {
 }
 #: Some local files keep their CRS in an .aux.xml beside them, which GDAL finds only if it may list the folder.
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
-_CACHE_OPTIONS = {"GDAL_CACHEMAX": "192"}
+_CACHE_OPTIONS = {"GDAL_CACHEMAX": 192 * 2**20}
 
 #: Longest side, in pixels, of the overview on which the offset is checked.
 _OVERVIEW = 512
@@ -151,7 +151,8 @@ def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
     """A file of another zone, seen on this zone's 10 m grid by nearest neighbour."""
     crs = f"EPSG:{epsg}"
     rect = rect_from_bounds(transform_bounds(dataset.crs, crs, *dataset.bounds))
-    # Tolerance 0: GDAL's approximate transformation depends on the window asked for, and pixels must not.
+    # GDAL's approximate transformation depends on the window asked for, and pixels must not: a billionth of a pixel is
+    # exact (rasterio 1.4 fails on 0).
     return WarpedVRT(
         dataset,
         crs=crs,
@@ -159,7 +160,7 @@ def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
         width=rect.width,
         height=rect.height,
         resampling=Resampling.nearest,
-        tolerance=0,
+        tolerance=1e-9,
         src_nodata=0,
         nodata=0,
     )
@@ -194,7 +195,7 @@ def _within(indices: np.ndarray, size: int) -> slice:
     return slice(*np.searchsorted(indices, [0, size]))
 
 
-def _options(href: str) -> dict[str, str]:
+def _options(href: str) -> dict[str, str | int]:
     if "://" not in href:
         return _CACHE_OPTIONS | _LOCAL_OPTIONS
     return _CACHE_OPTIONS | _REMOTE_OPTIONS | {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href).split("?")[0]}

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/cog.py [SIZE] [--threads N] [--folder DIR]
 
-Products as the engine makes them: two bands of backscatter and one of NDVI (int16, ZSTD 1, predictor 2, averaged
-overviews) and land cover (uint8, overviews by mode). GDAL's route is the usual one: rows into a tiled GeoTIFF, then
-a copy by the driver. Each write runs in a process of its own, so its peak memory is its own. GDAL does not wait
-until the file is on the disk, the engine does; so the table tells the time of that (fsync) too.
+Products as the engine makes them: two bands of backscatter and one of NDVI (int16, ZSTD 1, predictor 2,
+averaged overviews) and land cover (uint8, overviews by mode). GDAL's route is the usual one: rows into a
+tiled GeoTIFF, then a copy by the driver. Each write runs in a process of its own, so its peak memory is its
+own. GDAL does not wait until the file is on the disk, the engine does; so the table tells the time of that
+(fsync) too.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from odc.geo.geobox import GeoBox
-from rasterio.transform import from_origin
 from rasterio.windows import Window
 from rio_cogeo import cog_validate
 from scipy.ndimage import gaussian_filter
@@ -33,8 +34,8 @@ from scipy.ndimage import gaussian_filter
 from engine.cog import write_cog
 
 CHUNK = 512
-TEXTURE_ROWS = 1024
-CRS, TRANSFORM = "EPSG:32633", from_origin(600000, 5300040, 10, 10)
+TEXTURE, TEXTURE_ROWS = "texture.npy", 1024
+CRS, TRANSFORM = "EPSG:32633", Affine(10, 0, 600000, 0, -10, 5300040)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ PRODUCTS = (
     Product("NDVI (int16)", "int16", 1, -32768, "average"),
     Product("LULC (uint8)", "uint8", 1, 0, "mode"),
 )
+
+
+def save_texture(product: Product, folder: Path, width: int) -> None:
+    # In a process of its own as well: a child's peak memory begins with what its parent holds.
+    np.save(folder / TEXTURE, texture(product, width))
 
 
 def texture(product: Product, width: int) -> np.ndarray:
@@ -133,13 +139,13 @@ def by_gdal(path: Path, product: Product, base: np.ndarray, size: int, threads: 
 def measure(writer: str, product: Product, folder: Path, size: int, threads: int) -> dict[str, float]:
     """Seconds in all, of them in fsync, megabytes of the file, and peak memory less that of the texture."""
     path = folder / "out.tif"
-    base = np.load(folder / "texture.npy")
+    base = np.load(folder / TEXTURE)
     in_fsync = [0.0]
     fsync = os.fsync
 
-    def timed_fsync(descriptor: int) -> None:
+    def timed_fsync(fd: Any) -> None:
         begin = time.perf_counter()
-        fsync(descriptor)
+        fsync(fd)
         in_fsync[0] += time.perf_counter() - begin
 
     os.fsync = timed_fsync
@@ -170,17 +176,11 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for product in PRODUCTS:
-            np.save(Path(folder) / "texture.npy", texture(product, arguments.size + 256))
+            with spawn.Pool(1) as pool:
+                pool.apply(save_texture, (product, Path(folder), arguments.size + 256))
             for writer in ("engine", "GDAL"):
                 with spawn.Pool(1) as pool:
-                    job = (
-                        writer,
-                        Path(folder) / "out.tif",
-                        pixels,
-                        product,
-                        arguments.size,
-                        arguments.threads,
-                    )
+                    job = (writer, product, Path(folder), arguments.size, arguments.threads)
                     result = pool.apply(measure, job)
                 totals[writer] = totals.get(writer, 0) + result["seconds"]
                 rate = arguments.size**2 / 1e6 / result["seconds"]

@@ -1,0 +1,26 @@
+"""Catalogs of Sentinel-2 L2A: search, scenes, their offsets and acquisitions. Nothing here reads pixels.
+
+In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superseded`, `group_by_solar_day`,
+`rank`; `hint_for_nothing` if there is nothing.
+"""
+
+from engine.catalog.acquisitions import Acquisition, drop_superseded, group_by_solar_day, rank
+from engine.catalog.providers import PROVIDERS, Provider, sign
+from engine.catalog.scene import AssetRef, Scene, scene_from_item
+from engine.catalog.search import Catalog, hint_for_nothing, open_catalog
+
+__all__ = [
+    "PROVIDERS",
+    "Acquisition",
+    "AssetRef",
+    "Catalog",
+    "Provider",
+    "Scene",
+    "drop_superseded",
+    "group_by_solar_day",
+    "hint_for_nothing",
+    "open_catalog",
+    "rank",
+    "scene_from_item",
+    "sign",
+]

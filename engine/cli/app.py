@@ -1,0 +1,126 @@
+"""Commands and exit codes. Errors are one line each; a traceback appears only with ``--debug``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from engine.bundle import load_bundle
+from engine.cli.options import request_from, selection_options
+from engine.cli.progress import Bars, Lines
+from engine.cli.show import result_as_json, show_bundle, show_plan, show_result
+from engine.errors import TerramosaicError
+from engine.mapping import MapResult, carry_out
+from engine.plan import Plan, plan
+from engine.request import RegionRequest
+
+_OUT = Console()
+#: Progress and errors go to stderr, so that --json leaves stdout to the JSON alone.
+_ERR = Console(stderr=True)
+
+_STOPPED = "stopped; finished blocks are kept, run the same command again to go on"
+
+
+def main() -> None:
+    """Entry point of the command ``terramosaic``."""
+    debug = "--debug" in sys.argv
+    try:
+        code = cli(standalone_mode=False)
+    except TerramosaicError as error:
+        if debug:
+            _ERR.print_exception()
+        for line in str(error).splitlines():
+            click.echo(f"terramosaic: {line}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"terramosaic: {_STOPPED}", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show tracebacks and the engine's log")
+@click.version_option(package_name="terramosaic")
+def cli(debug: bool) -> None:
+    """Maps large regions with TerraMind: Sentinel-2 in, seamless Sentinel-1, NDVI and land cover mosaics out."""
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+@cli.command("plan")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
+def plan_command(as_json: bool, **options: Any) -> None:
+    """Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written."""
+    made = plan(request_from(options))
+    if as_json:
+        click.echo(made.model_dump_json(indent=1))
+    else:
+        show_plan(_OUT, made)
+
+
+@cli.command("map")
+@selection_options
+@click.option("--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]")
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Windows per call of the model")
+@click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
+@click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
+def map_command(workers: int | None, batch_size: int, prefect: bool, as_json: bool, **options: Any) -> None:
+    """Maps a region. A run that was stopped goes on where it was."""
+    request = request_from(options)
+    result = _with_prefect(request) if prefect else _with_bars(plan(request), workers, batch_size)
+    if as_json:
+        click.echo(json.dumps(result_as_json(result), indent=1))
+    else:
+        show_result(_OUT, result)
+
+
+@cli.command("demo")
+@click.option("--out", default="out/demo", show_default=True, help="Folder for the made-up world and the run")
+def demo_command(out: str) -> None:
+    """Maps a made-up Sentinel-2 world, offline, in about a minute: the whole job, through the Prefect flow."""
+    from engine.demo.region import demo_request
+    from engine.demo.world import write_world
+
+    _ERR.print("making a Sentinel-2 world: two tiles, two dates")
+    catalog = write_world(Path(out) / "world")
+    result = _with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
+    show_plan(_OUT, result.plan)
+    show_result(_OUT, result)
+    _OUT.print(f"\nopen [bold]{result.report.resolve()}[/] in a browser", soft_wrap=True)
+
+
+@cli.group("model")
+def model_group() -> None:
+    """Looks at exported models."""
+
+
+@model_group.command("info")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print bundle.json's content")
+def info_command(model: str, as_json: bool) -> None:
+    """Describes a bundle: a folder, or `demo`. Its files are checked on the way."""
+    bundle = load_bundle(model)
+    if as_json:
+        click.echo(bundle.manifest.model_dump_json(indent=1))
+    else:
+        show_bundle(_OUT, bundle)
+
+
+def _with_bars(made: Plan, workers: int | None, batch_size: int) -> MapResult:
+    with (Bars if _ERR.is_terminal else Lines)(_ERR) as progress:
+        return carry_out(made, progress=progress, workers=workers, batch_size=batch_size)
+
+
+def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:
+    from flows import run_flow
+
+    return run_flow(request, home=home)

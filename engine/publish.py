@@ -1,0 +1,50 @@
+"""The last stage: quicklooks, report and STAC item of a run whose mosaics are there. The item says: complete."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+
+from PIL import Image
+
+from engine.item import make_item
+from engine.plan import Plan
+from engine.report import render_report
+from engine.report.record import gather
+from engine.run import RunFolder, link_latest, whole_file, write_text
+
+logger = logging.getLogger(__name__)
+
+
+def publish(plan: Plan) -> Path:
+    """Writes a run's quicklooks, its report, and last its item; a run that has its item is complete and stays.
+
+    Args:
+        plan: the run's plan; its mosaics are assembled.
+
+    Returns:
+        The item's path. ``latest`` in the output folder points at the run.
+
+    Raises:
+        OutputError: a block or a mosaic is missing, or a file could not be written.
+    """
+    folder = RunFolder.of(plan)
+    if not folder.item_file.exists():
+        record = gather(plan)
+        for name, picture in record.pictures.items():
+            _write_png(folder.quicklooks / f"{name}.png", picture.image)
+        write_text(folder.report_file, render_report(record))
+        write_text(folder.item_file, json.dumps(make_item(record).to_dict(include_self_link=False), indent=1))
+        logger.info("run %s published", plan.run_id)
+    # Also for a run that was complete: it may have been stopped just before this line.
+    link_latest(folder)
+    return folder.item_file
+
+
+def _write_png(path: Path, image: Image.Image) -> None:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    with whole_file(path) as partial:
+        partial.write_bytes(content.getvalue())

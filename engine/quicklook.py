@@ -1,0 +1,371 @@
+"""Mosaics as pictures: drawn from their overviews in the report's pixel frame, with the legend that explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image, ImageColor
+from rasterio.errors import RasterioError
+
+from engine.cog import halve_average, halve_mode
+from engine.encode import (
+    QUALITY_BITS,
+    QUALITY_CLOUD,
+    QUALITY_EDGE,
+    QUALITY_FILLED,
+    QUALITY_FOREIGN,
+    Layer,
+)
+from engine.errors import OutputError
+from engine.grid import RESOLUTION
+from engine.plan import Plan, Zone
+from engine.rasters import PREVIEW, PREVIEW_BANDS, preview_rect
+from engine.run import RunFolder
+
+#: Colours of NDVI from -0.2 to 0.9 in steps of 0.1: slate water, sand, straw, then deepening greens.
+_NDVI_RANGE = (-0.2, 0.9)
+_NDVI_COLOURS = (
+    "#4a6a8a", "#8fa3b3", "#d8d0c3", "#e9dcb9", "#efe6a3", "#d9dc7f",
+    "#b4cc66", "#86b653", "#589d46", "#33823c", "#166532", "#064626",
+)  # fmt: skip
+_TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
+_SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
+_CONFIDENCE_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
+
+#: Quality flags from the least to the most severe: a pixel that has several is drawn in the last one's colour.
+_CLEAN_COLOUR = "#d5dcd8"
+_FLAG_COLOURS = {
+    QUALITY_FILLED: "#f0b840",
+    QUALITY_EDGE: "#e0762f",
+    QUALITY_FOREIGN: "#3a78b8",
+    QUALITY_CLOUD: "#8a3fa0",
+}
+
+#: Stretch of pictures whose range comes from the data, in percent of the valid pixels.
+_STRETCH = (2.0, 98.0)
+#: Backscatter ranges never get narrower than this many dB: noise shall not look like contrast.
+_LEAST_DECIBELS = 6.0
+_TRUE_COLOUR_GAMMA = 1.25
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A colour bar: evenly spaced colours from ``low`` to ``high``."""
+
+    label: str
+    low: float
+    high: float
+    unit: str
+    colours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """A colour that stands for a stored value, or for a bit of it."""
+
+    value: int
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Quicklook:
+    """A picture, transparent where there is no data, and its legend.
+
+    Attributes:
+        image: RGBA, or a palette for classes and flags.
+        caption: how to read it, in a line.
+        scales: colour bars; three of them for a colour composite.
+        swatches: colours of classes or flags.
+    """
+
+    image: Image.Image
+    caption: str
+    scales: tuple[Scale, ...] = ()
+    swatches: tuple[Swatch, ...] = ()
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """Figures of one band in physical units, over the valid pixels of an overview, so approximate."""
+
+    minimum: float
+    percentile_2: float
+    median: float
+    mean: float
+    percentile_98: float
+    maximum: float
+    stddev: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A mosaic as seen from afar.
+
+    Attributes:
+        layer: the mosaic's encoding.
+        stored: its numbers, (bands, height, width); a pixel covers ``factor`` x ``factor`` of the mosaic's.
+        factor: a power of two.
+    """
+
+    layer: Layer
+    stored: np.ndarray
+    factor: int
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Bool (height, width)."""
+        valid: np.ndarray = self.stored[0] != self.layer.nodata
+        return valid
+
+    @property
+    def values(self) -> np.ndarray:
+        """Physical values, float32 (bands, height, width), NaN where there is no data."""
+        return np.where(self.valid, self.stored * np.float32(self.layer.scale), np.float32(np.nan))
+
+    @property
+    def valid_share(self) -> float:
+        """Share of the mosaic's rectangle that has data."""
+        return float(self.valid.mean())
+
+    def statistics(self) -> tuple[BandStatistics, ...]:
+        """Figures of each band; none where nothing is valid."""
+        if not self.valid.any():
+            return ()
+        return tuple(_statistics(band[self.valid]) for band in self.values)
+
+
+def read_overview(path: Path, layer: Layer, factor: int) -> Overview:
+    """Reads a mosaic at ``1 / factor``, never more of it than the picture needs.
+
+    Args:
+        path: the mosaic; its overviews go down to at least a tile's size.
+        layer: its encoding.
+        factor: pixels of the mosaic to one of the picture, a power of two.
+
+    Raises:
+        OutputError: the mosaic is missing or broken.
+    """
+    try:
+        with rasterio.open(path) as dataset:
+            levels = [level for level in dataset.overviews(1) if level <= factor]
+        options = {"overview_level": len(levels) - 1} if levels else {}
+        with rasterio.open(path, **options) as dataset:
+            stored = dataset.read()
+    except RasterioError as error:
+        raise OutputError(f"{path} cannot be read: {error}; assemble the run again") from error
+    halve = halve_average if layer.overviews == "average" else halve_mode
+    # A small zone beside a large one may have fewer overviews than the pictures' common factor asks for.
+    for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
+        stored = halve(stored, layer.nodata)
+    return Overview(layer, stored, factor)
+
+
+def draw(overview: Overview) -> Quicklook:
+    """The picture of a mosaic, in the style that its layer is usually shown in."""
+    layer = overview.layer
+    if layer.kind == "class":
+        return _draw_classes(overview)
+    if layer.kind == "flags":
+        return _draw_flags(overview)
+    if not overview.valid.any():
+        return Quicklook(_rgba(np.zeros((*overview.valid.shape, 3), np.uint8), overview.valid), "No data.")
+    if layer.kind == "percent":
+        return _draw_ramp(
+            overview, "Confidence", (0, 100), "%", _CONFIDENCE_COLOURS, "Probability of the class that won."
+        )
+    if layer.name.endswith("_spread"):
+        return _draw_spread(overview)
+    return _DRAW.get(layer.name, _draw_any)(overview)
+
+
+def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quicklook:
+    """Sentinel-2's true colour under a zone's mosaics, in their frame, from the previews that blocks left.
+
+    Args:
+        plan: the run's plan; its blocks are done.
+        zone: the zone.
+        clear: bool (height, width) in the same frame: where to take the stretch from; elsewhere it is cloudy.
+
+    Raises:
+        OutputError: a block's preview is missing or broken.
+    """
+    factor = plan.preview_factor
+    frame = preview_rect(zone.rect, factor)
+    dn = np.zeros((len(PREVIEW_BANDS), *frame.shape), np.uint16)
+    for block in zone.blocks:
+        rect = preview_rect(block.rect, factor)
+        if rect.is_empty:
+            continue
+        path = RunFolder.of(plan).block_raster(block, PREVIEW)
+        try:
+            with rasterio.open(path) as dataset:
+                dn[:, *rect.slices(frame)] = dataset.read()
+        except RasterioError as error:
+            raise OutputError(f"{path} cannot be read: {error}; run the same request again") from error
+    # An overview's last row and column may cover less than a step of the preview's grid and have no pixel there.
+    missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
+    dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+    valid = (dn != 0).all(axis=0)
+    shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
+    low, high = _range(dn[:, shown], 0.01) if shown.any() else (0.0, 1.0)
+    stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
+    caption = (
+        f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)}), every {factor}th pixel."
+        if factor > 1
+        else (f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)}).")
+    )
+    return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
+
+
+def _draw_backscatter(overview: Overview) -> Quicklook:
+    """The usual false colour of two polarisations: water blue, forest green, towns yellow to white."""
+    vv, vh = overview.values[:2]
+    channels, scales = [], []
+    for name, band, colour in (("VV", vv, "#e0453a"), ("VH", vh, "#3f9d4f"), ("VV − VH", vv - vh, "#3d6fd1")):
+        low, high = (round(2 * end) / 2 for end in _range(band[overview.valid], _LEAST_DECIBELS))
+        channels.append(np.clip((band - low) / (high - low), 0, 1))
+        scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
+    rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
+    caption = "False colour: red VV, green VH, blue VV − VH. Smooth water is blue, forest green, towns yellow to white."
+    return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
+
+
+def _draw_ndvi(overview: Overview) -> Quicklook:
+    return _draw_ramp(
+        overview, "NDVI", _NDVI_RANGE, "", _NDVI_COLOURS, "Water and snow are grey-blue, bare soil is sand."
+    )
+
+
+def _draw_terrain(overview: Overview) -> Quicklook:
+    """Elevation tints, shaded by a sun in the north-west."""
+    height = overview.values[0]
+    low, high = _range(height[overview.valid], 10)
+    flat = _colours(_TERRAIN_COLOURS, height, low, high)
+    step = RESOLUTION * overview.factor
+    down, right = np.gradient(np.where(overview.valid, height, np.float32(low)), step)
+    # The steeper the scene, the less its slopes are exaggerated: a plain shows its forms, mountains keep theirs.
+    exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[overview.valid], 95)))
+    dx, dy = right * exaggeration, down * exaggeration
+    light = (dx + dy) * 0.5 + 0.7071
+    shade = np.clip(light / np.sqrt(1 + dx**2 + dy**2), 0, 1) / 0.7071
+    rgb = np.clip(flat * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
+    scale = Scale("Elevation", low, high, "m", _TERRAIN_COLOURS)
+    return Quicklook(
+        _rgba(rgb, overview.valid), "Elevation tints with relief shading from the north-west.", (scale,)
+    )
+
+
+def _draw_spread(overview: Overview) -> Quicklook:
+    mean = overview.values.mean(axis=0)
+    _, high = _range(mean[overview.valid], 0)
+    top = max(high, overview.layer.scale)
+    bands = " and ".join(overview.layer.bands)
+    caption = f"Standard deviation of {bands} over the windows that overlap; 0 where one window alone made the pixel."
+    rgb = _colours(_SPREAD_COLOURS, mean, 0, top)
+    scale = Scale("Spread", 0, top, _unit(overview.layer), _SPREAD_COLOURS)
+    return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
+
+
+def _draw_any(overview: Overview) -> Quicklook:
+    span = _range(overview.values[0][overview.valid], overview.layer.scale)
+    return _draw_ramp(overview, overview.layer.bands[0], span, _unit(overview.layer), _CONFIDENCE_COLOURS, "")
+
+
+def _draw_ramp(
+    overview: Overview,
+    label: str,
+    span: tuple[float, float],
+    unit: str,
+    colours: tuple[str, ...],
+    caption: str,
+) -> Quicklook:
+    rgb = _colours(colours, overview.values[0], *span)
+    return Quicklook(_rgba(rgb, overview.valid), caption, (Scale(label, *span, unit, colours),))
+
+
+def _draw_classes(overview: Overview) -> Quicklook:
+    swatches = [
+        Swatch(item.value, item.name, "#%02x%02x%02x" % item.colour) for item in overview.layer.classes
+    ]
+    image = _palette(
+        overview.stored[0], {swatch.value: swatch.colour for swatch in swatches}, overview.layer.nodata
+    )
+    return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
+
+
+def _draw_flags(overview: Overview) -> Quicklook:
+    flags, shown = overview.stored[0], np.zeros(overview.valid.shape, np.uint8)
+    for bit in _FLAG_COLOURS:
+        shown[flags & bit != 0] = bit
+    shown[~overview.valid] = overview.layer.nodata
+    swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
+    swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
+    image = _palette(shown, {swatch.value: swatch.colour for swatch in swatches}, overview.layer.nodata)
+    return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
+
+
+_DRAW: dict[str, Callable[[Overview], Quicklook]] = {
+    "S1GRD": _draw_backscatter,
+    "S1RTC": _draw_backscatter,
+    "NDVI": _draw_ndvi,
+    "DEM": _draw_terrain,
+}
+
+
+def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values (height, width) as uint8 (height, width, 3); NaN takes the lowest colour and is masked later."""
+    table = np.array([ImageColor.getrgb(colour) for colour in ramp], float)
+    finer = np.linspace(0, len(ramp) - 1, 256)
+    lookup = np.stack([np.interp(finer, np.arange(len(ramp)), channel) for channel in table.T], axis=-1)
+    index = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low) * 255, 0, 255)
+    return np.rint(lookup).astype(np.uint8)[np.rint(index).astype(np.uint8)]
+
+
+def _range(values: np.ndarray, least: float) -> tuple[float, float]:
+    """The stretch of valid values: its percentiles, widened about their middle to at least ``least``."""
+    low, high = (float(end) for end in np.percentile(values, _STRETCH))
+    widen = max(0.0, least - (high - low)) / 2
+    return low - widen, high + widen
+
+
+def _statistics(values: np.ndarray) -> BandStatistics:
+    low, median, high = np.percentile(values, [2, 50, 98])
+    figures = (
+        values.min(),
+        low,
+        median,
+        values.mean(dtype=float),
+        high,
+        values.max(),
+        values.std(dtype=float),
+    )
+    return BandStatistics(*(float(figure) for figure in figures))
+
+
+def _unit(layer: Layer) -> str:
+    return "" if layer.unit == "1" else layer.unit
+
+
+def _bytes(fractions: np.ndarray) -> np.ndarray:
+    return np.rint(fractions * 255).astype(np.uint8)
+
+
+def _rgba(rgb: np.ndarray, valid: np.ndarray) -> Image.Image:
+    return Image.fromarray(
+        np.dstack([rgb * valid[..., None], np.where(valid, 255, 0).astype(np.uint8)]), "RGBA"
+    )
+
+
+def _palette(values: np.ndarray, colours: dict[int, str], nodata: int) -> Image.Image:
+    image = Image.fromarray(values, "P")
+    table = np.zeros((256, 3), np.uint8)
+    for value, colour in colours.items():
+        table[value] = ImageColor.getrgb(colour)
+    image.putpalette(table.tobytes())
+    image.info["transparency"] = nodata
+    return image

@@ -1,0 +1,193 @@
+"""Where the run is: region, blocks and footprints as inline SVG in lon/lat, without any base map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import shapely
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+
+from engine.plan import Plan
+from engine.region import lonlat_of
+from engine.report.markup import Html, fill, join
+from engine.report.record import RunRecord
+
+_WIDTH = 560.0
+_STEPS = (30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+
+
+def locator(record: RunRecord) -> Html:
+    """Two maps: the scenes' footprints around the region, and the region's blocks."""
+    plan = record.plan
+    middle = shape(plan.region).representative_point().x
+    region = _beside(shape(plan.region), middle)
+    days = [
+        (day.solar_day, _beside(shapely.union_all([plan.scenes[id_].geometry for id_ in day.scenes]), middle))
+        for day in plan.acquisitions
+    ]
+    scenes = _Panel(shapely.union_all([region, *(footprint for _, footprint in days)]))
+    scenes.add("footprint", ((footprint, f"scenes of {day}") for day, footprint in reversed(days)))
+    scenes.add("region", [(region, "region")])
+    blocks = _Panel(region)
+    blocks.add("footprint", ((footprint, f"scenes of {day}") for day, footprint in reversed(days)))
+    blocks.add("region", [(region, "region")])
+    blocks.add("block", ((_beside(outline, middle), label) for outline, label in _blocks(record)))
+    return join(
+        (
+            scenes.figure(f"Region and footprints of {len(plan.scenes)} scenes"),
+            blocks.figure(f"Region and its {len(plan.blocks)} block{'s' * (len(plan.blocks) != 1)}"),
+        )
+    )
+
+
+def _blocks(record: RunRecord) -> Iterable[tuple[BaseGeometry, str]]:
+    for block in record.plan.blocks:
+        receipt = record.receipts[block.id]
+        label = f"{block.id}: {receipt.windows} windows in {receipt.seconds['total']:.1f} s"
+        yield lonlat_of(box(*block.rect.bounds), block.epsg), label
+
+
+def _beside(geometry: BaseGeometry, meridian: float) -> BaseGeometry:
+    """The geometry on the side of the antimeridian where ``meridian`` is, in one piece again if it was split."""
+
+    def move(points: Any) -> Any:
+        points[:, 0] -= 360 * ((points[:, 0] - meridian) / 360).round()
+        return points
+
+    parts = [shapely.transform(part, move) for part in getattr(geometry, "geoms", [geometry])]
+    return shapely.union_all(parts)
+
+
+class _Panel:
+    """A map of a bounding box with a little air, equirectangular with true proportions in its middle."""
+
+    def __init__(self, content: BaseGeometry) -> None:
+        west, south, east, north = content.bounds
+        self._squeeze = math.cos(math.radians((south + north) / 2))
+        air = 0.09 * max((east - west) * self._squeeze, north - south)
+        west, east = west - air / self._squeeze, east + air / self._squeeze
+        south, north = south - air, north + air
+        # No panel gets much taller or wider than its neighbour.
+        short = 0.72 * (east - west) * self._squeeze - (north - south)
+        tall = (north - south) / 0.95 - (east - west) * self._squeeze
+        south, north = south - max(0, short) / 2, north + max(0, short) / 2
+        west, east = west - max(0, tall) / self._squeeze / 2, east + max(0, tall) / self._squeeze / 2
+        self._view = (west, south, east, north)
+        self._scale = _WIDTH / ((east - west) * self._squeeze)
+        self._height = (north - south) * self._scale
+        self._shapes: list[Html] = []
+
+    def add(self, style: str, shapes: Iterable[tuple[BaseGeometry, str]]) -> None:
+        """Draws polygons with their labels as tooltips."""
+        for geometry, label in shapes:
+            # Drawn beyond the frame, so that the frame shows no outline where it cuts.
+            seen = shapely.clip_by_rect(geometry, *box(*self._view).buffer(8 / self._scale).bounds)
+            seen = seen.simplify(0.3 / self._scale)
+            path = " ".join(
+                self._ring(ring) for part in _polygons(seen) for ring in (part.exterior, *part.interiors)
+            )
+            if path:
+                self._shapes.append(
+                    fill(
+                        '<path class="$style" d="$path"><title>$label</title></path>',
+                        style=style,
+                        path=path,
+                        label=label,
+                    )
+                )
+
+    def figure(self, caption: str) -> Html:
+        """The SVG with graticule, scale bar and caption."""
+        return fill(
+            '<figure class="locator"><svg viewBox="0 0 $width $height" role="img" aria-label="$caption">'
+            "$shapes$graticule$bar</svg><figcaption>$caption</figcaption></figure>",
+            width=f"{_WIDTH:.0f}",
+            height=f"{self._height:.0f}",
+            shapes=join(self._shapes),
+            graticule=self._graticule(),
+            bar=self._scale_bar(),
+            caption=caption,
+        )
+
+    def _xy(self, lon: float, lat: float) -> tuple[float, float]:
+        west, _, _, north = self._view
+        return (lon - west) * self._squeeze * self._scale, (north - lat) * self._scale
+
+    def _ring(self, ring: Any) -> str:
+        points = (self._xy(lon, lat) for lon, lat, *_ in ring.coords)
+        return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
+
+    def _graticule(self) -> Html:
+        west, south, east, north = self._view
+        span = max((east - west) * self._squeeze, north - south)
+        step = next((step for step in _STEPS if span / step >= 3), _STEPS[-1])
+        digits = max(0, -math.floor(math.log10(step)))
+        lines = []
+        for lon in _multiples(west, east, step):
+            x, _ = self._xy(lon, north)
+            lines.append(
+                fill('<path class="grid" d="M${x} 0V$bottom"/>', x=f"{x:.1f}", bottom=f"{self._height:.1f}")
+            )
+            if 30 < x < _WIDTH - 30:
+                text = degrees((lon + 180) % 360 - 180, "E", "W", digits)
+                lines.append(
+                    fill('<text x="$x" y="12" text-anchor="middle">$text</text>', x=f"{x:.1f}", text=text)
+                )
+        for lat in _multiples(south, north, step):
+            _, y = self._xy(west, lat)
+            lines.append(fill('<path class="grid" d="M0 ${y}H$right"/>', y=f"{y:.1f}", right=f"{_WIDTH:.1f}"))
+            if 24 < y < self._height - 12:
+                text = degrees(lat, "N", "S", digits)
+                lines.append(fill('<text x="5" y="$y">$text</text>', y=f"{y - 3:.1f}", text=text))
+        return join(lines)
+
+    def _scale_bar(self) -> Html:
+        pixels_per_km = self._scale / 111.195
+        kilometres = max(
+            (
+                step * 10**power
+                for power in range(-1, 4)
+                for step in (1, 2, 5)
+                if step * 10**power * pixels_per_km < 150
+            ),
+            default=0.1,
+        )
+        length, y = kilometres * pixels_per_km, self._height - 14
+        return fill(
+            '<path class="bar" d="M$start ${top}v6h${length}v-6"/><text x="$middle" y="$above" text-anchor="middle">$text</text>',
+            start=f"{_WIDTH - 14 - length:.1f}",
+            top=f"{y:.1f}",
+            length=f"{length:.1f}",
+            middle=f"{_WIDTH - 14 - length / 2:.1f}",
+            above=f"{y:.1f}",
+            text=f"{kilometres:g} km",
+        )
+
+
+def degrees(value: float, positive: str, negative: str, digits: int) -> str:
+    """``13.5° E``."""
+    return f"{abs(value):.{digits}f}°\u202f{positive if value >= 0 else negative}"
+
+
+def place(plan: Plan) -> str:
+    """The region's middle in words."""
+    point = shape(plan.region).centroid
+    if not shape(plan.region).buffer(1e-9).contains(point):
+        point = shape(plan.region).representative_point()
+    return f"{degrees(point.y, 'N', 'S', 2)}, {degrees(point.x, 'E', 'W', 2)}"
+
+
+def _polygons(geometry: BaseGeometry) -> list[Any]:
+    return [
+        part
+        for part in getattr(geometry, "geoms", [geometry])
+        if part.geom_type == "Polygon" and not part.is_empty
+    ]
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    first = math.ceil(low / step)
+    return [index * step for index in range(first, math.floor(high / step) + 1)]

@@ -1,0 +1,256 @@
+"""What a run left on disk, gathered once: the report and the item are two ways of telling it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+from shapely.geometry import shape
+
+from engine.block import BlockReceipt, finished_block
+from engine.bundle import Bundle, load_bundle
+from engine.encode import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
+from engine.errors import OutputError
+from engine.grid import RESOLUTION
+from engine.plan import Block, Plan, Zone
+from engine.quicklook import BandStatistics, Overview, Quicklook, draw, read_overview, true_colour
+from engine.rasters import PREVIEW
+from engine.region import Area, lonlat_of
+from engine.run import RunFolder, read_json
+
+#: Rows of a mosaic that are counted at once.
+_COUNT_ROWS = 512
+
+_PIXEL_KM2 = RESOLUTION**2 / 1e6
+
+_QUALITY = "quality"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A finished mosaic.
+
+    Attributes:
+        statistics: of each band, from the overview; none for classes and flags.
+        counts: pixels of each stored value 0-255 at full resolution, int64 (256,); None for values.
+        valid_share: share of the mosaic's rectangle that has data.
+    """
+
+    zone: Zone
+    layer: Layer
+    path: Path
+    size: int
+    statistics: tuple[BandStatistics, ...]
+    counts: np.ndarray | None
+    valid_share: float
+    quicklook: Quicklook
+
+    @property
+    def name(self) -> str:
+        """The mosaic's file name without its ending: names its quicklook and its asset."""
+        return self.path.stem
+
+    def shares(self) -> dict[int, float]:
+        """Share of each class or flag among the pixels with data; flags may overlap, so theirs need not sum to 1."""
+        if self.counts is None:
+            return {}
+        held = self.counts.copy()
+        held[self.layer.nodata] = 0
+        total = max(1, int(held.sum()))
+        if self.layer.kind == "flags":
+            values = np.arange(256)
+            return {0: int(held[0]) / total} | {
+                bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
+            }
+        return {item.value: int(held[item.value]) / total for item in self.layer.classes}
+
+    @property
+    def valid_km2(self) -> float:
+        """Area of the pixels with data, for layers that are counted."""
+        if self.counts is None:
+            return 0.0
+        return (int(self.counts.sum()) - int(self.counts[self.layer.nodata])) * _PIXEL_KM2
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run.
+
+    Attributes:
+        layers: every mosaic, zone after zone.
+        true_colour: Sentinel-2's picture of each zone, by EPSG code.
+        receipts: of each block, by id.
+        offsets: the record of each scene that was read: rule, decision, evidence of its pixels.
+        busy_seconds: time in which at least one block was being computed.
+    """
+
+    plan: Plan
+    bundle: Bundle
+    folder: RunFolder
+    layers: tuple[LayerRecord, ...]
+    true_colour: dict[int, Quicklook]
+    receipts: dict[str, BlockReceipt]
+    offsets: dict[str, dict[str, Any]]
+    busy_seconds: float
+
+    @property
+    def pictures(self) -> dict[str, Quicklook]:
+        """All pictures by the name of their file: the mosaic's, and for the true colour ``S2``."""
+        several = len(self.plan.zones) > 1
+        found = {
+            f"{PREVIEW}_{epsg}" if several else PREVIEW: picture for epsg, picture in self.true_colour.items()
+        }
+        return found | {record.name: record.quicklook for record in self.layers}
+
+    @property
+    def windows(self) -> int:
+        """Windows that were computed; those without a valid pixel were left out."""
+        return sum(receipt.windows for receipt in self.receipts.values())
+
+    @property
+    def cloud_share(self) -> float:
+        """Share of the mapped pixels that were generated under cloud."""
+        cloudy = sum(receipt.cloudy_pixels for receipt in self.receipts.values())
+        return cloudy / max(1, sum(receipt.valid_pixels for receipt in self.receipts.values()))
+
+    @cached_property
+    def gap_share(self) -> float:
+        """Share of the region that stayed without data."""
+        mapped = 0.0
+        for zone in self.plan.zones:
+            outline = zone.shape
+            pixels = zone.height * zone.width if outline is None else outline.area / RESOLUTION**2
+            ground = zone.rect.geobox(zone.epsg).extent.geom if outline is None else outline
+            valid = sum(self.receipts[block.id].valid_pixels for block in zone.blocks)
+            mapped += min(1.0, valid / pixels) * Area(lonlat_of(ground, zone.epsg)).square_kilometres
+        whole = max(Area(shape(self.plan.region)).square_kilometres, mapped)
+        share = 1 - mapped / whole
+        # An outline's area and the number of pixel centres in it differ by a line of pixels: that is no gap.
+        return share if share > 5e-4 else 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """The plan's warnings, and what only the run could tell."""
+        found = list(self.plan.warnings)
+        if self.cloud_share > 0.01:
+            found.append(
+                f"{self.cloud_share:.1%} of the mapped pixels were generated under cloud; the quality layer marks them"
+            )
+        if self.gap_share > self.plan.figures.gap_share + 0.01:
+            found.append(
+                f"{self.gap_share:.1%} of the region stayed without data: scenes hold less than their footprints say"
+            )
+        for scene_id, record in self.offsets.items():
+            if record["applied"] != record["decided"]:
+                found.append(f"{scene_id}: pixels overruled the metadata, {record['applied']} was subtracted")
+        return found
+
+    def seconds(self, phase: str) -> float:
+        """Sum of a phase (``total``, ``data``, ``model``, ``other``) over all blocks."""
+        return sum(receipt.seconds.get(phase, 0.0) for receipt in self.receipts.values())
+
+
+def gather(plan: Plan) -> RunRecord:
+    """Reads the outputs of a run: receipts, offset records, overviews; classes and flags are counted in full.
+
+    Raises:
+        OutputError: a block or a mosaic is missing or cannot be read.
+    """
+    folder, bundle = RunFolder.of(plan), load_bundle(plan.request.model)
+    wanted = [(zone, layer) for zone in plan.zones for layer in layers(plan.request, bundle).values()]
+    with ThreadPoolExecutor(thread_name_prefix="survey") as pool:
+        surveys = list(pool.map(lambda item: _survey(plan, folder, *item), wanted))
+    clear = {
+        record.zone.epsg: overview.valid & (overview.stored[0] & QUALITY_CLOUD == 0)
+        for record, overview in surveys
+        if record.layer.name == _QUALITY
+    }
+    receipts = _receipts(plan)
+    return RunRecord(
+        plan=plan,
+        bundle=bundle,
+        folder=folder,
+        layers=tuple(record for record, _ in surveys),
+        true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},
+        receipts=receipts,
+        offsets={
+            id_: record for id_ in plan.scenes if (record := read_json(folder.offset_file(id_))) is not None
+        },
+        busy_seconds=_busy_seconds(folder, plan.blocks, receipts),
+    )
+
+
+def count_values(path: Path) -> np.ndarray:
+    """Pixels of each value of a one-band uint8 raster, int64 (256,); read by strips.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    counts = np.zeros(256, np.int64)
+    try:
+        with rasterio.open(path) as dataset:
+            for row in range(0, dataset.height, _COUNT_ROWS):
+                height = min(_COUNT_ROWS, dataset.height - row)
+                strip = dataset.read(1, window=Window(0, row, dataset.width, height))
+                counts += np.bincount(strip.ravel(), minlength=256)
+    except RasterioError as error:
+        raise OutputError(f"{path} cannot be read: {error}; assemble the run again") from error
+    return counts
+
+
+def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, Overview]:
+    path = folder.mosaic(plan, zone, layer.name)
+    if not path.exists():
+        raise OutputError(f"{path} is missing; assemble the run before publishing it")
+    overview = read_overview(path, layer, plan.preview_factor)
+    measured = layer.kind in ("value", "percent")
+    record = LayerRecord(
+        zone=zone,
+        layer=layer,
+        path=path,
+        size=path.stat().st_size,
+        statistics=overview.statistics() if measured else (),
+        counts=None if measured else count_values(path),
+        valid_share=overview.valid_share,
+        quicklook=draw(overview),
+    )
+    return record, overview
+
+
+def _receipts(plan: Plan) -> dict[str, BlockReceipt]:
+    receipts = {block.id: finished_block(plan, block) for block in plan.blocks}
+    missing = [id_ for id_, receipt in receipts.items() if receipt is None]
+    if missing:
+        raise OutputError(
+            f"{len(missing)} of {len(receipts)} blocks are not done ({missing[0]}, ...); run the same request again"
+        )
+    return {id_: receipt for id_, receipt in receipts.items() if receipt is not None}
+
+
+def _busy_seconds(folder: RunFolder, blocks: Iterable[Block], receipts: dict[str, BlockReceipt]) -> float:
+    """Length of the union of the blocks' spells of work. A receipt is written when its block ends.
+
+    So blocks that ran at the same time count once, and the pause between a crash and its resumption does not count.
+    """
+    spells = []
+    for block in blocks:
+        end = folder.receipt_file(block).stat().st_mtime
+        spells.append((end - receipts[block.id].seconds["total"], end))
+    return union_length(spells)
+
+
+def union_length(spells: Sequence[tuple[float, float]]) -> float:
+    """Length of the union of intervals: of (0, 2), (1, 3) and (5, 6) it is 4."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spells):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,56 @@
+"""What report and item must say alike: titles, the attribution, versions."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import rasterio
+
+from engine.encode import Layer
+from engine.plan import Plan
+
+#: Titles of what a run can make.
+TITLES = {
+    "S1GRD": "Sentinel-1 GRD backscatter",
+    "S1RTC": "Sentinel-1 RTC backscatter",
+    "NDVI": "Vegetation index (NDVI)",
+    "LULC": "Land use and land cover",
+    "DEM": "Elevation",
+    "quality": "Quality flags",
+}
+
+
+def title_of(layer: Layer) -> str:
+    """What a layer is, for people."""
+    if layer.name in TITLES:
+        return TITLES[layer.name]
+    target, _, extra = layer.name.rpartition("_")
+    return f"{TITLES.get(target, target)}: {extra}" if target else layer.name
+
+
+def attribution(plan: Plan) -> str:
+    """The notice that Copernicus' licence asks of whoever passes modified data on."""
+    years = sorted({scene.datetime.year for scene in plan.scenes.values()})
+    return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
+
+
+def software(plan: Plan) -> dict[str, str]:
+    """Versions of what decides pixels: the plan's engine, and the rest as installed where this runs."""
+    return {
+        "terramosaic": plan.engine_version,
+        "onnxruntime": _version_of("onnxruntime", "onnxruntime-gpu"),
+        "numpy": _version_of("numpy"),
+        "rasterio": rasterio.__version__,
+        "gdal": rasterio.__gdal_version__,
+        "python": platform.python_version(),
+    }
+
+
+def _version_of(*names: str) -> str:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"

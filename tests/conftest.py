@@ -1,0 +1,29 @@
+"""Settings of all tests: loopback only, a Prefect home of their own, shared data found or skipped with a reason."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Prefect. A forgotten harness then fails at once instead of starting a server.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="terramosaic-prefect-")
+os.environ.update(
+    DO_NOT_TRACK="1",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false",
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
+)
+os.environ.pop("PREFECT_API_URL", None)
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real Sentinel-2 data beside the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("../shared/data with real Sentinel-2 samples is not there")
+    return SHARED_DATA

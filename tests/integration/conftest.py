@@ -1,0 +1,60 @@
+"""Worlds to map, made once per test session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from shapely.geometry import box
+
+from engine.grid import Rect
+from engine.region import as_geojson, lonlat_of
+from engine.request import RegionRequest
+from tests.integration.scenes import write_scene
+
+EPSG = 32633
+#: 1500 x 1500 pixels: with blocks of 512 that are sixteen blocks, with 2048 four.
+LAND = Rect(490_002, 50_004, 1500, 1500)
+
+
+class Catalog:
+    """A folder of items, and requests for parts of it."""
+
+    def __init__(self, folder: Path, epsg: int = EPSG) -> None:
+        self.folder, self.epsg = folder, epsg
+
+    def add(self, item: dict) -> None:
+        """One more item."""
+        (self.folder / f"{item['id']}.json").write_text(json.dumps(item))
+
+    def request(self, rect: Rect, out: Path, *, outline=None, **options) -> RegionRequest:
+        """A request for exactly the pixels of a rectangle, or for an outline in the zone's metres."""
+        if outline is None:
+            # Half a pixel inside, so that reprojecting to degrees and back adds no row of pixels.
+            left, bottom, right, top = rect.bounds
+            outline = box(left + 4, bottom + 4, right - 4, top - 4)
+        fields = {"datetime": "2023-08", "catalog": str(self.folder), "out": str(out), "block_size": 512, **options}
+        return RegionRequest(region=as_geojson(lonlat_of(outline, self.epsg)), **fields)
+
+
+@pytest.fixture(scope="session")
+def land(tmp_path_factory) -> Catalog:
+    """Two acquisitions over one tile: the first with clouds and a hole of 200 x 300 pixels, the second with the offset."""
+    folder = tmp_path_factory.mktemp("land")
+    catalog = Catalog(folder)
+    rng = np.random.default_rng(5)
+    clouds = ndimage.gaussian_filter(rng.normal(size=(750, 750)), 12)
+    scl = np.where(clouds > np.quantile(clouds, 0.85), 9, 4)
+    holes = np.zeros(LAND.shape, bool)
+    holes[602:802, 400:700] = True
+    catalog.add(write_scene(folder / "a", LAND, name="S2A_33TWL_20230815", scl=scl, holes=holes))
+    later = np.where(ndimage.shift(clouds, 200, mode="wrap") > np.quantile(clouds, 0.85), 8, 4)
+    catalog.add(
+        write_scene(
+            folder / "b", LAND, name="S2B_33TWL_20230820", day="2023-08-20", offset=1000, scl=later, holes=holes, level=300
+        )
+    )
+    return catalog

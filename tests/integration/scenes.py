@@ -1,0 +1,78 @@
+"""Small made-up scenes on disk for tests: every pixel tells its band, place and date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from shapely.geometry import box
+
+from engine.bands import GSD, S2L2A_BANDS
+from engine.catalog.scene import Scene, scene_from_item
+from engine.grid import Rect
+from engine.region import as_geojson, lonlat_of
+
+
+def write_scene(
+    folder: Path,
+    rect: Rect,
+    *,
+    name: str = "S2A_33TWL_20230815",
+    epsg: int = 32633,
+    day: str = "2023-08-15",
+    offset: int = 0,
+    scl: np.ndarray | None = None,
+    holes: np.ndarray | None = None,
+    level: int = 0,
+) -> dict[str, Any]:
+    """Writes 12 bands and SCL at their native resolutions; returns the STAC item as a dict with absolute hrefs.
+
+    Args:
+        folder: where the files go.
+        rect: the scene's pixels; sides in multiples of 6.
+        scl: scene classification at 20 m; all vegetation by default.
+        holes: bool at 10 m, no data there in any band.
+        level: added to all digital numbers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    assets = {}
+    for band in (*S2L2A_BANDS, "SCL"):
+        factor = GSD[band] // 10
+        shape = rect.height // factor, rect.width // factor
+        if band == "SCL":
+            pixels = np.full(shape, 4, np.uint8) if scl is None else scl.astype(np.uint8)
+        else:
+            pixels = dn_of(band, *shape, level=level) + np.uint16(offset)
+            if holes is not None:
+                pixels[holes[::factor, ::factor]] = 0
+        path = folder / f"{name}_{band}.tif"
+        with rasterio.open(
+            path, "w", driver="GTiff", width=shape[1], height=shape[0], count=1, dtype=pixels.dtype, nodata=0,
+            crs=f"EPSG:{epsg}", transform=rect.transform @ rasterio.Affine.scale(factor), tiled=True,
+            blockxsize=128, blockysize=128, compress="deflate",
+        ) as file:  # fmt: skip
+            file.write(pixels, 1)
+        assets[band] = {"href": str(path), "type": "image/tiff", "gsd": GSD[band], "roles": ["data"]}
+    outline = lonlat_of(box(*rect.bounds), epsg)
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "links": [],
+        "geometry": as_geojson(outline), "bbox": list(outline.bounds), "assets": assets,
+        "properties": {
+            "datetime": f"{day}T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": 1.0, "proj:epsg": epsg,
+            "s2:mgrs_tile": name[4:9], "s2:processing_baseline": "05.09" if offset else "02.14",
+        },
+    }  # fmt: skip
+
+
+def dn_of(band: str, height: int, width: int, *, level: int = 0) -> np.ndarray:
+    """Digital numbers of a band at its native resolution, all different enough to tell a shift by one pixel."""
+    index = S2L2A_BANDS.index(band)
+    rows, cols = np.mgrid[:height, :width]
+    return (200 + 100 * index + (rows * 7 + cols * 13) % 4001 + level).astype(np.uint16)
+
+
+def as_scene(item: dict[str, Any]) -> Scene:
+    """The item as the engine's value."""
+    return scene_from_item(item)

@@ -1,0 +1,101 @@
+"""The command line as a person uses it: real processes, exit codes, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shapely.geometry import shape
+
+from engine.grid import Rect
+from tests.integration.conftest import LAND
+
+COMMAND = [str(Path(sys.executable).with_name("terramosaic"))]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def selection(land, tmp_path) -> list[str]:
+    """Options that select a corner of the land."""
+    region = tmp_path / "region.geojson"
+    request = land.request(Rect(LAND.row, LAND.col, 500, 500), tmp_path)
+    region.write_text(json.dumps(request.region.geojson))
+    return ["--region", str(region), "--datetime", "2023-08", "--catalog", str(land.folder), "--out", str(tmp_path / "out")]
+
+
+def test_plan_then_map_then_map_again(selection, tmp_path):
+    shown = run("plan", *selection)
+    assert shown.returncode == 0, shown.stderr
+    for words in ("S2A_33TWL_20230815", "windows", "covered", "GB"):
+        assert words in shown.stdout
+    assert not (tmp_path / "out").exists()
+    as_json = json.loads(run("plan", *selection, "--json").stdout)
+    assert as_json["figures"]["scenes"] == 2
+    assert shape(as_json["region"]).area > 0
+    mapped = run("map", *selection, "--targets", "NDVI,LULC", "--json")
+    assert mapped.returncode == 0, mapped.stderr
+    result = json.loads(mapped.stdout)
+    assert Path(result["mosaics"]["NDVI"]).exists() and Path(result["report"]).exists() and not result["was_done"]
+    again = run("map", *selection, "--targets", "NDVI,LULC")
+    assert again.returncode == 0 and "everything was done before" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["map", "--bbox", "14", "45", "13", "46", "--datetime", "2023"], 2, "region: bbox is inverted"),
+        (["plan", "--mgrs", "33TZZ", "--datetime", "2023"], 2, "region: MGRS tile '33TZZ'"),
+        (["plan", "--mgrs", "33TWL"], 2, "datetime: give the period"),
+        (["plan", "--datetime", "2023"], 2, "region: give one of"),
+        (["plan", "--mgrs", "33TWL", "--datetime", "2023", "--catalog", "nowhere"], 2, "nowhere"),
+        (["plan", "--mgrs", "33TWL", "--datetime", "2023", "--catalog", "http://127.0.0.1:9/"], 4, "127.0.0.1:9"),
+        (["plan", "--mgrs", "33TWL", "--datetime", "2023", "--model", "/nowhere"], 2, "model: there is no folder"),
+        (["model", "info", "/nowhere"], 2, "model: there is no folder"),
+    ],
+)
+def test_mistakes_get_one_line_and_their_exit_code(arguments, code, line):
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_nothing_found_says_what_was_searched_and_what_would_match(land, selection):
+    other_date = [*selection[:3], "2022-01", *selection[4:]]
+    done = run("plan", *other_date)
+    assert done.returncode == 3
+    assert "no scene found in" in done.stderr and "2023-08-15" in done.stderr
+    clearer = run("plan", *selection, "--max-cloud", "0.5")
+    assert clearer.returncode == 3 and "--max-cloud" in clearer.stderr
+
+
+def test_output_that_cannot_be_written(selection, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = run("map", *selection[:-1], str(blocked))
+    assert done.returncode == 6
+    assert "could not be written" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_model_info_describes_the_demo_bundle_plainly():
+    done = run("model", "info", "demo")
+    assert done.returncode == 0
+    assert "NOT TerraMind" in done.stdout and "NDVI" in done.stdout
+
+
+def test_help_lists_the_options_with_their_defaults():
+    done = run("map", "--help")
+    assert "--max-cloud" in done.stdout and "default: 192" in done.stdout and "--bbox W S E N" in done.stdout
+
+
+def test_engine_imports_neither_prefect_nor_torch():
+    code = "import engine, engine.cli, sys; print([m for m in ('prefect', 'torch', 'terratorch', 'onnx') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,300 @@
+"""The rules that never break, on whole runs: ground-decided, seamless, exact, resumable, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rio_cogeo import cog_validate
+from shapely.geometry import Polygon, box
+
+from engine import assemble, load_bundle, map_region, plan, run_block
+from engine.block import finished_block
+from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
+from engine.errors import CatalogError, OffsetConflictError, OutputError
+from engine.grid import Rect, rect_from_bounds
+from engine.run import RunFolder
+from tests.integration.conftest import LAND
+from tests.integration.scenes import dn_of
+
+ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
+EXTRAS = ("spread", "confidence")
+
+
+def read(path: Path) -> tuple[np.ndarray, Rect]:
+    with rasterio.open(path) as file:
+        return file.read(), rect_from_bounds(tuple(file.bounds))
+
+
+def assert_same_on_shared_pixels(one, other):
+    assert one.mosaics.keys() == other.mosaics.keys()
+    for name in one.mosaics:
+        (a, rect_a), (b, rect_b) = read(one.mosaics[name]), read(other.mosaics[name])
+        shared = rect_a.intersection(rect_b)
+        assert not shared.is_empty
+        np.testing.assert_array_equal(a[:, *shared.slices(rect_a)], b[:, *shared.slices(rect_b)], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(land, tmp_path_factory):
+    """The whole land in blocks of 512."""
+    return map_region(land.request(LAND, tmp_path_factory.mktemp("whole"), targets=ALL, extras=EXTRAS))
+
+
+@pytest.mark.parametrize(
+    ("rect", "options", "batch_size", "workers"),
+    [
+        (LAND, {"block_size": 2048}, 8, 2),
+        (LAND, {"block_size": 1024}, 1, 1),
+        (Rect(LAND.row + 333, LAND.col + 271, 700, 641), {}, 8, 4),
+        (Rect(LAND.row + 590, LAND.col + 390, 40, 30), {"block_size": 2048}, 3, 1),
+    ],
+)
+def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, workers):
+    request = land.request(rect, tmp_path, targets=ALL, extras=EXTRAS, **options)
+    assert_same_on_shared_pixels(whole, map_region(request, batch_size=batch_size, workers=workers))
+
+
+def test_polygon_is_cut_and_keeps_the_pixels(whole, land, tmp_path):
+    left, bottom, right, top = LAND.bounds
+    outline = Polygon([(left + 2000, top - 900), (right - 3000, top - 2500), (right - 4000, bottom + 2000), (left + 1000, bottom + 5000)])
+    result = map_region(land.request(LAND, tmp_path, outline=outline, targets=ALL))
+    pixels, rect = read(result.mosaics["NDVI"])
+    full, full_rect = read(whole.mosaics["NDVI"])
+    inside = rasterio.features.rasterize(
+        [outline.buffer(-15)], out_shape=rect.shape, transform=rect.transform
+    ).astype(bool)
+    near = rasterio.features.rasterize([outline.buffer(15)], out_shape=rect.shape, transform=rect.transform).astype(bool)
+    np.testing.assert_array_equal(pixels[0][inside], full[0][rect.slices(full_rect)][inside])
+    assert (pixels[0][~near] == -32768).all()
+
+
+def test_outputs_exist_exactly_where_input_was_valid(whole):
+    expected = np.ones(LAND.shape, bool)
+    # Holes are cut at 10 m and reach, at 60 m, to the pixels of the bands whose corner they hit.
+    expected[602:802, 400:700] = False
+    for name, nodata in (("NDVI", -32768), ("S1GRD", -32768), ("LULC", 0), ("quality", QUALITY_NODATA)):
+        pixels, rect = read(whole.mosaics[name])
+        valid = (pixels != nodata).all(axis=0)[LAND.slices(rect)]
+        assert not valid[~expected].any(), name
+        assert valid[:596].all() and valid[808:].all() and valid[:, :396].all() and valid[:, 706:].all(), name
+
+
+def test_ndvi_is_that_of_the_files(whole):
+    """Where the first acquisition is clear it is used; its NDVI is exact to half a step of the encoding."""
+    pixels, rect = read(whole.mosaics["NDVI"])
+    ndvi = pixels[0][LAND.slices(rect)] * 1e-4
+
+    def of(level):
+        red, nir = (dn_of(band, *LAND.shape, level=level).astype(float) for band in ("B04", "B08"))
+        return (nir - red) / (nir + red)
+
+    valid = pixels[0][LAND.slices(rect)] != -32768
+    first, second = (np.abs(ndvi - of(level)) < 0.5e-4 + 1e-7 for level in (0, 300))
+    assert (first | second)[valid].all()
+    assert 0.8 < first[valid].mean() < 0.95
+
+
+def test_quality_tells_cloud_and_the_neighbourhood_of_gaps(whole):
+    pixels, rect = read(whole.mosaics["quality"])
+    quality = pixels[0][LAND.slices(rect)]
+    valid = quality != QUALITY_NODATA
+    cloudy = (quality & QUALITY_CLOUD > 0) & valid
+    assert 0.001 < cloudy.mean() < 0.1
+    edge = (quality & QUALITY_EDGE > 0) & valid
+    assert edge[590:598, 500:600].all() and not edge[520:570, 500:600].any()
+    filled = (quality & QUALITY_FILLED > 0) & valid
+    assert (filled | ~edge).all() and filled.mean() < 0.5
+
+
+def test_spread_is_small_for_exact_models_and_confidence_is_a_percentage(whole):
+    spread, _ = read(whole.mosaics["NDVI_spread"])
+    # NDVI by band arithmetic is the same in every window, so windows cannot disagree about it.
+    assert set(np.unique(spread)) <= {-32768, 0}
+    confidence, _ = read(whole.mosaics["LULC_confidence"])
+    assert confidence[confidence != 255].max() <= 100
+
+
+def test_mosaics_are_valid_cogs_with_their_meaning_inside(whole):
+    for name, path in whole.mosaics.items():
+        good, errors, warnings = cog_validate(path, strict=True)
+        assert good and not errors and not warnings, (name, errors, warnings)
+        with rasterio.open(path) as file:
+            assert file.block_shapes[0] == (512, 512)
+            assert file.overviews(1)
+            assert file.tags()["TERRAMOSAIC_RUN"] == whole.plan.run_id
+            assert "TerraMind" in file.tags()["TERRAMOSAIC_MODEL"]
+    with rasterio.open(whole.mosaics["S1GRD"]) as file:
+        assert file.descriptions == ("VV", "VH") and file.units == ("dB", "dB") and file.scales == (0.01, 0.01)
+    with rasterio.open(whole.mosaics["LULC"]) as file:
+        assert file.colormap(1)[1] == (0x41, 0x9B, 0xDF, 255)
+        assert file.tags()["CLASS_5"] == "crops"
+        assert file.nodata == 0
+
+
+def test_result_opens_as_xarray_in_physical_units(whole):
+    ndvi = whole.open("NDVI")
+    assert float(ndvi.min()) >= -1 and float(ndvi.max()) <= 1
+    assert ndvi.rio.crs.to_epsg() == 32633
+    assert whole.open("LULC").dtype == np.uint8
+
+
+def test_float32_keeps_full_precision(land, tmp_path):
+    rect = Rect(LAND.row + 100, LAND.col + 100, 300, 300)
+    request = land.request(rect, tmp_path, targets=("NDVI",), dtype="float32", datetime="2023-08-15")
+    pixels, found = read(map_region(request).mosaics["NDVI"])
+    red, nir = (dn_of(band, *LAND.shape).astype(float)[found.slices(LAND)] for band in ("B04", "B08"))
+    assert np.abs(pixels[0] - (nir - red) / (nir + red)).max() < 1e-6
+
+
+def test_the_same_request_again_finds_everything_done(whole, land):
+    stamps = {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*") if path.is_file()}
+    started = time.perf_counter()
+    again = map_region(whole.plan.request)
+    assert again.was_done
+    assert time.perf_counter() - started < 5
+    assert {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*") if path.is_file()} == stamps
+
+
+def test_run_id_is_content_not_circumstance(whole, land, tmp_path):
+    moved = whole.plan.request.model_copy(update={"out": str(tmp_path), "max_cloud": 39.0})
+    assert plan(moved).run_id == whole.plan.run_id
+    for change in ({"seed": 1}, {"stride": 176}, {"blend": "cosine"}, {"dtype": "float32"}, {"composite": "median"}):
+        assert plan(whole.plan.request.model_copy(update=change)).run_id != whole.plan.run_id
+
+
+def test_stages_can_be_called_alone_and_assemble_waits_for_all_blocks(whole, land, tmp_path):
+    request = whole.plan.request.model_copy(update={"out": str(tmp_path), "targets": ("NDVI",), "extras": ()})
+    made = plan(request)
+    first, *rest = made.blocks
+    run_block(made, first)
+    with pytest.raises(OutputError, match=rf"{len(rest)} of {len(made.blocks)} blocks are not done"):
+        assemble(made)
+    assert not list(tmp_path.rglob("NDVI.tif.*")) and finished_block(made, rest[0]) is None
+    for block in rest:
+        run_block(made, block)
+    ours, rect = read(assemble(made)[0])
+    theirs, _ = read(whole.mosaics["NDVI"])
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_damaged_block_is_computed_again(land, tmp_path):
+    rect = Rect(LAND.row, LAND.col, 300, 300)
+    made = plan(land.request(rect, tmp_path, targets=("NDVI",)))
+    for block in made.blocks:
+        run_block(made, block)
+    raster = RunFolder.of(made).block_raster(made.blocks[0], "NDVI")
+    whole_bytes = raster.read_bytes()
+    raster.write_bytes(whole_bytes[:1000])
+    assert finished_block(made, made.blocks[0]) is None
+    run_block(made, made.blocks[0])
+    assert raster.read_bytes() == whole_bytes
+
+
+def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(land, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
+    red = next(land.folder.glob("a/*_B04.tif"))
+    hidden = red.with_suffix(".hidden")
+    request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
+    red.rename(hidden)
+    try:
+        with pytest.raises(CatalogError, match=r"4 of 4 blocks failed; block 33N_r.* asset B04 of S2A_33TWL_20230815"):
+            map_region(request)
+    finally:
+        hidden.rename(red)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert map_region(request).mosaics["NDVI"].exists()
+
+
+def test_offset_is_checked_on_pixels_recorded_and_a_conflict_stops(land, tmp_path):
+    rect = Rect(LAND.row, LAND.col, 300, 300)
+    item = json.loads((land.folder / "S2B_33TWL_20230820.json").read_text())
+    (tmp_path / "catalog").mkdir()
+    # The pixels carry +1000; metadata that says it was taken off contradicts them.
+    item["properties"]["earthsearch:boa_offset_applied"] = True
+    item["properties"]["s2:processing_baseline"] = "05.09"
+    (tmp_path / "catalog" / "item.json").write_text(json.dumps(item))
+    request = land.request(rect, tmp_path / "out", targets=("NDVI",), catalog=str(tmp_path / "catalog"), max_cloud=100)
+    honest = map_region(land.request(rect, tmp_path / "honest", targets=("NDVI",), datetime="2023-08-20"))
+    record = json.loads((honest.folder / "offsets" / "S2B_33TWL_20230820.json").read_text())
+    assert (record["decided"], record["applied"], record["evidence"]["verdict"]) == (1000, 1000, "present")
+    with pytest.raises(OffsetConflictError, match="S2B_33TWL_20230820"):
+        map_region(request)
+    believed = map_region(request.model_copy(update={"offset_conflict": "pixels"}))
+    np.testing.assert_array_equal(read(believed.mosaics["NDVI"])[0], read(honest.mosaics["NDVI"])[0])
+
+
+def test_two_zones_give_two_mosaics_that_meet(tmp_path):
+    from tests.integration.conftest import Catalog
+    from tests.integration.scenes import write_scene
+
+    catalog = Catalog(tmp_path / "catalog")
+    # 12 degrees east at 46 north: the boundary of zones 32 and 33.
+    write = lambda name, epsg, rect: catalog.add(write_scene(catalog.folder / name, rect, name=name, epsg=epsg))  # noqa: E731
+    catalog.folder.mkdir()
+    write("S2A_33TTL_20230815", 32633, Rect(490_602, 26_400, 900, 900))
+    write("S2A_32TQR_20230815", 32632, Rect(490_602, 72_600, 900, 900))
+    from engine.request import RegionRequest
+
+    request = RegionRequest(
+        region=(11.96, 45.60, 12.04, 45.63), datetime="2023-08-15", catalog=str(catalog.folder), out=str(tmp_path), targets=("NDVI",)
+    )
+    result = map_region(request)
+    assert sorted(result.mosaics) == ["NDVI_32632", "NDVI_32633", "quality_32632", "quality_32633"]
+    areas = 0.0
+    for zone in result.plan.zones:
+        pixels, _ = read(result.mosaics[f"NDVI_{zone.epsg}"])
+        assert zone.outline is not None
+        areas += (pixels != -32768).sum() / 1e4
+    assert areas == pytest.approx(result.plan.figures.area_km2, rel=0.01)
+
+
+def test_killed_in_the_middle_and_started_again(whole, land, tmp_path):
+    """SIGKILL while blocks are in flight: finished blocks stay untouched, and the mosaics' pixels are the same."""
+    request = whole.plan.request.model_copy(update={"out": str(tmp_path)})
+    file = tmp_path / "request.json"
+    file.write_text(request.model_dump_json())
+    code = "import sys; from engine import *; map_region(RegionRequest.model_validate_json(open(sys.argv[1]).read()), workers=2)"
+    command = [sys.executable, "-c", code, str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    receipts = lambda: sorted(tmp_path.glob("*/blocks/*/block.json"))  # noqa: E731
+    deadline = time.monotonic() + 120
+    while len(receipts()) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in receipts()}
+    assert 3 <= len(done) < len(whole.plan.blocks)
+    subprocess.run(command, check=True)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert not list(tmp_path.rglob("*.partial"))
+    for name, path in whole.mosaics.items():
+        again = tmp_path / whole.plan.run_id / path.name
+        np.testing.assert_array_equal(read(again)[0], read(path)[0], err_msg=name)
+
+
+def test_wrong_bundle_stops_before_anything_runs(land, tmp_path):
+    from engine.errors import RequestError
+
+    with pytest.raises(RequestError, match="DEM"):
+        plan(land.request(LAND, tmp_path, targets=("DEM",)))
+    assert load_bundle("demo").name == "demo"
+
+
+def test_half_the_region_without_imagery_is_dropped_and_counted(land, tmp_path):
+    wide = Rect(LAND.row, LAND.col, 600, 3600)
+    made = plan(land.request(wide, tmp_path, targets=("NDVI",)))
+    assert made.figures.empty_blocks > 0
+    assert made.figures.gap_share == pytest.approx(1 - 1500 / 3600, abs=0.01)
+    assert any("stays without data" in warning for warning in made.warnings)
+    left, bottom, right, top = LAND.bounds
+    assert all(box(*block.rect.bounds).intersects(box(left - 500, bottom, right + 500, top)) for block in made.blocks)

@@ -1,0 +1,132 @@
+"""Averaging overlaps: exact against a whole-array reference, the same bits in any block, flat memory."""
+
+import numpy as np
+import pytest
+
+from engine.blend import RowBandAccumulator, window_weights
+from engine.grid import Rect
+from engine.lattice import WINDOW, Lattice
+
+REGION = Rect(1000, 3000, 500, 700)
+
+
+def window_values(i, j, channels=2):
+    """A window's made-up output, the same whoever asks."""
+    return np.random.default_rng([i + 1000, j + 1000]).normal(-12, 3, (channels, WINDOW, WINDOW)).astype(np.float32)
+
+
+def blend(rect, stride, how, *, spread=(), skip=lambda i, j: False, flags=lambda i, j: None):
+    lattice = Lattice(stride)
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights(how, stride), spread)
+    bands = []
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            if not skip(i, j):
+                accumulator.add(i, j, {"x": window_values(i, j)}, flags(i, j))
+        bands.append(accumulator.finish_row())
+    return bands
+
+
+def joined(bands, pick):
+    return np.concatenate([pick(band) for band in bands if not band.rect.is_empty], axis=-2)
+
+
+def reference(rect, stride, how):
+    """The textbook way: whole arrays in float64."""
+    lattice, weights = Lattice(stride), window_weights(how, stride).astype(np.float64)
+    cover = lattice.cover(rect)
+    total, weight, square = (np.zeros((2, *cover.shape)) for _ in range(3))
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            at = lattice.window(i, j).slices(cover)
+            values = window_values(i, j).astype(np.float64)
+            total[:, *at] += values * weights
+            square[:, *at] += values**2 * weights
+            weight[:, *at] += weights
+    at = rect.slices(cover)
+    mean = (total / weight)[:, *at]
+    return mean, np.sqrt(np.maximum((square / weight)[:, *at] - mean**2, 0))
+
+
+@pytest.mark.parametrize("how", ["mean", "cosine"])
+@pytest.mark.parametrize("stride", [64, 112, 160, 192, 224])
+def test_equals_whole_array_blending(stride, how):
+    bands = blend(REGION, stride, how)
+    mean, _ = reference(REGION, stride, how)
+    np.testing.assert_allclose(joined(bands, lambda band: band.means["x"]), mean, rtol=2e-6)
+
+
+def test_rows_come_in_order_and_cover_the_rectangle_once():
+    bands = [band.rect for band in blend(REGION, 192, "mean") if not band.rect.is_empty]
+    assert bands[0].row == REGION.row and bands[-1].row_end == REGION.row_end
+    assert all(above.row_end == below.row for above, below in zip(bands, bands[1:], strict=False))
+
+
+@pytest.mark.parametrize("how", ["mean", "cosine"])
+@pytest.mark.parametrize("inner", [Rect(1100, 3100, 64, 64), Rect(1152, 3072, 192, 300), Rect(1000, 3400, 500, 300)])
+def test_a_smaller_block_gets_the_same_bits(inner, how):
+    whole = joined(blend(REGION, 192, how), lambda band: band.means["x"])
+    part = joined(blend(inner, 192, how), lambda band: band.means["x"])
+    np.testing.assert_array_equal(part, whole[:, *inner.slices(REGION)])
+
+
+def test_spread_is_the_weighted_standard_deviation_over_windows():
+    bands = blend(REGION, 112, "mean", spread=("x",))
+    _, spread = reference(REGION, 112, "mean")
+    np.testing.assert_allclose(joined(bands, lambda band: band.spreads["x"]), spread, atol=2e-3)
+
+
+def test_spread_is_zero_under_a_single_window():
+    bands = blend(REGION, 224, "mean", spread=("x",))
+    assert not joined(bands, lambda band: band.spreads["x"]).any()
+
+
+def test_skipped_windows_leave_the_mean_of_the_others():
+    lattice = Lattice(192)
+    gone = (lattice.rows(REGION)[1], lattice.cols(REGION)[1])
+    bands = blend(REGION, 192, "mean", skip=lambda i, j: (i, j) == gone)
+    values = joined(bands, lambda band: band.means["x"])
+    core = Rect(gone[0] * 192 + 32, gone[1] * 192 + 32, 160, 160)
+    assert not values[:, *core.slices(REGION)].any()
+    assert np.isfinite(values).all()
+
+
+def test_flags_of_all_windows_over_a_pixel_are_joined():
+    lattice = Lattice(192)
+    i, j = lattice.rows(REGION)[1], lattice.cols(REGION)[1]
+    marks = {(i, j): np.full((WINDOW, WINDOW), 2, np.uint8), (i, j + 1): np.full((WINDOW, WINDOW), 4, np.uint8)}
+    flags = joined(blend(REGION, 192, "mean", flags=lambda i, j: marks.get((i, j))), lambda band: band.flags)
+    at = lattice.window(i, j).intersection(REGION)
+    assert (flags[at.slices(REGION)][:, :192] & 2).all()
+    both = lattice.window(i, j).intersection(lattice.window(i, j + 1)).intersection(REGION)
+    assert (flags[both.slices(REGION)] == 6).all()
+
+
+@pytest.mark.parametrize("stride", [112, 128, 160, 192, 208])
+def test_cosine_weights_of_neighbours_add_up_to_one(stride):
+    weights = window_weights("cosine", stride)
+    profile = np.sqrt(weights.diagonal())
+    overlap = WINDOW - stride
+    np.testing.assert_allclose(profile[-overlap:] + profile[:overlap], 1, atol=1e-6)
+    assert (weights > 0).all()
+
+
+def test_windows_out_of_order_are_refused():
+    accumulator = RowBandAccumulator(REGION, Lattice(192), {"x": 2}, window_weights("mean", 192))
+    with pytest.raises(ValueError, match="finish rows in order"):
+        accumulator.add(0, 0, {"x": window_values(0, 0)})
+
+
+def test_ground_anchored_noise_keeps_its_texture_where_windows_overlap():
+    """What the noise is anchored for: independent noise would fall to 0.72 of its deviation under two windows."""
+    from engine.noise import GroundNoise
+
+    noise, lattice, rect = GroundNoise(0, "S1GRD", 32633, 2), Lattice(192), Rect(0, 0, 600, 600)
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights("mean", 192))
+    bands = []
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            accumulator.add(i, j, {"x": noise.cut(lattice.window(i, j))})
+        bands.append(accumulator.finish_row())
+    blended = joined(bands, lambda band: band.means["x"])
+    np.testing.assert_allclose(blended, noise.cut(rect), rtol=1e-6)

@@ -1,0 +1,134 @@
+"""Requests: what is accepted, and the one line that each mistake gets."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from engine.errors import RequestError
+from engine.request import BoundingBox, GeoJson, GeoJsonFile, MgrsTile, RegionRequest, lines_of, parse_interval, request_of
+
+GOOD = {"region": [13.4, 45.5, 13.9, 45.9], "datetime": "2023-08-01/2023-08-31"}
+BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
+TRIANGLE = {"type": "Polygon", "coordinates": [[[13, 45], [14, 45], [13, 46], [13, 45]]]}
+
+
+def test_defaults_are_those_of_the_design():
+    request = request_of(**GOOD)
+    assert (request.stride, request.block_size, request.max_cloud, request.steps) == (192, 2048, 40, 10)
+    assert (request.composite, request.blend, request.offset, request.conditioning) == ("best", "mean", "remove", "chained")
+    assert request.targets == ("S1GRD", "NDVI", "LULC")
+
+
+@pytest.mark.parametrize(
+    ("region", "kind"),
+    [
+        ((13.4, 45.5, 13.9, 45.9), BoundingBox),
+        ("33TWL", MgrsTile),
+        ("t33twl", MgrsTile),
+        (TRIANGLE, GeoJson),
+        ({"type": "Feature", "geometry": TRIANGLE, "properties": {}}, GeoJson),
+        ("area.geojson", GeoJsonFile),
+        ({"tile": "33TWL"}, MgrsTile),
+        ({"west": 1, "south": 2, "east": 3, "north": 4}, BoundingBox),
+    ],
+)
+def test_region_is_understood_as_a_person_would_write_it(region, kind):
+    request = request_of(region=region, datetime="2023")
+    assert isinstance(request.region, kind)
+    assert RegionRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"region": (14, 45, 13, 46)}, "region: bbox is inverted or empty: west 14 is not left of east 13"),
+        ({"region": (13, 46, 14, 45)}, "region: bbox is inverted or empty: south 46 is not below north 45"),
+        ({"region": (13, 45, 13, 46)}, "region: bbox is inverted or empty: west 13 is not left of east 13"),
+        ({"region": (200, 45, 201, 46)}, "region: west: Input should be less than or equal to 180"),
+        ({"region": (13, 80, 14, 86)}, "region: latitudes 80 to 86 reach outside UTM (-80 to 84)"),
+        ({"region": BOWTIE}, "region: polygon is not valid: Self-intersection"),
+        ({"region": {"type": "Polygon", "coordinates": []}}, "region: polygon is empty"),
+        ({"region": {"type": "Point", "coordinates": [0, 0]}}, "region: a Polygon or MultiPolygon is wanted, not Point"),
+        ({"region": "33TZZ"}, "region: MGRS tile '33TZZ' is not of the form"),
+        ({"region": "33TAA"}, "region: MGRS tile '33TAA' does not exist"),
+        ({"region": [1, 2, 3]}, "region: give four numbers"),
+        ({"region": (0, 0, 50, 50)}, "region has 27,805,713 km², above the limit of 1,000,000"),
+        ({"targets": ["NDVI", "SAR"]}, "targets.1: Input should be 'S1GRD', 'S1RTC', 'NDVI', 'LULC' or 'DEM' (not 'SAR')"),
+        ({"targets": "NDVI,NDVI"}, "targets: NDVI, NDVI names one twice"),
+        ({"datetime": "2023-09-01/2023-08-01"}, "datetime: interval is reversed: 2023-09-01 is after 2023-08-01"),
+        ({"datetime": "last week"}, "datetime: 'last week' is not an ISO 8601 date"),
+        ({"datetime": "../.."}, "datetime: both ends are open"),
+        ({"stride": 100}, "stride: Input should be a multiple of 16 (not 100)"),
+        ({"stride": 240}, "stride: Input should be less than or equal to 224 (not 240)"),
+        ({"block_size": 1000}, "block_size: Input should be a multiple of 512 (not 1000)"),
+        ({"max_cloud": 101}, "max_cloud: Input should be less than or equal to 100 (not 101)"),
+        ({"steps": 3}, "steps: 3 does not divide 1000"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_names_the_field(wrong, line):
+    with pytest.raises(RequestError) as error:
+        request_of(**{**GOOD, **wrong})
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_several_mistakes_get_a_line_each():
+    with pytest.raises(RequestError) as error:
+        request_of(**{**GOOD, "stride": 7, "blend": "max"})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_area_limit_is_configurable():
+    big = {**GOOD, "region": (0, 0, 20, 20)}
+    assert request_of(**big, max_area_km2=1e7).max_area_km2 == 1e7
+    with pytest.raises(RequestError, match="above the limit"):
+        request_of(**big)
+
+
+def test_region_file_is_read_when_planned(tmp_path):
+    file = tmp_path / "region.geojson"
+    request = request_of(**{**GOOD, "region": str(file)})
+    with pytest.raises(RequestError, match="cannot read"):
+        request.area()
+    file.write_text("{")
+    with pytest.raises(RequestError, match="is not GeoJSON"):
+        request.area()
+    file.write_text(json.dumps(BOWTIE))
+    with pytest.raises(RequestError, match="Self-intersection"):
+        request.area()
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": TRIANGLE}]}))
+    assert request.area().outline.area == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("2023-08-15", "2023-08-15T00:00:00", "2023-08-15T23:59:59"),
+        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
+        ("2023", "2023-01-01T00:00:00", "2023-12-31T23:59:59"),
+        ("2023-08-01/2023-08", "2023-08-01T00:00:00", "2023-08-31T23:59:59"),
+        ("2023-08-01T10:00:00+02:00/..", "2023-08-01T08:00:00", None),
+        ("/2023-12-31", None, "2023-12-31T23:59:59"),
+    ],
+)
+def test_interval_ends_are_inclusive_moments_in_utc(text, start, end):
+    found = parse_interval(text)
+    assert tuple(moment and moment.replace(tzinfo=None).isoformat() for moment in found) == (start, end)
+
+
+def test_schema_is_a_form_with_titles_descriptions_and_bounds():
+    schema = RegionRequest.model_json_schema()
+    for name, field in schema["properties"].items():
+        assert field.get("title"), name
+        assert field.get("description"), name
+    assert schema["properties"]["stride"]["multipleOf"] == 16
+    assert schema["required"] == ["region", "datetime"]
+
+
+def test_pydantic_errors_read_the_same_as_ours():
+    with pytest.raises(ValidationError) as error:
+        RegionRequest(**{**GOOD, "stride": 100})
+    assert lines_of(error.value) == ["stride: Input should be a multiple of 16 (not 100)"]
