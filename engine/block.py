@@ -13,9 +13,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,7 +181,8 @@ class _BlockJob:
             )
             writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
-            for band, ground in self._finished_rows():
+            # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.
+            for band, ground in stack.enter_context(closing(self._finished_rows())):
                 writes.append(writer.submit(rasters.write, band, ground))
                 while len(writes) > _WRITES_AHEAD:
                     writes.popleft().result()
@@ -201,17 +202,18 @@ class _BlockJob:
             provider=self._plan.request.provider,
         )
 
-    def _finished_rows(self) -> Iterator[tuple[RowBand, Ground]]:
+    def _finished_rows(self) -> Generator[tuple[RowBand, Ground], None, None]:
         """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
         pending: list[_Job | _RowEnd] = []
         waiting = 0
-        for item in self._timed("data", self._windows()):
-            pending.append(item)
-            waiting += isinstance(item, _Job)
-            if waiting == self._batch_size:
-                yield from self._flush(pending)
-                pending, waiting = [], 0
-        yield from self._flush(pending)
+        with closing(self._windows()) as windows:
+            for item in self._timed("data", windows):
+                pending.append(item)
+                waiting += isinstance(item, _Job)
+                if waiting == self._batch_size:
+                    yield from self._flush(pending)
+                    pending, waiting = [], 0
+            yield from self._flush(pending)
 
     def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, Ground]]:
         if self._cancelled is not None and self._cancelled.is_set():
@@ -245,7 +247,7 @@ class _BlockJob:
         self._seconds["model"] += time.perf_counter() - started
         return values
 
-    def _windows(self) -> Iterator[_Job | _RowEnd]:
+    def _windows(self) -> Generator[_Job | _RowEnd, None, None]:
         """Windows in row-major order, each row followed by its end; windows without a valid pixel are left out."""
         rect, wanted = self._wanted()
         plan = self._plan
@@ -256,8 +258,8 @@ class _BlockJob:
             composite=plan.request.composite,
             offset_of=OffsetBook(plan.request, RunFolder.of(plan)).offset_of,
         )
-        with StackReader(imagery, rect, wanted) as stack:
-            held = HeldRows(read_ahead(stack.strips()), self._bundle.bands)
+        with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
+            held = HeldRows(strips, self._bundle.bands)
             for i, columns in self._rows:
                 top = i * self._lattice.stride
                 held.drop_above(top)

@@ -1,4 +1,4 @@
-"""The last stage: quicklooks, report and STAC item of a run whose mosaics are there. The item says: complete."""
+"""The last stage: quicklooks, report and STAC item of an assembled run. The item says that it is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish(plan: Plan) -> Path:
-    """Writes a run's quicklooks, its report, and last its item; a run that has its item is complete and stays.
+    """Writes a run's quicklooks, its report, and last its item. A run that has its item is complete.
 
     Args:
         plan: the run's plan; its mosaics are assembled.

@@ -1,9 +1,9 @@
-"""Mosaics as pictures: drawn from their overviews in the report's pixel frame, with the legend that explains them."""
+"""Mosaics as pictures: drawn from overviews, all in one pixel frame, with the legends that explain them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ _TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a57
 _SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
 _CONFIDENCE_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
 
-#: Quality flags from the least to the most severe: a pixel that has several is drawn in the last one's colour.
+#: Flags from the least to the most severe: a pixel that has several is drawn in the last one's colour.
 _CLEAN_COLOUR = "#d5dcd8"
 _FLAG_COLOURS = {
     QUALITY_FILLED: "#f0b840",
@@ -207,7 +207,7 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
                 dn[:, *rect.slices(frame)] = dataset.read()
         except RasterioError as error:
             raise OutputError(f"{path} cannot be read: {error}; run the same request again") from error
-    # An overview's last row and column may cover less than a step of the preview's grid and have no pixel there.
+    # The last row and column of an overview may cover too little ground to hold a pixel of the preview's grid.
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
     valid = (dn != 0).all(axis=0)
@@ -231,7 +231,9 @@ def _draw_backscatter(overview: Overview) -> Quicklook:
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
-    caption = "False colour: red VV, green VH, blue VV − VH. Smooth water is blue, forest green, towns yellow to white."
+    caption = (
+        "False colour: red VV, green VH, blue VV − VH. Smooth water is blue, forest green, towns are yellow to white."
+    )
     return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
 
 
@@ -248,7 +250,7 @@ def _draw_terrain(overview: Overview) -> Quicklook:
     flat = _colours(_TERRAIN_COLOURS, height, low, high)
     step = RESOLUTION * overview.factor
     down, right = np.gradient(np.where(overview.valid, height, np.float32(low)), step)
-    # The steeper the scene, the less its slopes are exaggerated: a plain shows its forms, mountains keep theirs.
+    # The steeper the land, the less it is exaggerated: a plain shows its forms, mountains keep theirs.
     exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[overview.valid], 95)))
     dx, dy = right * exaggeration, down * exaggeration
     light = (dx + dy) * 0.5 + 0.7071
@@ -265,7 +267,7 @@ def _draw_spread(overview: Overview) -> Quicklook:
     _, high = _range(mean[overview.valid], 0)
     top = max(high, overview.layer.scale)
     bands = " and ".join(overview.layer.bands)
-    caption = f"Standard deviation of {bands} over the windows that overlap; 0 where one window alone made the pixel."
+    caption = f"Standard deviation of {bands} over the windows that overlap; 0 where a single one made the pixel."
     rgb = _colours(_SPREAD_COLOURS, mean, 0, top)
     scale = Scale("Spread", 0, top, _unit(overview.layer), _SPREAD_COLOURS)
     return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
@@ -290,7 +292,7 @@ def _draw_ramp(
 
 def _draw_classes(overview: Overview) -> Quicklook:
     swatches = [
-        Swatch(item.value, item.name, "#%02x%02x%02x" % item.colour) for item in overview.layer.classes
+        Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in overview.layer.classes
     ]
     image = _palette(
         overview.stored[0], {swatch.value: swatch.colour for swatch in swatches}, overview.layer.nodata

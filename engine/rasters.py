@@ -171,5 +171,5 @@ class BlockRasters:
 
 def _preview_transform(rect: Rect, factor: int) -> Affine:
     origin = Rect(rect.row * factor, rect.col * factor, 1, 1).transform
-    return origin * Affine.scale(factor)
+    return origin @ Affine.scale(factor)
 

@@ -14,6 +14,8 @@ from engine.errors import CatalogError
 #: How long a token for Planetary Computer may take; its client sets no time limit of its own.
 _TOKEN_SECONDS = 90.0
 
+_RASTER_MARKS = {"raster:bands", "raster:offset", "bands"}
+
 _ESA_NAMES = {band: (band,) for band in GSD}
 
 _EARTH_SEARCH_NAMES = {
@@ -58,7 +60,8 @@ class Provider:
 
     def asset_key(self, band: str, assets: Mapping[str, Any]) -> str | None:
         """The name of a band's preferred asset among an item's, or None."""
-        return next((name for name in self.assets.get(band, ()) if name in assets), None)
+        names = self.assets.get(band, ())
+        return next((name for name in names if name in assets and assets[name].get("href")), None)
 
 
 PLANETARY_COMPUTER = Provider(
@@ -140,7 +143,9 @@ def provider_of(item: Mapping[str, Any]) -> Provider:
         return EARTH_SEARCH_V0
     if "eopf" in prefixes or "B04_10m" in assets:
         return COPERNICUS
-    if "s2" in prefixes and "B04" in assets:
+    b04 = assets.get("B04") or {}
+    # Planetary Computer's assets have no raster metadata; items like them that do are better asked for it.
+    if _is_azure_blob(b04.get("href", "")) or (b04 and "s2" in prefixes and not _RASTER_MARKS & b04.keys()):
         return PLANETARY_COMPUTER
     return GENERIC
 
@@ -149,10 +154,9 @@ def sign(href: str, provider: str) -> str:
     """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
 
     Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
-    else needs a signature: Copernicus Data Space's ``s3://eodata`` hrefs are returned as they are, and GDAL
-    reads them with the user's own keys (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
-    ``AWS_S3_ENDPOINT=eodata.dataspace.copernicus.eu``, ``AWS_VIRTUAL_HOSTING=FALSE``); Earth Search's JPEG
-    2000 twins want AWS keys and ``AWS_REQUEST_PAYER=requester``.
+    else needs a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
+    keys (for Copernicus Data Space those that `COPERNICUS.credentials` names; for Earth Search's JPEG 2000 twins
+    keys of AWS and ``AWS_REQUEST_PAYER=requester``).
 
     Args:
         href: URL or path of an asset.
@@ -164,11 +168,13 @@ def sign(href: str, provider: str) -> str:
     profile = _BY_NAME.get(provider, GENERIC)
     if profile.signing is None or not _is_azure_blob(href):
         return href
-    return _within_seconds(_TOKEN_SECONDS, unsigned(href))
+    return _signed_within(_TOKEN_SECONDS, unsigned(href))
 
 
 def unsigned(href: str) -> str:
     """Takes a signature off an Azure URL: a saved one has expired, and signing would return it unchanged."""
+    if "?" not in href:
+        return href
     parts = urlsplit(href)
     if _is_azure_blob(href) and {"sig", "se", "st", "sp"} & set(parse_qs(parts.query)):
         return urlunsplit(parts._replace(query=""))
@@ -179,7 +185,7 @@ def _is_azure_blob(href: str) -> bool:
     return urlsplit(href).netloc.endswith(".blob.core.windows.net")
 
 
-def _within_seconds(limit: float, href: str) -> str:
+def _signed_within(seconds: float, href: str) -> str:
     """Signs in a thread of its own, since the request for a token waits for ever on a silent server."""
     import planetary_computer  # heavy, and needed for one provider only
 
@@ -194,8 +200,8 @@ def _within_seconds(limit: float, href: str) -> str:
 
     thread = threading.Thread(target=ask, name="sign", daemon=True)
     thread.start()
-    thread.join(limit)
+    thread.join(seconds)
     if answer:
         return answer[0]
-    reason = " ".join(str(failure[0]).split()) if failure else f"no answer in {limit:g} s"
+    reason = " ".join(str(failure[0]).split()) if failure else f"no answer in {seconds:g} s"
     raise CatalogError(f"Planetary Computer gave no token for {href}: {reason}; try again later")

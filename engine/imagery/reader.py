@@ -74,7 +74,8 @@ class SceneReader:
     def close(self) -> None:
         """Closes all files."""
         for band in list(self._files):
-            self._forget(band)
+            with self._locks[band]:
+                self._forget(band)
 
     def read(self, band: str, rect: Rect) -> np.ndarray:
         """Raw values of a band under a rectangle of the grid: the file's dtype, (height, width), 0 outside the file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -72,15 +72,17 @@ class StackReader:
 
     def __init__(self, imagery: Imagery, rect: Rect, wanted: np.ndarray, *, threads: int = 4) -> None:
         self._imagery, self._rect, self._wanted = imagery, rect, wanted
-        self._exit = ExitStack()
+        self._files = ExitStack()
         self._readers: dict[str, SceneReader] = {}
-        self._pool = self._exit.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="read"))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
     def __enter__(self) -> StackReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exit.close()
+        # First the threads, then their files: GDAL crashes when a file is closed under a read.
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._files.close()
 
     def strips(self) -> Iterator[Strip]:
         """The stack from top to bottom, cut at multiples of 512 rows of the grid."""
@@ -153,12 +155,15 @@ class StackReader:
 
     def _reader(self, scene: Scene) -> SceneReader:
         if scene.id not in self._readers:
-            self._readers[scene.id] = self._exit.enter_context(SceneReader(scene, self._imagery.epsg))
+            self._readers[scene.id] = self._files.enter_context(SceneReader(scene, self._imagery.epsg))
         return self._readers[scene.id]
 
 
-def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Iterator[Strip]:
-    """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would."""
+def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None, None]:
+    """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would.
+
+    Close it before the stack's files: the thread may be in the middle of a read.
+    """
     ready: queue.Queue[Strip | BaseException | None] = queue.Queue(depth)
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""HTML that is safe by construction: whatever is put into a template is escaped, unless it is HTML already."""
+"""HTML that is safe by construction: what is put into a template is escaped, unless it is HTML already."""
 
 from __future__ import annotations
 

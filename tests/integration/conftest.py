@@ -54,7 +54,8 @@ def land(tmp_path_factory) -> Catalog:
     later = np.where(ndimage.shift(clouds, 200, mode="wrap") > np.quantile(clouds, 0.85), 8, 4)
     catalog.add(
         write_scene(
-            folder / "b", LAND, name="S2B_33TWL_20230820", day="2023-08-20", offset=1000, scl=later, holes=holes, level=300
+            folder / "b", LAND, name="S2B_33TWL_20230820", day="2023-08-20", offset=1000, scl=later, holes=holes, level=300,
+            cloud=2.0,
         )
     )
     return catalog

@@ -26,6 +26,7 @@ def write_scene(
     scl: np.ndarray | None = None,
     holes: np.ndarray | None = None,
     level: int = 0,
+    cloud: float = 1.0,
 ) -> dict[str, Any]:
     """Writes 12 bands and SCL at their native resolutions; returns the STAC item as a dict with absolute hrefs.
 
@@ -35,6 +36,7 @@ def write_scene(
         scl: scene classification at 20 m; all vegetation by default.
         holes: bool at 10 m, no data there in any band.
         level: added to all digital numbers.
+        cloud: the item's cloud cover in percent.
     """
     folder.mkdir(parents=True, exist_ok=True)
     assets = {}
@@ -60,7 +62,7 @@ def write_scene(
         "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "links": [],
         "geometry": as_geojson(outline), "bbox": list(outline.bounds), "assets": assets,
         "properties": {
-            "datetime": f"{day}T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": 1.0, "proj:epsg": epsg,
+            "datetime": f"{day}T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": cloud, "proj:epsg": epsg,
             "s2:mgrs_tile": name[4:9], "s2:processing_baseline": "05.09" if offset else "02.14",
         },
     }  # fmt: skip

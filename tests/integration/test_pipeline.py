@@ -21,9 +21,11 @@ from engine.block import finished_block
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
 from engine.grid import Rect, rect_from_bounds
+from engine.region import area_from_box, zone_areas
+from engine.request import RegionRequest
 from engine.run import RunFolder
-from tests.integration.conftest import LAND
-from tests.integration.scenes import dn_of
+from tests.integration.conftest import LAND, Catalog
+from tests.integration.scenes import dn_of, write_scene
 
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
 EXTRAS = ("spread", "confidence")
@@ -216,36 +218,33 @@ def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_
 
 def test_offset_is_checked_on_pixels_recorded_and_a_conflict_stops(land, tmp_path):
     rect = Rect(LAND.row, LAND.col, 300, 300)
-    item = json.loads((land.folder / "S2B_33TWL_20230820.json").read_text())
-    (tmp_path / "catalog").mkdir()
-    # The pixels carry +1000; metadata that says it was taken off contradicts them.
-    item["properties"]["earthsearch:boa_offset_applied"] = True
-    item["properties"]["s2:processing_baseline"] = "05.09"
-    (tmp_path / "catalog" / "item.json").write_text(json.dumps(item))
-    request = land.request(rect, tmp_path / "out", targets=("NDVI",), catalog=str(tmp_path / "catalog"), max_cloud=100)
-    honest = map_region(land.request(rect, tmp_path / "honest", targets=("NDVI",), datetime="2023-08-20"))
-    record = json.loads((honest.folder / "offsets" / "S2B_33TWL_20230820.json").read_text())
+    options = {"targets": ("NDVI",), "composite": "single"}
+    with_offset = map_region(land.request(rect, tmp_path / "b", datetime="2023-08-20", **options))
+    record = json.loads((with_offset.folder / "offsets" / "S2B_33TWL_20230820.json").read_text())
     assert (record["decided"], record["applied"], record["evidence"]["verdict"]) == (1000, 1000, "present")
-    with pytest.raises(OffsetConflictError, match="S2B_33TWL_20230820"):
+    # A product whose metadata promises +1000 while its pixels do not carry it.
+    item = json.loads((land.folder / "S2A_33TWL_20230815.json").read_text())
+    item["properties"]["s2:processing_baseline"] = "05.09"
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "item.json").write_text(json.dumps(item))
+    request = land.request(rect, tmp_path / "out", catalog=str(tmp_path / "catalog"), **options)
+    with pytest.raises(OffsetConflictError, match="S2A_33TWL_20230815"):
         map_region(request)
+    honest = map_region(land.request(rect, tmp_path / "a", datetime="2023-08-15", **options))
     believed = map_region(request.model_copy(update={"offset_conflict": "pixels"}))
     np.testing.assert_array_equal(read(believed.mosaics["NDVI"])[0], read(honest.mosaics["NDVI"])[0])
 
 
 def test_two_zones_give_two_mosaics_that_meet(tmp_path):
-    from tests.integration.conftest import Catalog
-    from tests.integration.scenes import write_scene
-
+    # 12 degrees east: the boundary of zones 32 and 33.
+    region = (11.97, 45.60, 12.03, 45.62)
     catalog = Catalog(tmp_path / "catalog")
-    # 12 degrees east at 46 north: the boundary of zones 32 and 33.
-    write = lambda name, epsg, rect: catalog.add(write_scene(catalog.folder / name, rect, name=name, epsg=epsg))  # noqa: E731
     catalog.folder.mkdir()
-    write("S2A_33TTL_20230815", 32633, Rect(490_602, 26_400, 900, 900))
-    write("S2A_32TQR_20230815", 32632, Rect(490_602, 72_600, 900, 900))
-    from engine.request import RegionRequest
-
+    for name, zone in zip(("S2A_32TQR_20230815", "S2A_33TTL_20230815"), zone_areas(area_from_box(*region)), strict=True):
+        around = zone.rect.pad(60).snap(6)
+        catalog.add(write_scene(catalog.folder / name, around, name=name, epsg=zone.epsg))
     request = RegionRequest(
-        region=(11.96, 45.60, 12.04, 45.63), datetime="2023-08-15", catalog=str(catalog.folder), out=str(tmp_path), targets=("NDVI",)
+        region=region, datetime="2023-08-15", catalog=str(catalog.folder), out=str(tmp_path), targets=("NDVI",)
     )
     result = map_region(request)
     assert sorted(result.mosaics) == ["NDVI_32632", "NDVI_32633", "quality_32632", "quality_32633"]
