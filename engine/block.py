@@ -27,6 +27,7 @@ from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
 from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
+from engine.files import read_json, write_text
 from engine.fill import fill_nearest, near_missing
 from engine.generator import Generator, WindowRandomness, open_generator
 from engine.grid import Rect
@@ -36,7 +37,7 @@ from engine.lattice import WINDOW, Lattice
 from engine.noise import GroundNoise, GroundUniform
 from engine.plan import Block, Plan
 from engine.rasters import PREVIEW_BANDS, BlockRasters, Ground
-from engine.run import RunFolder, read_json, write_plan, write_text
+from engine.run import RunFolder, write_plan
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def run_block(
     *,
     generator: Generator | None = None,
     batch_size: int = 8,
+    threads: int | None = None,
     on_windows: Callable[[int], None] | None = None,
     cancelled: threading.Event | None = None,
 ) -> BlockReceipt:
@@ -95,6 +97,7 @@ def run_block(
         block: one of the plan's blocks.
         generator: the model; by default the plan's bundle on its device, opened once per process.
         batch_size: windows per call of the model. Results do not depend on it with the demo bundle.
+        threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
         on_windows: called with the number of windows done since the last call.
         cancelled: once set, the block stops between two batches.
 
@@ -109,7 +112,10 @@ def run_block(
             on_windows(block.windows)
         return done
     folder = write_plan(plan)
-    generator = generator or open_generator(load_bundle(plan.request.model), plan.request.targets, plan.request.provider)
+    request = plan.request
+    generator = generator or open_generator(
+        load_bundle(request.model), request.targets, request.provider, threads=threads
+    )
     try:
         receipt = _BlockJob(plan, block, generator, batch_size, on_windows or (lambda _: None), cancelled).run()
     except TerramosaicError as error:

@@ -111,16 +111,18 @@ def encode_classes(layer: Layer, bundle: Bundle, probabilities: np.ndarray, vali
     Returns:
         Stored class uint8 (1, height, width), and its probability in percent uint8 (1, height, width), 255 = no data.
     """
-    candidates = [
-        (index, item.value) for index, item in enumerate(bundle.targets[layer.name].classes) if item.value != layer.nodata
-    ]
-    first, value = candidates[0]
-    most = probabilities[first].copy()
-    stored = np.full(most.shape, value, np.uint8)
-    for index, value in candidates[1:]:
-        # Strictly greater: ties go to the class that comes first, everywhere alike.
-        np.copyto(stored, np.uint8(value), where=probabilities[index] > most)
+    values = np.array([item.value for item in bundle.targets[layer.name].classes], np.uint8)
+    candidates = np.flatnonzero(values != layer.nodata)
+    most = probabilities[candidates[0]].copy()
+    winner = np.full(most.shape, candidates[0], np.uint8)
+    for index in candidates[1:]:
+        # Strictly greater: ties go to the class that comes first, everywhere alike. Indices rise, so the last class
+        # that was greater than all before it is the largest index: a maximum of bytes, not a masked assignment.
+        greater = np.greater(probabilities[index], most).view(np.uint8)
+        greater *= np.uint8(index)
+        np.maximum(winner, greater, out=winner)
         np.maximum(most, probabilities[index], out=most)
+    stored = values[winner]
     stored[~valid] = layer.nodata
     percent = np.rint(np.clip(most, 0, 1) * 100).astype(np.uint8)
     percent[~valid] = 255

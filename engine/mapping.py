@@ -16,11 +16,13 @@ from engine.block import BlockReceipt, finished_block, run_block
 from engine.bundle import load_bundle
 from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
+from engine.files import sweep_partials
+from engine.imagery.pool import READERS
 from engine.mosaic import assemble
 from engine.plan import Block, Plan, plan
 from engine.publish import publish
 from engine.request import RegionRequest
-from engine.run import RunFolder, sweep_partials, write_plan
+from engine.run import RunFolder, write_plan
 
 if TYPE_CHECKING:
     import xarray
@@ -115,7 +117,7 @@ def carry_out(
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
     folder = write_plan(plan)
-    sweep_partials(folder)
+    sweep_partials(folder.path)
     finished = {block.id for block in plan.blocks if finished_block(plan, block) is not None}
     was_done = folder.item_file.exists() and len(finished) == len(plan.blocks)
     progress.planned(plan, len(finished))
@@ -145,7 +147,8 @@ def run_blocks(
     Raises:
         TerramosaicError: the first block's error, with the number of blocks that failed.
     """
-    workers = workers or min(4, os.cpu_count() or 1)
+    processors = os.cpu_count() or 1
+    workers = workers or min(4, processors)
     cancelled = threading.Event()
     failures: list[TerramosaicError] = []
     running: dict[Future[BlockReceipt], Block] = {}
@@ -156,7 +159,14 @@ def run_blocks(
             while waiting and len(running) < workers:
                 block = waiting.pop()
                 future = pool.submit(
-                    run_block, plan, block, batch_size=batch_size, on_windows=progress.windows, cancelled=cancelled
+                    run_block,
+                    plan,
+                    block,
+                    batch_size=batch_size,
+                    # Blocks side by side keep the processors busy with less waiting than threads within a model.
+                    threads=max(1, processors // workers),
+                    on_windows=progress.windows,
+                    cancelled=cancelled,
                 )
                 running[future] = block
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -169,6 +179,7 @@ def run_blocks(
                     failures.append(error)
                     if not isinstance(error, CatalogError):
                         waiting.clear()
+    READERS.close_idle()
     raise_failures(failures, len(plan.blocks))
 
 

@@ -18,9 +18,10 @@ from engine.bundle import load_bundle
 from engine.cog import write_cog
 from engine.encode import QUALITY_BITS, Layer, layers
 from engine.errors import OutputError
+from engine.files import write_text
 from engine.grid import Rect
 from engine.plan import Block, Plan, Zone
-from engine.run import RunFolder, write_text
+from engine.run import RunFolder
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from engine.files import whole_file, write_text
 from engine.item import make_item
 from engine.plan import Plan
 from engine.report import render_report
 from engine.report.record import gather
-from engine.run import RunFolder, link_latest, whole_file, write_text
+from engine.run import RunFolder, link_latest
 
 logger = logging.getLogger(__name__)
 

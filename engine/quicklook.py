@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import rasterio
 from PIL import Image, ImageColor
 from rasterio.errors import RasterioError
 
-from engine.cog import halve_average, halve_mode
-from engine.encode import (
-    QUALITY_BITS,
-    QUALITY_CLOUD,
-    QUALITY_EDGE,
-    QUALITY_FILLED,
-    QUALITY_FOREIGN,
-    Layer,
-)
+from engine.encode import QUALITY_BITS, QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_FOREIGN
 from engine.errors import OutputError
 from engine.grid import RESOLUTION
+from engine.overview import Overview
 from engine.plan import Plan, Zone
 from engine.rasters import PREVIEW, PREVIEW_BANDS, preview_rect
 from engine.run import RunFolder
@@ -34,9 +26,9 @@ _NDVI_COLOURS = (
 )  # fmt: skip
 _TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
 _SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
-_CONFIDENCE_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
+_PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
 
-#: Flags from the least to the most severe: a pixel that has several is drawn in the last one's colour.
+#: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
 _CLEAN_COLOUR = "#d5dcd8"
 _FLAG_COLOURS = {
     QUALITY_FILLED: "#f0b840",
@@ -47,8 +39,9 @@ _FLAG_COLOURS = {
 
 #: Stretch of pictures whose range comes from the data, in percent of the valid pixels.
 _STRETCH = (2.0, 98.0)
-#: Backscatter ranges never get narrower than this many dB: noise shall not look like contrast.
+#: Ranges from the data never get narrower than this: noise shall not look like contrast.
 _LEAST_DECIBELS = 6.0
+_LEAST_METRES = 10.0
 _TRUE_COLOUR_GAMMA = 1.25
 
 
@@ -89,82 +82,6 @@ class Quicklook:
     swatches: tuple[Swatch, ...] = ()
 
 
-@dataclass(frozen=True)
-class BandStatistics:
-    """Figures of one band in physical units, over the valid pixels of an overview, so approximate."""
-
-    minimum: float
-    percentile_2: float
-    median: float
-    mean: float
-    percentile_98: float
-    maximum: float
-    stddev: float
-
-
-@dataclass(frozen=True)
-class Overview:
-    """A mosaic as seen from afar.
-
-    Attributes:
-        layer: the mosaic's encoding.
-        stored: its numbers, (bands, height, width); a pixel covers ``factor`` x ``factor`` of the mosaic's.
-        factor: a power of two.
-    """
-
-    layer: Layer
-    stored: np.ndarray
-    factor: int
-
-    @property
-    def valid(self) -> np.ndarray:
-        """Bool (height, width)."""
-        valid: np.ndarray = self.stored[0] != self.layer.nodata
-        return valid
-
-    @property
-    def values(self) -> np.ndarray:
-        """Physical values, float32 (bands, height, width), NaN where there is no data."""
-        return np.where(self.valid, self.stored * np.float32(self.layer.scale), np.float32(np.nan))
-
-    @property
-    def valid_share(self) -> float:
-        """Share of the mosaic's rectangle that has data."""
-        return float(self.valid.mean())
-
-    def statistics(self) -> tuple[BandStatistics, ...]:
-        """Figures of each band; none where nothing is valid."""
-        if not self.valid.any():
-            return ()
-        return tuple(_statistics(band[self.valid]) for band in self.values)
-
-
-def read_overview(path: Path, layer: Layer, factor: int) -> Overview:
-    """Reads a mosaic at ``1 / factor``, never more of it than the picture needs.
-
-    Args:
-        path: the mosaic; its overviews go down to at least a tile's size.
-        layer: its encoding.
-        factor: pixels of the mosaic to one of the picture, a power of two.
-
-    Raises:
-        OutputError: the mosaic is missing or broken.
-    """
-    try:
-        with rasterio.open(path) as dataset:
-            levels = [level for level in dataset.overviews(1) if level <= factor]
-        options = {"overview_level": len(levels) - 1} if levels else {}
-        with rasterio.open(path, **options) as dataset:
-            stored = dataset.read()
-    except RasterioError as error:
-        raise OutputError(f"{path} cannot be read: {error}; assemble the run again") from error
-    halve = halve_average if layer.overviews == "average" else halve_mode
-    # A small zone beside a large one may have fewer overviews than the pictures' common factor asks for.
-    for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
-        stored = halve(stored, layer.nodata)
-    return Overview(layer, stored, factor)
-
-
 def draw(overview: Overview) -> Quicklook:
     """The picture of a mosaic, in the style that its layer is usually shown in."""
     layer = overview.layer
@@ -175,9 +92,8 @@ def draw(overview: Overview) -> Quicklook:
     if not overview.valid.any():
         return Quicklook(_rgba(np.zeros((*overview.valid.shape, 3), np.uint8), overview.valid), "No data.")
     if layer.kind == "percent":
-        return _draw_ramp(
-            overview, "Confidence", (0, 100), "%", _CONFIDENCE_COLOURS, "Probability of the class that won."
-        )
+        scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
+        return _draw_ramp(overview, scale, "Probability of the class that won.")
     if layer.name.endswith("_spread"):
         return _draw_spread(overview)
     return _DRAW.get(layer.name, _draw_any)(overview)
@@ -189,7 +105,7 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     Args:
         plan: the run's plan; its blocks are done.
         zone: the zone.
-        clear: bool (height, width) in the same frame: where to take the stretch from; elsewhere it is cloudy.
+        clear: bool (height, width) in the same frame: where to take the stretch from; elsewhere is cloud.
 
     Raises:
         OutputError: a block's preview is missing or broken.
@@ -206,97 +122,91 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
             with rasterio.open(path) as dataset:
                 dn[:, *rect.slices(frame)] = dataset.read()
         except RasterioError as error:
-            raise OutputError(f"{path} cannot be read: {error}; run the same request again") from error
-    # The last row and column of an overview may cover too little ground to hold a pixel of the preview's grid.
+            raise OutputError(
+                f"{path} cannot be read: {error}; remove it and run the same request again"
+            ) from error
+    # The last row and column of an overview may be too narrow to hold a pixel of the preview's grid.
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
     valid = (dn != 0).all(axis=0)
     shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
-    low, high = _range(dn[:, shown], 0.01) if shown.any() else (0.0, 1.0)
+    low, high = _range(dn[:, shown], 1) if shown.any() else (0.0, 1.0)
     stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
-    caption = (
-        f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)}), every {factor}th pixel."
-        if factor > 1
-        else (f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)}).")
-    )
+    caption = f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)})"
     return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
 
 
 def _draw_backscatter(overview: Overview) -> Quicklook:
-    """The usual false colour of two polarisations: water blue, forest green, towns yellow to white."""
+    """The usual false colour of two polarisations."""
     vv, vh = overview.values[:2]
     channels, scales = [], []
-    for name, band, colour in (("VV", vv, "#e0453a"), ("VH", vh, "#3f9d4f"), ("VV − VH", vv - vh, "#3d6fd1")):
+    for name, band, colour in (
+        ("VV", vv, "#ff0000"),
+        ("VH", vh, "#00ff00"),
+        ("VV − VH", vv - vh, "#0000ff"),
+    ):
         low, high = (round(2 * end) / 2 for end in _range(band[overview.valid], _LEAST_DECIBELS))
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
     caption = (
-        "False colour: red VV, green VH, blue VV − VH. Smooth water is blue, forest green, towns are yellow to white."
+        "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods are green, towns yellow."
     )
     return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
 
 
 def _draw_ndvi(overview: Overview) -> Quicklook:
+    scale = Scale("NDVI", *_NDVI_RANGE, "", _NDVI_COLOURS)
     return _draw_ramp(
-        overview, "NDVI", _NDVI_RANGE, "", _NDVI_COLOURS, "Water and snow are grey-blue, bare soil is sand."
+        overview, scale, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
     )
 
 
 def _draw_terrain(overview: Overview) -> Quicklook:
     """Elevation tints, shaded by a sun in the north-west."""
     height = overview.values[0]
-    low, high = _range(height[overview.valid], 10)
-    flat = _colours(_TERRAIN_COLOURS, height, low, high)
-    step = RESOLUTION * overview.factor
-    down, right = np.gradient(np.where(overview.valid, height, np.float32(low)), step)
+    low, high = _range(height[overview.valid], _LEAST_METRES)
+    tints = _colours(_TERRAIN_COLOURS, height, low, high)
+    ground = np.where(overview.valid, height, np.float32(low))
+    # A gradient takes two pixels, and a mosaic may have one.
+    down, right = np.gradient(np.pad(ground, (0, 1), mode="edge"), RESOLUTION * overview.factor)
+    down, right = down[:-1, :-1], right[:-1, :-1]
     # The steeper the land, the less it is exaggerated: a plain shows its forms, mountains keep theirs.
     exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[overview.valid], 95)))
     dx, dy = right * exaggeration, down * exaggeration
-    light = (dx + dy) * 0.5 + 0.7071
-    shade = np.clip(light / np.sqrt(1 + dx**2 + dy**2), 0, 1) / 0.7071
-    rgb = np.clip(flat * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
+    # East, south and up, the surface's normal is (-dx, -dy, 1), and the sun stands at (-0.5, -0.5, 0.7071).
+    flat = 0.7071
+    shade = np.clip((0.5 * dx + 0.5 * dy + flat) / np.sqrt(1 + dx**2 + dy**2), 0, 1) / flat
+    rgb = np.clip(tints * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
     scale = Scale("Elevation", low, high, "m", _TERRAIN_COLOURS)
-    return Quicklook(
-        _rgba(rgb, overview.valid), "Elevation tints with relief shading from the north-west.", (scale,)
-    )
+    return Quicklook(_rgba(rgb, overview.valid), "Elevation tints, lit from the north-west.", (scale,))
 
 
 def _draw_spread(overview: Overview) -> Quicklook:
     mean = overview.values.mean(axis=0)
-    _, high = _range(mean[overview.valid], 0)
-    top = max(high, overview.layer.scale)
+    top = max(_range(mean[overview.valid], 0)[1], overview.layer.scale)
     bands = " and ".join(overview.layer.bands)
-    caption = f"Standard deviation of {bands} over the windows that overlap; 0 where a single one made the pixel."
-    rgb = _colours(_SPREAD_COLOURS, mean, 0, top)
-    scale = Scale("Spread", 0, top, _unit(overview.layer), _SPREAD_COLOURS)
-    return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
+    caption = f"Standard deviation of {bands} over overlapping windows; 0 where a single one made the pixel."
+    scale = Scale("Spread", 0, top, _unit(overview), _SPREAD_COLOURS)
+    return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), overview.valid), caption, (scale,))
 
 
 def _draw_any(overview: Overview) -> Quicklook:
     span = _range(overview.values[0][overview.valid], overview.layer.scale)
-    return _draw_ramp(overview, overview.layer.bands[0], span, _unit(overview.layer), _CONFIDENCE_COLOURS, "")
+    name = overview.layer.bands[0]
+    return _draw_ramp(overview, Scale(name, *span, _unit(overview), _PLAIN_COLOURS), f"{name}.")
 
 
-def _draw_ramp(
-    overview: Overview,
-    label: str,
-    span: tuple[float, float],
-    unit: str,
-    colours: tuple[str, ...],
-    caption: str,
-) -> Quicklook:
-    rgb = _colours(colours, overview.values[0], *span)
-    return Quicklook(_rgba(rgb, overview.valid), caption, (Scale(label, *span, unit, colours),))
+def _draw_ramp(overview: Overview, scale: Scale, caption: str) -> Quicklook:
+    rgb = _colours(scale.colours, overview.values[0], scale.low, scale.high)
+    return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
 
 
 def _draw_classes(overview: Overview) -> Quicklook:
     swatches = [
         Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in overview.layer.classes
     ]
-    image = _palette(
-        overview.stored[0], {swatch.value: swatch.colour for swatch in swatches}, overview.layer.nodata
-    )
+    image = _palette(overview.stored[0], swatches, overview.layer.nodata)
     return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
 
 
@@ -307,7 +217,7 @@ def _draw_flags(overview: Overview) -> Quicklook:
     shown[~overview.valid] = overview.layer.nodata
     swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
     swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
-    image = _palette(shown, {swatch.value: swatch.colour for swatch in swatches}, overview.layer.nodata)
+    image = _palette(shown, swatches, overview.layer.nodata)
     return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
 
 
@@ -329,28 +239,14 @@ def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -
 
 
 def _range(values: np.ndarray, least: float) -> tuple[float, float]:
-    """The stretch of valid values: its percentiles, widened about their middle to at least ``least``."""
+    """The stretch of valid values: their percentiles, widened about the middle to at least ``least``."""
     low, high = (float(end) for end in np.percentile(values, _STRETCH))
     widen = max(0.0, least - (high - low)) / 2
     return low - widen, high + widen
 
 
-def _statistics(values: np.ndarray) -> BandStatistics:
-    low, median, high = np.percentile(values, [2, 50, 98])
-    figures = (
-        values.min(),
-        low,
-        median,
-        values.mean(dtype=float),
-        high,
-        values.max(),
-        values.std(dtype=float),
-    )
-    return BandStatistics(*(float(figure) for figure in figures))
-
-
-def _unit(layer: Layer) -> str:
-    return "" if layer.unit == "1" else layer.unit
+def _unit(overview: Overview) -> str:
+    return "" if overview.layer.unit == "1" else overview.layer.unit
 
 
 def _bytes(fractions: np.ndarray) -> np.ndarray:
@@ -358,16 +254,15 @@ def _bytes(fractions: np.ndarray) -> np.ndarray:
 
 
 def _rgba(rgb: np.ndarray, valid: np.ndarray) -> Image.Image:
-    return Image.fromarray(
-        np.dstack([rgb * valid[..., None], np.where(valid, 255, 0).astype(np.uint8)]), "RGBA"
-    )
+    alpha = np.where(valid, 255, 0).astype(np.uint8)
+    return Image.fromarray(np.dstack([rgb * valid[..., None], alpha]))
 
 
-def _palette(values: np.ndarray, colours: dict[int, str], nodata: int) -> Image.Image:
-    image = Image.fromarray(values, "P")
+def _palette(values: np.ndarray, swatches: Sequence[Swatch], nodata: int) -> Image.Image:
+    image = Image.fromarray(values).convert("P")
     table = np.zeros((256, 3), np.uint8)
-    for value, colour in colours.items():
-        table[value] = ImageColor.getrgb(colour)
+    for swatch in swatches:
+        table[swatch.value] = ImageColor.getrgb(swatch.colour)
     image.putpalette(table.tobytes())
     image.info["transparency"] = nodata
     return image

@@ -25,10 +25,11 @@ from engine.encode import (
     encode_values,
 )
 from engine.errors import OutputError
+from engine.files import whole_file
 from engine.grid import Rect
 from engine.imagery.stack import Strip
 from engine.plan import Block, Plan
-from engine.run import RunFolder, whole_file
+from engine.run import RunFolder
 
 #: The small true-colour picture of a block, for the report: uint16 reflectance x 10 000, every n-th pixel.
 PREVIEW = "S2"
@@ -146,9 +147,10 @@ class BlockRasters:
                 transform=rect.transform if factor == 1 else _preview_transform(rect, factor),
                 blockysize=_STRIP_ROWS,
                 interleave="pixel",
-                compress="zstd",
-                zstd_level=1,
-                predictor={"int16": 2, "uint16": 2, "float32": 3}.get(dtype, 1),
+                # Classes and flags shrink to almost nothing. Noisy values would lose a tenth, for as much work as
+                # all the rest of writing.
+                compress="zstd" if dtype == "uint8" else "none",
+                **({"zstd_level": 1} if dtype == "uint8" else {}),
             )
         except RasterioError as error:
             raise OutputError(f"{partial} could not be made: {error}") from error

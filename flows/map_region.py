@@ -12,12 +12,14 @@ from prefect.tasks import Task, exponential_backoff
 
 from engine.block import run_block
 from engine.errors import CatalogError, MissingBandError, OffsetConflictError, TerramosaicError
+from engine.files import sweep_partials
+from engine.imagery.pool import READERS
 from engine.mapping import raise_failures
 from engine.mosaic import assemble
 from engine.plan import Plan, plan
 from engine.publish import publish
 from engine.request import RegionRequest
-from engine.run import RunFolder, read_plan, sweep_partials, write_plan
+from engine.run import RunFolder, read_plan, write_plan
 from flows.reporting import BlockProgress, report_outputs, report_plan
 from flows.runners import task_runner
 
@@ -42,7 +44,7 @@ def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
 def make_plan(request: RegionRequest) -> Plan:
     """Decides the run and makes its folder."""
     made = plan(request)
-    sweep_partials(write_plan(made))
+    sweep_partials(write_plan(made).path)
     return made
 
 
@@ -106,4 +108,5 @@ def _compute_blocks(made: Plan, run_folder: str) -> None:
         elif isinstance(error, BaseException):
             raise error
         progress.step()
+    READERS.close_idle()
     raise_failures(failures, len(made.blocks))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
 from engine.catalog.matching import Wanted
+from engine.catalog.metadata import check_item
 from engine.catalog.providers import GENERIC, Provider
 from engine.errors import CatalogError, RequestError
 
@@ -73,6 +74,8 @@ class ApiCatalog:
         found: dict[tuple[str | None, str], dict[str, Any]] = {}
         for part in _search_shapes(geometry_parts):
             for page in self._pages(part, start, end, max_cloud):
+                for item in page:
+                    check_item(item)
                 fresh = {(item.get("collection"), item["id"]): item for item in page}
                 if fresh.keys() <= found.keys():
                     break  # a server that answers its own next link with the same page would go on for ever
@@ -174,7 +177,7 @@ class ApiCatalog:
         likely = [name for name in names if "sentinel-2" in name] or names[:10]
         return f"; it has {', '.join(likely)}" if likely else ""
 
-    def _asked(self, question: Any) -> Any:
+    def _asked(self, question: Callable[[], Any]) -> Any:
         """An answer of the server, or the reason why there is none, in a line."""
         from pystac_client.exceptions import APIError
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from shapely.geometry.base import BaseGeometry
 
 from engine.catalog.matching import Wanted
+from engine.catalog.metadata import check_item
 from engine.catalog.providers import GENERIC, Provider
 from engine.errors import CatalogError
 
@@ -55,6 +56,7 @@ class FileCatalog:
     def _items(self) -> list[dict[str, Any]]:
         found: dict[tuple[str | None, str], dict[str, Any]] = {}
         for item, file in _items_below(self._path):
+            check_item(item)
             found.setdefault((item.get("collection"), item["id"]), _with_absolute_hrefs(item, file))
         return list(found.values())
 
@@ -70,7 +72,7 @@ def _items_below(path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
         document = _read(file)
         # Catalogs and collections are passed over: their items are found by themselves.
         for feature in _features(document):
-            if "assets" in feature:  # other GeoJSON may lie there too
+            if isinstance(feature, dict) and "assets" in feature:  # other GeoJSON may lie there too
                 yield feature, file
 
 
@@ -86,8 +88,6 @@ def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[dict[str, Any], Pat
             f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection (type {kind!r})"
         )
     for feature in _features(document):
-        if not isinstance(feature, dict) or "assets" not in feature:
-            raise CatalogError(f"{file} holds a feature that is no STAC item: it has no assets")
         yield feature, file
     for link in document.get("links", []) if kind in ("Catalog", "Collection") else []:
         if link.get("rel") not in ("child", "item"):

@@ -19,6 +19,19 @@ _DATASTRIP_START = re.compile(r"_S(\d{8}T\d{6})")
 _TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?=_|$)")
 
 
+def check_item(item: Any) -> None:
+    """Makes sure that the other functions here can be asked.
+
+    Raises:
+        CatalogError: it is no STAC item.
+    """
+    if not isinstance(item, Mapping):
+        raise CatalogError("what should be a STAC item is no JSON object")
+    for part, kind in (("id", str), ("properties", Mapping), ("assets", Mapping)):
+        if not isinstance(item.get(part), kind):
+            raise CatalogError(f"item {item.get('id', 'without id')} is no STAC item: it has no {part}")
+
+
 def moment(item: Item) -> datetime:
     """When the item was sensed, in UTC: ``datetime``, or the start of its interval.
 

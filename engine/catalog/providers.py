@@ -155,7 +155,7 @@ def sign(href: str, provider: str) -> str:
 
     Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
     else needs a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
-    keys (for Copernicus Data Space those that `COPERNICUS.credentials` names; for Earth Search's JPEG 2000 twins
+    keys (Copernicus Data Space: those that `COPERNICUS.credentials` names; Earth Search's JPEG 2000 twins:
     keys of AWS and ``AWS_REQUEST_PAYER=requester``).
 
     Args:

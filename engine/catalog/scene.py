@@ -18,7 +18,7 @@ from engine.catalog import metadata
 from engine.catalog.footprint import footprint_of, middle_longitude
 from engine.catalog.offset import decide_offset
 from engine.catalog.providers import GENERIC, Provider, provider_of, unsigned
-from engine.errors import CatalogError, MissingBandError
+from engine.errors import MissingBandError
 from engine.region import as_geojson
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
@@ -123,9 +123,7 @@ def scene_from_item(
     Raises:
         CatalogError: no geometry, no date, no UTM zone, or an offset of another size than Sentinel-2's.
     """
-    for part in ("id", "properties", "assets"):
-        if part not in item:
-            raise CatalogError(f"{item.get('id', 'an item')} is no STAC item: it has no {part}")
+    metadata.check_item(item)
     if provider is GENERIC:
         provider = provider_of(item)
     keys = {band: key for band in bands if (key := provider.asset_key(band, item["assets"]))}

@@ -131,24 +131,16 @@ def _nearest(
     after: datetime | None = None,
 ) -> dict[str, Any] | None:
     """The last item before a moment, or the first after it."""
-    for days in _HINT_DAYS:
-        # Files are at hand, so there the first look may go as far as they do.
-        reach = timedelta.max if isinstance(catalog, FileCatalog) else timedelta(days=days)
+    # Files are at hand, so there the first look goes as far as they do.
+    for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
+        reach = None if days is None else timedelta(days=days)
         if before:
-            items = catalog.search(parts, _shifted(before, -reach), before, None)
+            items = catalog.search(parts, before - reach if reach else None, before, None)
         else:
-            items = catalog.search(parts, after, _shifted(after, reach), None)
+            items = catalog.search(parts, after, after + reach if after and reach else None, None)
         if items:
             return max(items, key=moment) if before else min(items, key=moment)
     return None
-
-
-def _shifted(when: datetime | None, by: timedelta) -> datetime | None:
-    """The moment moved; None, which is open, beyond the calendar."""
-    try:
-        return when + by if when else None
-    except OverflowError:
-        return None
 
 
 def _dated(item: dict[str, Any], away: timedelta, side: str) -> str:

@@ -29,7 +29,7 @@ from engine.errors import OutputError
 CLASSIC_LIMIT = 2**32
 
 SUBFILE_TYPE, WIDTH, HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS = 254, 256, 257, 324, 325
-#: How pixels are stored and what their values stand for (sample format, predictor, colours, nodata and so on):
+#: How pixels are stored and what their values stand for (sample format, predictor, colours, nodata, ...):
 #: all that an overview needs. Georeference and metadata stand in the first directory alone.
 PIXEL_TAGS = frozenset({258, 259, 262, 277, 284, 317, 320, 322, 323, 338, 339, 42113})
 

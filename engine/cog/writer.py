@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from engine.cog.pyramid import Pyramid, level_shapes
 from engine.cog.tiff import Profile, build_head, template_tags
 from engine.cog.tiles import PREDICTORS
 from engine.errors import OutputError
+from engine.files import whole_file
 
 _COPY_BYTES = 1 << 20
 
@@ -176,15 +176,8 @@ def _spool(path: Path) -> BinaryIO:
 
 def _assemble(path: Path, head: bytes, spools: Iterable[BinaryIO]) -> None:
     """Join the parts under a hidden name, make sure that they are on the disk, and give the file its name."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(head)
-            for spool in spools:
-                spool.seek(0)
-                shutil.copyfileobj(spool, file, _COPY_BYTES)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        file.write(head)
+        for spool in spools:
+            spool.seek(0)
+            shutil.copyfileobj(spool, file, _COPY_BYTES)

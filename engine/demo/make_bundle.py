@@ -54,7 +54,7 @@ Condition = tuple[str, str, float, float]
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
         6.0,
-        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.07, 60), ("visible", "<", 0.2, 60)),
+        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.08, 60), ("visible", "<", 0.2, 60)),
     ),
     "trees": (
         5.0,
@@ -91,7 +91,7 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         (
             ("ndvi", "<", 0.15, 40),
             ("redness", ">", 0.18, 40),
-            ("visible", ">", 0.06, 60),
+            ("visible", ">", 0.07, 60),
             ("mndwi", "<", 0.0, 30),
         ),
     ),
@@ -101,7 +101,7 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         (
             ("visible", ">", 0.35, 40),
             ("mndwi", "<", 0.4, 30),
-            ("redness", "<", 0.12, 40),
+            ("redness", "<", 0.18, 40),
             ("swir", ">", 0.18, 40),
         ),
     ),
@@ -227,18 +227,20 @@ def _odds(graph: _Graph, features: str) -> str:
     conditions lack: two 1 x 1 convolutions hold all rules. Scores are bounded, so exp cannot overflow.
     """
     index = {land_cover.name: land_cover.index for land_cover in LULC_CLASSES}
-    conditions = [(index[name], condition) for name, (_, all_of) in RULES.items() for condition in all_of]
-    lack, lack_at_zero, loss = [], [], np.zeros((len(index), len(conditions)))
-    for k, (land_cover, (feature, side, threshold, points)) in enumerate(conditions):
-        sign = 1 if side == "<" else -1
-        lack.append(sign * _feature_weights(feature))
-        lack_at_zero.append(-sign * threshold)
-        loss[land_cover, k] = -points
-    best = np.full(len(index), SCORE_FLOOR)
-    for name, (score, _) in RULES.items():
-        best[index[name]] = score
+    # Classes share conditions: each is computed once.
+    conditions = list(dict.fromkeys(condition[:3] for _, all_of in RULES.values() for condition in all_of))
+    signs = np.array([1 if side == "<" else -1 for _, side, _ in conditions])
+    lack = signs[:, None] * np.array([_feature_weights(feature) for feature, _, _ in conditions])
+    lack_at_zero = -signs * np.array([threshold for _, _, threshold in conditions])
 
-    lacking = graph("Relu", graph("Conv", features, _pointwise(np.array(lack)), _floats(*lack_at_zero)))
+    best = np.full(len(index), SCORE_FLOOR)
+    loss = np.zeros((len(index), len(conditions)))
+    for name, (score, all_of) in RULES.items():
+        best[index[name]] = score
+        for feature, side, threshold, points in all_of:
+            loss[index[name], conditions.index((feature, side, threshold))] = -points
+
+    lacking = graph("Relu", graph("Conv", features, _pointwise(lack), _floats(*lack_at_zero)))
     scores = graph("Conv", lacking, _pointwise(loss), _floats(*best))
     return graph("Exp", graph("Clip", scores, np.float32(SCORE_FLOOR), np.float32(best.max())))
 

@@ -68,17 +68,16 @@ def spline_surface(
     return surface
 
 
-def upsample(nodes: FloatArray, factor: int, shape: Shape, margin: int = 0) -> FloatArray:
-    """A coarse grid as a smooth surface of ``shape``; ``margin`` cells of the coarse grid lie outside it on each side."""
-    row_nodes, row_weights = _spline(shape[0], factor)
-    col_nodes, col_weights = _spline(shape[1], factor)
-    # A B-spline's surface follows the node in the middle of its four, so the surface starts one node early.
-    return spline_surface(nodes, row_nodes + margin - 1, row_weights, col_nodes + margin - 1, col_weights)
+def upsample(nodes: FloatArray, factor: int, shape: Shape, margin: int) -> FloatArray:
+    """A coarse grid as a smooth surface of ``shape``; ``margin`` (2 or more) of its cells lie outside on each side."""
+    row_nodes, row_weights = _spline(shape[0], factor, start=margin - 1.5)
+    col_nodes, col_weights = _spline(shape[1], factor, start=margin - 1.5)
+    return spline_surface(nodes, row_nodes, row_weights, col_nodes, col_weights)
 
 
-def _spline(length: int, cell: float) -> tuple[NDArray[np.intp], FloatArray]:
-    """First node of each pixel and its four weights, (length,) and (4, length)."""
-    position = (np.arange(length, dtype=np.float64) + 0.5) / cell
+def _spline(length: int, cell: float, start: float = 0.0) -> tuple[NDArray[np.intp], FloatArray]:
+    """Of each pixel, the first of the four nodes that shape it and their weights: (length,) and (4, length)."""
+    position = (np.arange(length, dtype=np.float64) + 0.5) / cell + start
     node = np.floor(position)
     t = position - node
     s = 1 - t
@@ -87,46 +86,61 @@ def _spline(length: int, cell: float) -> tuple[NDArray[np.intp], FloatArray]:
 
 
 def fractal_noise(
-    seed: int, name: str, shape: Shape, cell: float | tuple[float, float], octaves: int, gain: float = 0.5
+    seed: int, name: str, shape: Shape, cell: float, octaves: int, gain: float = 0.5
 ) -> FloatArray:
     """Octaves of smooth noise, each half as wide and ``gain`` times as strong; deviation about 1."""
-    rows, cols = cell if isinstance(cell, tuple) else (cell, cell)
-    total = np.zeros(shape, np.float32)
-    strength, power = 1.0, 0.0
+    power = sum(gain ** (2 * octave) for octave in range(octaves))
+    halvable = shape[0] % 2 == 0 and shape[1] % 2 == 0
+    # Wide octaves are as good when made at half the resolution, which takes a quarter of the time.
+    wide = sum(cell / 2**octave >= 8 for octave in range(octaves)) if halvable else 0
+    total = np.zeros((shape[0] // 2, shape[1] // 2) if wide else shape, np.float32)
     for octave in range(octaves):
-        total += smooth_noise(seed, f"{name}/{octave}", shape, (rows / 2**octave, cols / 2**octave)) * np.float32(strength)
-        power += strength**2
-        strength *= gain
-    total *= np.float32(power**-0.5)
-    return total
+        if octave == wide > 0:
+            total = double(total)
+        cells = cell / 2**octave / (2 if octave < wide else 1)
+        total += smooth_noise(seed, f"{name}/{octave}", total.shape, cells) * np.float32(gain**octave * power**-0.5)
+    return double(total) if wide == octaves else total
 
 
-def dice(*keys: NDArray[np.int32] | int) -> FloatArray:
-    """A number in [0, 1) for each combination of integers: the same combination always throws the same."""
-    mixed: NDArray[np.uint32] | np.uint32 = np.uint32(0x9E3779B9)
+def scramble(*keys: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """32 dice bits for each combination of integers, by MurmurHash3's finaliser (Appleby, public domain)."""
+    mixed = np.full(keys[0].shape, 0x9E3779B9, np.uint32)
     for key in keys:
-        mixed = mixed ^ (np.asarray(key).astype(np.uint32) * np.uint32(0x85EBCA6B))
-        # The finaliser of MurmurHash3 (Appleby, public domain).
-        mixed = (mixed ^ (mixed >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-        mixed = (mixed ^ (mixed >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-        mixed = mixed ^ (mixed >> np.uint32(16))
-    return (mixed >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+        mixed ^= key.view(np.uint32)
+        mixed ^= mixed >> np.uint32(16)
+        mixed *= np.uint32(0x85EBCA6B)
+        mixed ^= mixed >> np.uint32(13)
+        mixed *= np.uint32(0xC2B2AE35)
+        mixed ^= mixed >> np.uint32(16)
+    return mixed
 
 
 def ramp(values: FloatArray, low: float, high: float) -> FloatArray:
     """0 below ``low``, 1 above ``high``, a smooth step between; ``low`` above ``high`` turns it round."""
-    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
+    t = values - np.float32(low)
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    step = 3 - 2 * t
+    step *= t
+    step *= t
+    return step
 
 
 def double(values: FloatArray) -> FloatArray:
     """Twice the resolution, bilinear between pixel centres: (H, W) becomes (2H, 2W)."""
-    for axis in (0, 1):
-        before = np.concatenate([values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis)
-        after = np.concatenate([values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis)
-        pair = np.stack([values * 0.75 + before * 0.25, values * 0.75 + after * 0.25], axis + 1)
-        values = pair.reshape([2 * n if k == axis else n for k, n in enumerate(values.shape)])
-    return values
+    rows = np.empty((2 * values.shape[0], values.shape[1]), values.dtype)
+    _between(values, rows[::2], rows[1::2])
+    both = np.empty((rows.shape[0], 2 * rows.shape[1]), values.dtype)
+    _between(rows.T, both.T[::2], both.T[1::2])
+    return both
+
+
+def _between(values: FloatArray, even: FloatArray, odd: FloatArray) -> None:
+    """The points a quarter of a pixel before and after each row; the outermost rows go on as they are."""
+    step = (values[1:] - values[:-1]) * np.float32(0.25)
+    even[0], odd[-1] = values[0], values[-1]
+    np.subtract(values[1:], step, out=even[1:])
+    np.add(values[:-1], step, out=odd[:-1])
 
 
 def shrink(values: FloatArray, factor: int) -> FloatArray:

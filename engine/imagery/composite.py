@@ -109,8 +109,9 @@ def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> N
 
 
 def _take(composite: Composite, seen: Observation, where: np.ndarray) -> None:
-    if where.all():
-        composite.dn[:] = seen.dn
+    if not composite.valid.any() and np.array_equal(where, seen.valid):
+        # The first observation is mostly all there is: its array is taken over, 0 where invalid as it must be.
+        composite.dn = seen.dn
     else:
         np.copyto(composite.dn, seen.dn, where=where)
     composite.valid |= where

@@ -6,9 +6,10 @@ import json
 import threading
 
 from engine.catalog.offset import OffsetEvidence, check_offset, resolve_offset
+from engine.files import read_json, write_text
 from engine.imagery.reader import SceneReader
 from engine.request import RegionRequest
-from engine.run import RunFolder, read_json, write_text
+from engine.run import RunFolder
 
 #: The band on whose overview a decision is checked.
 _CHECKED_BAND = "B04"

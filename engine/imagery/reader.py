@@ -44,7 +44,7 @@ _REMOTE_OPTIONS = {
 }
 #: Some local files keep their CRS in an .aux.xml beside them, which GDAL finds only if it may list the folder.
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
-_CACHE_OPTIONS = {"GDAL_CACHEMAX": 192 * 2**20}
+_CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 
 #: Longest side, in pixels, of the overview on which the offset is checked.
 _OVERVIEW = 512
@@ -77,18 +77,23 @@ class SceneReader:
             with self._locks[band]:
                 self._forget(band)
 
-    def read(self, band: str, rect: Rect) -> np.ndarray:
-        """Raw values of a band under a rectangle of the grid: the file's dtype, (height, width), 0 outside the file.
+    def read(self, band: str, rect: Rect, out: np.ndarray | None = None) -> np.ndarray:
+        """Raw values of a band under a rectangle of the grid: (height, width), 0 outside the file.
 
         Each grid pixel takes the file's pixel under its centre, so a 20 m band comes as exact 2 x 2 duplicates and a
         10 m band of the zone as the file's own numbers.
+
+        Args:
+            band: name of the band.
+            rect: the rectangle.
+            out: array to read into; by default a new one of the file's dtype.
 
         Raises:
             MissingBandError: the scene has no such band.
             CatalogError: the file could not be read after 4 tries; names the asset.
         """
         asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: _read_nearest(self._dataset(asset), rect))
+        return self._retried(asset, lambda: _read_nearest(self._dataset(asset), rect, out))
 
     def overview(self, band: str) -> np.ndarray:
         """Raw values of the whole band at a coarse scale, at most 512 pixels a side, from the file's overviews."""
@@ -167,7 +172,7 @@ def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
     )
 
 
-def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect) -> np.ndarray:
+def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect, out: np.ndarray | None) -> np.ndarray:
     transform: Affine = dataset.transform
     if transform.b or transform.d:
         raise CatalogError(f"{dataset.name} is rotated; Sentinel-2 tiles are not")
@@ -176,18 +181,26 @@ def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect) -> np.ndarray:
     y = NORTHING_OF_ROW_0 - (rect.row + np.arange(rect.height) + 0.5) * RESOLUTION
     cols = np.floor((x - transform.c) / transform.a).astype(np.int64)
     rows = np.floor((y - transform.f) / transform.e).astype(np.int64)
-    out = np.zeros(rect.shape, dataset.dtypes[0])
     inside_rows, inside_cols = _within(rows, dataset.height), _within(cols, dataset.width)
-    if inside_rows.start == inside_rows.stop or inside_cols.start == inside_cols.stop:
-        return out
     rows, cols = rows[inside_rows], cols[inside_cols]
+    if out is None:
+        out = np.empty(rect.shape, dataset.dtypes[0])
+    if (len(rows), len(cols)) != rect.shape:
+        out[:] = 0
+    if not len(rows) or not len(cols):
+        return out
     window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
-    native = dataset.read(1, window=window)
-    if native.shape == (len(rows), len(cols)):
-        out[inside_rows, inside_cols] = native
+    target = out[inside_rows, inside_cols]
+    if (window.height, window.width) == target.shape:
+        if target.flags.c_contiguous and target.dtype == dataset.dtypes[0]:
+            dataset.read(1, window=window, out=target)
+        else:
+            target[:] = dataset.read(1, window=window)
     else:
         # Columns first, on the few native rows; then whole rows are copied.
-        out[inside_rows, inside_cols] = native.take(cols - cols[0], axis=1).take(rows - rows[0], axis=0)
+        native = dataset.read(1, window=window).astype(out.dtype, copy=False)
+        # mode="clip" writes straight into `out`; the indices are in range.
+        np.take(native.take(cols - cols[0], axis=1), rows - rows[0], axis=0, out=target, mode="clip")
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +16,7 @@ from engine.catalog.offset import harmonise
 from engine.catalog.scene import Scene
 from engine.grid import Rect
 from engine.imagery.composite import Composite, Look, Observation, best, clear_mask, median
+from engine.imagery.pool import READERS
 from engine.imagery.reader import SceneReader
 
 #: Rows read at once: a row of the tiles that Sentinel-2 COGs come in.
@@ -131,31 +132,42 @@ class StackReader:
             part = _bounding_rect(helpful, rect)
             if part.is_empty:
                 continue
-            if observation is None:
-                observation = Observation.empty(len(self._imagery.bands), rect.shape)
-            inside, clear = part.slices(rect), clear[part.slices(around)]
-            bands = self._read(scene, part)
-            take = helpful[inside] & np.logical_and.reduce([band != 0 for band in bands])
-            for index, band in enumerate(bands):
-                np.copyto(observation.dn[index][inside], band, where=take)
-            observation.valid[inside] |= take
-            observation.clear[inside] |= take & clear
+            inside = part.slices(rect)
+            dn, valid = self._read(scene, part)
+            valid &= helpful[inside]
+            _clear_where(dn, ~valid)
+            clear = valid & clear[part.slices(around)]
+            if observation is None and part == rect:
+                observation = Observation(dn, valid, clear)
+            else:
+                observation = observation or Observation.empty(len(self._imagery.bands), rect.shape)
+                np.copyto(observation.dn[:, *inside], dn, where=valid)
+                observation.valid[inside] |= valid
+                observation.clear[inside] |= clear
             left = left & ~observation.valid
         return observation
 
-    def _read(self, scene: Scene, rect: Rect) -> list[np.ndarray]:
-        """The harmonised bands under a rectangle, read at the same time."""
+    def _read(self, scene: Scene, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
+        """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
         reader = self._reader(scene)
+        dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
 
-        def read_band(band: str) -> np.ndarray:
-            return harmonise(reader.read(band, rect), self._imagery.offset_of(reader, band))
+        def read_band(index: int, band: str) -> np.ndarray:
+            raw = reader.read(band, rect, dn[index])
+            harmonised = harmonise(raw, self._imagery.offset_of(reader, band))
+            if harmonised is not raw:
+                raw[:] = harmonised
+            return raw != 0
 
-        bands: list[Future[np.ndarray]] = [self._pool.submit(read_band, band) for band in self._imagery.bands]
-        return [band.result() for band in bands]
+        reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
+        valid = reads[0].result()
+        for read in reads[1:]:
+            valid &= read.result()
+        return dn, valid
 
     def _reader(self, scene: Scene) -> SceneReader:
         if scene.id not in self._readers:
-            self._readers[scene.id] = self._files.enter_context(SceneReader(scene, self._imagery.epsg))
+            self._readers[scene.id] = self._files.enter_context(READERS.borrow(scene, self._imagery.epsg))
         return self._readers[scene.id]
 
 
@@ -194,6 +206,11 @@ def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None
     finally:
         stop.set()
         worker.join()
+
+
+def _clear_where(dn: np.ndarray, mask: np.ndarray) -> None:
+    if mask.any():
+        dn *= ~mask
 
 
 def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from engine.plan import Plan
 from engine.region import lonlat_of
-from engine.report.markup import Html, fill, join
+from engine.report.markup import Html, counted, fill, join
 from engine.report.record import RunRecord
 
 _WIDTH = 560.0
@@ -37,8 +37,8 @@ def locator(record: RunRecord) -> Html:
     blocks.add("block", ((_beside(outline, middle), label) for outline, label in _blocks(record)))
     return join(
         (
-            scenes.figure(f"Region and footprints of {len(plan.scenes)} scenes"),
-            blocks.figure(f"Region and its {len(plan.blocks)} block{'s' * (len(plan.blocks) != 1)}"),
+            scenes.figure(f"The region under the footprints of {counted(len(plan.scenes), 'scene')}"),
+            blocks.figure(f"The region in {counted(len(plan.blocks), 'block')} (dashed)"),
         )
     )
 
@@ -51,7 +51,7 @@ def _blocks(record: RunRecord) -> Iterable[tuple[BaseGeometry, str]]:
 
 
 def _beside(geometry: BaseGeometry, meridian: float) -> BaseGeometry:
-    """The geometry on the side of the antimeridian where ``meridian`` is, in one piece again if it was split."""
+    """The geometry on ``meridian``'s side of the antimeridian, in one piece again if it was split."""
 
     def move(points: Any) -> Any:
         points[:, 0] -= 360 * ((points[:, 0] - meridian) / 360).round()
@@ -62,7 +62,7 @@ def _beside(geometry: BaseGeometry, meridian: float) -> BaseGeometry:
 
 
 class _Panel:
-    """A map of a bounding box with a little air, equirectangular with true proportions in its middle."""
+    """A map of a bounding box with a little air, equirectangular, its proportions true in the middle."""
 
     def __init__(self, content: BaseGeometry) -> None:
         west, south, east, north = content.bounds
@@ -157,12 +157,12 @@ class _Panel:
         )
         length, y = kilometres * pixels_per_km, self._height - 14
         return fill(
-            '<path class="bar" d="M$start ${top}v6h${length}v-6"/><text x="$middle" y="$above" text-anchor="middle">$text</text>',
+            '<path class="bar" d="M$start ${top}v6h${length}v-6"/>'
+            '<text x="$middle" y="$top" text-anchor="middle">$text</text>',
             start=f"{_WIDTH - 14 - length:.1f}",
             top=f"{y:.1f}",
             length=f"{length:.1f}",
             middle=f"{_WIDTH - 14 - length / 2:.1f}",
-            above=f"{y:.1f}",
             text=f"{kilometres:g} km",
         )
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from typing import Literal
 
 from PIL import Image, features
 
+from engine.grid import zone_name
 from engine.quicklook import Quicklook, Scale
-from engine.rasters import PREVIEW
-from engine.report.markup import THIN, UNBROKEN, Html, figure, fill, join, number, percent, size, table
+from engine.report.markup import (
+    THIN,
+    UNBROKEN,
+    Html,
+    figure,
+    fill,
+    join,
+    number,
+    percent,
+    read_template,
+    size,
+    stacked,
+    table,
+)
 from engine.report.record import LayerRecord, RunRecord
 from engine.report.words import title_of
 
@@ -21,7 +35,7 @@ _WEBP_QUALITY = 86
 
 
 def picture_styles(record: RunRecord) -> Html:
-    """A style for each picture that holds it, so that the true colour is in the page once, however often it is shown."""
+    """A style that holds each picture: the true colour is in the page once, however often it is shown."""
     rules = []
     for name, content in embedded(record.pictures).items():
         rules.append(f'.p-{name}{{background-image:url("{content}")}}')
@@ -48,42 +62,48 @@ def target_maps(record: RunRecord) -> Html:
             '<section class="target" id="map-$name"><h2>$title</h2>$figures</section>',
             name=name,
             title=title_of(of_target[0].layer),
-            figures=join(comparison(record, layer_record) for layer_record in of_target),
+            figures=join(comparison(record, mosaic) for mosaic in of_target),
         )
         for name in record.plan.request.targets
-        if (of_target := [layer_record for layer_record in record.layers if layer_record.layer.name == name])
+        if (of_target := [mosaic for mosaic in record.layers if mosaic.layer.name == name])
     )
 
 
 def extra_maps(record: RunRecord) -> Html:
-    """The layers that say how far to trust the others: quality, spread, confidence."""
-    wanted = [
-        layer_record
-        for layer_record in record.layers
-        if layer_record.layer.name not in record.plan.request.targets
-    ]
-    wanted.sort(key=lambda layer_record: layer_record.layer.kind != "flags")
-    return join(
+    """The layers that say how far to trust the others: the quality flags large, spread and confidence small."""
+    others = [mosaic for mosaic in record.layers if mosaic.layer.name not in record.plan.request.targets]
+    flags = [mosaic for mosaic in others if mosaic.layer.kind == "flags"]
+    small = [
         fill(
-            '<div class="target"><h3>$title</h3>$figure</div>',
-            title=title_of(layer_record.layer),
-            figure=comparison(record, layer_record),
+            "<div><h3>$title</h3>$figure</div>",
+            title=title_of(mosaic.layer),
+            figure=comparison(record, mosaic, start="swipe"),
         )
-        for layer_record in wanted
-    )
+        for mosaic in others
+        if mosaic.layer.kind != "flags"
+    ]
+    large = join(comparison(record, mosaic) for mosaic in flags)
+    return fill('$large<div class="columns">$small</div>', large=large, small=join(small)) if small else large
 
 
-def comparison(record: RunRecord, shown: LayerRecord) -> Html:
-    """A mosaic and the true colour, side by side or under a swipe, and the legend."""
+def comparison(record: RunRecord, shown: LayerRecord, start: Literal["pair", "swipe"] = "pair") -> Html:
+    """A mosaic and the true colour, side by side or under a swipe, and the legend.
+
+    Args:
+        record: the run.
+        shown: one of its mosaics.
+        start: how it is shown at first; without a script, and in print, always side by side.
+    """
     several = len(record.plan.zones) > 1
-    beneath = f"{PREVIEW}_{shown.zone.epsg}" if several else PREVIEW
+    zone = f"{zone_name(shown.zone.epsg)} (EPSG:{shown.zone.epsg})"
     width, height = shown.quicklook.image.size
     title = title_of(shown.layer)
     return fill(
-        _COMPARISON,
+        read_template("comparison.html"),
+        start=start,
         ratio=f"{width / height:.4f}",
-        zone=fill('<span class="zone">UTM zone EPSG:$epsg</span>', epsg=shown.zone.epsg) if several else "",
-        beneath=beneath,
+        zone=fill(' <span class="zone">UTM zone $zone</span>', zone=zone) if several else "",
+        beneath=record.true_colour_name(shown.zone),
         name=shown.name,
         title=title,
         caption=shown.quicklook.caption,
@@ -116,61 +136,46 @@ def _legend(shown: LayerRecord) -> Html:
 
 def _bar(scale: Scale) -> Html:
     unit = f"{UNBROKEN}{scale.unit}" if scale.unit else ""
-    middle = (scale.low + scale.high) / 2
-    digits = 0 if scale.high - scale.low >= 20 else 1 if scale.high - scale.low >= 2 else 2
+    span = scale.high - scale.low
+    digits = next((digits for digits, least in enumerate((20, 2, 0.2, 0.02)) if span >= least), 4)
+    ticks = join(
+        fill("<span>$tick</span>", tick=number(value, digits) + unit)
+        for value in (scale.low, scale.low + span / 2, scale.high)
+    )
     return fill(
-        '<div class="scale"><span class="label">$label</span><div class="ramp" style="background:linear-gradient(90deg,$stops)"></div>'
-        '<div class="ticks"><span>$low</span><span>$middle</span><span>$high</span></div></div>',
+        '<div class="scale"><span class="label">$label</span>'
+        '<div class="ramp" style="background:linear-gradient(90deg,$stops)"></div>'
+        '<div class="ticks">$ticks</div></div>',
         label=scale.label,
         stops=",".join(scale.colours),
-        low=number(scale.low, digits) + unit,
-        middle=number(middle, digits) + unit,
-        high=number(scale.high, digits) + unit,
+        ticks=ticks,
     )
 
 
 def _areas(shown: LayerRecord) -> Html:
-    """Shares of classes or flags: a bar for classes, which fill the whole, and a list for both."""
-    shares = shown.shares()
-    swatches = shown.quicklook.swatches
-    is_class = shown.layer.kind == "class"
-    ordered = sorted(swatches, key=lambda swatch: -shares[swatch.value]) if is_class else list(swatches)
-    stripes = join(
-        fill(
-            '<span style="flex-grow:$grow;background:$colour" title="$label"></span>',
-            grow=f"{shares[swatch.value]:.6f}",
-            colour=swatch.colour,
-            label=f"{swatch.label}: {percent(shares[swatch.value])}",
-        )
-        for swatch in ordered
-        if shares[swatch.value] > 0
-    )
+    """Shares of classes or flags; classes fill the whole, so they are also drawn as one bar."""
+    shares, swatches = shown.shares(), list(shown.quicklook.swatches)
+    stack, note = Html(""), "Counted over all pixels; a pixel may have several flags."
+    if shown.layer.kind == "class":
+        swatches.sort(key=lambda swatch: -shares[swatch.value])
+        stack = stacked([(swatch.label, swatch.colour, shares[swatch.value]) for swatch in swatches])
+        note = "Counted over all pixels of the mosaic."
     rows = join(
         fill(
-            '<li$faint><i style="background:$colour"></i><span class="label">$label</span>'
+            '<li class="$style"><i style="background:$colour"></i><span>$label</span>'
             '<span class="n">$share</span><span class="n">$area</span></li>',
-            faint=Html(' class="none"') if shares[swatch.value] == 0 else Html(""),
+            style="some" if shares[swatch.value] else "none",
             colour=swatch.colour,
             label=swatch.label,
             share=percent(shares[swatch.value]),
             area=f"{figure(shares[swatch.value] * shown.valid_km2)}{UNBROKEN}km²",
         )
-        for swatch in ordered
-    )
-    stacked = (
-        fill('<div class="stack" aria-hidden="true">$stripes</div>', stripes=stripes)
-        if is_class
-        else Html("")
-    )
-    note = (
-        "Counted over all pixels of the mosaic."
-        if is_class
-        else "Counted over all pixels; a pixel may have several flags."
+        for swatch in swatches
     )
     return fill(
-        '$stacked<ul class="swatches$wide">$rows</ul><p class="note">$note</p>',
-        stacked=stacked,
-        wide="" if is_class else " wide",
+        '$stack<ul class="swatches $kind">$rows</ul><p class="note">$note</p>',
+        stack=stack,
+        kind=shown.layer.kind,
         rows=rows,
         note=note,
     )
@@ -179,17 +184,19 @@ def _areas(shown: LayerRecord) -> Html:
 def _figures(shown: LayerRecord) -> Html:
     if not shown.statistics:
         return Html("")
-    digits = 2 if shown.layer.unit != "m" else 0
+    digits = {"1": 3, "m": 0}.get(shown.layer.unit, 2)
     rows = []
     for name, band in zip(shown.layer.bands, shown.statistics, strict=True):
         values = (
-            band.minimum, band.percentile_2, band.median, band.mean, band.percentile_98, band.maximum, band.stddev,
+            band.minimum, band.percentile_2, band.median, band.mean,
+            band.percentile_98, band.maximum, band.stddev,
         )  # fmt: skip
         rows.append([name, *(number(value, digits) for value in values)])
     unit = "" if shown.layer.unit == "1" else f" in {shown.layer.unit}"
     head = ["band", "min", f"2{THIN}%", "median", "mean", f"98{THIN}%", "max", "std"]
     return fill(
-        '<div class="figures">$table<p class="note">Figures$unit, from the overview at the picture’s size, so approximate.</p></div>',
+        '<div class="figures">$table<p class="note">Figures$unit, over the overview that the picture shows: '
+        "approximate, extremes are smoothed.</p></div>",
         table=table(head, rows, numbers=range(1, 8)),
         unit=unit,
     )
@@ -209,19 +216,3 @@ def _encode(image: Image.Image, side: int) -> tuple[str, bytes]:
         return "png", content.getvalue()
     image.save(content, "WEBP", quality=_WEBP_QUALITY, method=4)
     return "webp", content.getvalue()
-
-
-_COMPARISON = """
-<figure class="compare" data-mode="pair" style="--r:$ratio">
-<div class="toolbar"><p>$caption $zone</p>
-<div class="modes" role="group" aria-label="How to compare">
-<button type="button" data-mode="pair" aria-pressed="true">Side by side</button>
-<button type="button" data-mode="swipe" aria-pressed="false">Swipe</button></div></div>
-<div class="stage">
-<div class="pane"><div class="picture p-$beneath" role="img" aria-label="Sentinel-2 true colour"></div><span class="tag">Sentinel-2 true colour</span></div>
-<div class="pane over"><div class="picture p-$name" role="img" aria-label="$title"></div><span class="tag">$title</span></div>
-<input class="slider" type="range" min="0" max="100" step="0.5" value="50" aria-label="Share of the picture that shows Sentinel-2, the rest shows $title">
-<div class="handle" aria-hidden="true"></div>
-</div>
-<figcaption>$legend<p class="file"><code>$file</code> $encoding</p></figcaption>
-</figure>"""

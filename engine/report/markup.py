@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.resources import files
 from string import Template
 
 #: Between groups of three digits, and between a number and its unit: no line may break there.
 THIN, UNBROKEN = "\u202f", "\u00a0"
+#: A hyphen at which no line breaks.
+HYPHEN = "\u2011"
 
 
 class Html(str):
@@ -44,7 +47,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: S
 
     body = join(fill("<tr>$cells</tr>", cells=cells("td", row)) for row in rows)
     return fill(
-        '<div class="scroll" tabindex="0"><table><thead><tr>$head</tr></thead><tbody>$body</tbody></table></div>',
+        '<div class="scroll" tabindex="0"><table><thead><tr>$head</tr></thead>'
+        "<tbody>$body</tbody></table></div>",
         head=cells("th", header),
         body=body,
     )
@@ -62,6 +66,36 @@ def folded(summary: str, content: Html, *, opened: bool = False) -> Html:
     """Content that the reader unfolds."""
     template = f"<details{' open' if opened else ''}><summary>$summary</summary>$content</details>"
     return fill(template, summary=summary, content=content)
+
+
+def stacked(parts: Iterable[tuple[str, str, float]]) -> Html:
+    """A bar of parts, each a label, a colour and a size; for the eye only, the numbers stand beside it."""
+    stripes = join(
+        fill(
+            '<span style="flex-grow:$size;background:$colour" title="$label"></span>',
+            size=f"{part:.6g}",
+            colour=colour,
+            label=label,
+        )
+        for label, colour, part in parts
+        if part > 0
+    )
+    return fill('<div class="stack" aria-hidden="true">$stripes</div>', stripes=stripes)
+
+
+def read_template(name: str) -> str:
+    """A file of this package."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def code(text: str) -> Html:
+    """An identifier."""
+    return fill("<code>$text</code>", text=text)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 block``, ``2 blocks``."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float, digits: int = 0) -> str:

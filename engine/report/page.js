@@ -42,7 +42,8 @@ for (const figure of document.querySelectorAll(".compare")) {
   });
   stage.addEventListener("pointerleave", () => stage.classList.remove("pointed"));
 
-  if (window.matchMedia("(max-width: 640px)").matches) show("swipe");
+  // Two pictures side by side are too small on a phone.
+  show(window.matchMedia("(max-width: 640px)").matches ? "swipe" : figure.dataset.start);
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {

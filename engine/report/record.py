@@ -10,24 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
-from shapely.geometry import shape
+from shapely.geometry import box
 
-from engine.block import BlockReceipt, finished_block
+from engine.block import BlockReceipt, finished_block, region_mask
 from engine.bundle import Bundle, load_bundle
 from engine.encode import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
 from engine.errors import OutputError
+from engine.files import read_json
 from engine.grid import RESOLUTION
+from engine.overview import BandStatistics, Overview, count_values, read_overview
 from engine.plan import Block, Plan, Zone
-from engine.quicklook import BandStatistics, Overview, Quicklook, draw, read_overview, true_colour
+from engine.quicklook import Quicklook, draw, true_colour
 from engine.rasters import PREVIEW
-from engine.region import Area, lonlat_of
-from engine.run import RunFolder, read_json
-
-#: Rows of a mosaic that are counted at once.
-_COUNT_ROWS = 512
+from engine.run import RunFolder
 
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 
@@ -59,7 +54,7 @@ class LayerRecord:
         return self.path.stem
 
     def shares(self) -> dict[int, float]:
-        """Share of each class or flag among the pixels with data; flags may overlap, so theirs need not sum to 1."""
+        """Share of each class or flag among the pixels with data; those of flags may overlap."""
         if self.counts is None:
             return {}
         held = self.counts.copy()
@@ -104,16 +99,22 @@ class RunRecord:
     @property
     def pictures(self) -> dict[str, Quicklook]:
         """All pictures by the name of their file: the mosaic's, and for the true colour ``S2``."""
-        several = len(self.plan.zones) > 1
-        found = {
-            f"{PREVIEW}_{epsg}" if several else PREVIEW: picture for epsg, picture in self.true_colour.items()
-        }
+        found = {self.true_colour_name(zone): self.true_colour[zone.epsg] for zone in self.plan.zones}
         return found | {record.name: record.quicklook for record in self.layers}
+
+    def true_colour_name(self, zone: Zone) -> str:
+        """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""
+        return f"{PREVIEW}_{zone.epsg}" if len(self.plan.zones) > 1 else PREVIEW
 
     @property
     def windows(self) -> int:
         """Windows that were computed; those without a valid pixel were left out."""
         return sum(receipt.windows for receipt in self.receipts.values())
+
+    @property
+    def mapped_km2(self) -> float:
+        """Area of the pixels that have data."""
+        return sum(receipt.valid_pixels for receipt in self.receipts.values()) * _PIXEL_KM2
 
     @property
     def cloud_share(self) -> float:
@@ -123,18 +124,13 @@ class RunRecord:
 
     @cached_property
     def gap_share(self) -> float:
-        """Share of the region that stayed without data."""
-        mapped = 0.0
-        for zone in self.plan.zones:
-            outline = zone.shape
-            pixels = zone.height * zone.width if outline is None else outline.area / RESOLUTION**2
-            ground = zone.rect.geobox(zone.epsg).extent.geom if outline is None else outline
-            valid = sum(self.receipts[block.id].valid_pixels for block in zone.blocks)
-            mapped += min(1.0, valid / pixels) * Area(lonlat_of(ground, zone.epsg)).square_kilometres
-        whole = max(Area(shape(self.plan.region)).square_kilometres, mapped)
-        share = 1 - mapped / whole
-        # An outline's area and the number of pixel centres in it differ by a line of pixels: that is no gap.
-        return share if share > 5e-4 else 0.0
+        """Share of the pixels to map that stayed without data; exact where every part of the region has a block."""
+        figures = self.plan.figures
+        pixels = sum(_region_pixels(self.plan, block) for block in self.plan.blocks)
+        valid = sum(receipt.valid_pixels for receipt in self.receipts.values())
+        # Parts of the region without a block are known by their area only, which UTM stretches a little.
+        in_blocks = min(1.0, pixels * _PIXEL_KM2 / figures.area_km2) if figures.empty_blocks else 1.0
+        return 1 - valid / max(1, pixels) * in_blocks
 
     @property
     def warnings(self) -> list[str]:
@@ -142,12 +138,10 @@ class RunRecord:
         found = list(self.plan.warnings)
         if self.cloud_share > 0.01:
             found.append(
-                f"{self.cloud_share:.1%} of the mapped pixels were generated under cloud; the quality layer marks them"
+                f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
             )
         if self.gap_share > self.plan.figures.gap_share + 0.01:
-            found.append(
-                f"{self.gap_share:.1%} of the region stayed without data: scenes hold less than their footprints say"
-            )
+            found.append(f"{self.gap_share:.1%} of the pixels to map stayed without data")
         for scene_id, record in self.offsets.items():
             if record["applied"] != record["decided"]:
                 found.append(f"{scene_id}: pixels overruled the metadata, {record['applied']} was subtracted")
@@ -188,24 +182,6 @@ def gather(plan: Plan) -> RunRecord:
     )
 
 
-def count_values(path: Path) -> np.ndarray:
-    """Pixels of each value of a one-band uint8 raster, int64 (256,); read by strips.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    counts = np.zeros(256, np.int64)
-    try:
-        with rasterio.open(path) as dataset:
-            for row in range(0, dataset.height, _COUNT_ROWS):
-                height = min(_COUNT_ROWS, dataset.height - row)
-                strip = dataset.read(1, window=Window(0, row, dataset.width, height))
-                counts += np.bincount(strip.ravel(), minlength=256)
-    except RasterioError as error:
-        raise OutputError(f"{path} cannot be read: {error}; assemble the run again") from error
-    return counts
-
-
 def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, Overview]:
     path = folder.mosaic(plan, zone, layer.name)
     if not path.exists():
@@ -219,7 +195,7 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         size=path.stat().st_size,
         statistics=overview.statistics() if measured else (),
         counts=None if measured else count_values(path),
-        valid_share=overview.valid_share,
+        valid_share=float(overview.valid.mean()),
         quicklook=draw(overview),
     )
     return record, overview
@@ -230,15 +206,24 @@ def _receipts(plan: Plan) -> dict[str, BlockReceipt]:
     missing = [id_ for id_, receipt in receipts.items() if receipt is None]
     if missing:
         raise OutputError(
-            f"{len(missing)} of {len(receipts)} blocks are not done ({missing[0]}, ...); run the same request again"
+            f"{len(missing)} of {len(receipts)} blocks are not done (such as {missing[0]}); "
+            "run the same request again"
         )
     return {id_: receipt for id_, receipt in receipts.items() if receipt is not None}
 
 
-def _busy_seconds(folder: RunFolder, blocks: Iterable[Block], receipts: dict[str, BlockReceipt]) -> float:
-    """Length of the union of the blocks' spells of work. A receipt is written when its block ends.
+def _region_pixels(plan: Plan, block: Block) -> int:
+    """Pixels of a block that lie in the region."""
+    outline = plan.zone_of(block).shape
+    if outline is None or outline.contains(box(*block.rect.bounds)):
+        return block.height * block.width
+    return int(region_mask(plan, block).sum())
 
-    So blocks that ran at the same time count once, and the pause between a crash and its resumption does not count.
+
+def _busy_seconds(folder: RunFolder, blocks: Iterable[Block], receipts: dict[str, BlockReceipt]) -> float:
+    """Length of the union of the blocks' spells of work; a receipt is written when its block ends.
+
+    So blocks that ran at the same time count once, and a pause between a crash and its resumption does not.
     """
     spells = []
     for block in blocks:

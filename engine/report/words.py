@@ -10,14 +10,21 @@ import rasterio
 from engine.encode import Layer
 from engine.plan import Plan
 
-#: Titles of what a run can make.
+#: Titles of what a run can make, and their short forms for the middle of a sentence.
 TITLES = {
     "S1GRD": "Sentinel-1 GRD backscatter",
     "S1RTC": "Sentinel-1 RTC backscatter",
     "NDVI": "Vegetation index (NDVI)",
-    "LULC": "Land use and land cover",
+    "LULC": "Land cover",
     "DEM": "Elevation",
     "quality": "Quality flags",
+}
+SHORT_TITLES = {
+    "S1GRD": "Sentinel-1 GRD",
+    "S1RTC": "Sentinel-1 RTC",
+    "NDVI": "NDVI",
+    "LULC": "land cover",
+    "DEM": "elevation",
 }
 
 

@@ -1,0 +1,65 @@
+"""Open scenes, shared by the blocks of a process.
+
+Neighbouring blocks overlap, and a file's tiles lie across their borders. GDAL remembers decoded tiles per open file, so a
+file that stays open from block to block is decoded once where it would be decoded two or three times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.catalog.scene import Scene
+from engine.imagery.reader import SceneReader
+
+#: Scenes that stay open while nobody reads them (13 files each).
+_KEEP_IDLE = 8
+
+_Key = tuple[str, str, int]
+
+
+class ReaderPool:
+    """Lends readers; the same scene is the same reader, whoever asks."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._lent: dict[_Key, tuple[SceneReader, int]] = {}
+        self._idle: OrderedDict[_Key, SceneReader] = OrderedDict()
+
+    @contextmanager
+    def borrow(self, scene: Scene, epsg: int) -> Iterator[SceneReader]:
+        """A reader of ``scene`` on zone ``epsg``'s grid, for as long as the context lasts."""
+        key = (scene.id, "".join(sorted(asset.href for asset in scene.assets.values())), epsg)
+        with self._guard:
+            reader, users = self._lent.get(key) or (self._idle.pop(key, None) or SceneReader(scene, epsg), 0)
+            self._lent[key] = reader, users + 1
+        try:
+            yield reader
+        finally:
+            self._give_back(key)
+
+    def close_idle(self) -> None:
+        """Closes the files that nobody reads."""
+        with self._guard:
+            idle, self._idle = list(self._idle.values()), OrderedDict()
+        for reader in idle:
+            reader.close()
+
+    def _give_back(self, key: _Key) -> None:
+        surplus = []
+        with self._guard:
+            reader, users = self._lent.pop(key)
+            if users > 1:
+                self._lent[key] = reader, users - 1
+            else:
+                self._idle[key] = reader
+                while len(self._idle) > _KEEP_IDLE:
+                    surplus.append(self._idle.popitem(last=False)[1])
+        for reader in surplus:
+            reader.close()
+
+
+#: The pool of this process.
+READERS = ReaderPool()

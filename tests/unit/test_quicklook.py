@@ -1,0 +1,201 @@
+"""Pictures of mosaics: right colours, transparent gaps, one pixel frame for all layers and the true colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import ImageColor
+
+from engine.cog import halve_average, halve_mode, write_cog
+from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
+from engine.errors import OutputError
+from engine.grid import Rect
+from engine.overview import Overview, count_values, read_overview
+from engine.quicklook import draw, true_colour
+from engine.rasters import preview_rect
+from engine.run import RunFolder
+
+NODATA = -32768
+NDVI = Layer("NDVI", "value", ("NDVI",), "int16", NODATA, scale=0.0001)
+S1 = Layer("S1GRD", "value", ("VV", "VH"), "int16", NODATA, unit="dB", scale=0.01)
+DEM = Layer("DEM", "value", ("DEM",), "int16", NODATA, unit="m")
+QUALITY = Layer("quality", "flags", ("quality",), "uint8", 255, overviews="mode")
+CLASSES = Layer(
+    "LULC", "class", ("class",), "uint8", 0, overviews="mode",
+    classes=(LandCoverClass(1, "water", (65, 155, 223)), LandCoverClass(2, "trees", (57, 125, 73))),
+)  # fmt: skip
+
+
+def rgba(layer: Layer, stored: list, factor: int = 1) -> np.ndarray:
+    pixels = np.asarray(stored, layer.dtype)
+    picture = draw(Overview(layer, pixels.reshape(len(layer.bands), *pixels.shape[-2:]), factor))
+    return np.asarray(picture.image.convert("RGBA"))
+
+
+def mosaic(path: Path, layer: Layer, pixels: np.ndarray) -> Path:
+    write_cog(
+        path, [pixels], geobox=Rect(0, 0, *pixels.shape[1:]).geobox(32633), dtype=layer.dtype,
+        count=len(layer.bands), nodata=layer.nodata, overviews=layer.overviews,
+    )  # fmt: skip
+    return path
+
+
+class TestOverview:
+    @pytest.mark.parametrize(("layer", "halve"), [(S1, halve_average), (QUALITY, halve_mode)])
+    @pytest.mark.parametrize("factor", [1, 2, 4, 8])
+    def test_is_the_mosaic_halved_again_and_again(self, tmp_path, layer, halve, factor):
+        # 1100 pixels have overviews by 2 and 4; the step to 8 is made here.
+        rng = np.random.default_rng(1)
+        pixels = rng.integers(0, 9, (len(layer.bands), 1100, 530)).astype(layer.dtype)
+        pixels[:, 40:60, 300:] = layer.nodata
+        expected = pixels
+        for _ in range(factor.bit_length() - 1):
+            expected = halve(expected, layer.nodata)
+        overview = read_overview(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
+        np.testing.assert_array_equal(overview.stored, expected)
+        np.testing.assert_array_equal(overview.valid, expected[0] != layer.nodata)
+
+    def test_statistics_are_physical_and_over_valid_pixels(self):
+        stored = np.array([[[NODATA, -1000, -1200]], [[NODATA, -2000, -1600]]], np.int16)
+        vv, vh = Overview(S1, stored, 1).statistics()
+        assert (vv.minimum, vv.mean, vv.maximum, vv.stddev) == pytest.approx((-12, -11, -10, 1))
+        assert (vh.minimum, vh.median, vh.maximum) == pytest.approx((-20, -18, -16))
+
+    def test_without_data_there_are_no_statistics(self):
+        overview = Overview(S1, np.full((2, 3, 4), NODATA, np.int16), 1)
+        assert overview.statistics() == ()
+        assert not np.asarray(draw(overview).image)[..., 3].any()
+
+    def test_values_are_counted_at_full_resolution(self, tmp_path):
+        pixels = np.full((1, 1100, 700), 2, np.uint8)
+        pixels[0, ::10, ::10] = 7  # the mode of overviews would lose these
+        counts = count_values(mosaic(tmp_path / "m.tif", QUALITY, pixels))
+        assert counts[7] == 110 * 70
+        assert counts[2] == 1100 * 700 - 110 * 70
+        assert counts.sum() == 1100 * 700
+
+    def test_a_broken_mosaic_is_named(self, tmp_path):
+        (tmp_path / "NDVI.tif").write_bytes(b"II*\0 and nothing more")
+        for read in (lambda path: read_overview(path, NDVI, 2), count_values):
+            with pytest.raises(OutputError, match=r"NDVI\.tif cannot be read"):
+                read(tmp_path / "NDVI.tif")
+
+
+class TestPictures:
+    def test_ndvi_has_its_fixed_colours_and_gaps_are_transparent(self):
+        picture = rgba(NDVI, [[[-2000, -9999, 9000, 10000, NODATA]]])[0]
+        low, high = ImageColor.getrgb("#4a6a8a"), ImageColor.getrgb("#064626")
+        assert [tuple(pixel) for pixel in picture[:4]] == [(*low, 255)] * 2 + [(*high, 255)] * 2
+        assert tuple(picture[4]) == (0, 0, 0, 0)
+
+    def test_ndvi_gets_darker_from_straw_to_forest(self):
+        picture = rgba(NDVI, [[np.arange(2000, 9001, 500)]])[0].astype(int)
+        luminance = picture[:, :3] @ (0.2126, 0.7152, 0.0722)
+        assert (np.diff(luminance) < 0.5).all()
+
+    def test_backscatter_is_red_green_and_their_ratio_blue(self):
+        rng = np.random.default_rng(2)
+        vv, vh = rng.integers(-2000, -500, (2, 40, 40))
+        stored = np.stack([vv, vh]).astype(np.int16)
+        picture = draw(Overview(S1, stored, 1))
+        red, green, blue = picture.scales
+        image = np.asarray(picture.image)
+        for index, (scale, band) in enumerate(((red, vv), (green, vh), (blue, vv - vh))):
+            assert scale.unit == "dB"
+            assert scale.low * 2 == int(scale.low * 2)
+            expected = np.clip((band / 100 - scale.low) / (scale.high - scale.low), 0, 1) * 255
+            np.testing.assert_allclose(image[..., index], expected, atol=1)
+
+    def test_backscatter_noise_is_not_stretched_to_contrast(self):
+        stored = np.random.default_rng(3).integers(-1010, -990, (2, 50, 50)).astype(np.int16)
+        assert all(scale.high - scale.low >= 5.5 for scale in draw(Overview(S1, stored, 1)).scales)
+
+    def test_relief_is_lit_from_the_north_west(self):
+        rows, cols = np.mgrid[:60, :60]
+        hill = (400 - 8 * np.hypot(rows - 30, cols - 30)).astype(np.int16)
+        picture = rgba(DEM, [hill]).astype(int).sum(axis=-1)
+        assert picture[20, 20] > picture[40, 40] + 60
+        assert abs(picture[20, 40] - picture[40, 20]) < 12
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1)])
+    def test_relief_of_a_sliver_can_be_drawn(self, shape):
+        assert rgba(DEM, [np.full(shape, 7)]).shape == (*shape, 4)
+
+    def test_classes_have_the_colours_of_the_bundle(self):
+        picture = rgba(CLASSES, [[[0, 1, 2]]])[0]
+        assert [tuple(pixel) for pixel in picture[1:]] == [(65, 155, 223, 255), (57, 125, 73, 255)]
+        assert picture[0, 3] == 0
+
+    def test_the_worst_flag_is_the_one_that_is_seen(self):
+        alone = {
+            bit: tuple(rgba(QUALITY, [[[bit]]])[0, 0])
+            for bit in (0, QUALITY_CLOUD, QUALITY_FILLED, QUALITY_EDGE)
+        }
+        assert len(set(alone.values())) == 4
+        edge, cloud = rgba(
+            QUALITY, [[[QUALITY_FILLED | QUALITY_EDGE, QUALITY_CLOUD | QUALITY_FILLED | QUALITY_EDGE]]]
+        )[0]
+        assert tuple(edge) == alone[QUALITY_EDGE]
+        assert tuple(cloud) == alone[QUALITY_CLOUD]
+        assert rgba(QUALITY, [[[255]]])[0, 0, 3] == 0
+
+
+class TestTrueColour:
+    """A zone of two blocks whose edges lie off the preview's grid; previews hold every fourth pixel's address."""
+
+    ZONE = Rect(1002, 2003, 45, 90)
+
+    def run(self, tmp_path, factor=4):
+        left, right = Rect(1002, 2003, 45, 45), Rect(1002, 2048, 45, 45)
+        blocks = [SimpleNamespace(id=f"b{index}", rect=rect) for index, rect in enumerate((left, right))]
+        plan = SimpleNamespace(
+            preview_factor=factor, request=SimpleNamespace(out=str(tmp_path)), run_id="run"
+        )
+        for block in blocks:
+            rect = preview_rect(block.rect, factor)
+            rows, cols = np.mgrid[rect.row : rect.row_end, rect.col : rect.col_end] * factor
+            ground = np.stack([rows - 1000, cols - 2000, cols - 2000]).astype(np.uint16) * 25
+            path = RunFolder.of(plan).block_raster(block, "S2")
+            path.parent.mkdir(parents=True)
+            with rasterio.open(
+                path,
+                "w",
+                driver="GTiff",
+                height=rect.height,
+                width=rect.width,
+                count=3,
+                dtype="uint16",
+                nodata=0,
+            ) as file:
+                file.write(ground)
+        return plan, SimpleNamespace(rect=self.ZONE, blocks=blocks)
+
+    def test_has_the_frame_of_overviews_and_each_pixel_in_its_place(self, tmp_path):
+        picture = true_colour(*self.run(tmp_path))
+        image = np.asarray(picture.image).astype(int)
+        assert image.shape == (-(-45 // 4), -(-90 // 4), 4)
+        assert (image[..., 3] == 255).all()
+        # Green is the pixel's column and red its row; both rise evenly, over the seam of the blocks too.
+        for line in (image[3, 1:-2, 1], image[1:-1, 5, 0]):
+            steps = np.diff(line)
+            assert (steps > 0).all()
+            assert steps.max() <= 2 * steps.min() + 4
+
+    def test_a_missing_preview_is_named(self, tmp_path):
+        plan, zone = self.run(tmp_path)
+        RunFolder.of(plan).block_raster(zone.blocks[1], "S2").unlink()
+        with pytest.raises(OutputError, match=r"b1/S2\.tif cannot be read"):
+            true_colour(plan, zone)
+
+    def test_the_stretch_is_taken_from_clear_ground(self, tmp_path):
+        plan, zone = self.run(tmp_path)
+        everywhere = np.asarray(true_colour(plan, zone).image).astype(int)
+        clear = np.zeros(everywhere.shape[:2], bool)
+        clear[:4] = True
+        above = np.asarray(true_colour(plan, zone, clear).image).astype(int)
+        assert above[:4, :, 0].max() <= everywhere[..., 0].max()
+        assert (above[-1, :, 0] >= everywhere[-1, :, 0]).all()
