@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -29,9 +30,11 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error}; make room or choose another output folder") from error
+        reason = error.strerror or error
+        raise OutputError(f"{path} could not be written: {reason}; make room or choose another output folder") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

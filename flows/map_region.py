@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from prefect.tasks import Task, exponential_backoff
 
 from engine.block import run_block
@@ -100,9 +100,9 @@ def _compute_blocks(made: Plan, run_folder: str) -> None:
     progress = BlockProgress(len(made.blocks))
     futures: list[PrefectFuture[str]] = [compute_block.submit(run_folder, block.id) for block in made.blocks]
     failures = []
-    for future in as_completed(futures):
+    for future in futures:
         # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
-        error = future.state.result(raise_on_failure=False)
+        error: Any = future.result(raise_on_failure=False)
         if isinstance(error, TerramosaicError):
             failures.append(error)
         elif isinstance(error, BaseException):

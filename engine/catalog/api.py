@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 import shapely
-from shapely.geometry import box, mapping
+from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from engine.catalog.matching import Wanted
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _TIMEOUT = (5.0, 60.0)
 #: Items in a page. Earth Search runs in functions whose answers may not exceed 6 MB, and an item has 30 kB.
 _PAGE = 100
-#: Regions with more parts are searched as the hulls of their two sides, with more vertices as a shape around.
-_MOST_PARTS, _MOST_VERTICES, _SIMPLER_BY = 4, 200, 0.05
+#: Regions with more parts are searched as the hulls of their two sides, with more vertices as a hull or box.
+_MOST_PARTS, _MOST_VERTICES = 4, 200
 
 
 @dataclass(frozen=True)
@@ -193,16 +193,17 @@ class ApiCatalog:
 
 
 def _search_shapes(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
-    """Shapes around the parts that a server can be asked for, few and simple."""
+    """Shapes that hold the parts and that a server can be asked for: few, and of few vertices."""
     shapes = list(parts)
     if len(shapes) > _MOST_PARTS:
         sides = [[part for part in shapes if (part.centroid.x < 0) == west] for west in (True, False)]
         shapes = [shapely.union_all(side).convex_hull for side in sides if side]
-    world = box(-180, -90, 180, 90)
     return [
-        shape
-        if shapely.get_num_coordinates(shape) <= _MOST_VERTICES
-        else shape.simplify(_SIMPLER_BY).buffer(_SIMPLER_BY).intersection(world)
+        next(
+            around
+            for around in (shape, shape.convex_hull, shape.envelope)
+            if shapely.get_num_coordinates(around) <= _MOST_VERTICES
+        )
         for shape in shapes
     ]
 

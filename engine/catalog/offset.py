@@ -31,6 +31,9 @@ _FEWEST_PIXELS = 1000
 #: Median of B04 under which a picture without dark pixels must carry the offset (see `check_offset`).
 _DARK_MEDIAN = 1500
 
+#: More than this share of B04 below this number is no noise around a reflectance of 0 (see `check_offset`).
+_TOO_DARK, _TOO_DARK_SHARE = 800, 0.01
+
 Verdict = Literal["present", "removed", "undecided", "not applicable"]
 
 
@@ -109,14 +112,18 @@ def check_offset(b04: np.ndarray, *, baseline: str | None, decided: int) -> Offs
     present, for a baseline of 04.00 or later (earlier ones never had it), and for an unknown one, whose
     decision is a guess.
 
-    The second half needs care where metadata says "removed": no dark pixel is also what a bright landscape
-    shows. A whole Sahara tile (29RKH, 2020-02-19, no offset) has 0.00 % of B04 below 1000 and 0.96 % even of
-    B02, so darker bands do not tell either. There "present" is said only of a picture that is dark as well,
-    with its median below 1500: without the offset that would be 99 % of the pixels above 1000 and half of
-    them below 1500, an evenness (spread from the first percentile to the median of less than a third of the
-    median) that not even the Sahara has (0.38; steppe 0.44). Otherwise it stays undecided, and metadata
-    stands. That costs little: items wrongly flagged "applied" are not known; those wrongly flagged "not
-    applied" are, and for them the rule is untouched.
+    Against metadata each needs a second sign, for there are grounds that look like the contrary:
+
+    - Present, against "removed": the picture is dark, its median below 1500. A bright one has no dark pixels
+      anyway: of a whole Sahara tile (29RKH, 2020-02-19, no offset) 0.00 % of B04 lie below 1000, and only
+      0.96 % of B02, so a darker band would not tell either. A removed one with 99 % above 1000 and half below
+      1500 would be evener than even the desert: from the first percentile to the median less than a third of
+      the median, which is 0.38 there and 0.44 in a steppe.
+    - Removed, against "present": more than 1 % lie below 800, a reflectance of -0.02. Over clear deep water
+      noise alone takes many pixels slightly below 0, which is what the offset was introduced for. Removed
+      scenes reach far lower: to 250 with their first percentile, all of those ten.
+
+    Without it they stay undecided, and metadata stands.
 
     Args:
         b04: raw digital numbers of B04 at a coarse scale, any shape, 0 = no data.
@@ -128,7 +135,7 @@ def check_offset(b04: np.ndarray, *, baseline: str | None, decided: int) -> Offs
     if baseline is not None and baseline < _FIRST_BASELINE:
         return OffsetEvidence(share, valid.size, "not applicable", None)
     if valid.size >= _FEWEST_PIXELS:
-        if share > _REMOVED_ABOVE:
+        if share > _REMOVED_ABOVE and (decided == 0 or np.mean(valid < _TOO_DARK) > _TOO_DARK_SHARE):
             return OffsetEvidence(share, valid.size, "removed", decided == 0)
         if share < _PRESENT_BELOW and (decided == OFFSET or np.median(valid) < _DARK_MEDIAN):
             return OffsetEvidence(share, valid.size, "present", decided == OFFSET)

@@ -20,7 +20,8 @@ from engine.mapping import MapResult, carry_out
 from engine.plan import Plan, plan
 from engine.request import RegionRequest
 
-_OUT = Console()
+#: A pipe has no width of its own; tables are not to be folded for it.
+_OUT = Console(width=None if sys.stdout.isatty() else 200)
 #: Progress and errors go to stderr, so that --json leaves stdout to the JSON alone.
 _ERR = Console(stderr=True)
 
@@ -52,7 +53,10 @@ def main() -> None:
 @click.version_option(package_name="terramosaic")
 def cli(debug: bool) -> None:
     """Maps large regions with TerraMind: Sentinel-2 in, seamless Sentinel-1, NDVI and land cover mosaics out."""
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    if not debug:
+        # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
+        logging.getLogger("engine").setLevel(logging.WARNING)
 
 
 @cli.command("plan")

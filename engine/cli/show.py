@@ -29,7 +29,10 @@ def show_plan(console: Console, plan: Plan) -> None:
     ):
         facts.add_row(f"[bold]{name}[/]", value)
     console.print(facts)
-    table = Table("rank", "day", "covers", "cloud", "scene", "tile", "baseline", "offset", header_style="bold")
+    table = Table(header_style="bold")
+    for column in ("rank", "day", "covers", "cloud", "scene", "tile", "baseline", "offset"):
+        # Ids are copied from here: they are kept in one piece.
+        table.add_column(column, no_wrap=column == "scene")
     for rank, acquisition in enumerate(plan.acquisitions, start=1):
         for index, scene_id in enumerate(acquisition.scenes):
             scene = plan.scenes[scene_id]

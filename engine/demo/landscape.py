@@ -13,8 +13,8 @@ from engine.demo.settlement import Place, distance_to, paint_town, road
 from engine.demo.spectra import REFLECTANCE, WATERS, Cover
 from engine.demo.texture import FloatArray, Shape, double, fractal_noise, grain, ramp, smooth_noise
 
-#: The sun over both acquisitions, about: unit vector to the east, to the south and up (azimuth 153, height 63 degrees).
-_SUN = (0.206, 0.404, 0.891)
+#: The sun over both acquisitions, about: unit vector to the east, to the south and up (azimuth 157, height 54 degrees).
+_SUN = (0.225, 0.543, 0.809)
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ def make_ground(seed: int, shape: Shape) -> Ground:
     canvas = _Canvas(shape)
     _wild(seed, canvas, height, slope, scale)
     _farm(seed, canvas, height, slope, scale)
-    # Half the resolution is enough for the distance to a smooth line, and takes an eighth of the time.
+    # Pixels to the river's bank, below 0 in it. Half the resolution is enough for the distance to a smooth line, and takes an eighth of the time.
     course = [(row / 2, col / 2) for row, col in _dense(relief.river)]
     river = 2 * double(distance_to([course], relief.height.shape, 16))
+    river -= (2.2 + 3.3 * scale) * (1 - 0.6 * ramp(np.arange(shape[1], dtype=np.float32), 0.4 * shape[1], shape[1]))
     _valley(seed, canvas, relief, river, height, scale)
     _settle(seed, canvas, relief, height, coast, river, scale)
     canvas.light *= shading
@@ -99,34 +100,32 @@ def _slopes(height: FloatArray) -> tuple[FloatArray, FloatArray]:
     down, right = np.gradient(height, np.float32(20))
     steep = down * down + right * right
     lit = (-right * np.float32(_SUN[0]) - down * np.float32(_SUN[1]) + np.float32(_SUN[2])) / np.sqrt(1 + steep)
-    # An eighth of the light comes from the sky, from all sides.
-    return np.sqrt(steep), np.clip(0.12 + 0.88 * lit / np.float32(_SUN[2]), 0.2, 1.5).astype(np.float32)
+    lit = np.clip(lit / np.float32(_SUN[2]), 0, 1.4)
+    # A tenth of the light comes from the sky, from all sides.
+    return np.sqrt(steep), 0.1 + 0.9 * lit * (0.55 + 0.45 * lit)
 
 
 def _wild(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, scale: float) -> None:
     """Forest, scrub, pastures, rock and snow by height, slope and chance."""
     shape = height.shape
     relative = height * np.float32(1 / scale)
-    patches = fractal_noise(seed, "patches", shape, 90, 5, 0.62)
-    belts = fractal_noise(seed, "belts", shape, 40, 4, 0.6)
-    leaf = ramp(belts * np.float32(260) + relative, 300, 1250)
-    forest = patches + 1.5 * ramp(slope, 0.06, 0.30) - 0.55 > 0
-    dry = fractal_noise(seed, "dry", shape, 50, 5, 0.65)
-    canvas.lay(np.ones(shape, bool), np.where(dry > 0.35, Cover.DRY_GRASS, Cover.MEADOW), Cover.SHRUB, np.clip(0.55 + 0.45 * patches + 0.25 * np.abs(dry - 0.35), 0.05, 1))
-    copses = fractal_noise(seed, "copses", shape, 14, 3, 0.7) + 0.5 * patches
-    canvas.cover(Cover.BROADLEAF, ramp(copses, 0.7, 1.1) * np.float32(0.85))
-    canvas.lay(forest, Cover.BROADLEAF, Cover.CONIFER, leaf)
-    treeline = relative + 120 * belts - 260 * ramp(slope, 0.5, 1.0)
-    canvas.lay(treeline > 1330, Cover.CONIFER, Cover.ALPINE_GRASS, ramp(treeline, 1330, 1480))
-    stony = ramp(relative + 170 * patches + 900 * (slope - 0.55), 1650, 2150)
+    patches = fractal_noise(seed, "patches", shape, 96, 7, 0.66)
+    belts = fractal_noise(seed, "belts", shape, 40, 5, 0.66)
+    canvas.lay(np.ones(shape, bool), Cover.DRY_GRASS, Cover.MEADOW, np.clip(0.55 - 0.4 * belts - 0.2 * patches, 0, 1))
+    canvas.cover(Cover.SHRUB, ramp(patches, -1.2, 0.6) * np.float32(0.8))
+    forest = patches + 1.6 * ramp(slope, 0.05, 0.28) - 0.5 > 0
+    canvas.lay(forest, Cover.BROADLEAF, Cover.CONIFER, ramp(belts * np.float32(260) + relative, 250, 1150))
+    treeline = relative + 110 * belts - 260 * ramp(slope, 0.5, 1.0)
+    canvas.lay(treeline > 1280, Cover.CONIFER, Cover.ALPINE_GRASS, ramp(treeline, 1280, 1480))
+    stony = ramp(relative + 150 * patches + 900 * (slope - 0.55), 1500, 2050)
     canvas.lay((stony > 0) & (treeline > 1480), Cover.ALPINE_GRASS, np.where(belts > 0.4, Cover.SCREE, Cover.ROCK), stony)
-    canvas.cover(Cover.ROCK, ramp(slope + 0.10 * belts, 0.85, 1.15) * ramp(relative, 500, 1100) * np.float32(0.75))
-    north = np.gradient(height, axis=0) * np.float32(0.1)
-    snow = ramp(relative + 110 * belts + 500 * np.clip(north, -0.8, 0.8) - 300 * ramp(slope, 0.8, 1.3), 2120, 2330)
-    canvas.cover(Cover.SNOW, snow * np.float32(0.97))
+    canvas.cover(Cover.ROCK, ramp(slope + 0.10 * belts, 0.80, 1.10) * ramp(relative, 500, 1100) * np.float32(0.75))
     canopy = np.where(forest & (treeline < 1400), np.float32(0.085), np.float32(0.04))
     canvas.light *= 1 + canopy * (grain(seed, "canopy", shape) + smooth_noise(seed, "crowns", shape, 3.2))
     canvas.light *= 1 + 0.05 * patches
+    north = np.gradient(height, axis=0) * np.float32(0.1)
+    snow = ramp(relative + 100 * belts + 450 * np.clip(north, -0.8, 0.8) - 300 * ramp(slope, 0.8, 1.3), 1850, 2100)
+    canvas.cover(Cover.SNOW, snow * np.float32(0.97))
 
 
 def _farm(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, scale: float) -> None:
@@ -134,14 +133,14 @@ def _farm(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, sca
     shape = height.shape
     fields = make_fields(seed, shape)
     woods = fractal_noise(seed, "woods", shape, 75, 5, 0.55)
-    arable = ramp(slope, 0.16, 0.07) - 0.5 * ramp(height * np.float32(1 / scale), 180, 420) - 0.6 * ramp(woods, 0.9, 1.3) + 0.25 * np.clip(woods, -1, 1) > 0.40
+    arable = ramp(slope, 0.16, 0.07) - 0.8 * ramp(height * np.float32(1 / scale), 180, 420) - 0.6 * ramp(woods, 0.9, 1.3) + 0.25 * np.clip(woods, -1, 1) > 0.40
     damp = smooth_noise(seed, "damp", shape, 22) * np.float32(0.05) + smooth_noise(seed, "clods", shape, 5) * np.float32(0.03)
     first, later = (np.clip(grown * (1 + 2.2 * damp), 0, 1) for grown in fields.grown)
     canvas.lay(arable, fields.soil, fields.crop, first, later)
     np.copyto(canvas.light, fields.tone * (1 - 1.1 * damp) * (1 + 0.022 * grain(seed, "furrows", shape)), where=arable)
-    hedge = ramp(np.abs(fields.margin - 1.6), 1.1, 0.4) * (smooth_noise(seed, "hedges", shape, 25) > 0.1)
+    hedge = ramp(np.abs(fields.margin - 1.6), 1.1, 0.4) * ramp(smooth_noise(seed, "hedges", shape, 25), 0.2, 0.9)
     canvas.cover(Cover.BROADLEAF, np.where(arable, hedge * np.float32(0.8), 0))
-    canvas.cover(Cover.PALE_SOIL, np.where(arable, ramp(fields.margin, 0.9, 0.2) * np.float32(0.55), 0))
+    canvas.cover(Cover.PALE_SOIL, np.where(arable, ramp(fields.margin, 0.9, 0.2) * np.float32(0.4), 0))
 
 
 def _valley(seed: int, canvas: _Canvas, relief: Relief, river: FloatArray, height: FloatArray, scale: float) -> None:
@@ -150,17 +149,10 @@ def _valley(seed: int, canvas: _Canvas, relief: Relief, river: FloatArray, heigh
     ragged = fractal_noise(seed, "banks", shape, 18, 3, 0.6)
     brooks = distance_to([_dense(stroke) for stroke in relief.streams], shape, 4)
     canvas.cover(Cover.BROADLEAF, ramp(brooks + 0.7 * ragged, 2.6, 1.0) * np.float32(0.8) * ramp(height, 2 * scale, 6 * scale))
-    width = _width(scale)
-    belt = river < width + 5 + 6 * np.abs(ragged)
-    canvas.lay(belt, Cover.BROADLEAF, Cover.MEADOW, ramp(ragged, -0.2, 1.2))
-    bars = (river < width + 1.6 + 1.6 * ragged) & (smooth_noise(seed, "bars", shape, 22) > 0.7)
-    canvas.lay(bars, Cover.SCREE, Cover.MUD, 0.4)
-    canvas.lay(river < width, Cover.RIVER, Cover.TURBID_WATER, 0.25 + 0.2 * ramp(river, 0, width))
-
-
-def _width(scale: float) -> float:
-    """Half the river's width, in pixels."""
-    return 2.2 + 3.3 * scale
+    canvas.lay(river < 5 + 6 * np.abs(ragged), Cover.BROADLEAF, Cover.MEADOW, ramp(ragged, -0.2, 1.2))
+    bars = (river < 1.4 + 1.6 * ragged) & (smooth_noise(seed, "bars", shape, 22) > 0.8)
+    canvas.lay(bars, Cover.SCREE, Cover.MUD, 0.5)
+    canvas.lay(river < 0, Cover.RIVER, Cover.TURBID_WATER, 0.3)
 
 
 def _settle(
@@ -173,7 +165,7 @@ def _settle(
     for place in (town, *villages):
         paint_town(seed, height.shape, place, canvas.first, canvas.second, canvas.share, canvas.light)
     built = (canvas.first != before[0]) | (canvas.share != before[2])
-    wet = (river < _width(scale) + 1) & built
+    wet = (river < 1) & built
     for target, value in zip((canvas.first, canvas.second, canvas.share, canvas.light), (before[0], before[1], before[2], before[4]), strict=True):
         np.copyto(target, value, where=wet)
     built &= ~wet
@@ -182,7 +174,7 @@ def _settle(
     stops = [(p.row, p.col) for p in villages]
     centre = (town.row, town.col)
     main = [
-        road(centre, (0.50 * rows, 0.40 * cols), stops[0], (0.44 * rows, 0.53 * cols), stops[1], (0.40 * rows, 0.75 * cols)),
+        road(centre, (0.50 * rows, 0.40 * cols), stops[0], (0.44 * rows, 0.53 * cols), stops[1]),
         road(centre, (0.66 * rows, 0.375 * cols), stops[2], (0.755 * rows, 0.51 * cols), stops[3]),
         road((0, 0.20 * cols), (0.12 * rows, 0.27 * cols), stops[4], (0.42 * rows, 0.325 * cols), centre, (0.78 * rows, 0.32 * cols), (rows, 0.30 * cols)),
     ]
@@ -209,12 +201,13 @@ def _shore(seed: int, canvas: _Canvas, coast: FloatArray, river: FloatArray, slo
     u = (np.arange(shape[1], dtype=np.float32) / shape[1])[None, :]
     ragged = fractal_noise(seed, "shore", shape, 30, 4, 0.6)
     sandy = ramp(v, 0.34, 0.44) * ramp(v, 0.86, 0.78)
-    marsh = (coast < (46 + 26 * ragged) * scale) & (v > 0.615) & (v < 0.72) & (coast > 0)
+    inlet = 1 - ((v - 0.665) / 0.05) ** 2
+    marsh = (coast < (52 * inlet + 18 * ragged) * scale) & (coast > 0)
     pools = fractal_noise(seed, "pools", shape, 9, 3, 0.6) + 0.5 * ragged
     canvas.lay(marsh, Cover.REED, Cover.MUD, ramp(pools, -0.4, 0.6))
     canvas.lay(marsh & (pools > 0.55), Cover.RIVER, Cover.MUD, 0.15)
     canvas.light[marsh] = 1
-    canvas.lay((coast < 2 + (6.5 + 2 * ragged) * sandy) & (river > _width(scale)), np.where(sandy > 0.4, Cover.SAND, Cover.ROCK), Cover.SCREE, np.clip(0.3 + 0.3 * ragged, 0, 1))
+    canvas.lay((coast < 2 + (6.5 + 2 * ragged) * sandy) & (river > 0), np.where(sandy > 0.4, Cover.SAND, Cover.ROCK), Cover.SCREE, np.clip(0.3 + 0.3 * ragged, 0, 1))
     sea = coast < 0
     depth = np.maximum(-coast, 0) * np.float32(1 / scale)
     shallows = 0.95 / (1 + (depth / (14 + 10 * sandy)) ** 2)

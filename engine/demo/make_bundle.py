@@ -54,14 +54,14 @@ Condition = tuple[str, str, float, float]
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
         6.0,
-        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.08, 60), ("visible", "<", 0.2, 60)),
+        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.08, 60), ("visible", "<", 0.25, 60)),
     ),
     "trees": (
         5.0,
         (
             ("ndvi", ">", 0.65, 25),
             ("visible", "<", 0.05, 120),
-            ("swir", "<", 0.13, 60),
+            ("swir", "<", 0.15, 80),
             ("nir", "<", 0.34, 40),
         ),
     ),
@@ -69,46 +69,47 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         4.0,
         (
             ("ndvi", ">", 0.2, 25),
-            ("ndvi", "<", 0.6, 25),
+            ("ndvi", "<", 0.65, 25),
             ("swir", "<", 0.08, 80),
             ("nir", ">", 0.1, 100),
             ("nir", "<", 0.2, 40),
         ),
     ),
-    "crops": (4.5, (("ndvi", ">", 0.34, 25), ("swir", ">", 0.1, 40))),
+    "crops": (4.5, (("ndvi", ">", 0.36, 25), ("swir", ">", 0.13, 40), ("swir", "<", 0.22, 15))),
     "built area": (
-        4.5,
+        4.0,
         (
             ("ndvi", "<", 0.25, 20),
-            ("redness", "<", 0.18, 40),
+            ("redness", "<", 0.15, 60),
             ("visible", ">", 0.07, 60),
-            ("visible", "<", 0.3, 40),
+            ("visible", "<", 0.38, 40),
             ("mndwi", "<", 0.0, 30),
         ),
     ),
     "bare ground": (
         4.0,
         (
-            ("ndvi", "<", 0.15, 40),
-            ("redness", ">", 0.18, 40),
+            ("ndvi", "<", 0.19, 40),
+            ("redness", ">", 0.15, 60),
             ("visible", ">", 0.07, 60),
+            ("nir", ">", 0.14, 60),
             ("mndwi", "<", 0.0, 30),
         ),
     ),
-    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.3, 40))),
+    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.38, 40))),
     "clouds": (
         6.0,
         (
-            ("visible", ">", 0.35, 40),
+            ("visible", ">", 0.42, 40),
             ("mndwi", "<", 0.4, 30),
-            ("redness", "<", 0.18, 40),
-            ("swir", ">", 0.18, 40),
+            ("redness", "<", 0.15, 60),
+            ("swir", ">", 0.22, 40),
         ),
     ),
-    "rangeland": (4.0, (("ndvi", ">", 0.15, 30), ("ndvi", "<", 0.34, 20), ("swir", ">", 0.1, 40))),
+    "rangeland": (4.0, (("ndvi", ">", 0.19, 30), ("ndvi", "<", 0.36, 12), ("swir", ">", 0.13, 40))),
 }
 
-#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -36 (NDVI of -1, no
+#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -37 (NDVI of -1, no
 #: SWIR), so the odds never vanish together (0 / 0) and no data stays below 1e-10.
 SCORE_FLOOR = -60.0
 

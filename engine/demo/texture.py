@@ -60,11 +60,11 @@ def spline_surface(
     col_nodes: NDArray[np.intp],
     col_weights: FloatArray,
 ) -> FloatArray:
-    """The B-spline surface of ``nodes``: rows first, while the columns are still few, then columns."""
-    rows = sum(nodes[row_nodes + k] * row_weights[k][:, None] for k in range(4))
-    surface = rows[:, col_nodes] * col_weights[0]
+    """The B-spline surface of ``nodes``: columns first, while the rows are still few, then whole rows at a time."""
+    cols = sum(nodes[:, col_nodes + k] * col_weights[k] for k in range(4))
+    surface = cols[row_nodes] * row_weights[0][:, None]
     for k in range(1, 4):
-        surface += rows[:, col_nodes + k] * col_weights[k]
+        surface += cols[row_nodes + k] * row_weights[k][:, None]
     return surface
 
 

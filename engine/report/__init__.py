@@ -15,12 +15,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from engine.report import sections
-from engine.report.imagery import imagery
-from engine.report.locator import locator
+from engine.report.imagery import imagery_tables
+from engine.report.locator import locator_maps
 from engine.report.maps import extra_maps, picture_styles, target_maps
 from engine.report.markup import Html, fill, read_template
 from engine.report.record import RunRecord
-from engine.report.repeat import repeat
+from engine.report.repeat import how_to_repeat
 from engine.report.words import attribution
 
 
@@ -36,11 +36,11 @@ def render_report(record: RunRecord) -> str:
         cards=sections.cards(record),
         warnings=sections.warnings(record),
         maps=target_maps(record),
-        locator=locator(record),
+        locator=locator_maps(record),
         quality=extra_maps(record),
-        imagery=imagery(record),
+        imagery=imagery_tables(record),
         work=sections.work(record),
-        repeat=repeat(record),
+        repeat=how_to_repeat(record),
         attribution=attribution(plan),
         licence=f"the model's licence is {record.bundle.manifest.licence}.",
         version=plan.engine_version,

@@ -15,7 +15,7 @@ _MOST_ROWS = 400
 _SHORT = 12
 
 
-def imagery(record: RunRecord) -> Html:
+def imagery_tables(record: RunRecord) -> Html:
     """What was searched, what was used in which order, and what was not."""
     plan = record.plan
     acquisitions = [_acquisition(record, rank, day) for rank, day in enumerate(plan.acquisitions, start=1)]

@@ -19,7 +19,7 @@ _WIDTH = 560.0
 _STEPS = (30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
 
-def locator(record: RunRecord) -> Html:
+def locator_maps(record: RunRecord) -> Html:
     """Two maps: the scenes' footprints around the region, and the region's blocks."""
     plan = record.plan
     middle = shape(plan.region).representative_point().x

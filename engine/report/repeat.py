@@ -11,7 +11,7 @@ from engine.report.words import software
 from engine.request import BoundingBox, GeoJsonFile, MgrsTile, RegionRequest
 
 
-def repeat(record: RunRecord) -> Html:
+def how_to_repeat(record: RunRecord) -> Html:
     """The command, the model, the settings and the versions."""
     plan, request = record.plan, record.plan.request
     manifest = record.bundle.manifest

@@ -92,7 +92,8 @@ def test_model_info_describes_the_demo_bundle_plainly():
 
 def test_help_lists_the_options_with_their_defaults():
     done = run("map", "--help")
-    assert "--max-cloud" in done.stdout and "default: 192" in done.stdout and "--bbox W S E N" in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "--max-cloud" in words and "[default: 192]" in words and "--bbox W S E N" in words
 
 
 def test_engine_imports_neither_prefect_nor_torch():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from shapely.geometry import Point, box, shape
+from shapely.geometry import Point, Polygon, box, shape
 
 from engine.catalog.search import hint_for_nothing, open_catalog
 from engine.errors import CatalogError, RequestError
@@ -100,13 +100,21 @@ def test_parts_are_searched_each_and_found_once(items):
 def test_many_parts_and_vertices_become_few_and_simple(items):
     rng = np.random.default_rng(3)
     dots = [Point(x, y).buffer(0.05) for x, y in rng.uniform([-105.4, 39.8], [-104, 41], (40, 2))]
-    coast = Point(-105, 40.1).buffer(0.3, quad_segs=500)
+    coast = Polygon(
+        [
+            (-105 + length * np.cos(angle), 40.1 + length * np.sin(angle))
+            for angle, length in zip(np.linspace(0, 6.28, 2000), rng.uniform(0.28, 0.32, 2000), strict=True)
+        ]
+    )
     with serve_stac(items) as server:
         within = set().union(*(expected(items, dot) for dot in dots))
         assert search(server, *dots) == within
         assert len(server.searches) == 1
         assert search(server, coast) == expected(items, coast)
-        assert len(server.searches[-1]["intersects"]["coordinates"][0]) < 100
+        assert shape(server.searches[-1]["intersects"]).equals(coast.convex_hull)
+        circle = Point(-105, 40.1).buffer(0.3, quad_segs=500)
+        assert search(server, circle) == expected(items, circle)
+        assert shape(server.searches[-1]["intersects"]).bounds == circle.bounds
 
 
 def test_both_sides_of_the_antimeridian_are_searched(items):

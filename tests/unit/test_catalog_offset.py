@@ -127,6 +127,22 @@ def test_terramesh_patches(shared_data, patch, decision, verdict):
     assert check_offset(raw, baseline="05.09", decided=decision).verdict == verdict
 
 
+def test_deep_water_shows_nothing_against_metadata():
+    noise = np.random.default_rng(7).normal(0, 25, 100_000)
+    water = (1020 + noise).astype(np.uint16)  # a reflectance of 0.002 with the offset in it
+    evidence = check_offset(water, baseline="05.11", decided=1000)
+    assert evidence.share_below_1000 > 0.2
+    assert (evidence.verdict, evidence.agrees) == ("undecided", None)
+    assert check_offset(water - 1000 + 60, baseline="05.11", decided=1000).agrees is False
+
+
+def test_a_steppe_with_few_dark_pixels_is_still_told(shared_data):
+    raw = overview(shared_data / "terramesh-examples/S2L2A/38D_378R_2_3.tif", band=4)
+    evidence = check_offset(raw - 100, baseline="05.09", decided=1000)
+    assert 0.05 < evidence.share_below_1000 < 0.10
+    assert (evidence.verdict, evidence.agrees) == ("removed", False)
+
+
 def picture(dark, total=10_000, bright=3000):
     return np.r_[np.full(dark, 500), np.full(total - dark, bright), np.zeros(1000)].astype(np.uint16)
 
@@ -175,8 +191,8 @@ def test_a_conflict_stops_with_a_line_that_says_what_to_do():
     with pytest.raises(OffsetConflictError) as error:
         resolve_offset(1000, evidence, "stop", "S2B_33UXP_20250302_0_L2A")
     assert str(error.value) == (
-        "scene S2B_33UXP_20250302_0_L2A: its metadata says that the offset of 1000 is present, but 40.0% of its "
-        "B04 pixels lie below 1000, which says removed; set offset_conflict to metadata or pixels"
+        "scene S2B_33UXP_20250302_0_L2A: its metadata says that the offset of 1000 is present, but 40.0% of "
+        "its B04 pixels lie below 1000, which says removed; set offset_conflict to metadata or pixels"
     )
     assert error.value.exit_code == 4
 

@@ -181,6 +181,17 @@ def test_a_saved_signature_is_taken_off(items):
     assert scene_from_item(item).assets["B04"].href == plain
 
 
+def test_the_tile_of_earth_search_v0_is_not_its_grid_code(items):
+    item = deepcopy(items["earth search v0"])
+    del item["properties"]["sentinel:product_id"]
+    assert scene_from_item(item).mgrs_tile == "01CCV"
+    for part in ("utm_zone", "latitude_band", "grid_square"):
+        del item["properties"][f"sentinel:{part}"]
+    assert item["properties"]["grid:code"] == "MGRS-60CWE" == f"MGRS-{scene_from_item(item).mgrs_tile}"
+    del item["properties"]["grid:code"]
+    assert scene_from_item(item).mgrs_tile == "01CCV"  # from S2B_1CCV_20181004_0_L2A
+
+
 def test_the_fingerprint_follows_content_not_place(items):
     item = items["earth search c1"]
     same = scene_from_item(item).fingerprint

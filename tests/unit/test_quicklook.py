@@ -1,4 +1,4 @@
-"""Pictures of mosaics: right colours, transparent gaps, one pixel frame for all layers and the true colour."""
+"""Pictures of mosaics: right colours, transparent gaps, one pixel frame for all layers and true colour."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class TestPictures:
 
 
 class TestTrueColour:
-    """A zone of two blocks whose edges lie off the preview's grid; previews hold every fourth pixel's address."""
+    """A zone of two blocks whose edges lie off the preview's grid; a preview's pixel tells its place."""
 
     ZONE = Rect(1002, 2003, 45, 90)
 
@@ -161,15 +161,9 @@ class TestTrueColour:
             ground = np.stack([rows - 1000, cols - 2000, cols - 2000]).astype(np.uint16) * 25
             path = RunFolder.of(plan).block_raster(block, "S2")
             path.parent.mkdir(parents=True)
+            profile = {"height": rect.height, "width": rect.width, "count": 3, "dtype": "uint16", "nodata": 0}
             with rasterio.open(
-                path,
-                "w",
-                driver="GTiff",
-                height=rect.height,
-                width=rect.width,
-                count=3,
-                dtype="uint16",
-                nodata=0,
+                path, "w", "GTiff", crs="EPSG:32633", transform=rect.transform, **profile
             ) as file:
                 file.write(ground)
         return plan, SimpleNamespace(rect=self.ZONE, blocks=blocks)
