@@ -1,6 +1,6 @@
 """Terramosaic's engine: maps regions with TerraMind. Knows nothing of Prefect; import it from a notebook.
 
-    request → catalog → plan → [per block: imagery → windows → model → blend → block rasters] → mosaic → publish
+request → catalog → plan → [per block: imagery → windows → model → blend → block rasters] → mosaic → publish
 """
 
 from engine.block import run_block

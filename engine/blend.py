@@ -55,7 +55,9 @@ class RowBandAccumulator:
         self._plain = bool((weights == 1).all())
         self._i = lattice.rows(rect)[0]
         self._weight = np.zeros((WINDOW, rect.width), np.float32)
-        self._sums = {name: np.zeros((count, WINDOW, rect.width), np.float32) for name, count in channels.items()}
+        self._sums = {
+            name: np.zeros((count, WINDOW, rect.width), np.float32) for name, count in channels.items()
+        }
         # Squares cancel badly in float32: the variance of -15 dB would be good to 0.01 dB² only.
         self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in spread}
         self._flags = np.zeros((WINDOW, rect.width), np.uint8)
@@ -94,7 +96,13 @@ class RowBandAccumulator:
             spreads={name: self._spread(name, rows, weight) for name in self._squares},
             flags=self._flags[rows].copy(),
         )
-        for held in (self._weight, self._flags, *self._sums.values(), *self._squares.values()):
+        rows_held: list[np.ndarray] = [
+            self._weight,
+            self._flags,
+            *self._sums.values(),
+            *self._squares.values(),
+        ]
+        for held in rows_held:
             held[..., : WINDOW - height, :] = held[..., height:, :].copy()
             held[..., WINDOW - height :, :] = 0
         self._i += 1

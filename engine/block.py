@@ -29,7 +29,8 @@ from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
 from engine.files import read_json, write_text
 from engine.fill import fill_nearest, near_missing
-from engine.generator import Generator, WindowRandomness, open_generator
+from engine.generator import Generator as Model
+from engine.generator import WindowRandomness, open_generator
 from engine.grid import Rect
 from engine.imagery.offsets import OffsetBook
 from engine.imagery.stack import Imagery, StackReader, Strip, read_ahead
@@ -84,7 +85,7 @@ def run_block(
     plan: Plan,
     block: Block,
     *,
-    generator: Generator | None = None,
+    model: Model | None = None,
     batch_size: int = 8,
     threads: int | None = None,
     on_windows: Callable[[int], None] | None = None,
@@ -95,7 +96,7 @@ def run_block(
     Args:
         plan: the run's plan.
         block: one of the plan's blocks.
-        generator: the model; by default the plan's bundle on its device, opened once per process.
+        model: the generator; by default the plan's bundle on its device, opened once per process.
         batch_size: windows per call of the model. Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
         on_windows: called with the number of windows done since the last call.
@@ -113,11 +114,11 @@ def run_block(
         return done
     folder = write_plan(plan)
     request = plan.request
-    generator = generator or open_generator(
+    model = model or open_generator(
         load_bundle(request.model), request.targets, request.provider, threads=threads
     )
     try:
-        receipt = _BlockJob(plan, block, generator, batch_size, on_windows or (lambda _: None), cancelled).run()
+        receipt = _BlockJob(plan, block, model, batch_size, on_windows or (lambda _: None), cancelled).run()
     except TerramosaicError as error:
         raise type(error)(f"block {block.id}: {error}") from error
     write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
@@ -147,13 +148,13 @@ class _BlockJob:
         self,
         plan: Plan,
         block: Block,
-        generator: Generator,
+        model: Model,
         batch_size: int,
         on_windows: Callable[[int], None],
         cancelled: threading.Event | None,
     ) -> None:
         request = plan.request
-        self._plan, self._block, self._generator = plan, block, generator
+        self._plan, self._block, self._model = plan, block, model
         self._batch_size, self._on_windows, self._cancelled = batch_size, on_windows, cancelled
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
@@ -161,14 +162,18 @@ class _BlockJob:
         self._rows = self._windows_by_row()
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
-            for name, need in generator.needs.items()
+            for name, need in model.needs.items()
             if need.noise_channels
         }
         self._uniform = {
-            name: GroundUniform(request.seed, name, block.epsg) for name, need in generator.needs.items() if need.uniform
+            name: GroundUniform(request.seed, name, block.epsg)
+            for name, need in model.needs.items()
+            if need.uniform
         }
-        planes = {name: self._bundle.targets[name].planes for name in request.targets}
-        value_targets = tuple(name for name in request.targets if self._bundle.targets[name].output == "values")
+        planes: dict[str, int] = {name: self._bundle.targets[name].planes for name in request.targets}
+        value_targets = tuple(
+            name for name in request.targets if self._bundle.targets[name].output == "values"
+        )
         self._accumulator = RowBandAccumulator(
             block.rect,
             self._lattice,
@@ -244,12 +249,16 @@ class _BlockJob:
         rects = [self._lattice.window(job.i, job.j) for job in jobs]
         randomness = {
             name: WindowRandomness(
-                noise=np.stack([self._noise[name].cut(rect) for rect in rects]) if name in self._noise else None,
-                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects]) if name in self._uniform else None,
+                noise=np.stack([self._noise[name].cut(rect) for rect in rects])
+                if name in self._noise
+                else None,
+                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
+                if name in self._uniform
+                else None,
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
-        values = self._generator.generate(np.stack([job.pixels for job in jobs]), randomness)
+        values = self._model.generate(np.stack([job.pixels for job in jobs]), randomness)
         self._seconds["model"] += time.perf_counter() - started
         return values
 
@@ -277,7 +286,11 @@ class _BlockJob:
                     flags = None
                     if not valid.all():
                         fill_nearest(pixels, valid)
-                        flags = np.where(near_missing(valid), np.uint8(QUALITY_FILLED | QUALITY_EDGE), np.uint8(QUALITY_FILLED))
+                        flags = np.where(
+                            near_missing(valid),
+                            np.uint8(QUALITY_FILLED | QUALITY_EDGE),
+                            np.uint8(QUALITY_FILLED),
+                        )
                     yield _Job(i, j, pixels, flags)
                 yield _RowEnd(self._ground(held, i))
 
@@ -363,7 +376,9 @@ class HeldRows:
         return ground
 
     def _take_until(self, row: int) -> None:
-        while (not self._held or self._held[-1].rect.row_end < row) and (strip := next(self._strips, None)) is not None:
+        while (not self._held or self._held[-1].rect.row_end < row) and (
+            strip := next(self._strips, None)
+        ) is not None:
             self._held.append(strip)
 
 

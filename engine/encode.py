@@ -79,11 +79,15 @@ def layers(request: RegionRequest, bundle: Bundle) -> dict[str, Layer]:
         if target.output == "probabilities":
             found.append(_class_layer(name, bundle))
             if "confidence" in request.extras:
-                found.append(Layer(f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255, unit="%"))
+                found.append(
+                    Layer(f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255, unit="%")
+                )
         else:
             found.append(_value_layer(name, target.channels, target.unit or "1", request.dtype))
             if "spread" in request.extras:
-                found.append(_value_layer(f"{name}_spread", target.channels, target.unit or "1", request.dtype))
+                found.append(
+                    _value_layer(f"{name}_spread", target.channels, target.unit or "1", request.dtype)
+                )
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return {layer.name: layer for layer in found}
 
@@ -99,7 +103,9 @@ def encode_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.nda
     return np.where(valid, steps, NODATA).astype(layer.dtype)
 
 
-def encode_classes(layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encode_classes(
+    layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The most probable class and its probability.
 
     Args:
@@ -136,6 +142,8 @@ def _value_layer(name: str, bands: tuple[str, ...], unit: str, dtype: Literal["i
 
 def _class_layer(name: str, bundle: Bundle) -> Layer:
     classes = tuple(
-        LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3]) for item in bundle.targets[name].classes if item.value != 0
+        LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3])
+        for item in bundle.targets[name].classes
+        if item.value != 0
     )
     return Layer(name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes)

@@ -31,7 +31,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise OutputError(f"{path} could not be written: {reason}; make room or choose another output folder") from error
+        raise OutputError(
+            f"{path} could not be written: {reason}; make room or choose another output folder"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -45,7 +45,9 @@ class Rect:
     @property
     def transform(self) -> Affine:
         """Affine transform from this rectangle's pixels to the zone's metres."""
-        return Affine(RESOLUTION, 0, self.col * RESOLUTION, 0, -RESOLUTION, NORTHING_OF_ROW_0 - self.row * RESOLUTION)
+        return Affine(
+            RESOLUTION, 0, self.col * RESOLUTION, 0, -RESOLUTION, NORTHING_OF_ROW_0 - self.row * RESOLUTION
+        )
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

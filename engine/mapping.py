@@ -93,7 +93,11 @@ class MapResult:
 
 
 def map_region(
-    request: RegionRequest, *, progress: Progress | None = None, workers: int | None = None, batch_size: int = 8
+    request: RegionRequest,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    batch_size: int = 8,
 ) -> MapResult:
     """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
 
@@ -121,7 +125,9 @@ def carry_out(
     finished = {block.id for block in plan.blocks if finished_block(plan, block) is not None}
     was_done = folder.item_file.exists() and len(finished) == len(plan.blocks)
     progress.planned(plan, len(finished))
-    run_blocks(plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size)
+    run_blocks(
+        plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size
+    )
     progress.stage("assemble")
     assemble(plan)
     progress.stage("publish")

@@ -86,7 +86,9 @@ def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
             threads=max(2, os.cpu_count() or 2),
         )
     except (OSError, RasterioError) as error:
-        raise OutputError(f"{path} could not be written: {error}; make room or choose another output folder") from error
+        raise OutputError(
+            f"{path} could not be written: {error}; make room or choose another output folder"
+        ) from error
 
 
 def _rows(plan: Plan, zone: Zone, layer: Layer) -> Iterator[np.ndarray]:

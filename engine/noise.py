@@ -39,7 +39,9 @@ class GroundNoise:
         out = np.empty((self.channels, *rect.shape), np.float32)
         for tile_rect in _tiles_under(rect, TILE):
             shared = tile_rect.intersection(rect)
-            tile = _normal_tile(self.seed, self.target, self.epsg, self.channels, tile_rect.row, tile_rect.col)
+            tile = _normal_tile(
+                self.seed, self.target, self.epsg, self.channels, tile_rect.row, tile_rect.col
+            )
             out[:, *shared.slices(rect)] = tile[:, *shared.slices(tile_rect)]
         return out
 
@@ -58,7 +60,9 @@ class GroundUniform:
         out = np.empty(patches.shape, np.float32)
         for tile_rect in _tiles_under(patches, TILE // PATCH):
             shared = tile_rect.intersection(patches)
-            tile = _uniform_tile(self.seed, self.target, self.epsg, tile_rect.row * PATCH, tile_rect.col * PATCH)
+            tile = _uniform_tile(
+                self.seed, self.target, self.epsg, tile_rect.row * PATCH, tile_rect.col * PATCH
+            )
             out[shared.slices(patches)] = tile[shared.slices(tile_rect)]
         return out
 

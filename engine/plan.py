@@ -137,7 +137,9 @@ class Figures(_Value):
     blocks: int
     empty_blocks: int = Field(description="Blocks of the region that no scene touches; they are left out")
     windows: int = Field(description="Windows to compute; those on block borders count in each block")
-    read_gigabytes: float = Field(description="Estimate: bytes to fetch with the expected use of further acquisitions")
+    read_gigabytes: float = Field(
+        description="Estimate: bytes to fetch with the expected use of further acquisitions"
+    )
     output_gigabytes: dict[str, float] = Field(description="Estimate per target, overviews included")
 
     @property
@@ -310,7 +312,9 @@ class _SceneFinder:
     """Finds the scenes that touch a rectangle of one zone, in rank order."""
 
     def __init__(self, acquisitions: Sequence[Acquisition], epsg: int) -> None:
-        self._days = [(day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes]
+        self._days = [
+            (day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
+        ]
         footprints = [utm_of(shape(scene.footprint), epsg) for _, scene in self._days]
         self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
 
@@ -341,7 +345,10 @@ def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
     if inside.area >= _box(rect).area * (1 - 1e-9):
         return len(rows) * len(cols)
     i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
-    left, top = j * lattice.stride * RESOLUTION, lattice.window(0, 0).bounds[3] - i * lattice.stride * RESOLUTION
+    left, top = (
+        j * lattice.stride * RESOLUTION,
+        lattice.window(0, 0).bounds[3] - i * lattice.stride * RESOLUTION,
+    )
     windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
     shapely.prepare(inside)
     return int(shapely.intersects(inside, windows).sum())
@@ -358,7 +365,9 @@ def _read_gigabytes(
 ) -> float:
     """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
-    cloud = {scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes}
+    cloud = {
+        scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
+    }
     total = 0.0
     for block in (block for zone in zones for block in zone.blocks):
         pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
@@ -394,12 +403,16 @@ def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Sce
 def _warnings(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any) -> list[str]:
     warnings = []
     if not bundle.is_terramind:
-        warnings.append(f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate")
+        warnings.append(
+            f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
+        )
     if figures.gap_share > 0.001:
         warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     unknown = [scene.id for scene in scenes if scene.processing_baseline is None]
     if unknown:
-        warnings.append(f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}")
+        warnings.append(
+            f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}"
+        )
     return warnings

@@ -113,7 +113,9 @@ class BlockRasters:
             if name in band.spreads:
                 spread = self._layers[f"{name}_spread"]
                 self._put(spread.name, encode_values(spread, band.spreads[name], ground.valid), band.rect)
-        quality = band.flags | ground.cloudy * np.uint8(QUALITY_CLOUD) | ground.foreign * np.uint8(QUALITY_FOREIGN)
+        quality = (
+            band.flags | ground.cloudy * np.uint8(QUALITY_CLOUD) | ground.foreign * np.uint8(QUALITY_FOREIGN)
+        )
         quality[~ground.valid] = QUALITY_NODATA
         self._put("quality", quality[None], band.rect)
         self._keep_preview(ground)
@@ -158,7 +160,9 @@ class BlockRasters:
     def _put(self, name: str, pixels: np.ndarray, rect: Rect) -> None:
         own = self._preview_rect if name == PREVIEW else self._block.rect
         try:
-            self._datasets[name].write(pixels, window=Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height))
+            self._datasets[name].write(
+                pixels, window=Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
+            )
         except RasterioError as error:
             raise OutputError(f"raster {name} could not be written: {error}; make room") from error
 
@@ -174,4 +178,3 @@ class BlockRasters:
 def _preview_transform(rect: Rect, factor: int) -> Affine:
     origin = Rect(rect.row * factor, rect.col * factor, 1, 1).transform
     return origin @ Affine.scale(factor)
-

@@ -107,16 +107,22 @@ def area_from_geojson(document: Any) -> Area:
     if geometry.is_empty:
         raise ValueError("polygon is empty")
     west, south, east, north = geometry.bounds
-    if not (-180 <= west and east <= 180):
-        raise ValueError(f"longitudes must lie between -180 and 180, not {west:g} and {east:g}; is it in degrees?")
+    if not (west >= -180 and east <= 180):
+        raise ValueError(
+            f"longitudes must lie between -180 and 180, not {west:g} and {east:g}; is it in degrees?"
+        )
     _check_latitudes(south, north)
     if not geometry.is_valid:
-        raise ValueError(f"polygon is not valid: {shapely.is_valid_reason(geometry)}; draw it without crossings")
+        raise ValueError(
+            f"polygon is not valid: {shapely.is_valid_reason(geometry)}; draw it without crossings"
+        )
     if geometry.area == 0:
         raise ValueError("polygon is empty: it has no area")
     for part in getattr(geometry, "geoms", [geometry]):
         if part.bounds[2] - part.bounds[0] > 180:
-            raise ValueError("a polygon is wider than 180 degrees; split it at the antimeridian (RFC 7946, 3.1.9)")
+            raise ValueError(
+                "a polygon is wider than 180 degrees; split it at the antimeridian (RFC 7946, 3.1.9)"
+            )
     return Area(geometry)
 
 
@@ -131,7 +137,9 @@ def area_from_tile(tile: str) -> Area:
     """
     name = tile.strip().upper().removeprefix("T").removeprefix("MGRS-")
     if not re.fullmatch(r"\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]", name):
-        raise ValueError(f"MGRS tile {tile!r} is not of the form 33TWL (zone, band, two letters of the 100 km square)")
+        raise ValueError(
+            f"MGRS tile {tile!r} is not of the form 33TWL (zone, band, two letters of the 100 km square)"
+        )
     name = name.zfill(5)
     try:
         zone, hemisphere, easting, northing = mgrs.MGRS().MGRSToUTM(name)
@@ -245,7 +253,9 @@ def _polygonal(document: Any) -> BaseGeometry:
     if document["type"] == "FeatureCollection":
         features = document.get("features") or []
         if len(features) != 1:
-            raise ValueError(f"a FeatureCollection must hold one feature, not {len(features)}; make one request for each")
+            raise ValueError(
+                f"a FeatureCollection must hold one feature, not {len(features)}; make one request for each"
+            )
         document = features[0]
     if document["type"] == "Feature":
         document = document.get("geometry") or {"type": "nothing"}

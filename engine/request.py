@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
+from datetime import datetime as Moment  # a request has a field of the other name
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from engine.errors import RequestError
 from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
@@ -26,7 +35,10 @@ class BoundingBox(BaseModel):
     west: float = Field(title="West", description="Longitude in degrees", ge=-180, le=180, examples=[13.4])
     south: float = Field(title="South", description="Latitude in degrees", ge=-90, le=90, examples=[45.5])
     east: float = Field(
-        title="East", description="Longitude in degrees; west of `west` only over the antimeridian", ge=-180, le=180
+        title="East",
+        description="Longitude in degrees; west of `west` only over the antimeridian",
+        ge=-180,
+        le=180,
     )
     north: float = Field(title="North", description="Latitude in degrees", ge=-90, le=90, examples=[45.9])
 
@@ -81,7 +93,9 @@ class GeoJsonFile(BaseModel):
 
     model_config = ConfigDict(title="GeoJSON file", **_FORM)
 
-    path: str = Field(title="Path", description="Path of a GeoJSON file", examples=["region.geojson"], min_length=1)
+    path: str = Field(
+        title="Path", description="Path of a GeoJSON file", examples=["region.geojson"], min_length=1
+    )
 
     def area(self) -> Area:
         """The file's polygon as geometry."""
@@ -98,7 +112,10 @@ def _as_region(value: Any) -> Any:
             looks_like_tile = re.fullmatch(r"[Tt]?\d{1,2}[A-Za-z]{3}", text.strip())
             return MgrsTile(tile=text) if looks_like_tile else GeoJsonFile(path=text)
         if isinstance(value, dict):
-            kind = next((kind for kind in (MgrsTile, GeoJson, GeoJsonFile) if set(value) & set(kind.model_fields)), None)
+            kind = next(
+                (kind for kind in (MgrsTile, GeoJson, GeoJsonFile) if set(value) & set(kind.model_fields)),
+                None,
+            )
             if kind is not None:
                 return kind(**value)
             return GeoJson(geojson=value) if "type" in value else BoundingBox(**value)
@@ -106,7 +123,9 @@ def _as_region(value: Any) -> Any:
             return BoundingBox(**dict(zip(BoundingBox.model_fields, value, strict=True)))
     except ValidationError as error:
         raise ValueError("; ".join(lines_of(error))) from None
-    raise ValueError("give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path")
+    raise ValueError(
+        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path"
+    )
 
 
 Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidator(_as_region)]
@@ -137,7 +156,9 @@ class RegionRequest(BaseModel):
     collection: str | None = Field(
         default=None, title="Collection", description="Collection id; empty: the catalog's Sentinel-2 L2A"
     )
-    max_cloud: float = Field(default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %")
+    max_cloud: float = Field(
+        default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
+    )
     composite: Literal["best", "median", "single"] = Field(
         default="best",
         title="Composite",
@@ -151,23 +172,40 @@ class RegionRequest(BaseModel):
         examples=[["S1GRD", "NDVI", "LULC"]],
     )
     model: str = Field(
-        default="demo", title="Model", description="Bundle folder, or `demo` (band arithmetic, not TerraMind)", min_length=1
+        default="demo",
+        title="Model",
+        description="Bundle folder, or `demo` (band arithmetic, not TerraMind)",
+        min_length=1,
     )
     conditioning: Literal["chained", "independent"] = Field(
         default="chained",
         title="Conditioning",
         description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
     )
-    steps: int = Field(default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000")
+    steps: int = Field(
+        default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
     stride: int = Field(
-        default=192, ge=16, le=224, multiple_of=16, title="Stride", description="Pixels between windows of 224"
+        default=192,
+        ge=16,
+        le=224,
+        multiple_of=16,
+        title="Stride",
+        description="Pixels between windows of 224",
     )
     blend: Literal["mean", "cosine"] = Field(
-        default="mean", title="Blend", description="Weights where windows overlap: equal, or falling to the rim"
+        default="mean",
+        title="Blend",
+        description="Weights where windows overlap: equal, or falling to the rim",
     )
     block_size: int = Field(
-        default=2048, ge=512, le=16384, multiple_of=512, title="Block size", description="Pixels; the unit of resume"
+        default=2048,
+        ge=512,
+        le=16384,
+        multiple_of=512,
+        title="Block size",
+        description="Pixels; the unit of resume",
     )
     offset: Literal["remove", "keep"] = Field(
         default="remove",
@@ -180,18 +218,24 @@ class RegionRequest(BaseModel):
         description="Whom to believe where a scene's metadata and pixels disagree about the offset",
     )
     dtype: Literal["int16", "float32"] = Field(
-        default="int16", title="Encoding", description="int16: scaled integers; float32: plain values, twice the size"
+        default="int16",
+        title="Encoding",
+        description="int16: scaled integers; float32: plain values, twice the size",
     )
     extras: tuple[Literal["spread", "confidence"], ...] = Field(
         default=(),
         title="Extra layers",
         description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
     )
-    provider: Literal["cpu", "cuda"] = Field(default="cpu", title="Device", description="cuda never falls back to cpu")
+    provider: Literal["cpu", "cuda"] = Field(
+        default="cpu", title="Device", description="cuda never falls back to cpu"
+    )
     max_area_km2: float = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
-    out: str = Field(default="out", title="Output folder", description="Runs are written below it", min_length=1)
+    out: str = Field(
+        default="out", title="Output folder", description="Runs are written below it", min_length=1
+    )
 
     @field_validator("datetime", mode="before")
     @classmethod
@@ -201,7 +245,11 @@ class RegionRequest(BaseModel):
     @field_validator("targets", "extras", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("targets", "extras")
     @classmethod
@@ -224,7 +272,7 @@ class RegionRequest(BaseModel):
         return self
 
     @property
-    def interval(self) -> tuple[datetime | None, datetime | None]:
+    def interval(self) -> tuple[Moment | None, Moment | None]:
         """Start and end in UTC, both inclusive; None where open."""
         return parse_interval(self.datetime)
 
@@ -274,7 +322,7 @@ def request_of(**fields: Any) -> RegionRequest:
         raise RequestError("\n".join(lines_of(error))) from None
 
 
-def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
+def parse_interval(text: str) -> tuple[Moment | None, Moment | None]:
     """An ISO 8601 interval, day, month or year as first and last moment in UTC (None where open).
 
     Raises:
@@ -290,12 +338,12 @@ def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
     return start, end
 
 
-def format_interval(start: datetime | None, end: datetime | None) -> str:
+def format_interval(start: Moment | None, end: Moment | None) -> str:
     """The interval as RFC 3339, the form that every STAC API takes."""
     return "/".join(".." if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (start, end))
 
 
-def _moment(text: str, *, last: bool) -> datetime | None:
+def _moment(text: str, *, last: bool) -> Moment | None:
     """The first or last second of what ``text`` names: a year, month, day or moment; None if it names nothing."""
     text = text.strip()
     if text in ("", ".."):
@@ -303,7 +351,8 @@ def _moment(text: str, *, last: bool) -> datetime | None:
     try:
         if re.fullmatch(r"\d{4}(-\d{2}){0,2}", text):
             parts = [int(part) for part in text.split("-")]
-            first = datetime(*(parts + [1] * (3 - len(parts))), tzinfo=UTC)  # type: ignore[arg-type]
+            year, month, day = parts + [1] * (3 - len(parts))
+            first = Moment(year, month, day, tzinfo=UTC)
             if not last:
                 return first
             following = (
@@ -312,7 +361,9 @@ def _moment(text: str, *, last: bool) -> datetime | None:
                 else first + timedelta(days=1)
             )  # fmt: skip
             return following - timedelta(seconds=1)
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = Moment.fromisoformat(text.replace("Z", "+00:00"))
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not an ISO 8601 date such as 2023-08-15 or 2023-08-15T10:00:00Z") from error
+        raise ValueError(
+            f"{text!r} is not an ISO 8601 date such as 2023-08-15 or 2023-08-15T10:00:00Z"
+        ) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -79,7 +79,9 @@ def read_plan(path: str | Path) -> Plan:
     except OSError as error:
         raise RequestError(f"plan: cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
-        raise RequestError(f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)") from error
+        raise RequestError(
+            f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
+        ) from error
 
 
 def link_latest(folder: RunFolder) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import time
+from typing import cast
+from uuid import UUID
 
 from PIL import Image
 from prefect.artifacts import (
@@ -55,7 +57,9 @@ class BlockProgress:
 
     def __init__(self, blocks: int) -> None:
         self._blocks, self._done = blocks, 0
-        self._artifact = create_progress_artifact(0.0, key="blocks", description=f"{blocks} blocks")
+        self._artifact = cast(
+            UUID, create_progress_artifact(0.0, key="blocks", description=f"{blocks} blocks")
+        )
         self._last = time.monotonic()
 
     def step(self) -> None:
@@ -72,11 +76,19 @@ def report_outputs(plan: Plan) -> None:
     folder = RunFolder.of(plan)
     lines = [f"## Run {plan.run_id}", ""]
     lines += [f"> {warning}" for warning in plan.warnings]
-    lines += ["", f"Report: `{folder.report_file.resolve()}`", "", f"STAC item: `{folder.item_file.resolve()}`", ""]
+    lines += [
+        "",
+        f"Report: `{folder.report_file.resolve()}`",
+        "",
+        f"STAC item: `{folder.item_file.resolve()}`",
+        "",
+    ]
     pictures = sorted(path for path in folder.quicklooks.glob("*.png") if not path.stem.startswith("quality"))
     for path in pictures:
         lines += [f"### {path.stem}", "", f"![{path.stem}]({_data_uri(path.read_bytes())})", ""]
-    create_markdown_artifact("\n".join(lines), key="outputs", description="Quicklooks, and where the files are")
+    create_markdown_artifact(
+        "\n".join(lines), key="outputs", description="Quicklooks, and where the files are"
+    )
 
 
 def _data_uri(png: bytes) -> str:

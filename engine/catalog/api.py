@@ -73,28 +73,22 @@ class ApiCatalog:
         wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
         found: dict[tuple[str | None, str], dict[str, Any]] = {}
         for part in _search_shapes(geometry_parts):
-            for page in self._pages(part, start, end, max_cloud):
-                for item in page:
-                    check_item(item)
-                fresh = {(item.get("collection"), item["id"]): item for item in page}
-                if fresh.keys() <= found.keys():
-                    break  # a server that answers its own next link with the same page would go on for ever
-                found = fresh | found
+            for item in self._items(part, start, end, max_cloud):
+                found.setdefault((item.get("collection"), item["id"]), item)
         if not found:
             self._check_collection()
         return [_with_absolute_hrefs(item) for item in found.values() if wanted.matches(item)]
 
-    def _pages(
+    def _items(
         self, part: BaseGeometry, start: datetime | None, end: datetime | None, max_cloud: float | None
-    ) -> Iterator[list[dict[str, Any]]]:
+    ) -> Iterator[dict[str, Any]]:
+        """One search's answer, page after page."""
         from pystac_client import ItemSearch
 
         endpoint = self._endpoint
         # GET has to carry the region in the URL, where a polygon may not fit.
         where = {"intersects": mapping(part)} if endpoint.method == "POST" else {"bbox": part.bounds}
-        query = (
-            {"eo:cloud_cover": {"lte": max_cloud}} if max_cloud is not None and endpoint.knows_query else None
-        )
+        sends_cloud = max_cloud is not None and endpoint.knows_query
         search = ItemSearch(
             endpoint.url,
             method=endpoint.method,
@@ -102,12 +96,19 @@ class ApiCatalog:
             limit=_PAGE,
             collections=[self._collection],
             datetime=_interval(start, end),
-            query=query,
+            query={"eo:cloud_cover": {"lte": max_cloud}} if sends_cloud else None,
             **where,
         )
         pages = search.pages_as_dicts()
+        seen: set[tuple[str | None, str]] = set()
         while (page := self._asked(lambda: next(pages, None))) is not None:
-            yield page["features"]
+            for item in page["features"]:
+                check_item(item)
+            names = {(item.get("collection"), item["id"]) for item in page["features"]}
+            if names <= seen:
+                return  # a server that answers its own next link with the same page would go on for ever
+            seen |= names
+            yield from page["features"]
 
     @cached_property
     def _endpoint(self) -> _Endpoint:

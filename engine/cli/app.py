@@ -53,7 +53,9 @@ def main() -> None:
 @click.version_option(package_name="terramosaic")
 def cli(debug: bool) -> None:
     """Maps large regions with TerraMind: Sentinel-2 in, seamless Sentinel-1, NDVI and land cover mosaics out."""
-    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
     if not debug:
         # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
         logging.getLogger("engine").setLevel(logging.WARNING)
@@ -73,8 +75,12 @@ def plan_command(as_json: bool, **options: Any) -> None:
 
 @cli.command("map")
 @selection_options
-@click.option("--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]")
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Windows per call of the model")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]"
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Windows per call of the model"
+)
 @click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
 @click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
 def map_command(workers: int | None, batch_size: int, prefect: bool, as_json: bool, **options: Any) -> None:

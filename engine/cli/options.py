@@ -1,4 +1,4 @@
-"""The options of ``map`` and ``plan``: made from `RegionRequest`, so that names, defaults and help cannot drift apart."""
+"""Options of ``map`` and ``plan``, made from `RegionRequest`: names, defaults and help cannot drift apart."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ def selection_options(command: Command) -> Command:
     """Gives a command the options that make up a request; it gets their values as keyword arguments."""
     for name, field in reversed(RegionRequest.model_fields.items()):
         if name != "region":
-            command = click.option(f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field))(command)
+            command = click.option(
+                f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field)
+            )(command)
     command = click.option("--mgrs", metavar="ID", help="Region: a Sentinel-2 tile such as 33TWL")(command)
-    command = click.option("--region", "region_file", metavar="FILE", help="Region: a GeoJSON file with one polygon")(command)
+    command = click.option(
+        "--region", "region_file", metavar="FILE", help="Region: a GeoJSON file with one polygon"
+    )(command)
     return click.option(
         "--bbox", nargs=4, type=float, metavar="W S E N", help="Region: west south east north in degrees"
     )(command)
@@ -33,8 +37,14 @@ def request_from(options: dict[str, Any]) -> RegionRequest:
     Raises:
         RequestError: one line for each option that is wrong.
     """
-    given = {name: value for name, value in options.items() if value is not None and name in RegionRequest.model_fields}
-    regions = [value for value in (options["bbox"], options["region_file"], options["mgrs"]) if value is not None]
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None and name in RegionRequest.model_fields
+    }
+    regions = [
+        value for value in (options["bbox"], options["region_file"], options["mgrs"]) if value is not None
+    ]
     if len(regions) != 1:
         raise RequestError("region: give one of --bbox W S E N, --region FILE or --mgrs ID")
     if "datetime" not in given:
@@ -63,5 +73,11 @@ def _help(field: FieldInfo) -> str:
     default = field.default
     if default is None or default is PydanticUndefined or default == ():
         return field.description or ""
-    shown = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if isinstance(default, float) else default
+    shown = (
+        ",".join(default)
+        if isinstance(default, tuple)
+        else f"{default:g}"
+        if isinstance(default, float)
+        else default
+    )
     return f"{field.description}  [default: {shown}]"

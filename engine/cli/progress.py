@@ -40,7 +40,9 @@ class Bars:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def planned(self, plan: Plan, done: int) -> None:
@@ -91,7 +93,9 @@ class Lines:
         """Says how much there is to do."""
         self._started = self._last = time.monotonic()
         self._done, self._total = done, len(plan.blocks)
-        self._console.print(f"{self._total} blocks, {plan.figures.windows} windows; {done} blocks were done before")
+        self._console.print(
+            f"{self._total} blocks, {plan.figures.windows} windows; {done} blocks were done before"
+        )
 
     def windows(self, count: int) -> None:
         """Says how far it is, every ten seconds."""

@@ -20,12 +20,22 @@ def show_plan(console: Console, plan: Plan) -> None:
         ("run", f"{plan.run_id} in {plan.request.out}"),
         ("searched", plan.searched),
         ("model", plan.bundle.title),
-        ("region", f"{figures.area_km2:,.1f} km² in UTM {', '.join(f'EPSG:{zone.epsg}' for zone in plan.zones)}"),
+        (
+            "region",
+            f"{figures.area_km2:,.1f} km² in UTM {', '.join(f'EPSG:{zone.epsg}' for zone in plan.zones)}",
+        ),
         ("imagery", f"{figures.scenes} scenes of {figures.acquisitions} acquisitions"),
         ("covered", f"{figures.covered_share:.1%}, gaps {figures.gap_share:.1%}"),
-        ("work", f"{figures.windows:,} windows in {figures.blocks} blocks ({figures.empty_blocks} without imagery left out)"),
+        (
+            "work",
+            f"{figures.windows:,} windows in {figures.blocks} blocks ({figures.empty_blocks} without imagery left out)",
+        ),
         ("to read", f"about {figures.read_gigabytes:.2f} GB"),
-        ("to write", ", ".join(f"{name} {size:.3f} GB" for name, size in figures.output_gigabytes.items()) + " (estimate)"),
+        (
+            "to write",
+            ", ".join(f"{name} {size:.3f} GB" for name, size in figures.output_gigabytes.items())
+            + " (estimate)",
+        ),
     ):
         facts.add_row(f"[bold]{name}[/]", value)
     console.print(facts)
@@ -36,7 +46,12 @@ def show_plan(console: Console, plan: Plan) -> None:
     for rank, acquisition in enumerate(plan.acquisitions, start=1):
         for index, scene_id in enumerate(acquisition.scenes):
             scene = plan.scenes[scene_id]
-            day = (str(rank), acquisition.solar_day, f"{acquisition.coverage:.0%}", f"{acquisition.cloud:.0f} %")
+            day = (
+                str(rank),
+                acquisition.solar_day,
+                f"{acquisition.coverage:.0%}",
+                f"{acquisition.cloud:.0f} %",
+            )
             table.add_row(
                 *(day if index == 0 else ("", "", "", "")),
                 scene.id,
@@ -84,12 +99,17 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         ("bands", " ".join(bundle.bands)),
         ("window", f"{manifest.window} pixels, patches of {manifest.patch}"),
         ("conditioning", manifest.conditioning),
-        ("size", f"{sum(file.size for file in manifest.files.values()) / 1e6:.3f} MB in {len(manifest.files)} files"),
+        (
+            "size",
+            f"{sum(file.size for file in manifest.files.values()) / 1e6:.3f} MB in {len(manifest.files)} files",
+        ),
     ):
         facts.add_row(f"[bold]{name}[/]", value)
     console.print(facts)
     table = Table("target", "kind", "output", "bands or classes", "unit", header_style="bold")
     for name, target in bundle.targets.items():
-        content = ", ".join(item.name for item in target.classes) if target.classes else ", ".join(target.channels)
+        content = (
+            ", ".join(item.name for item in target.classes) if target.classes else ", ".join(target.channels)
+        )
         table.add_row(name, target.kind, target.output, content, target.unit or "")
     console.print(table)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.demo.texture import FloatArray, Shape, fractal_noise, ramp, shrink, smooth_noise, upsample
+from engine.demo.texture import FloatArray, Shape, fractal_noise, ramp, smooth_noise, upsample
 
 #: Pixels of 10 m on a side of a cell in which erosion is computed.
 CELL = 12

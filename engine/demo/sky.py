@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.demo.relief import NATURAL_SIZE
 from engine.demo.spectra import CIRRUS, CLOUD, SHADE
-from engine.demo.texture import FloatArray, Shape, double, fractal_noise, ramp, shrink, smooth_noise
+from engine.demo.texture import FloatArray, Shape, double, ramp, shrink, smooth_noise
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> N
     observations = [seen for look in looks if (seen := look(pending, pending)) is not None]
     if not observations:
         return
-    best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])  # type: ignore[misc]
+    best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])
     clear = np.stack([seen.clear for seen in observations])
     count = clear.sum(axis=0)
     several = pending & (count > 1)
@@ -102,7 +102,9 @@ def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> N
     last = np.iinfo(np.uint16).max
     lower, upper = ((count - 1) // 2)[None].clip(0), (count // 2)[None].clip(0, len(observations) - 1)
     for band in range(composite.dn.shape[0]):
-        values = np.sort(np.stack([np.where(seen.clear, seen.dn[band], last) for seen in observations]), axis=0)
+        values = np.sort(
+            np.stack([np.where(seen.clear, seen.dn[band], last) for seen in observations]), axis=0
+        )
         middle = np.take_along_axis(values, lower, 0)[0].astype(np.float32)
         middle = np.rint((middle + np.take_along_axis(values, upper, 0)[0]) / 2)
         np.copyto(composite.dn[band], middle.astype(np.uint16), where=several)

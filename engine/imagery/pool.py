@@ -1,7 +1,7 @@
 """Open scenes, shared by the blocks of a process.
 
-Neighbouring blocks overlap, and a file's tiles lie across their borders. GDAL remembers decoded tiles per open file, so a
-file that stays open from block to block is decoded once where it would be decoded two or three times.
+Neighbouring blocks overlap, and a file's tiles lie across their borders. GDAL remembers decoded tiles per open file,
+so a file that stays open from block to block is decoded once where it would be decoded two or three times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class ReaderPool:
         """A reader of ``scene`` on zone ``epsg``'s grid, for as long as the context lasts."""
         key = (scene.id, "".join(sorted(asset.href for asset in scene.assets.values())), epsg)
         with self._guard:
-            reader, users = self._lent.get(key) or (self._idle.pop(key, None) or SceneReader(scene, epsg), 0)
+            if key not in self._lent:
+                self._lent[key] = self._idle.pop(key) if key in self._idle else SceneReader(scene, epsg), 0
+            reader, users = self._lent[key]
             self._lent[key] = reader, users + 1
         try:
             yield reader

@@ -110,10 +110,12 @@ class StackReader:
         for acquisition in self._imagery.acquisitions:
             scenes = [scene for scene in acquisition if (scene.epsg == self._imagery.epsg) == own_zone]
             if scenes:
-                looks.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))  # type: ignore[misc]
+                looks.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))
         return looks[:1] if self._imagery.composite == "single" else looks
 
-    def _observe(self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray) -> Observation | None:
+    def _observe(
+        self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray
+    ) -> Observation | None:
         """One acquisition: scenes are fused for all bands at once, the first that is valid at a pixel wins.
 
         The scene classification is read first, and the twelve bands only around pixels that they can help: roofs that
@@ -217,4 +219,9 @@ def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return Rect(rect.row, rect.col, 0, 0)
-    return Rect(rect.row + int(rows[0]), rect.col + int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)
+    return Rect(
+        rect.row + int(rows[0]),
+        rect.col + int(cols[0]),
+        int(rows[-1] - rows[0]) + 1,
+        int(cols[-1] - cols[0]) + 1,
+    )

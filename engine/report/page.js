@@ -27,6 +27,10 @@ for (const figure of document.querySelectorAll(".compare")) {
     slider.focus({ preventScroll: true });
     drag(event);
   });
+  // A mouse would take the focus away again.
+  stage.addEventListener("mousedown", (event) => {
+    if (figure.dataset.mode === "swipe") event.preventDefault();
+  });
   stage.addEventListener("pointermove", (event) => {
     if (figure.dataset.mode === "swipe") {
       if (stage.hasPointerCapture(event.pointerId)) drag(event);

@@ -64,7 +64,9 @@ def make_scene(work: Path, size: int) -> Path:
             crs=f"EPSG:{epsg}", transform=transform, tiled=True, blockxsize=512, blockysize=512,
         ) as file:  # fmt: skip
             file.write(pixels, 1)
-        rasterio.shutil.copy(plain, path, driver="COG", compress="DEFLATE", predictor=2, blocksize=1024, num_threads="ALL_CPUS")
+        rasterio.shutil.copy(
+            plain, path, driver="COG", compress="DEFLATE", predictor=2, blocksize=1024, num_threads="ALL_CPUS"
+        )
         plain.unlink()
         assets[band] = {"href": f"./{band}.tif", "gsd": GSD[band], "type": "image/tiff", "roles": ["data"]}
     outline = lonlat_of(box(*rect.bounds), epsg)
@@ -88,12 +90,16 @@ def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[s
     # One metre inside, so that reprojecting to degrees and back adds no row of pixels.
     left, bottom, right, top = Rect(tile.row, tile.col, side, side).bounds
     outline = lonlat_of(box(left + 1, bottom + 1, right - 1, top - 1), 32633)
-    request = RegionRequest(region=as_geojson(outline), datetime="2023-08-15", catalog=str(catalog), out=str(out))
+    request = RegionRequest(
+        region=as_geojson(outline), datetime="2023-08-15", catalog=str(catalog), out=str(out)
+    )
     started = time.perf_counter()
     result = map_region(request, workers=workers)
     seconds = time.perf_counter() - started
     receipts = [json.loads(path.read_text()) for path in result.folder.glob("blocks/*/block.json")]
-    shares = {name: sum(receipt["seconds"][name] for receipt in receipts) for name in ("data", "model", "other")}
+    shares = {
+        name: sum(receipt["seconds"][name] for receipt in receipts) for name in ("data", "model", "other")
+    }
     return {"megapixels": side**2 / 1e6, "seconds": seconds, "gigabytes": _peak_gigabytes(), **shares}
 
 
@@ -103,16 +109,24 @@ def _peak_gigabytes() -> float:
 
 def _in_process(python: str, *arguments: str) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count())}
-    done = subprocess.run([python, *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    done = subprocess.run(
+        [python, *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the scene (1 GB) and the outputs")
-    parser.add_argument("--size", type=int, default=10980, help="side of the scene in pixels, a multiple of 12")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for the scene (1 GB) and the outputs"
+    )
+    parser.add_argument(
+        "--size", type=int, default=10980, help="side of the scene in pixels, a multiple of 12"
+    )
     parser.add_argument("--workers", type=int, help="blocks at the same time")
     parser.add_argument("--reference-python", help="a Python that has terratorch")
     parser.add_argument("--reference-size", type=int, default=4096)
@@ -129,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shutil.rmtree(out, ignore_errors=True)
         more = ["--workers", str(options.workers)] if options.workers else []
         common = ["--work", str(options.work), "--size", str(options.size)]
-        found = _in_process(sys.executable, "-m", "tests.benchmarks.throughput", *common, "--one", str(side), *more)
+        found = _in_process(
+            sys.executable, "-m", "tests.benchmarks.throughput", *common, "--one", str(side), *more
+        )
         speeds[side] = found["megapixels"] / found["seconds"]
         print(
             f"terramosaic, {side} x {side}: {found['seconds']:.1f} s, {speeds[side]:.2f} megapixels/s, "
@@ -141,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = _in_process(options.reference_python, str(_REFERENCE), str(options.reference_size))
         speed = found["megapixels"] / found["seconds"]
         print(
-            f"tiled_inference, {options.reference_size} x {options.reference_size}, arrays only: {found['seconds']:.1f} s, "
-            f"{speed:.2f} megapixels/s, peak {found['gigabytes']:.2f} GB; "
+            f"tiled_inference, {options.reference_size} x {options.reference_size}, arrays only: "
+            f"{found['seconds']:.1f} s, {speed:.2f} megapixels/s, peak {found['gigabytes']:.2f} GB; "
             f"ours end to end is {speeds[options.size] / speed:.1f} x as fast"
         )
 

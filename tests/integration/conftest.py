@@ -36,13 +36,19 @@ class Catalog:
             # Half a pixel inside, so that reprojecting to degrees and back adds no row of pixels.
             left, bottom, right, top = rect.bounds
             outline = box(left + 4, bottom + 4, right - 4, top - 4)
-        fields = {"datetime": "2023-08", "catalog": str(self.folder), "out": str(out), "block_size": 512, **options}
+        fields = {
+            "datetime": "2023-08",
+            "catalog": str(self.folder),
+            "out": str(out),
+            "block_size": 512,
+            **options,
+        }
         return RegionRequest(region=as_geojson(lonlat_of(outline, self.epsg)), **fields)
 
 
 @pytest.fixture(scope="session")
 def land(tmp_path_factory) -> Catalog:
-    """Two acquisitions over one tile: the first with clouds and a hole of 200 x 300 pixels, the second with the offset."""
+    """Two acquisitions over one tile, with clouds and a hole of 200 x 300 pixels; the second has the offset."""
     folder = tmp_path_factory.mktemp("land")
     catalog = Catalog(folder)
     rng = np.random.default_rng(5)
@@ -54,7 +60,14 @@ def land(tmp_path_factory) -> Catalog:
     later = np.where(ndimage.shift(clouds, 200, mode="wrap") > np.quantile(clouds, 0.85), 8, 4)
     catalog.add(
         write_scene(
-            folder / "b", LAND, name="S2B_33TWL_20230820", day="2023-08-20", offset=1000, scl=later, holes=holes, level=300,
+            folder / "b",
+            LAND,
+            name="S2B_33TWL_20230820",
+            day="2023-08-20",
+            offset=1000,
+            scl=later,
+            holes=holes,
+            level=300,
             cloud=2.0,
         )
     )

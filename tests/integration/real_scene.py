@@ -53,7 +53,11 @@ class Case:
         """The request for this case."""
         fields = {"targets": ("S1GRD", "NDVI", "LULC"), **self.options, **options}
         return RegionRequest(
-            region=self.region, datetime=self.datetime, catalog=str(self.catalog), out=str(out / self.name), **fields
+            region=self.region,
+            datetime=self.datetime,
+            catalog=str(self.catalog),
+            out=str(out / self.name),
+            **fields,
         )
 
 
@@ -81,7 +85,9 @@ def _tile_case(data: Path, work: Path, item: str, offset: int) -> Case:
     def truth(band: str, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
         return _dn([bands / f"{band}.tif"], rect, offset)
 
-    return Case(item, catalog, 32629, content["bbox"] if "bbox" in content else _bbox(content), "2020-02-19", truth)
+    return Case(
+        item, catalog, 32629, content["bbox"] if "bbox" in content else _bbox(content), "2020-02-19", truth
+    )
 
 
 def _patch_case(data: Path, work: Path, name: str) -> Case:
@@ -90,13 +96,26 @@ def _patch_case(data: Path, work: Path, name: str) -> Case:
     catalog.mkdir(parents=True, exist_ok=True)
     with rasterio.open(data / "terramesh-examples" / "S2L2A" / f"{name}.tif") as patch:
         pixels, epsg = patch.read(), patch.crs.to_epsg()
-        left, top = (round(value / RESOLUTION) * RESOLUTION for value in (patch.transform.c, patch.transform.f))
+        left, top = (
+            round(value / RESOLUTION) * RESOLUTION for value in (patch.transform.c, patch.transform.f)
+        )
     transform = Affine(RESOLUTION, 0, left, 0, -RESOLUTION, top)
     rect = rect_from_bounds((left, top - 2240, left + 2240, top))
-    layers = dict(zip(S2L2A_BANDS, pixels.astype(np.uint16), strict=True)) | {"SCL": np.full((224, 224), 4, np.uint8)}
+    layers = dict(zip(S2L2A_BANDS, pixels.astype(np.uint16), strict=True)) | {
+        "SCL": np.full((224, 224), 4, np.uint8)
+    }
     for band, layer in layers.items():
-        profile = {"driver": "GTiff", "height": 224, "width": 224, "count": 1, "dtype": layer.dtype, "nodata": 0}
-        with rasterio.open(catalog / f"{band}.tif", "w", crs=f"EPSG:{epsg}", transform=transform, **profile) as file:
+        profile = {
+            "driver": "GTiff",
+            "height": 224,
+            "width": 224,
+            "count": 1,
+            "dtype": layer.dtype,
+            "nodata": 0,
+        }
+        with rasterio.open(
+            catalog / f"{band}.tif", "w", crs=f"EPSG:{epsg}", transform=transform, **profile
+        ) as file:
             file.write(layer, 1)
     outline = lonlat_of(box(*rect.bounds), epsg)
     item = {
@@ -181,7 +200,9 @@ def ndvi_error(mosaic: Path, case: Case) -> tuple[float, int, int]:
 
 def main() -> None:
     """Maps every case and prints how exact its NDVI is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out.resolve()
     if not SHARED_DATA.is_dir():

@@ -40,7 +40,10 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     assert state.is_completed(), state.message
     alone = map_without_prefect(request.model_copy(update={"out": str(tmp_path / "alone")}))
     for name in ("NDVI", "LULC"):
-        with rasterio.open(tmp_path / "flow" / alone.plan.run_id / f"{name}.tif") as ours, rasterio.open(alone.mosaics[name]) as theirs:
+        with (
+            rasterio.open(tmp_path / "flow" / alone.plan.run_id / f"{name}.tif") as ours,
+            rasterio.open(alone.mosaics[name]) as theirs,
+        ):
             np.testing.assert_array_equal(ours.read(), theirs.read())
     (table,) = artifacts("plan")
     assert "S2A_33TWL_20230815" in str(table.data) and alone.plan.run_id in table.description
@@ -51,11 +54,15 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     assert len(outputs.data) < 500_000
 
 
-def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(server, land, tmp_path, monkeypatch):
+def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
+    server, land, tmp_path, monkeypatch
+):
     from flows import map_region as module
 
     monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
-    monkeypatch.setattr(module, "compute_block", module.compute_block.with_options(retries=1, retry_delay_seconds=0.1))
+    monkeypatch.setattr(
+        module, "compute_block", module.compute_block.with_options(retries=1, retry_delay_seconds=0.1)
+    )
     broken = next(land.folder.glob("b/*_B04.tif"))
     hidden = broken.with_suffix(".hidden")
     broken.rename(hidden)
@@ -83,7 +90,12 @@ def test_only_what_can_pass_is_retried():
     from engine.errors import CatalogError, MissingBandError, ModelError
     from flows.map_region import can_pass
 
-    for error, expected in ((CatalogError("x"), True), (MissingBandError("x"), False), (ModelError("x"), False), (KeyError("x"), False)):
+    for error, expected in (
+        (CatalogError("x"), True),
+        (MissingBandError("x"), False),
+        (ModelError("x"), False),
+        (KeyError("x"), False),
+    ):
         assert can_pass(None, None, Failed(data=error)) is expected
 
 

@@ -22,7 +22,9 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
     for scene in scenes:
         days.setdefault(scene.solar_day, []).append(scene)
     acquisitions = tuple(tuple(day) for day in days.values())
-    imagery = Imagery(epsg, bands, acquisitions, composite, lambda reader, band: reader.scene.assets[band].offset)
+    imagery = Imagery(
+        epsg, bands, acquisitions, composite, lambda reader, band: reader.scene.assets[band].offset
+    )
     wanted = np.ones(rect.shape, bool) if wanted is None else wanted
     with StackReader(imagery, rect, wanted) as stack:
         strips = list(read_ahead(stack.strips()))
@@ -32,7 +34,11 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
 
 def truth(band, level=0):
     factor = GSD[band] // 10
-    return dn_of(band, RECT.height // factor, RECT.width // factor, level=level).repeat(factor, 0).repeat(factor, 1)
+    return (
+        dn_of(band, RECT.height // factor, RECT.width // factor, level=level)
+        .repeat(factor, 0)
+        .repeat(factor, 1)
+    )
 
 
 @pytest.mark.parametrize("band", S2L2A_BANDS)
@@ -64,8 +70,12 @@ def test_scene_of_the_neighbouring_zone_is_read_by_nearest_whatever_the_window(t
     part = Rect(round((1e7 - y) / 10) - 100, round(x / 10) - 100, 200, 200)
     with SceneReader(scene, 32633) as reader:
         pixels = reader.read("B04", part)
-        np.testing.assert_array_equal(reader.read("B04", Rect(part.row + 37, part.col + 51, 61, 73)), pixels[37:98, 51:124])
-    east, north = np.meshgrid((part.col + np.arange(200) + 0.5) * 10, 1e7 - (part.row + np.arange(200) + 0.5) * 10)
+        np.testing.assert_array_equal(
+            reader.read("B04", Rect(part.row + 37, part.col + 51, 61, 73)), pixels[37:98, 51:124]
+        )
+    east, north = np.meshgrid(
+        (part.col + np.arange(200) + 0.5) * 10, 1e7 - (part.row + np.arange(200) + 0.5) * 10
+    )
     source_x, source_y = to_33.transform(east, north, direction="INVERSE")
     cols = np.floor((source_x - west.bounds[0]) / 10).astype(int)
     rows = np.floor((west.bounds[3] - source_y) / 10).astype(int)
@@ -99,7 +109,9 @@ def test_best_takes_clear_pixels_of_the_second_day_and_spares_its_other_files(tm
     cloud = np.full((300, 300), 4)
     cloud[:50, :50] = 9
     first = as_scene(write_scene(tmp_path / "a", RECT, scl=cloud))
-    second = as_scene(write_scene(tmp_path / "b", RECT, name="S2B_33TWL_20230820", day="2023-08-20", level=5000))
+    second = as_scene(
+        write_scene(tmp_path / "b", RECT, name="S2B_33TWL_20230820", day="2023-08-20", level=5000)
+    )
     stack = stack_of([first, second], RECT)
     red = S2L2A_BANDS.index("B04")
     expected = np.where(np.arange(600)[:, None] + np.zeros(600) < 100, truth("B04", 5000), truth("B04"))

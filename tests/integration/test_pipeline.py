@@ -30,6 +30,12 @@ from tests.integration.scenes import dn_of, write_scene
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
 EXTRAS = ("spread", "confidence")
 
+MAP_IN_A_PROCESS = """
+import sys
+from engine import RegionRequest, map_region
+map_region(RegionRequest.model_validate_json(open(sys.argv[1]).read()), workers=2)
+"""
+
 
 def read(path: Path) -> tuple[np.ndarray, Rect]:
     with rasterio.open(path) as file:
@@ -42,7 +48,9 @@ def assert_same_on_shared_pixels(one, other):
         (a, rect_a), (b, rect_b) = read(one.mosaics[name]), read(other.mosaics[name])
         shared = rect_a.intersection(rect_b)
         assert not shared.is_empty
-        np.testing.assert_array_equal(a[:, *shared.slices(rect_a)], b[:, *shared.slices(rect_b)], err_msg=name)
+        np.testing.assert_array_equal(
+            a[:, *shared.slices(rect_a)], b[:, *shared.slices(rect_b)], err_msg=name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +75,23 @@ def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, worker
 
 def test_polygon_is_cut_and_keeps_the_pixels(whole, land, tmp_path):
     left, bottom, right, top = LAND.bounds
-    outline = Polygon([(left + 2000, top - 900), (right - 3000, top - 2500), (right - 4000, bottom + 2000), (left + 1000, bottom + 5000)])
+    outline = Polygon(
+        [
+            (left + 2000, top - 900),
+            (right - 3000, top - 2500),
+            (right - 4000, bottom + 2000),
+            (left + 1000, bottom + 5000),
+        ]
+    )
     result = map_region(land.request(LAND, tmp_path, outline=outline, targets=ALL))
     pixels, rect = read(result.mosaics["NDVI"])
     full, full_rect = read(whole.mosaics["NDVI"])
     inside = rasterio.features.rasterize(
         [outline.buffer(-15)], out_shape=rect.shape, transform=rect.transform
     ).astype(bool)
-    near = rasterio.features.rasterize([outline.buffer(15)], out_shape=rect.shape, transform=rect.transform).astype(bool)
+    near = rasterio.features.rasterize(
+        [outline.buffer(15)], out_shape=rect.shape, transform=rect.transform
+    ).astype(bool)
     np.testing.assert_array_equal(pixels[0][inside], full[0][rect.slices(full_rect)][inside])
     assert (pixels[0][~near] == -32768).all()
 
@@ -135,7 +152,9 @@ def test_mosaics_are_valid_cogs_with_their_meaning_inside(whole):
             assert file.tags()["TERRAMOSAIC_RUN"] == whole.plan.run_id
             assert "TerraMind" in file.tags()["TERRAMOSAIC_MODEL"]
     with rasterio.open(whole.mosaics["S1GRD"]) as file:
-        assert file.descriptions == ("VV", "VH") and file.units == ("dB", "dB") and file.scales == (0.01, 0.01)
+        assert (
+            file.descriptions == ("VV", "VH") and file.units == ("dB", "dB") and file.scales == (0.01, 0.01)
+        )
     with rasterio.open(whole.mosaics["LULC"]) as file:
         assert file.colormap(1)[1] == (0x41, 0x9B, 0xDF, 255)
         assert file.tags()["CLASS_5"] == "crops"
@@ -169,7 +188,13 @@ def test_the_same_request_again_finds_everything_done(whole, land):
 def test_run_id_is_content_not_circumstance(whole, land, tmp_path):
     moved = whole.plan.request.model_copy(update={"out": str(tmp_path), "max_cloud": 39.0})
     assert plan(moved).run_id == whole.plan.run_id
-    for change in ({"seed": 1}, {"stride": 176}, {"blend": "cosine"}, {"dtype": "float32"}, {"composite": "median"}):
+    for change in (
+        {"seed": 1},
+        {"stride": 176},
+        {"blend": "cosine"},
+        {"dtype": "float32"},
+        {"composite": "median"},
+    ):
         assert plan(whole.plan.request.model_copy(update=change)).run_id != whole.plan.run_id
 
 
@@ -183,7 +208,7 @@ def test_stages_can_be_called_alone_and_assemble_waits_for_all_blocks(whole, lan
     assert not list(tmp_path.rglob("NDVI.tif.*")) and finished_block(made, rest[0]) is None
     for block in rest:
         run_block(made, block)
-    ours, rect = read(assemble(made)[0])
+    ours, _ = read(assemble(made)[0])
     theirs, _ = read(whole.mosaics["NDVI"])
     np.testing.assert_array_equal(ours, theirs)
 
@@ -201,14 +226,18 @@ def test_a_damaged_block_is_computed_again(land, tmp_path):
     assert raster.read_bytes() == whole_bytes
 
 
-def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(land, tmp_path, monkeypatch):
+def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(
+    land, tmp_path, monkeypatch
+):
     monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
     red = next(land.folder.glob("a/*_B04.tif"))
     hidden = red.with_suffix(".hidden")
     request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
     red.rename(hidden)
     try:
-        with pytest.raises(CatalogError, match=r"4 of 4 blocks failed; block 33N_r.* asset B04 of S2A_33TWL_20230815"):
+        with pytest.raises(
+            CatalogError, match=r"4 of 4 blocks failed; block 33N_r.* asset B04 of S2A_33TWL_20230815"
+        ):
             map_region(request)
     finally:
         hidden.rename(red)
@@ -240,11 +269,17 @@ def test_two_zones_give_two_mosaics_that_meet(tmp_path):
     region = (11.97, 45.60, 12.03, 45.62)
     catalog = Catalog(tmp_path / "catalog")
     catalog.folder.mkdir()
-    for name, zone in zip(("S2A_32TQR_20230815", "S2A_33TTL_20230815"), zone_areas(area_from_box(*region)), strict=True):
+    for name, zone in zip(
+        ("S2A_32TQR_20230815", "S2A_33TTL_20230815"), zone_areas(area_from_box(*region)), strict=True
+    ):
         around = zone.rect.pad(60).snap(6)
         catalog.add(write_scene(catalog.folder / name, around, name=name, epsg=zone.epsg))
     request = RegionRequest(
-        region=region, datetime="2023-08-15", catalog=str(catalog.folder), out=str(tmp_path), targets=("NDVI",)
+        region=region,
+        datetime="2023-08-15",
+        catalog=str(catalog.folder),
+        out=str(tmp_path),
+        targets=("NDVI",),
     )
     result = map_region(request)
     assert sorted(result.mosaics) == ["NDVI_32632", "NDVI_32633", "quality_32632", "quality_32633"]
@@ -261,8 +296,7 @@ def test_killed_in_the_middle_and_started_again(whole, land, tmp_path):
     request = whole.plan.request.model_copy(update={"out": str(tmp_path)})
     file = tmp_path / "request.json"
     file.write_text(request.model_dump_json())
-    code = "import sys; from engine import *; map_region(RegionRequest.model_validate_json(open(sys.argv[1]).read()), workers=2)"
-    command = [sys.executable, "-c", code, str(file)]
+    command = [sys.executable, "-c", MAP_IN_A_PROCESS, str(file)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     receipts = lambda: sorted(tmp_path.glob("*/blocks/*/block.json"))  # noqa: E731
     deadline = time.monotonic() + 120
@@ -296,4 +330,6 @@ def test_half_the_region_without_imagery_is_dropped_and_counted(land, tmp_path):
     assert made.figures.gap_share == pytest.approx(1 - 1500 / 3600, abs=0.01)
     assert any("stays without data" in warning for warning in made.warnings)
     left, bottom, right, top = LAND.bounds
-    assert all(box(*block.rect.bounds).intersects(box(left - 500, bottom, right + 500, top)) for block in made.blocks)
+    assert all(
+        box(*block.rect.bounds).intersects(box(left - 500, bottom, right + 500, top)) for block in made.blocks
+    )

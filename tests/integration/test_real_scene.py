@@ -46,7 +46,9 @@ def test_the_model_sees_the_files_numbers_after_the_offset_rule(real_cases, tmp_
     (scene,) = made.scenes.values()
     zone = made.zones[0]
     rect = Rect(zone.row, zone.col, min(zone.height, 600), min(zone.width, 600))
-    imagery = Imagery(case.epsg, S2L2A_BANDS, ((scene,),), "best", lambda reader, band: reader.scene.assets[band].offset)
+    imagery = Imagery(
+        case.epsg, S2L2A_BANDS, ((scene,),), "best", lambda reader, band: reader.scene.assets[band].offset
+    )
     with StackReader(imagery, rect, np.ones(rect.shape, bool)) as stack:
         dn = np.concatenate([strip.dn for strip in stack.strips()], axis=1)
         valid = np.concatenate([strip.valid for strip in stack.strips()])

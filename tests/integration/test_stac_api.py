@@ -92,9 +92,14 @@ def test_a_server_of_version_1_1_or_without_conformance_is_searched_by_its_link(
 
 def test_parts_are_searched_each_and_found_once(items):
     halves = box(-105.1, 40.0, -105.0, 40.2), box(-105.0, 40.0, -104.9, 40.2)
-    with serve_stac(items) as server:
+    inside_first = sorted(items, key=lambda item: not shape(item["geometry"]).intersects(REGION))
+    with serve_stac(inside_first) as server:
         assert search(server, *halves) == expected(items)
         assert len(server.searches) == 2
+        # The second part's first pages hold nothing new, its later ones do.
+        server.most = 3
+        wider = box(-107, 38, -103, 42)
+        assert search(server, REGION, wider) == expected(items, wider) > expected(items)
 
 
 def test_many_parts_and_vertices_become_few_and_simple(items):

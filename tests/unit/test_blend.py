@@ -1,5 +1,7 @@
 """Averaging overlaps: exact against a whole-array reference, the same bits in any block, flat memory."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,11 @@ REGION = Rect(1000, 3000, 500, 700)
 
 def window_values(i, j, channels=2):
     """A window's made-up output, the same whoever asks."""
-    return np.random.default_rng([i + 1000, j + 1000]).normal(-12, 3, (channels, WINDOW, WINDOW)).astype(np.float32)
+    return (
+        np.random.default_rng([i + 1000, j + 1000])
+        .normal(-12, 3, (channels, WINDOW, WINDOW))
+        .astype(np.float32)
+    )
 
 
 def blend(rect, stride, how, *, spread=(), skip=lambda i, j: False, flags=lambda i, j: None):
@@ -59,11 +65,13 @@ def test_equals_whole_array_blending(stride, how):
 def test_rows_come_in_order_and_cover_the_rectangle_once():
     bands = [band.rect for band in blend(REGION, 192, "mean") if not band.rect.is_empty]
     assert bands[0].row == REGION.row and bands[-1].row_end == REGION.row_end
-    assert all(above.row_end == below.row for above, below in zip(bands, bands[1:], strict=False))
+    assert all(above.row_end == below.row for above, below in pairwise(bands))
 
 
 @pytest.mark.parametrize("how", ["mean", "cosine"])
-@pytest.mark.parametrize("inner", [Rect(1100, 3100, 64, 64), Rect(1152, 3072, 192, 300), Rect(1000, 3400, 500, 300)])
+@pytest.mark.parametrize(
+    "inner", [Rect(1100, 3100, 64, 64), Rect(1152, 3072, 192, 300), Rect(1000, 3400, 500, 300)]
+)
 def test_a_smaller_block_gets_the_same_bits(inner, how):
     whole = joined(blend(REGION, 192, how), lambda band: band.means["x"])
     part = joined(blend(inner, 192, how), lambda band: band.means["x"])
@@ -94,7 +102,10 @@ def test_skipped_windows_leave_the_mean_of_the_others():
 def test_flags_of_all_windows_over_a_pixel_are_joined():
     lattice = Lattice(192)
     i, j = lattice.rows(REGION)[1], lattice.cols(REGION)[1]
-    marks = {(i, j): np.full((WINDOW, WINDOW), 2, np.uint8), (i, j + 1): np.full((WINDOW, WINDOW), 4, np.uint8)}
+    marks = {
+        (i, j): np.full((WINDOW, WINDOW), 2, np.uint8),
+        (i, j + 1): np.full((WINDOW, WINDOW), 4, np.uint8),
+    }
     flags = joined(blend(REGION, 192, "mean", flags=lambda i, j: marks.get((i, j))), lambda band: band.flags)
     at = lattice.window(i, j).intersection(REGION)
     assert (flags[at.slices(REGION)][:, :192] & 2).all()

@@ -26,7 +26,13 @@ def test_encodings_are_those_of_the_design():
     found = made(targets=("S1GRD", "S1RTC", "NDVI", "LULC"))
     for name in ("S1GRD", "S1RTC"):
         layer = found[name]
-        assert (layer.dtype, layer.scale, layer.nodata, layer.unit, layer.bands) == ("int16", 0.01, -32768, "dB", ("VV", "VH"))
+        assert (layer.dtype, layer.scale, layer.nodata, layer.unit, layer.bands) == (
+            "int16",
+            0.01,
+            -32768,
+            "dB",
+            ("VV", "VH"),
+        )
     assert (found["NDVI"].dtype, found["NDVI"].scale) == ("int16", 0.0001)
     lulc = found["LULC"]
     assert (lulc.dtype, lulc.nodata, lulc.overviews) == ("uint8", 0, "mode")

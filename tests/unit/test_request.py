@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from engine.errors import RequestError
-from engine.request import BoundingBox, GeoJson, GeoJsonFile, MgrsTile, RegionRequest, lines_of, parse_interval, request_of
+from engine.request import (
+    BoundingBox,
+    GeoJson,
+    GeoJsonFile,
+    MgrsTile,
+    RegionRequest,
+    lines_of,
+    parse_interval,
+    request_of,
+)
 
 GOOD = {"region": [13.4, 45.5, 13.9, 45.9], "datetime": "2023-08-01/2023-08-31"}
 BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
@@ -16,7 +25,12 @@ TRIANGLE = {"type": "Polygon", "coordinates": [[[13, 45], [14, 45], [13, 46], [1
 def test_defaults_are_those_of_the_design():
     request = request_of(**GOOD)
     assert (request.stride, request.block_size, request.max_cloud, request.steps) == (192, 2048, 40, 10)
-    assert (request.composite, request.blend, request.offset, request.conditioning) == ("best", "mean", "remove", "chained")
+    assert (request.composite, request.blend, request.offset, request.conditioning) == (
+        "best",
+        "mean",
+        "remove",
+        "chained",
+    )
     assert request.targets == ("S1GRD", "NDVI", "LULC")
 
 
@@ -49,14 +63,23 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ({"region": (13, 80, 14, 86)}, "region: latitudes 80 to 86 reach outside UTM (-80 to 84)"),
         ({"region": BOWTIE}, "region: polygon is not valid: Self-intersection"),
         ({"region": {"type": "Polygon", "coordinates": []}}, "region: polygon is empty"),
-        ({"region": {"type": "Point", "coordinates": [0, 0]}}, "region: a Polygon or MultiPolygon is wanted, not Point"),
+        (
+            {"region": {"type": "Point", "coordinates": [0, 0]}},
+            "region: a Polygon or MultiPolygon is wanted, not Point",
+        ),
         ({"region": "33TZZ"}, "region: MGRS tile '33TZZ' is not of the form"),
         ({"region": "33TAA"}, "region: MGRS tile '33TAA' does not exist"),
         ({"region": [1, 2, 3]}, "region: give four numbers"),
         ({"region": (0, 0, 50, 50)}, "region has 27,805,713 km², above the limit of 1,000,000"),
-        ({"targets": ["NDVI", "SAR"]}, "targets.1: Input should be 'S1GRD', 'S1RTC', 'NDVI', 'LULC' or 'DEM' (not 'SAR')"),
+        (
+            {"targets": ["NDVI", "SAR"]},
+            "targets.1: Input should be 'S1GRD', 'S1RTC', 'NDVI', 'LULC' or 'DEM' (not 'SAR')",
+        ),
         ({"targets": "NDVI,NDVI"}, "targets: NDVI, NDVI names one twice"),
-        ({"datetime": "2023-09-01/2023-08-01"}, "datetime: interval is reversed: 2023-09-01 is after 2023-08-01"),
+        (
+            {"datetime": "2023-09-01/2023-08-01"},
+            "datetime: interval is reversed: 2023-09-01 is after 2023-08-01",
+        ),
         ({"datetime": "last week"}, "datetime: 'last week' is not an ISO 8601 date"),
         ({"datetime": "../.."}, "datetime: both ends are open"),
         ({"stride": 100}, "stride: Input should be a multiple of 16 (not 100)"),
@@ -99,7 +122,9 @@ def test_region_file_is_read_when_planned(tmp_path):
     file.write_text(json.dumps(BOWTIE))
     with pytest.raises(RequestError, match="Self-intersection"):
         request.area()
-    file.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": TRIANGLE}]}))
+    file.write_text(
+        json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": TRIANGLE}]})
+    )
     assert request.area().outline.area == pytest.approx(0.5)
 
 
