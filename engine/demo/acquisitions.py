@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.demo.sky import Weather
 
 EPSG = 32632
@@ -61,8 +64,7 @@ class Acquisition:
         relative_orbit, absolute_orbit: numbers of the orbit.
         sun_zenith, sun_azimuth: means, degrees.
         weather: the sky.
-        swath_edge: where the swath ends, as a line across the world: parts of the world's width at its top and at its
-            bottom, no pixel to the east of it; None where it ends outside.
+        swath_edge: where the swath ends in the east, as parts of the world's width at its top and at its bottom.
     """
 
     platform: str
@@ -76,7 +78,7 @@ class Acquisition:
     sun_zenith: float
     sun_azimuth: float
     weather: Weather
-    swath_edge: tuple[float, float] | None = None
+    swath_edge: tuple[float, float] = (9.0, 9.0)
 
 
 #: Same land, eight days apart. The first was made again with a collection-1 baseline, so it carries the +1000 although
@@ -93,7 +95,7 @@ ACQUISITIONS = (
         absolute_orbit=25087,
         sun_zenith=37.6,
         sun_azimuth=155.9,
-        weather=Weather("spring showers", 0.25, 0.055, 330, (0.25, 0.30, 1.5), 105, 47),
+        weather=Weather("spring showers", 0.27, 0.04, 170, (0.35, 0.45, 1.1), 105, 47),
     ),
     Acquisition(
         platform="S2B",
@@ -106,7 +108,30 @@ ACQUISITIONS = (
         absolute_orbit=16293,
         sun_zenith=34.1,
         sun_azimuth=159.1,
-        weather=Weather("fair weather", 0.055, 0.012, 190, (0.55, 0.62, 0.9), 94, 36),
+        weather=Weather("fair weather", 0.055, 0.012, 110, (0.75, 0.55, 0.6), 94, 36),
         swath_edge=(1.03, 0.88),
     ),
 )
+
+
+def item_id(acquisition: Acquisition, tile: Tile) -> str:
+    """Planetary Computer's way to name a product's item, with a mark that this product does not exist."""
+    return (
+        f"DEMO_{acquisition.platform}_MSIL2A_{acquisition.sensed:%Y%m%dT%H%M%S}_R{acquisition.relative_orbit:03}"
+        f"_T{tile.mgrs}_{acquisition.generated:%Y%m%dT%H%M%S}"
+    )
+
+
+def swath_end(acquisition: Acquisition, size: int) -> tuple[float, float]:
+    """Eastings of the swath's eastern end at the world's top and bottom edge, metres."""
+    west, east = tiles(size)
+    width = east.bounds[2] - west.left
+    return west.left + acquisition.swath_edge[0] * width, west.left + acquisition.swath_edge[1] * width
+
+
+def inside_swath(acquisition: Acquisition, tile: Tile, gsd: int) -> NDArray[np.bool_]:
+    """Which pixels of a tile's grid of ``gsd`` metres have their middle in the swath, (n, n)."""
+    middles = (np.arange(tile.size * 10 // gsd) + 0.5) * gsd
+    top, bottom = swath_end(acquisition, tile.size)
+    end = top + (bottom - top) * middles / (10 * tile.size)
+    return (tile.left + middles)[None, :] < end[:, None]

@@ -101,8 +101,8 @@ def _slopes(height: FloatArray) -> tuple[FloatArray, FloatArray]:
     steep = down * down + right * right
     lit = (-right * np.float32(_SUN[0]) - down * np.float32(_SUN[1]) + np.float32(_SUN[2])) / np.sqrt(1 + steep)
     lit = np.clip(lit / np.float32(_SUN[2]), 0, 1.4)
-    # A tenth of the light comes from the sky, from all sides.
-    return np.sqrt(steep), 0.1 + 0.9 * lit * (0.55 + 0.45 * lit)
+    # A sixth of the light comes from the sky, from all sides.
+    return np.sqrt(steep), 0.17 + 0.83 * lit * (0.55 + 0.45 * lit)
 
 
 def _wild(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, scale: float) -> None:
@@ -148,7 +148,7 @@ def _valley(seed: int, canvas: _Canvas, relief: Relief, river: FloatArray, heigh
     shape = river.shape
     ragged = fractal_noise(seed, "banks", shape, 18, 3, 0.6)
     brooks = distance_to([_dense(stroke) for stroke in relief.streams], shape, 4)
-    canvas.cover(Cover.BROADLEAF, ramp(brooks + 0.7 * ragged, 2.6, 1.0) * np.float32(0.8) * ramp(height, 2 * scale, 6 * scale))
+    canvas.cover(Cover.BROADLEAF, ramp(brooks + 1.1 * ragged, 2.4, 0.6) * np.float32(0.7) * ramp(height, 2 * scale, 6 * scale))
     canvas.lay(river < 5 + 6 * np.abs(ragged), Cover.BROADLEAF, Cover.MEADOW, ramp(ragged, -0.2, 1.2))
     bars = (river < 1.4 + 1.6 * ragged) & (smooth_noise(seed, "bars", shape, 22) > 0.8)
     canvas.lay(bars, Cover.SCREE, Cover.MUD, 0.5)

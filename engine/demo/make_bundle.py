@@ -54,16 +54,17 @@ Condition = tuple[str, str, float, float]
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
         6.0,
-        (("ndwi", ">", -0.1, 20), ("nir", "<", 0.1, 60), ("swir", "<", 0.08, 60), ("visible", "<", 0.25, 60)),
+        (
+            ("ndwi", ">", -0.08, 30),
+            ("mndwi", ">", -0.15, 30),
+            ("nir", "<", 0.12, 60),
+            ("swir", "<", 0.08, 60),
+            ("visible", "<", 0.22, 60),
+        ),
     ),
     "trees": (
         5.0,
-        (
-            ("ndvi", ">", 0.65, 25),
-            ("visible", "<", 0.05, 120),
-            ("swir", "<", 0.15, 80),
-            ("nir", "<", 0.34, 40),
-        ),
+        (("ndvi", ">", 0.7, 25), ("visible", "<", 0.05, 120), ("swir", "<", 0.16, 60), ("nir", "<", 0.36, 40)),
     ),
     "flooded vegetation": (
         4.0,
@@ -81,7 +82,7 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         (
             ("ndvi", "<", 0.25, 20),
             ("redness", "<", 0.15, 60),
-            ("visible", ">", 0.07, 60),
+            ("visible", ">", 0.07, 100),
             ("visible", "<", 0.38, 40),
             ("mndwi", "<", 0.0, 30),
         ),
@@ -91,12 +92,12 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         (
             ("ndvi", "<", 0.19, 40),
             ("redness", ">", 0.15, 60),
-            ("visible", ">", 0.07, 60),
-            ("nir", ">", 0.14, 60),
+            ("visible", ">", 0.07, 20),
+            ("nir", ">", 0.14, 20),
             ("mndwi", "<", 0.0, 30),
         ),
     ),
-    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.38, 40))),
+    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.26, 60))),
     "clouds": (
         6.0,
         (

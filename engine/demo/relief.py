@@ -42,7 +42,7 @@ def make_relief(seed: int, shape: Shape) -> Relief:
     river = _river(seed, shape, scale)
     carved, streams = _erode(seed, shape, coast, river, scale)
     height = upsample(carved, CELL // 2, half, MARGIN)
-    height += fractal_noise(seed, "crags", half, 16, 4, 0.5) * ramp(height, 250 * scale, 1500 * scale) * np.float32(9)
+    height += fractal_noise(seed, "crags", half, 16, 4, 0.5) * ramp(height, 250 * scale, 1500 * scale) * np.float32(14)
     return Relief(height * ramp(coast, 0, 40 * scale), coast, river, streams)
 
 

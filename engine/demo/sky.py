@@ -78,32 +78,29 @@ def make_sky(seed: int, shape: Shape, weather: Weather) -> Sky:
 
 
 def _billows(seed: int, wide: Shape, weather: Weather, scale: float) -> FloatArray:
-    """A field whose high parts bulge like cumulus: octaves of 1 - |noise| over a slower weather."""
+    """A field whose high parts bulge like cumulus: octaves of |noise|, creased where they meet, over a slower front."""
     down = (np.arange(wide[0], dtype=np.float32) / wide[0])[:, None]
     right = (np.arange(wide[1], dtype=np.float32) / wide[1])[None, :]
     row, col, strength = weather.bank
     crowd = 1 / (1 + 7 * ((down - np.float32(row)) ** 2 + (right - np.float32(col)) ** 2))
     size = weather.size * scale / 2
-    field = crowd * np.float32(strength) + smooth_noise(seed, f"{weather.name}/front", wide, 2.6 * size) * np.float32(0.5)
-    field += smooth_noise(seed, f"{weather.name}/cells", wide, 0.9 * size) * np.float32(0.75)
+    field = crowd * np.float32(strength) + smooth_noise(seed, f"{weather.name}/front", wide, 2.2 * size) * np.float32(0.45)
+    field += smooth_noise(seed, f"{weather.name}/cells", wide, 0.75 * size) * np.float32(0.6)
     for octave in range(5):
-        bulge = np.abs(smooth_noise(seed, f"{weather.name}/{octave}", wide, max(0.45 * size / 2**octave, 1.5)))
-        field += (np.float32(0.8) - bulge) * np.float32(0.62 * 0.62**octave)
+        bulge = np.abs(smooth_noise(seed, f"{weather.name}/{octave}", wide, max(0.5 * size / 2**octave, 1.5)))
+        field += bulge * np.float32(0.75 * 0.6**octave)
     return field
 
 
 def _cirrus(seed: int, half: Shape, weather: Weather, scale: float) -> FloatArray:
-    """Streaks that lie across the picture, as wind draws them out."""
-    if not weather.cirrus:
-        return np.zeros(half, np.float32)
-    lean = half[1] // 3
-    wide = (half[0], half[1] + lean)
-    streaks = smooth_noise(seed, f"{weather.name}/veil", wide, (220 * scale, 420 * scale)) * np.float32(1.1)
-    for octave in range(4):
-        cells = (34 * scale / 1.8**octave, 260 * scale / 1.8**octave)
-        streaks += smooth_noise(seed, f"{weather.name}/streak {octave}", wide, cells) * np.float32(0.45 * 0.7**octave)
-    shift = lean - 1 - np.arange(half[0]) * lean // half[0]
-    slanted = np.stack([row[start : start + half[1]] for row, start in zip(streaks, shift.tolist(), strict=True)])
+    """Streaks that climb to the east, as wind draws them out."""
+    shift = np.arange(half[1]) * 2 // 5
+    wide = (half[0] + int(shift[-1]) + 1, half[1])
+    streaks = smooth_noise(seed, f"{weather.name}/veil", wide, 300 * scale)
+    for octave in range(5):
+        cells = (60 * scale / 2**octave, 300 * scale / 1.7**octave)
+        streaks += smooth_noise(seed, f"{weather.name}/streak {octave}", wide, cells) * np.float32(0.6 * 0.72**octave)
+    slanted = streaks[np.arange(half[0])[:, None] + shift, np.arange(half[1])]
     threshold = _exceeded_by(slanted, weather.cirrus)
     return ramp(slanted, threshold - 1.0, threshold + 2.0)
 

@@ -8,8 +8,6 @@ in different places, a swath that ends inside a tile. The pixels depend on seed 
 from __future__ import annotations
 
 import json
-import os
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +19,8 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from engine.bands import GSD, S2L2A_BANDS
-from engine.demo.acquisitions import ACQUISITIONS, EPSG, TOP, Acquisition, Tile, overlap_of, tiles
-from engine.demo.items import WORLD_FIELD, item_id, make_catalog
+from engine.demo.acquisitions import ACQUISITIONS, EPSG, Acquisition, Tile, inside_swath, item_id, overlap_of, tiles
+from engine.demo.items import COLLECTION, WORLD_FIELD, make_catalog
 from engine.demo.landscape import Ground, make_ground
 from engine.demo.relief import NATURAL_SIZE
 from engine.demo.sky import Sky, classify, make_sky
@@ -35,7 +33,7 @@ GENERATOR = 1
 _SMALLEST = 240
 _WRITERS = 2
 
-_GTIFF = {"driver": "COG", "compress": "ZSTD", "level": 1, "blocksize": 512, "bigtiff": "NO"}
+_COG = {"driver": "COG", "compress": "ZSTD", "level": 1, "predictor": "YES", "blocksize": 512, "bigtiff": "NO"}
 
 
 def write_world(folder: Path, *, seed: int = 0, size: int = NATURAL_SIZE) -> Path:
@@ -156,11 +154,38 @@ def _part(world: NDArray[np.generic], tile: Tile, gsd: int) -> NDArray[np.generi
     return world[:, tile.col // step : (tile.col + tile.size) // step]
 
 
-def inside_swath(acquisition: Acquisition, tile: Tile, gsd: int) -> NDArray[np.bool_]:
-    """Which pixels of a tile's grid of ``gsd`` metres have their middle in the swath."""
-    count = tile.size * 10 // gsd
-    east = tile.left + (np.arange(count) + 0.5) * gsd
-    down = (np.arange(count) + 0.5) / count
-    if acquisition.swath_edge is None:
-        return np.ones((count, count), bool)
-    ...
+def _raster(folder: Path, acquisition: Acquisition, tile: Tile, band: str) -> Path:
+    return folder / COLLECTION / item_id(acquisition, tile) / f"{band}.tif"
+
+
+def _write_cog(path: Path, numbers: NDArray[np.generic], tile: Tile, gsd: int) -> None:
+    """Write a whole COG under a temporary name, then give it its own."""
+    left, _, _, top = tile.bounds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial.tif")
+    profile = {
+        "count": 1,
+        "dtype": numbers.dtype,
+        "height": numbers.shape[0],
+        "width": numbers.shape[1],
+        "crs": f"EPSG:{EPSG}",
+        "transform": Affine(gsd, 0, left, 0, -gsd, top),
+        "nodata": 0,
+        "overview_resampling": "MODE" if numbers.dtype == np.uint8 else "AVERAGE",
+    }
+    try:
+        with rasterio.open(partial, "w", **_COG, **profile) as target:
+            target.write(numbers, 1)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

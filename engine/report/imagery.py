@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.plan import RankedAcquisition
-from engine.report.markup import UNBROKEN, Html, code, fill, folded, join, number, percent, table
+from engine.report.markup import Html, code, fill, folded, join, number, percent, table, when
 from engine.report.record import RunRecord
 
 #: Rows of a table before it is cut; the plan holds them all.
@@ -23,7 +23,7 @@ def imagery_tables(record: RunRecord) -> Html:
     dropped = [(code(scene.id), scene.reason) for scene in plan.dropped]
     parts = [
         fill("<p>Searched: $searched. Better ranks are used first.</p>", searched=plan.searched),
-        _shortened(("rank", "day", "covers", "cloud", "scenes", "tiles"), acquisitions, numbers=(0, 2, 3, 4)),
+        _shortened(("rank", "day", "covers", "cloud", "scenes", "tiles"), acquisitions, numbers=(2, 3, 4)),
         folded(
             f"Scenes and their offsets ({number(len(scenes))})",
             _shortened(
@@ -43,7 +43,7 @@ def imagery_tables(record: RunRecord) -> Html:
 def _acquisition(record: RunRecord, rank: int, day: RankedAcquisition) -> tuple[object, ...]:
     tiles = sorted({record.plan.scenes[id_].mgrs_tile or "?" for id_ in day.scenes})
     shown = ", ".join(tiles[:8]) + (f" and {len(tiles) - 8} more" if len(tiles) > 8 else "")
-    return rank, day.solar_day, percent(day.coverage), percent(day.cloud / 100), len(day.scenes), shown
+    return rank, when(day.solar_day), percent(day.coverage), percent(day.cloud / 100), len(day.scenes), shown
 
 
 def _scene(record: RunRecord, scene_id: str) -> tuple[object, ...]:
@@ -51,7 +51,7 @@ def _scene(record: RunRecord, scene_id: str) -> tuple[object, ...]:
     subtracted, evidence = _offset(record, scene_id)
     return (
         code(scene.id),
-        f"{scene.datetime:%Y-%m-%d}{UNBROKEN}{scene.datetime:%H:%M}",
+        when(f"{scene.datetime:%Y-%m-%d %H:%M}"),
         scene.mgrs_tile or "?",
         "?" if scene.cloud_cover is None else percent(scene.cloud_cover / 100),
         scene.processing_baseline or "?",

@@ -9,8 +9,6 @@ from string import Template
 
 #: Between groups of three digits, and between a number and its unit: no line may break there.
 THIN, UNBROKEN = "\u202f", "\u00a0"
-#: A hyphen at which no line breaks.
-HYPHEN = "\u2011"
 
 
 class Html(str):
@@ -91,6 +89,11 @@ def read_template(name: str) -> str:
 def code(text: str) -> Html:
     """An identifier."""
     return fill("<code>$text</code>", text=text)
+
+
+def when(text: str) -> Html:
+    """A date, at whose hyphens no line breaks."""
+    return fill("<time>$text</time>", text=text)
 
 
 def counted(count: int, noun: str) -> str:

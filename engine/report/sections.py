@@ -5,7 +5,6 @@ from __future__ import annotations
 from engine.grid import zone_name
 from engine.report.locator import place
 from engine.report.markup import (
-    HYPHEN,
     UNBROKEN,
     Html,
     code,
@@ -19,6 +18,7 @@ from engine.report.markup import (
     size,
     stacked,
     table,
+    when,
 )
 from engine.report.record import RunRecord
 from engine.report.words import SHORT_TITLES
@@ -165,10 +165,10 @@ def _region(record: RunRecord) -> str:
             return f"A polygon of {area}"
 
 
-def _dates(record: RunRecord) -> str:
-    days = sorted({scene.solar_day for scene in record.plan.scenes.values()})
+def _dates(record: RunRecord) -> Html:
+    days = [
+        when(f"{day:%Y-%m-%d}") for day in sorted({scene.solar_day for scene in record.plan.scenes.values()})
+    ]
     if len(days) <= 3:
-        text = ", ".join(f"{day:%Y-%m-%d}" for day in days)
-    else:
-        text = f"{len(days)} days, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
-    return text.replace("-", HYPHEN)
+        return Html(", ".join(days))
+    return Html(f"{len(days)} days, {days[0]} to {days[-1]}")

@@ -21,6 +21,7 @@ from engine.block import finished_block
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
 from engine.grid import Rect, rect_from_bounds
+from engine.imagery.pool import READERS
 from engine.region import area_from_box, zone_areas
 from engine.request import RegionRequest
 from engine.run import RunFolder
@@ -233,6 +234,8 @@ def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_
     red = next(land.folder.glob("a/*_B04.tif"))
     hidden = red.with_suffix(".hidden")
     request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
+    # Blocks run one by one by other tests leave their files open.
+    READERS.close_idle()
     red.rename(hidden)
     try:
         with pytest.raises(
