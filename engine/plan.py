@@ -218,6 +218,7 @@ def plan(request: RegionRequest) -> Plan:
         output_gigabytes=_output_gigabytes(request, area),
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
     return Plan(
         run_id=_run_id(request, zones, scenes, bundle),
         engine_version=version("terramosaic"),

@@ -24,6 +24,12 @@ _NDVI_COLOURS = (
     "#4a6a8a", "#8fa3b3", "#d8d0c3", "#e9dcb9", "#efe6a3", "#d9dc7f",
     "#b4cc66", "#86b653", "#589d46", "#33823c", "#166532", "#064626",
 )  # fmt: skip
+#: Backscatter in red, green and blue, from low to high: fixed, so that runs can be compared by eye.
+_BACKSCATTER = (
+    ("VV", -20.0, 0.0, "#ff0000"),
+    ("VH", -28.0, -8.0, "#00ff00"),
+    ("VV − VH", 2.0, 14.0, "#0000ff"),
+)
 _TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
 _SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
 _PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
@@ -39,10 +45,9 @@ _FLAG_COLOURS = {
 
 #: Stretch of pictures whose range comes from the data, in percent of the valid pixels.
 _STRETCH = (2.0, 98.0)
-#: Ranges from the data never get narrower than this: noise shall not look like contrast.
-_LEAST_DECIBELS = 6.0
+#: Heights are never stretched to more contrast than this: noise shall not look like hills.
 _LEAST_METRES = 10.0
-_TRUE_COLOUR_GAMMA = 1.25
+_TRUE_COLOUR_GAMMA = 1.35
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,7 @@ def _draw_backscatter(overview: Overview) -> Quicklook:
     """The usual false colour of two polarisations."""
     vv, vh = overview.values[:2]
     channels, scales = [], []
-    for name, band, colour in (
-        ("VV", vv, "#ff0000"),
-        ("VH", vh, "#00ff00"),
-        ("VV − VH", vv - vh, "#0000ff"),
-    ):
-        low, high = (round(2 * end) / 2 for end in _range(band[overview.valid], _LEAST_DECIBELS))
+    for band, (name, low, high, colour) in zip((vv, vh, vv - vh), _BACKSCATTER, strict=True):
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))

@@ -133,4 +133,11 @@ def _with_bars(made: Plan, workers: int | None, batch_size: int) -> MapResult:
 def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:
     from flows import run_flow
 
+    # The flow shows its progress in the Prefect UI; here, what the engine logs takes its place.
+    log = logging.getLogger("engine")
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
     return run_flow(request, home=home)

@@ -35,6 +35,7 @@ INDICES = {
     "ndwi": ("B03", "B08"),  # open water, turbid too
     "mndwi": ("B03", "B11"),  # snow and water, against everything dry
     "redness": ("B04", "B02"),  # soil and dry grass; roofs, asphalt, clouds and snow are grey
+    "moisture": ("B08", "B11"),  # leaves full of water, against dry or woody ones and soil
 }
 
 #: Reflectances, as weights of bands.

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from engine.request import GeoJson, RegionRequest
 
-#: About 16 x 14 km: coast and islands in the west, river and town on the seam, mountains in the east.
+#: About 22 x 13 km: coast and town in the west, river and fields over the seam, mountains in the east.
 DEMO_POLYGON = {
     "type": "Polygon",
     "coordinates": [
-        [[8.92, 43.70], [8.97, 43.655], [9.10, 43.645], [9.20, 43.665], [9.212, 43.755], [9.12, 43.795], [8.98, 43.785], [8.92, 43.70]]
+        [[8.925, 43.705], [8.965, 43.667], [9.09, 43.662], [9.17, 43.668], [9.197, 43.752], [9.12, 43.781],
+         [8.985, 43.778], [8.925, 43.705]]
     ],
 }  # fmt: skip
 

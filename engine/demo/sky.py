@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.demo.relief import NATURAL_SIZE
 from engine.demo.spectra import CIRRUS, CLOUD, SHADE
-from engine.demo.texture import FloatArray, Shape, double, ramp, shrink, smooth_noise
+from engine.demo.texture import FloatArray, Shape, double, fractal_noise, ramp, shrink, smooth_noise
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def _billows(seed: int, wide: Shape, weather: Weather, scale: float) -> FloatArr
     row, col, strength = weather.bank
     crowd = 1 / (1 + 7 * ((down - np.float32(row)) ** 2 + (right - np.float32(col)) ** 2))
     size = weather.size * scale / 2
-    field = crowd * np.float32(strength) + smooth_noise(seed, f"{weather.name}/front", wide, 2.2 * size) * np.float32(0.45)
-    field += smooth_noise(seed, f"{weather.name}/cells", wide, 0.75 * size) * np.float32(0.6)
+    field = crowd * np.float32(strength) + smooth_noise(seed, f"{weather.name}/front", wide, 2.2 * size) * np.float32(0.4)
+    field += fractal_noise(seed, f"{weather.name}/cells", wide, 0.9 * size, 4, 0.6) * np.float32(0.6)
     for octave in range(5):
         bulge = np.abs(smooth_noise(seed, f"{weather.name}/{octave}", wide, max(0.5 * size / 2**octave, 1.5)))
         field += bulge * np.float32(0.75 * 0.6**octave)
@@ -98,7 +98,7 @@ def _cirrus(seed: int, half: Shape, weather: Weather, scale: float) -> FloatArra
     wide = (half[0] + int(shift[-1]) + 1, half[1])
     streaks = smooth_noise(seed, f"{weather.name}/veil", wide, 300 * scale)
     for octave in range(5):
-        cells = (60 * scale / 2**octave, 300 * scale / 1.7**octave)
+        cells = (80 * scale / 2**octave, 260 * scale / 1.7**octave)
         streaks += smooth_noise(seed, f"{weather.name}/streak {octave}", wide, cells) * np.float32(0.6 * 0.72**octave)
     slanted = streaks[np.arange(half[0])[:, None] + shift, np.arange(half[1])]
     threshold = _exceeded_by(slanted, weather.cirrus)

@@ -50,7 +50,8 @@ def _scene(record: RunRecord, scene_id: str) -> tuple[object, ...]:
     scene = record.plan.scenes[scene_id]
     subtracted, evidence = _offset(record, scene_id)
     return (
-        code(scene.id),
+        # An id may break at its underscores: the rule beside it needs the room.
+        Html(code(scene.id).replace("_", "_<wbr>")),
         when(f"{scene.datetime:%Y-%m-%d %H:%M}"),
         scene.mgrs_tile or "?",
         "?" if scene.cloud_cover is None else percent(scene.cloud_cover / 100),

