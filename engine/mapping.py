@@ -120,10 +120,11 @@ def carry_out(
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
-    folder = write_plan(plan)
-    sweep_partials(folder.path)
+    if is_complete(plan):
+        progress.planned(plan, len(plan.blocks))
+        return result_of(plan, was_done=True)
+    sweep_partials(write_plan(plan).path)
     finished = {block.id for block in plan.blocks if finished_block(plan, block) is not None}
-    was_done = folder.item_file.exists() and len(finished) == len(plan.blocks)
     progress.planned(plan, len(finished))
     run_blocks(
         plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size
@@ -132,7 +133,13 @@ def carry_out(
     assemble(plan)
     progress.stage("publish")
     publish(plan)
-    return result_of(plan, was_done=was_done)
+    return result_of(plan)
+
+
+def is_complete(plan: Plan) -> bool:
+    """Whether an earlier run finished everything; its block rasters may be gone by now."""
+    result = result_of(plan)
+    return all(path.exists() for path in (result.item, result.report, *result.mosaics.values()))
 
 
 def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:

@@ -149,9 +149,7 @@ def _draw_backscatter(overview: Overview) -> Quicklook:
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
-    caption = (
-        "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods are green, towns yellow."
-    )
+    caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
     return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
 
 

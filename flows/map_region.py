@@ -14,7 +14,7 @@ from engine.block import run_block
 from engine.errors import CatalogError, MissingBandError, OffsetConflictError, TerramosaicError
 from engine.files import sweep_partials
 from engine.imagery.pool import READERS
-from engine.mapping import raise_failures
+from engine.mapping import is_complete, raise_failures
 from engine.mosaic import assemble
 from engine.plan import Plan, plan
 from engine.publish import publish
@@ -89,9 +89,10 @@ def map_region(request: RegionRequest) -> str:
     made = make_plan(request)
     run_folder = str(RunFolder.of(made).path.resolve())
     report_plan(made)
-    _compute_blocks(made, run_folder)
-    assemble_mosaics(run_folder)
-    publish_run(run_folder)
+    if not is_complete(made):
+        _compute_blocks(made, run_folder)
+        assemble_mosaics(run_folder)
+        publish_run(run_folder)
     report_outputs(made)
     return run_folder
 

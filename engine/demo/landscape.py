@@ -101,8 +101,8 @@ def _slopes(height: FloatArray) -> tuple[FloatArray, FloatArray]:
     steep = down * down + right * right
     lit = (-right * np.float32(_SUN[0]) - down * np.float32(_SUN[1]) + np.float32(_SUN[2])) / np.sqrt(1 + steep)
     lit = np.clip(lit / np.float32(_SUN[2]), 0, 1.4)
-    # A sixth of the light comes from the sky, from all sides.
-    return np.sqrt(steep), 0.17 + 0.83 * lit * (0.55 + 0.45 * lit)
+    # A fifth of the light comes from the sky, from all sides.
+    return np.sqrt(steep), 0.22 + 0.78 * lit * (0.55 + 0.45 * lit)
 
 
 def _wild(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, scale: float) -> None:
@@ -133,7 +133,9 @@ def _farm(seed: int, canvas: _Canvas, height: FloatArray, slope: FloatArray, sca
     shape = height.shape
     fields = make_fields(seed, shape)
     woods = fractal_noise(seed, "woods", shape, 75, 5, 0.55)
-    arable = ramp(slope, 0.16, 0.07) - 0.8 * ramp(height * np.float32(1 / scale), 180, 420) - 0.6 * ramp(woods, 0.9, 1.3) + 0.25 * np.clip(woods, -1, 1) > 0.40
+    gentle = ramp(slope, 0.16, 0.07) - 0.8 * ramp(height * np.float32(1 / scale), 180, 420) > 0.40
+    canvas.lay(gentle & (woods > 1.05), Cover.BROADLEAF, Cover.CONIFER, ramp(woods, 1.0, 2.6))
+    arable = gentle & (woods < 1.05) & (woods > -2.0)
     damp = smooth_noise(seed, "damp", shape, 22) * np.float32(0.05) + smooth_noise(seed, "clods", shape, 5) * np.float32(0.03)
     first, later = (np.clip(grown * (1 + 2.2 * damp), 0, 1) for grown in fields.grown)
     canvas.lay(arable, fields.soil, fields.crop, first, later)

@@ -54,61 +54,65 @@ Condition = tuple[str, str, float, float]
 #: patches, a desert tile and the demo's made-up world.
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
-        6.0,
+        5.5,
         (
-            ("ndwi", ">", -0.08, 30),
-            ("mndwi", ">", -0.15, 30),
-            ("nir", "<", 0.12, 60),
-            ("swir", "<", 0.08, 60),
+            ("ndwi", ">", -0.07, 35),
+            ("nir", "<", 0.09, 90),
+            ("swir", "<", 0.13, 20),
             ("visible", "<", 0.22, 60),
         ),
     ),
     "trees": (
-        5.0,
-        (("ndvi", ">", 0.7, 25), ("visible", "<", 0.05, 120), ("swir", "<", 0.16, 60), ("nir", "<", 0.36, 40)),
+        6.0,
+        (
+            ("ndvi", ">", 0.65, 15),
+            ("visible", "<", 0.03, 100),
+            ("swir", "<", 0.14, 50),
+            ("nir", "<", 0.36, 90),
+            ("moisture", ">", 0.3, 25),
+        ),
     ),
     "flooded vegetation": (
-        4.0,
+        3.0,
         (
             ("ndvi", ">", 0.2, 25),
             ("ndvi", "<", 0.65, 25),
-            ("swir", "<", 0.08, 80),
-            ("nir", ">", 0.1, 100),
-            ("nir", "<", 0.2, 40),
+            ("swir", "<", 0.08, 90),
+            ("nir", ">", 0.12, 90),
+            ("nir", "<", 0.2, 80),
         ),
     ),
-    "crops": (4.5, (("ndvi", ">", 0.36, 25), ("swir", ">", 0.13, 40), ("swir", "<", 0.22, 15))),
+    "crops": (3.0, (("ndvi", ">", 0.45, 10), ("swir", ">", 0.15, 40), ("swir", "<", 0.22, 80))),
     "built area": (
         4.0,
         (
-            ("ndvi", "<", 0.25, 20),
-            ("redness", "<", 0.15, 60),
+            ("ndvi", "<", 0.42, 15),
+            ("redness", "<", 0.13, 50),
             ("visible", ">", 0.07, 100),
             ("visible", "<", 0.38, 40),
-            ("mndwi", "<", 0.0, 30),
+            ("mndwi", "<", 0.0, 10),
         ),
     ),
-    "bare ground": (
-        4.0,
-        (
-            ("ndvi", "<", 0.19, 40),
-            ("redness", ">", 0.15, 60),
-            ("visible", ">", 0.07, 20),
-            ("nir", ">", 0.14, 20),
-            ("mndwi", "<", 0.0, 30),
-        ),
-    ),
-    "snow/ice": (6.0, (("mndwi", ">", 0.4, 30), ("visible", ">", 0.26, 60))),
+    "bare ground": (4.5, (("ndvi", "<", 0.1, 35), ("redness", ">", 0.16, 50), ("mndwi", "<", 0.0, 10))),
+    "snow/ice": (5.5, (("mndwi", ">", 0.4, 45), ("visible", ">", 0.26, 40), ("nir", ">", 0.17, 20))),
     "clouds": (
         6.0,
         (
-            ("visible", ">", 0.42, 40),
+            ("visible", ">", 0.44, 80),
             ("mndwi", "<", 0.4, 30),
-            ("redness", "<", 0.15, 60),
-            ("swir", ">", 0.22, 40),
+            ("redness", "<", 0.2, 50),
+            ("swir", ">", 0.37, 40),
         ),
     ),
-    "rangeland": (4.0, (("ndvi", ">", 0.19, 30), ("ndvi", "<", 0.36, 12), ("swir", ">", 0.13, 40))),
+    "rangeland": (
+        4.0,
+        (
+            ("ndvi", ">", 0.15, 50),
+            ("ndvi", "<", 0.51, 7),
+            ("swir", ">", 0.29, 90),
+            ("moisture", "<", 0.06, 50),
+        ),
+    ),
 }
 
 #: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -37 (NDVI of -1, no

@@ -11,6 +11,14 @@ from engine.report.record import RunRecord
 #: Rows of a table before it is cut; the plan holds them all.
 _MOST_ROWS = 400
 
+#: What an overview of B04 shows, in words; see `engine.catalog.offset.check_offset`.
+_VERDICTS = {
+    "present": "the offset is there",
+    "removed": "the offset is gone",
+    "undecided": "they cannot tell",
+    "not applicable": "no offset before 04.00",
+}
+
 #: A list of scenes up to this long is shown at once.
 _SHORT = 12
 
@@ -70,8 +78,8 @@ def _offset(record: RunRecord, scene_id: str) -> tuple[str, str]:
     if found is None:
         return "", "not read: better acquisitions were clear"
     evidence = found["evidence"]
-    share = percent(evidence["share_below_1000"])
-    return str(found["applied"]), f"{evidence['verdict']}: {share} of B04 below 1000"
+    verdict = _VERDICTS.get(evidence["verdict"], evidence["verdict"])
+    return str(found["applied"]), f"{verdict} ({percent(evidence['share_below_1000'])} of B04 below 1000)"
 
 
 def _shortened(

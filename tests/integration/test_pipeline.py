@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,14 @@ def test_the_same_request_again_finds_everything_done(whole, land):
     assert again.was_done
     assert time.perf_counter() - started < 5
     assert {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*") if path.is_file()} == stamps
+
+
+def test_block_rasters_may_go_once_the_item_is_there(land, tmp_path):
+    request = land.request(Rect(LAND.row, LAND.col, 300, 300), tmp_path, targets=("NDVI",))
+    result = map_region(request)
+    shutil.rmtree(result.folder / "blocks")
+    assert map_region(request).was_done
+    assert not (result.folder / "blocks").exists()
 
 
 def test_run_id_is_content_not_circumstance(whole, land, tmp_path):

@@ -218,16 +218,20 @@ class TestPublish:
         assert not folder.item_file.exists()
         mosaic.write_bytes(content)
 
-    def test_a_run_that_failed_while_publishing_is_published_the_next_time(self, unpublished, monkeypatch):
+    @pytest.mark.parametrize("step", ["render_report", "make_item"])
+    def test_a_run_that_failed_while_publishing_is_published_the_next_time(
+        self, unpublished, monkeypatch, step
+    ):
         folder = RunFolder.of(unpublished)
+        folder.item_file.unlink(missing_ok=True)
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["engine.publish"], "make_item", lambda record: 1 / 0)
+            patch.setattr(sys.modules["engine.publish"], step, lambda record: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 publish(unpublished)
-        assert folder.report_file.exists()
         assert not folder.item_file.exists()
         assert publish(unpublished) == folder.item_file
         assert folder.item_file.exists()
+        assert folder.report_file.exists()
         assert (folder.path.parent / "latest").resolve() == folder.path.resolve()
 
     def test_a_published_run_stays_as_it_is(self, plan, folder):

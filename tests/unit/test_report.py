@@ -123,7 +123,7 @@ class TestPage:
     def test_tells_scenes_offsets_and_how_to_repeat(self, plan, page):
         for scene in plan.scenes.values():
             assert scene.offset_rule in page.text
-        assert "present: 0.0 % of B04 below 1000" in page.text
+        assert "the offset is there (0.0 % of B04 below 1000)" in page.text
         assert f"terramosaic map --region {RunFolder.of(plan).path}/item.json" in page.text
         assert plan.bundle.fingerprint in page.text
         assert "Contains modified Copernicus Sentinel data 2023." in page.text
