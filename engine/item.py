@@ -87,22 +87,14 @@ def scene_href(scene: Scene, plan: Plan, folder: Path) -> str:
 
     A scene records its assets' hrefs only, so a static catalog's item is looked for beside them.
     """
-    catalog = plan.request.catalog
-    api = (
-        PROVIDERS[catalog].url
-        if catalog in PROVIDERS
-        else catalog
-        if urlsplit(catalog).scheme.startswith("http")
-        else None
-    )
-    if api is not None and not re.search(r"\.(geo)?json$", api):
-        return f"{api.rstrip('/')}/collections/{quote(scene.collection)}/items/{quote(scene.id)}"
-    if api is not None:
-        return f"{api}#{quote(scene.id)}"
+    profile = PROVIDERS.get(plan.request.catalog)
+    catalog = (profile and profile.url) or plan.request.catalog
+    if urlsplit(catalog).scheme in ("http", "https"):
+        return f"{catalog.rstrip('/')}/collections/{quote(scene.collection)}/items/{quote(scene.id)}"
     beside = Path(next(iter(scene.assets.values())).href).parent / f"{scene.id}.json"
     if beside.is_file():
         return _relative(beside, folder)
-    return f"{_relative(Path(catalog).expanduser(), folder)}#{quote(scene.id)}"
+    return f"{_relative(Path(catalog.removeprefix('file://')).expanduser(), folder)}#{quote(scene.id)}"
 
 
 def _properties(record: RunRecord) -> dict[str, Any]:
@@ -141,11 +133,20 @@ def _properties(record: RunRecord) -> dict[str, Any]:
         "terramosaic:cloud_share": round(record.cloud_share, 6),
         "terramosaic:gap_share": round(record.gap_share, 6),
         "terramosaic:offset": request.offset,
-        "terramosaic:offset_rules": {scene.id: scene.offset_rule for scene in plan.scenes.values()},
+        "terramosaic:offsets": {scene_id: _offset(record, scene_id) for scene_id in plan.scenes},
     }
     if len(plan.zones) == 1:
         properties |= _projection(plan.zones[0])
     return properties
+
+
+def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:
+    """The rule that decided a scene's offset; for a scene that was read also what was subtracted, and why."""
+    told = {"rule": record.plan.scenes[scene_id].offset_rule}
+    found = record.offsets.get(scene_id)
+    if found is None:
+        return told
+    return told | {"subtracted": found["applied"], "pixels": found["evidence"]["verdict"]}
 
 
 def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:

@@ -17,20 +17,29 @@ _SPACING = 30
 
 @dataclass(frozen=True)
 class Fields:
-    """Farmland for the whole world, to be laid where it belongs; arrays (H, W) on the 10 m grid."""
+    """Farmland for the whole world, to be laid where it belongs; arrays (H, W) on the 10 m grid.
+
+    Attributes:
+        soil: the `Cover` that shows between the plants.
+        crop: the `Cover` that grows there.
+        grown: share of the ground that the crop hides on the first date.
+        later: the same on the second date.
+        tone: how bright a parcel is against its neighbours, about 1.
+        margin: pixels to the block's edge, about: lanes and hedges run at 0.
+    """
 
     soil: NDArray[np.uint8]
     crop: NDArray[np.uint8]
-    grown: tuple[FloatArray, FloatArray]
-    """Share of the ground that the crop hides, on the first and on the second date."""
+    grown: FloatArray
+    later: FloatArray
     tone: FloatArray
-    """How bright a parcel is against its neighbours, about 1."""
     margin: FloatArray
-    """Pixels to the block's edge, about: lanes and hedges run at 0."""
 
 
 @dataclass(frozen=True)
 class _Crop:
+    """What grows on a share of the parcels, on which soils, hiding how much of them (from, to) and gaining how much."""
+
     share: float
     soils: tuple[Cover, Cover]
     cover: Cover
@@ -51,32 +60,34 @@ _CROPS = (
 
 
 def make_fields(seed: int, shape: Shape) -> Fields:
-    """Cut the plain into blocks and parcels and sow them (``shape`` in pixels of 10 m, even)."""
+    """Cuts the plain into blocks and parcels, and sows them (``shape`` in pixels of 10 m, even)."""
     block, middle_row, middle_col, margin = _blocks(seed, (shape[0] // 2, shape[1] // 2))
-    turn = np.array([_direction(x) for x in uniform(seed, "turn", (1, block.max() + 1))[0].tolist()], np.float32)
-    width = 7 + 13 * uniform(seed, "width", (1, len(turn)))[0] ** 2
-    length = 22 + 26 * uniform(seed, "length", (1, len(turn)))[0]
-    rows, cols = np.arange(shape[0], dtype=np.float32)[:, None], np.arange(shape[1], dtype=np.float32)[None, :]
-    block = _repeat(block)
-    down = rows - middle_row[block] + smooth_noise(seed, "plough", shape, 60) * np.float32(1.2)
-    right = cols - middle_col[block]
-    cosine, sine = turn[block, 0], turn[block, 1]
-    strip = np.floor((right * cosine + down * sine) / width[block]).astype(np.int32)
-    piece = np.floor((down * cosine - right * sine) / length[block]).astype(np.int32)
-    strip -= (strip & 1) & ((strip >> 1) + block & 1)  # every other pair of strips is one field, of double width
-    octets = scramble(block, strip, piece).view(np.uint8).reshape(*shape, 4)
-    return _sow(octets, double(margin))
+    chances = uniform(seed, "turn", (1, len(middle_row)))[0].tolist()
+    cosine, sine = np.array([_direction(chance) for chance in chances], np.float32).T
+    width = 7 + 13 * uniform(seed, "width", (1, len(middle_row)))[0] ** 2
+    length = 22 + 26 * uniform(seed, "length", (1, len(middle_row)))[0]
+    block = np.repeat(np.repeat(block, 2, axis=0), 2, axis=1)
+    down = np.arange(shape[0], dtype=np.float32)[:, None] - middle_row[block]
+    down += smooth_noise(seed, "plough", shape, 60) * np.float32(1.2)
+    right = np.arange(shape[1], dtype=np.float32)[None, :] - middle_col[block]
+    strip = np.floor(right * (cosine / width)[block] + down * (sine / width)[block]).astype(np.int32)
+    piece = np.floor(down * (cosine / length)[block] - right * (sine / length)[block]).astype(np.int32)
+    strip -= (strip & 1) & (((strip >> 1) + block) & 1)  # every other pair of strips is one field
+    dice = scramble(block, strip, piece).astype("<u4").view(np.uint8).reshape(*shape, 4)
+    return _sow(dice, double(margin))
 
 
-def _blocks(
-    seed: int, half: Shape
-) -> tuple[NDArray[np.int32], FloatArray, FloatArray, FloatArray]:
+def _blocks(seed: int, half: Shape) -> tuple[NDArray[np.int32], FloatArray, FloatArray, FloatArray]:
     """Cells around scattered points: index of each 20 m pixel's, the points' rows and columns (10 m), the margin."""
     count = (half[0] // _SPACING + 5, half[1] // _SPACING + 5)
     point_row = (np.arange(count[0])[:, None] - 2 + uniform(seed, "block rows", count)) * np.float32(_SPACING)
     point_col = (np.arange(count[1])[None, :] - 2 + uniform(seed, "block cols", count)) * np.float32(_SPACING)
-    row = np.arange(half[0], dtype=np.float32)[:, None] + smooth_noise(seed, "lanes", half, 24) * np.float32(2.5)
-    col = np.arange(half[1], dtype=np.float32)[None, :] + smooth_noise(seed, "paths", half, 24) * np.float32(2.5)
+    row = np.arange(half[0], dtype=np.float32)[:, None] + smooth_noise(seed, "lanes", half, 24) * np.float32(
+        2.5
+    )
+    col = np.arange(half[1], dtype=np.float32)[None, :] + smooth_noise(seed, "paths", half, 24) * np.float32(
+        2.5
+    )
     cell_row = np.clip((row * np.float32(1 / _SPACING)).astype(np.int32) + 2, 1, count[0] - 2)
     cell_col = np.clip((col * np.float32(1 / _SPACING)).astype(np.int32) + 2, 1, count[1] - 2)
     nearest, second = np.full(half, np.inf, np.float32), np.full(half, np.inf, np.float32)
@@ -99,25 +110,22 @@ def _direction(chance: float) -> tuple[float, float]:
     return round(math.cos(angle), 4), round(math.sin(angle), 4)
 
 
-def _repeat(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.repeat(np.repeat(values, 2, axis=0), 2, axis=1)
-
-
-def _sow(octets: NDArray[np.uint8], margin: FloatArray) -> Fields:
-    """Choose every parcel's crop, soil, growth and tone by its four dice, each 0 to 255."""
+def _sow(dice: NDArray[np.uint8], margin: FloatArray) -> Fields:
+    """Chooses every parcel's crop, soil, growth and tone by its four dice (H, W, 4), each 0 to 255."""
     ends = np.cumsum([crop.share for crop in _CROPS]) * 256
     kind = np.searchsorted(ends, np.arange(256), side="right").clip(0, len(_CROPS) - 1).astype(np.uint8)
-    choice = kind[octets[..., 0]]
+    choice = kind[dice[..., 0]]
     soils = np.array([crop.soils for crop in _CROPS], np.uint8)
     low, high = np.array([crop.grown for crop in _CROPS], np.float32).T
     growth = np.array([crop.growth for crop in _CROPS], np.float32)
-    chance = octets[..., 1] * np.float32(1 / 255)
+    chance = dice[..., 1] * np.float32(1 / 255)
     first = low[choice] + (high - low)[choice] * chance
-    second = np.clip(first + growth[choice] * (0.4 + 0.6 * chance), 0, 1)
+    later = np.clip(first + growth[choice] * (0.4 + 0.6 * chance), 0, 1)
     return Fields(
-        soil=soils[choice, (octets[..., 2] > 150).astype(np.uint8)],
+        soil=soils[choice, (dice[..., 2] > 150).astype(np.uint8)],
         crop=np.array([crop.cover for crop in _CROPS], np.uint8)[choice],
-        grown=(first, second),
-        tone=0.86 + octets[..., 3] * np.float32(0.28 / 255),
+        grown=first,
+        later=later,
+        tone=0.86 + dice[..., 3] * np.float32(0.28 / 255),
         margin=margin,
     )

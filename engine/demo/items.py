@@ -62,7 +62,12 @@ def make_catalog(
     Yields:
         Path relative to the catalog's folder, and JSON text with relative links.
     """
-    root = pystac.Catalog("terramosaic-demo", _MADE_UP, "Terramosaic's made-up Sentinel-2 world", extra_fields={WORLD_FIELD: identity})
+    root = pystac.Catalog(
+        "terramosaic-demo",
+        _MADE_UP,
+        "Terramosaic's made-up Sentinel-2 world",
+        extra_fields={WORLD_FIELD: identity},
+    )
     items = [
         _item(acquisition, tile, classes[item_id(acquisition, tile)], identity)
         for acquisition in ACQUISITIONS
@@ -81,7 +86,12 @@ def make_catalog(
 
 def _collection(items: list[pystac.Item]) -> pystac.Collection:
     boxes = [item.bbox for item in items if item.bbox]
-    whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
+    whole = [
+        min(b[0] for b in boxes),
+        min(b[1] for b in boxes),
+        max(b[2] for b in boxes),
+        max(b[3] for b in boxes),
+    ]
     return pystac.Collection(
         COLLECTION,
         f"{_MADE_UP} In everything else like Planetary Computer's Sentinel-2 Level-2A.",
@@ -94,7 +104,9 @@ def _collection(items: list[pystac.Item]) -> pystac.Collection:
     )
 
 
-def _item(acquisition: Acquisition, tile: Tile, classes: NDArray[np.uint8], identity: dict[str, int]) -> pystac.Item:
+def _item(
+    acquisition: Acquisition, tile: Tile, classes: NDArray[np.uint8], identity: dict[str, int]
+) -> pystac.Item:
     footprint = _footprint(acquisition, tile)
     item = pystac.Item(
         item_id(acquisition, tile),
@@ -133,7 +145,9 @@ def _product(acquisition: Acquisition, tile: Tile) -> dict[str, Any]:
     """What a product's metadata tells of itself."""
     platform, baseline = acquisition.platform, acquisition.baseline
     sensed, generated = f"{acquisition.sensed:%Y%m%dT%H%M%S}", f"{acquisition.generated:%Y%m%dT%H%M%S}"
-    orbit, short = f"{acquisition.absolute_orbit:06}", baseline.replace(".", "")
+    orbit = f"{acquisition.absolute_orbit:06}"
+    product = f"{platform}_MSIL2A_{sensed}_N{baseline.replace('.', '')}_R{acquisition.relative_orbit:03}"
+    made = f"{platform}_OPER_MSI_L2A_{{}}_2APS_{generated}_{{}}_N{baseline}"
     return {
         "platform": f"Sentinel-{platform[1:]}",
         "constellation": "Sentinel 2",
@@ -145,11 +159,11 @@ def _product(acquisition: Acquisition, tile: Tile) -> dict[str, Any]:
         "s2:processing_baseline": baseline,
         "s2:generation_time": _stamp(acquisition.generated),
         "s2:product_type": "S2MSI2A",
-        "s2:product_uri": f"{platform}_MSIL2A_{sensed}_N{short}_R{acquisition.relative_orbit:03}_T{tile.mgrs}_{generated}.SAFE",
+        "s2:product_uri": f"{product}_T{tile.mgrs}_{generated}.SAFE",
         "s2:datatake_id": f"G{platform}_{sensed}_{orbit}_N{baseline}",
         "s2:datatake_type": "INS-NOBS",
-        "s2:datastrip_id": f"{platform}_OPER_MSI_L2A_DS_2APS_{generated}_S{acquisition.datastrip:%Y%m%dT%H%M%S}_N{baseline}",
-        "s2:granule_id": f"{platform}_OPER_MSI_L2A_TL_2APS_{generated}_A{orbit}_T{tile.mgrs}_N{baseline}",
+        "s2:datastrip_id": made.format("DS", f"S{acquisition.datastrip:%Y%m%dT%H%M%S}"),
+        "s2:granule_id": made.format("TL", f"A{orbit}_T{tile.mgrs}"),
         "s2:mean_solar_zenith": acquisition.sun_zenith,
         "s2:mean_solar_azimuth": acquisition.sun_azimuth,
     }
@@ -180,7 +194,9 @@ def _asset(band: str, gsd: int, tile: Tile) -> pystac.Asset:
     }
     if band != "SCL":
         fields["eo:bands"] = [{"name": band}]
-    return pystac.Asset(f"./{band}.tif", title, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields)
+    return pystac.Asset(
+        f"./{band}.tif", title, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields
+    )
 
 
 def _stamp(moment: dt.datetime) -> str:

@@ -50,8 +50,8 @@ REFLECTANCE_BANDS = ("B02", "B03", "B04", "B08", "B11")
 #: class loses for each unit of the feature on the other side.
 Condition = tuple[str, str, float, float]
 
-#: Per class: its score where all conditions hold, and the conditions. Tuned by eye on TerraMesh's example
-#: patches, a desert tile and the demo's made-up world.
+#: Per class: its score where all conditions hold, and the conditions. Found by a coordinate search, then trimmed by
+#: eye, on TerraMesh's example patches, a desert tile and the covers of the demo's made-up world.
 RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
     "water": (
         5.5,
@@ -87,13 +87,13 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         4.0,
         (
             ("ndvi", "<", 0.42, 15),
-            ("redness", "<", 0.13, 50),
+            ("redness", "<", 0.15, 120),
             ("visible", ">", 0.07, 100),
             ("visible", "<", 0.38, 40),
             ("mndwi", "<", 0.0, 10),
         ),
     ),
-    "bare ground": (4.5, (("ndvi", "<", 0.1, 35), ("redness", ">", 0.16, 50), ("mndwi", "<", 0.0, 10))),
+    "bare ground": (4.0, (("ndvi", "<", 0.2, 20), ("redness", ">", 0.16, 50), ("mndwi", "<", 0.0, 10))),
     "snow/ice": (5.5, (("mndwi", ">", 0.4, 45), ("visible", ">", 0.26, 40), ("nir", ">", 0.17, 20))),
     "clouds": (
         6.0,
@@ -105,18 +105,18 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
         ),
     ),
     "rangeland": (
-        4.0,
+        4.5,
         (
-            ("ndvi", ">", 0.15, 50),
-            ("ndvi", "<", 0.51, 7),
-            ("swir", ">", 0.29, 90),
+            ("ndvi", ">", 0.18, 50),
+            ("ndvi", "<", 0.5, 7),
+            ("swir", ">", 0.28, 80),
             ("moisture", "<", 0.06, 50),
         ),
     ),
 }
 
-#: Scores stop here, and "no data" has this score everywhere. Rangeland cannot fall below -37 (NDVI of -1, no
-#: SWIR), so the odds never vanish together (0 / 0) and no data stays below 1e-10.
+#: Scores stop here, and "no data" has this score everywhere. Whatever the spectrum, some class scores -12 or more,
+#: so odds never vanish together (0 / 0) and no data stays below 1e-20.
 SCORE_FLOOR = -60.0
 
 #: Typical S1RTC backscatter (VV, VH) in dB, and speckle's standard deviation in dB, by class.

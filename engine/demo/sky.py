@@ -11,6 +11,9 @@ from engine.demo.relief import NATURAL_SIZE
 from engine.demo.spectra import CIRRUS, CLOUD, SHADE
 from engine.demo.texture import FloatArray, Shape, double, fractal_noise, ramp, shrink, smooth_noise
 
+#: Density from which cirrus counts: what `_cirrus` gives a pixel at its threshold, ramp(1/3).
+_CIRRUS_SEEN = 7 / 27
+
 
 @dataclass(frozen=True)
 class Weather:
@@ -36,20 +39,25 @@ class Weather:
 
 @dataclass(frozen=True)
 class Sky:
-    """Float32 arrays (H/2, W/2) on the 20 m grid."""
+    """Arrays (H/2, W/2) on the 20 m grid.
+
+    Attributes:
+        cloud: part of the ground that cumulus hides, 0 to 1.
+        glow: brightness of the cloud there, about 1: sunlit rims, grey hollows.
+        shadow: depth of the shadow on the ground, 0 to 1.
+        cirrus: density of the cirrus, 0 to 1.
+    """
 
     cloud: FloatArray
-    """Part of the ground that cumulus hides, 0 to 1."""
     glow: FloatArray
-    """Brightness of the cloud there, about 1: sunlit rims, grey hollows."""
     shadow: FloatArray
-    """Depth of the shadow on the ground, 0 to 1."""
     cirrus: FloatArray
-    """Density of the cirrus, 0 to 1."""
 
     def over(self, surface: FloatArray, band: str, gsd: int) -> FloatArray:
         """What the satellite sees of a surface reflectance (x 10 000) given on the grid of ``gsd`` metres."""
-        cloud, glow, shadow, cirrus = (self._at(values, gsd) for values in (self.cloud, self.glow, self.shadow, self.cirrus))
+        cloud, glow, shadow, cirrus = (
+            self._at(values, gsd) for values in (self.cloud, self.glow, self.shadow, self.cirrus)
+        )
         seen = surface * (1 - np.float32(SHADE[band]) * shadow)
         seen += np.float32(CIRRUS[band]) * cirrus
         seen += (np.float32(CLOUD[band]) * glow - seen) * cloud
@@ -61,7 +69,7 @@ class Sky:
 
 
 def make_sky(seed: int, shape: Shape, weather: Weather) -> Sky:
-    """Let clouds grow over a world of ``shape`` (pixels of 10 m)."""
+    """Lets clouds grow over a world of ``shape`` (pixels of 10 m)."""
     scale = shape[0] / NATURAL_SIZE
     rows, cols = shape[0] // 2, shape[1] // 2
     south, east = int(weather.sun_south * scale / 2), int(weather.sun_east * scale / 2)
@@ -70,7 +78,9 @@ def make_sky(seed: int, shape: Shape, weather: Weather) -> Sky:
     here = field[:rows, :cols]
     threshold = _exceeded_by(here, weather.cumulus)
     towards_sun = field[4 : rows + 4, 2 : cols + 2]
-    glow = 0.80 + 0.24 * ramp(here, threshold, threshold + 1.3) + 0.5 * np.clip(here - towards_sun, -0.35, 0.3)
+    glow = (
+        0.80 + 0.24 * ramp(here, threshold, threshold + 1.3) + 0.5 * np.clip(here - towards_sun, -0.35, 0.3)
+    )
     cloud = ramp(here, threshold - 0.10, threshold + 0.38)
     shade = ramp(field[south : south + rows, east : east + cols], threshold, threshold + 0.35)
     cirrus = _cirrus(seed, (rows, cols), weather, scale)
@@ -84,7 +94,9 @@ def _billows(seed: int, wide: Shape, weather: Weather, scale: float) -> FloatArr
     row, col, strength = weather.bank
     crowd = 1 / (1 + 7 * ((down - np.float32(row)) ** 2 + (right - np.float32(col)) ** 2))
     size = weather.size * scale / 2
-    field = crowd * np.float32(strength) + smooth_noise(seed, f"{weather.name}/front", wide, 2.2 * size) * np.float32(0.4)
+    field = crowd * np.float32(strength) + smooth_noise(
+        seed, f"{weather.name}/front", wide, 2.2 * size
+    ) * np.float32(0.4)
     field += fractal_noise(seed, f"{weather.name}/cells", wide, 0.9 * size, 4, 0.6) * np.float32(0.6)
     for octave in range(5):
         bulge = np.abs(smooth_noise(seed, f"{weather.name}/{octave}", wide, max(0.5 * size / 2**octave, 1.5)))
@@ -99,7 +111,9 @@ def _cirrus(seed: int, half: Shape, weather: Weather, scale: float) -> FloatArra
     streaks = smooth_noise(seed, f"{weather.name}/veil", wide, 300 * scale)
     for octave in range(5):
         cells = (80 * scale / 2**octave, 260 * scale / 1.7**octave)
-        streaks += smooth_noise(seed, f"{weather.name}/streak {octave}", wide, cells) * np.float32(0.6 * 0.72**octave)
+        streaks += smooth_noise(seed, f"{weather.name}/streak {octave}", wide, cells) * np.float32(
+            0.6 * 0.72**octave
+        )
     slanted = streaks[np.arange(half[0])[:, None] + shift, np.arange(half[1])]
     threshold = _exceeded_by(slanted, weather.cirrus)
     return ramp(slanted, threshold - 1.0, threshold + 2.0)
@@ -109,10 +123,6 @@ def _exceeded_by(values: FloatArray, share: float) -> float:
     """The value above which ``share`` of the pixels lie (an order statistic: no interpolation)."""
     rank = min(values.size - 1, int(values.size * (1 - share)))
     return float(np.partition(values.ravel(), rank)[rank])
-
-
-#: Cirrus counts from the density that `_cirrus` gives the threshold: a third of its ramp.
-CIRRUS_SEEN = 7 / 27
 
 
 def classify(surface: dict[str, FloatArray], water: NDArray[np.bool_], sky: Sky) -> NDArray[np.uint8]:
@@ -134,7 +144,7 @@ def classify(surface: dict[str, FloatArray], water: NDArray[np.bool_], sky: Sky)
     scl[(infrared < 900) & (green < 700)] = 2
     scl[snow] = 11
     scl[water] = 6
-    scl[sky.cirrus > CIRRUS_SEEN] = 10
+    scl[sky.cirrus > _CIRRUS_SEEN] = 10
     scl[sky.shadow > 0.35] = 3
     scl[sky.cloud > 0.06] = 7
     scl[sky.cloud > 0.15] = 8

@@ -77,8 +77,12 @@ _TABLE: dict[Cover, tuple[int, ...]] = {
 REFLECTANCE = np.array([_TABLE[cover] for cover in Cover], dtype=np.float32).T
 
 #: An opaque, evenly lit cloud, and what a veil of cirrus adds; reflectance x 10 000 by band.
-CLOUD = dict(zip(S2L2A_BANDS, (6300, 6500, 6450, 6500, 6600, 6750, 6850, 6900, 7000, 5200, 4600, 3400), strict=True))
+CLOUD = dict(
+    zip(S2L2A_BANDS, (6300, 6500, 6450, 6500, 6600, 6750, 6850, 6900, 7000, 5200, 4600, 3400), strict=True)
+)
 CIRRUS = dict(zip(S2L2A_BANDS, (900, 880, 820, 800, 800, 800, 790, 780, 770, 500, 420, 300), strict=True))
 
 #: Share of the light that a cloud's shadow takes away: the blue sky still lights it, in the infrared little does.
-SHADE = dict(zip(S2L2A_BANDS, (0.38, 0.43, 0.50, 0.56, 0.59, 0.62, 0.64, 0.66, 0.67, 0.68, 0.74, 0.76), strict=True))
+SHADE = dict(
+    zip(S2L2A_BANDS, (0.38, 0.43, 0.50, 0.56, 0.59, 0.62, 0.64, 0.66, 0.67, 0.68, 0.74, 0.76), strict=True)
+)

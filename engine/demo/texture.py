@@ -21,6 +21,14 @@ Shape = tuple[int, int]
 _SPLINE_DEVIATION = (151 / 315) / 3**0.5
 
 
+def middles(shape: Shape) -> tuple[FloatArray, FloatArray]:
+    """Where pixels' middles lie, as parts of the picture's height, (H, 1), and of its width, (1, W)."""
+    rows, cols = (
+        (np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(1 / side) for side in shape
+    )
+    return rows[:, None], cols[None, :]
+
+
 def random_words(seed: int, name: str, count: int) -> NDArray[np.uint64]:
     """``count`` independent 64-bit words that belong to ``seed`` and ``name`` alone."""
     philox = np.random.Philox(key=np.array([seed, zlib.crc32(name.encode())], dtype=np.uint64))
@@ -34,9 +42,11 @@ def uniform(seed: int, name: str, shape: Shape) -> FloatArray:
 
 
 def grain(seed: int, name: str, shape: Shape) -> FloatArray:
-    """Pixel noise of mean 0 and deviation 1: the difference of two bytes, triangular, which is as cheap as noise gets."""
+    """Pixel noise of mean 0 and deviation 1: the difference of two bytes, so triangular, and quick to throw."""
     count = shape[0] * shape[1]
-    octets = random_words(seed, name, (count + 3) // 4).astype("<u8").view(np.uint8)[: 2 * count].astype(np.int16)
+    octets = (
+        random_words(seed, name, (count + 3) // 4).astype("<u8").view(np.uint8)[: 2 * count].astype(np.int16)
+    )
     return ((octets[:count] - octets[count:]) * np.float32(1 / 104.51)).reshape(shape)
 
 
@@ -81,7 +91,9 @@ def _spline(length: int, cell: float, start: float = 0.0) -> tuple[NDArray[np.in
     node = np.floor(position)
     t = position - node
     s = 1 - t
-    weights = np.stack([s * s * s, 4 - 6 * t * t + 3 * t * t * t, 4 - 6 * s * s + 3 * s * s * s, t * t * t]) / 6
+    weights = (
+        np.stack([s * s * s, 4 - 6 * t * t + 3 * t * t * t, 4 - 6 * s * s + 3 * s * s * s, t * t * t]) / 6
+    )
     return node.astype(np.intp), weights.astype(np.float32)
 
 
@@ -98,7 +110,9 @@ def fractal_noise(
         if octave == wide > 0:
             total = double(total)
         cells = cell / 2**octave / (2 if octave < wide else 1)
-        total += smooth_noise(seed, f"{name}/{octave}", total.shape, cells) * np.float32(gain**octave * power**-0.5)
+        total += smooth_noise(seed, f"{name}/{octave}", total.shape, cells) * np.float32(
+            gain**octave * power**-0.5
+        )
     return double(total) if wide == octaves else total
 
 
@@ -145,7 +159,10 @@ def _between(values: FloatArray, even: FloatArray, odd: FloatArray) -> None:
 
 def shrink(values: FloatArray, factor: int) -> FloatArray:
     """Mean of each ``factor`` x ``factor`` cell, summed in a fixed order."""
-    if factor == 1:
-        return values
-    rows = sum(values[k::factor] for k in range(factor))
-    return sum(rows[:, k::factor] for k in range(factor)) * np.float32(1 / factor**2)
+    for axis in (0, 1):
+        lines = values if axis == 0 else values.T
+        total = lines[::factor].copy()
+        for k in range(1, factor):
+            total += lines[k::factor]
+        values = total if axis == 0 else total.T
+    return values * np.float32(1 / factor**2)

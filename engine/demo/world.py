@@ -19,9 +19,19 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from engine.bands import GSD, S2L2A_BANDS
-from engine.demo.acquisitions import ACQUISITIONS, EPSG, Acquisition, Tile, inside_swath, item_id, overlap_of, tiles
+from engine.demo.acquisitions import (
+    ACQUISITIONS,
+    EPSG,
+    Acquisition,
+    Tile,
+    inside_swath,
+    item_id,
+    overlap_of,
+    tiles,
+)
+from engine.demo.canvas import Ground
 from engine.demo.items import COLLECTION, WORLD_FIELD, make_catalog
-from engine.demo.landscape import Ground, make_ground
+from engine.demo.landscape import make_ground
 from engine.demo.relief import NATURAL_SIZE
 from engine.demo.sky import Sky, classify, make_sky
 from engine.demo.texture import FloatArray, grain, shrink
@@ -33,7 +43,14 @@ GENERATOR = 1
 _SMALLEST = 240
 _WRITERS = 2
 
-_COG = {"driver": "COG", "compress": "ZSTD", "level": 1, "predictor": "YES", "blocksize": 512, "bigtiff": "NO"}
+_COG = {
+    "driver": "COG",
+    "compress": "ZSTD",
+    "level": 1,
+    "predictor": "YES",
+    "blocksize": 512,
+    "bigtiff": "NO",
+}
 
 
 def write_world(folder: Path, *, seed: int = 0, size: int = NATURAL_SIZE) -> Path:
@@ -53,7 +70,9 @@ def write_world(folder: Path, *, seed: int = 0, size: int = NATURAL_SIZE) -> Pat
         OutputError: a file could not be written.
     """
     if size % 6 or size < _SMALLEST:
-        raise RequestError(f"size: {size} pixels do not fit the 60 m grid; take a multiple of 6 from {_SMALLEST} on")
+        raise RequestError(
+            f"size: {size} pixels do not fit the 60 m grid; take a multiple of 6 from {_SMALLEST} on"
+        )
     if not 0 <= seed < 2**64:
         raise RequestError(f"seed: {seed} is out of bounds; take a whole number from 0 to 2**64 - 1")
     folder = Path(folder)
@@ -65,7 +84,9 @@ def write_world(folder: Path, *, seed: int = 0, size: int = NATURAL_SIZE) -> Pat
         catalog.unlink(missing_ok=True)
         _make(folder, identity, seed, size)
     except (OSError, RasterioError) as error:
-        raise OutputError(f"{folder}: the made-up world could not be written ({error}); free space or choose another folder") from error
+        raise OutputError(
+            f"{folder}: the made-up world could not be written ({error}); free space or choose another folder"
+        ) from error
     return catalog
 
 
@@ -105,16 +126,18 @@ def _make(folder: Path, identity: dict[str, int], seed: int, size: int) -> None:
 
 
 def _write_band(folder: Path, seed: int, ground: Ground, sky: Sky, date: int, band: str) -> None:
-    """Render one band of one date over the whole world and write each tile's part."""
+    """Renders one band of one date over the whole world and writes each tile's part."""
     acquisition, gsd = ACQUISITIONS[date], GSD[band]
     surface = ground.reflectance(S2L2A_BANDS.index(band), date)
     surface = _blur(surface) if gsd == 10 else shrink(surface, gsd // 10)
     seen = sky.over(surface, band, gsd)
     for tile in tiles(ground.first.shape[0]):
-        part = _part(seen, tile, gsd)
+        part = seen[_columns(tile, gsd)]
         # The instrument's noise: little in the dark, more in bright light, new in each product.
-        noisy = part + grain(seed, f"{item_id(acquisition, tile)}/{band}", part.shape) * (5 + np.float32(0.006) * part)
-        numbers = np.clip(np.rint(noisy), 1, 20000).astype(np.uint16) + np.uint16(acquisition.offset)
+        noise = grain(seed, f"{item_id(acquisition, tile)}/{band}", part.shape) * (
+            5 + np.float32(0.006) * part
+        )
+        numbers = np.clip(np.rint(part + noise), 1, 20000).astype(np.uint16) + np.uint16(acquisition.offset)
         numbers[~inside_swath(acquisition, tile, gsd)] = 0
         _write_cog(_raster(folder, acquisition, tile, band), numbers, tile, gsd)
 
@@ -122,15 +145,16 @@ def _write_band(folder: Path, seed: int, ground: Ground, sky: Sky, date: int, ba
 def _write_classes(
     folder: Path, ground: Ground, sky: Sky, date: int, places: tuple[Tile, Tile]
 ) -> dict[str, NDArray[np.uint8]]:
-    """Classify one date and write each tile's part; returns the classes by item id."""
+    """Classifies one date and writes each tile's part; returns the classes by item id."""
     surface = {
-        band: shrink(ground.reflectance(S2L2A_BANDS.index(band), date), 2) for band in ("B03", "B04", "B08", "B11")
+        band: shrink(ground.reflectance(S2L2A_BANDS.index(band), date), 2)
+        for band in ("B03", "B04", "B08", "B11")
     }
-    scl = classify(surface, shrink(ground.water.astype(np.float32), 2) > 0.5, sky)
+    scl = classify(surface, shrink(ground.water().astype(np.float32), 2) > 0.5, sky)
     classes = {}
     for tile in places:
         acquisition = ACQUISITIONS[date]
-        part = np.where(inside_swath(acquisition, tile, 20), _part(scl, tile, 20), np.uint8(0))
+        part = np.where(inside_swath(acquisition, tile, 20), scl[_columns(tile, 20)], np.uint8(0))
         _write_cog(_raster(folder, acquisition, tile, "SCL"), part, tile, 20)
         classes[item_id(acquisition, tile)] = part
     return classes
@@ -149,9 +173,10 @@ def _blur(surface: FloatArray) -> FloatArray:
     return surface
 
 
-def _part(world: NDArray[np.generic], tile: Tile, gsd: int) -> NDArray[np.generic]:
+def _columns(tile: Tile, gsd: int) -> tuple[slice, slice]:
+    """A tile's part of the world, on the grid of ``gsd`` metres."""
     step = gsd // 10
-    return world[:, tile.col // step : (tile.col + tile.size) // step]
+    return slice(None), slice(tile.col // step, (tile.col + tile.size) // step)
 
 
 def _raster(folder: Path, acquisition: Acquisition, tile: Tile, band: str) -> Path:
@@ -159,7 +184,7 @@ def _raster(folder: Path, acquisition: Acquisition, tile: Tile, band: str) -> Pa
 
 
 def _write_cog(path: Path, numbers: NDArray[np.generic], tile: Tile, gsd: int) -> None:
-    """Write a whole COG under a temporary name, then give it its own."""
+    """Writes a whole COG under a temporary name, then gives it its own."""
     left, _, _, top = tile.bounds
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial.tif")

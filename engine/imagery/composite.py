@@ -68,7 +68,8 @@ def best(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> Non
     """Fills ``composite``: the best-ranked acquisition that is clear at a pixel, else the best valid one.
 
     A pixel's bands all come from one acquisition. Acquisitions are looked at in rank order and only while pixels are
-    still open, so a clear first one spares reading the others.
+    still open, so a clear first one spares reading the others. The first observation's array may be taken over and
+    changed: an observation is used once.
     """
     unresolved = wanted & (composite.cloudy | ~composite.valid)
     for look in looks:
@@ -92,22 +93,27 @@ def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> N
     observations = [seen for look in looks if (seen := look(pending, pending)) is not None]
     if not observations:
         return
-    best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])
     clear = np.stack([seen.clear for seen in observations])
     count = clear.sum(axis=0)
     several = pending & (count > 1)
-    if not several.any():
-        return
+    # Before `best`, which may keep and change an observation's array.
+    middles = _middles(observations, clear, count) if several.any() else None
+    best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])
+    if middles is not None:
+        np.copyto(composite.dn, middles, where=several)
+
+
+def _middles(observations: Sequence[Observation], clear: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Median of each band over the clear observations, where there are any: uint16 (bands, height, width)."""
     # Unclear values sort to the end, where the middle of `count` values never reaches.
-    last = np.iinfo(np.uint16).max
+    last = np.uint16(np.iinfo(np.uint16).max)
     lower, upper = ((count - 1) // 2)[None].clip(0), (count // 2)[None].clip(0, len(observations) - 1)
-    for band in range(composite.dn.shape[0]):
-        values = np.sort(
-            np.stack([np.where(seen.clear, seen.dn[band], last) for seen in observations]), axis=0
-        )
+    middles = np.empty_like(observations[0].dn)
+    for band in range(len(middles)):
+        values = np.sort(np.where(clear, np.stack([seen.dn[band] for seen in observations]), last), axis=0)
         middle = np.take_along_axis(values, lower, 0)[0].astype(np.float32)
-        middle = np.rint((middle + np.take_along_axis(values, upper, 0)[0]) / 2)
-        np.copyto(composite.dn[band], middle.astype(np.uint16), where=several)
+        middles[band] = np.rint((middle + np.take_along_axis(values, upper, 0)[0]) / 2)
+    return middles
 
 
 def _take(composite: Composite, seen: Observation, where: np.ndarray) -> None:

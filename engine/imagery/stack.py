@@ -20,7 +20,7 @@ from engine.imagery.pool import READERS
 from engine.imagery.reader import SceneReader
 
 #: Rows read at once: a row of the tiles that Sentinel-2 COGs come in.
-STRIP = 512
+STRIP = 256
 
 
 @dataclass(frozen=True)

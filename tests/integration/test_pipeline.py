@@ -75,6 +75,22 @@ def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, worker
     assert_same_on_shared_pixels(whole, map_region(request, batch_size=batch_size, workers=workers))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"composite": "median", "blend": "cosine", "stride": 112},
+        {"composite": "single", "stride": 224, "offset": "keep"},
+        {"stride": 64, "blend": "cosine", "dtype": "float32"},
+    ],
+)
+def test_ground_decides_whatever_the_options(land, tmp_path, options):
+    around, part = Rect(LAND.row + 300, LAND.col + 300, 420, 480), Rect(LAND.row + 410, LAND.col + 350, 150, 200)
+    options = {"targets": ("S1GRD", "LULC"), "extras": EXTRAS, **options}
+    one = map_region(land.request(around, tmp_path / "around", **options))
+    other = map_region(land.request(part, tmp_path / "part", **options, block_size=1024), batch_size=5)
+    assert_same_on_shared_pixels(one, other)
+
+
 def test_polygon_is_cut_and_keeps_the_pixels(whole, land, tmp_path):
     left, bottom, right, top = LAND.bounds
     outline = Polygon(

@@ -14,8 +14,14 @@ def observation(values, clear, valid=None):
 
 
 #                     clear first | cloudy first, clear second | cloudy in both | gap, then cloudy | gap in both
-FIRST = observation([100, 101, 102, 0, 0], [1, 0, 0, 0, 0])
-SECOND = observation([200, 201, 202, 203, 0], [1, 1, 0, 0, 0])
+def first():
+    return observation([100, 101, 102, 0, 0], [1, 0, 0, 0, 0])
+
+
+def second():
+    return observation([200, 201, 202, 203, 0], [1, 1, 0, 0, 0])
+
+
 ALL = np.ones((1, 5), bool)
 
 
@@ -35,7 +41,7 @@ def run(combine, observations, wanted=ALL):
 
 
 def test_best_takes_the_first_clear_then_the_first_valid():
-    composite, _ = run(best, [FIRST, SECOND])
+    composite, _ = run(best, [first(), second()])
     assert composite.dn[0, 0].tolist() == [100, 201, 102, 203, 0]
     assert composite.valid[0].tolist() == [True, True, True, True, False]
     assert composite.cloudy[0].tolist() == [False, False, True, True, False]
@@ -43,13 +49,13 @@ def test_best_takes_the_first_clear_then_the_first_valid():
 
 @pytest.mark.parametrize("combine", [best, median])
 def test_spectra_are_never_mixed_by_best_nor_bands_left_behind(combine):
-    composite, _ = run(combine, [FIRST, SECOND])
+    composite, _ = run(combine, [first(), second()])
     np.testing.assert_array_equal(composite.dn[1], composite.dn[0] * 10)
 
 
 def test_best_asks_only_for_what_is_open_and_stops_when_nothing_is():
     clear = observation([9] * 5, [1] * 5)
-    _, asked = run(best, [FIRST, clear, SECOND])
+    _, asked = run(best, [first(), clear, second()])
     assert [index for index, *_ in asked] == [0, 1]
     assert asked[1][1][0].tolist() == [False, True, True, True, True]
     assert asked[1][2][0].tolist() == [False, False, False, True, True]
@@ -57,18 +63,18 @@ def test_best_asks_only_for_what_is_open_and_stops_when_nothing_is():
 
 def test_unwanted_pixels_stay_empty():
     wanted = np.array([[True, False, True, False, True]])
-    composite, _ = run(best, [FIRST, SECOND], wanted)
+    composite, _ = run(best, [first(), second()], wanted)
     assert composite.dn[0, 0].tolist() == [100, 0, 102, 0, 0]
 
 
 def test_an_acquisition_that_has_nothing_is_passed_over():
-    composite, _ = run(best, [None, SECOND])
+    composite, _ = run(best, [None, second()])
     assert composite.dn[0, 0].tolist() == [200, 201, 202, 203, 0]
 
 
 def test_median_of_clear_observations():
     third = observation([310, 301, 302, 303, 304], [1, 1, 0, 1, 1])
-    composite, _ = run(median, [FIRST, SECOND, third])
+    composite, _ = run(median, [first(), second(), third])
     # 100 200 310 -> 200; 201 301 -> 251; none clear -> best valid; only the third -> 303 and 304
     assert composite.dn[0, 0].tolist() == [200, 251, 102, 303, 304]
     assert composite.cloudy[0].tolist() == [False, False, True, False, False]

@@ -74,7 +74,7 @@ def test_probabilities_sum_to_one_and_no_data_is_never_likely(bundle: Bundle) ->
     probabilities = open_generator(bundle, ["LULC"]).generate(random_windows(2), {})["LULC"]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert probabilities.min() >= 0
-    assert probabilities[:, 0].max() < 1e-9
+    assert probabilities[:, 0].max() < 1e-20
 
 
 def test_textbook_spectra_get_their_class(bundle: Bundle) -> None:

@@ -88,7 +88,12 @@ class TestItem:
         assert properties["terramosaic:model"] == plan.bundle.model_dump(exclude={"bands"})
         assert not properties["terramosaic:model"]["is_terramind"]
         assert properties["processing:software"]["terramosaic"] == plan.engine_version
-        assert set(properties["terramosaic:offset_rules"]) == set(plan.scenes)
+        assert properties["terramosaic:offsets"]["S2B_33TWL_20230820"] == {
+            "rule": "processing baseline 05.09 is 04.00 or later: offset of 1000",
+            "subtracted": 1000,
+            "pixels": "present",
+        }
+        assert set(properties["terramosaic:offsets"]) == set(plan.scenes)
 
     def test_every_file_is_sized_and_hashed(self, folder, item):
         for asset in item["assets"].values():
@@ -189,14 +194,13 @@ class TestSceneHref:
                 "https://earth-search.aws.element84.com/v1/collections/sentinel-2-l2a/items/S2A_1",
             ),
             ("https://stac.example/api/", "https://stac.example/api/collections/sentinel-2-l2a/items/S2A_1"),
-            ("https://stac.example/items.json", "https://stac.example/items.json#S2A_1"),
         ],
     )
     def test_in_an_api(self, tmp_path, catalog, expected):
         assert self.href(catalog, tmp_path) == expected
 
     def test_in_a_folder(self, tmp_path):
-        assert self.href(str(tmp_path / "items.json"), tmp_path) == "../../items.json#S2A_1"
+        assert self.href(f"file://{tmp_path}/items.json", tmp_path) == "../../items.json#S2A_1"
 
     def test_beside_its_pixels(self, tmp_path):
         assert self.href(str(tmp_path), tmp_path, beside=True) == "../../scenes/S2A_1.json"
