@@ -122,8 +122,10 @@ class BlockRasters:
 
     def finish(self) -> dict[str, int]:
         """Closes all rasters, gives them their names, and returns their sizes in bytes."""
-        self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
-        self._put(PREVIEW, self._preview, self._preview_rect)
+        # A sliver of a block may lie between two pixels of the preview.
+        if not self._preview_rect.is_empty:
+            self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
+            self._put(PREVIEW, self._preview, self._preview_rect)
         names = list(self._datasets)
         try:
             while self._datasets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -42,7 +43,8 @@ class RunFolder:
 
     def offset_file(self, scene_id: str) -> Path:
         """Where the offset decision of a scene and its evidence from pixels are recorded."""
-        return self.path / "offsets" / f"{scene_id}.json"
+        # A catalog may call its items what it likes; their ids must not lead out of the folder.
+        return self.path / "offsets" / f"{quote(scene_id, safe='')}.json"
 
     def receipt_file(self, block: Block) -> Path:
         """Written last: a block with a receipt is done."""

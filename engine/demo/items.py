@@ -81,7 +81,7 @@ def make_catalog(
     root.catalog_type = collection.catalog_type = pystac.CatalogType.SELF_CONTAINED
     for thing in (*items, collection, root):
         path = PurePosixPath(thing.self_href).relative_to("/")
-        yield path, json.dumps(thing.to_dict(include_self_link=False), indent=1)
+        yield path, json.dumps(thing.to_dict(include_self_link=False), indent=1) + "\n"
 
 
 def _collection(items: list[pystac.Item]) -> pystac.Collection:

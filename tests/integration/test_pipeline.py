@@ -91,6 +91,15 @@ def test_ground_decides_whatever_the_options(land, tmp_path, options):
     assert_same_on_shared_pixels(one, other)
 
 
+def test_a_sliver_of_a_block_between_two_pixels_of_the_preview(land, tmp_path):
+    # 1500 pixels are shown at every second one; the first block is cut to a single, odd column.
+    odd = LAND.col // 512 * 512 + 511
+    rect = Rect(LAND.row, odd, 1490, 100)
+    result = map_region(land.request(rect, tmp_path, targets=("NDVI",)))
+    assert result.plan.preview_factor == 2 and min(block.width for block in result.plan.blocks) == 1
+    assert read(result.mosaics["NDVI"])[0].shape[1:] == rect.shape
+
+
 def test_polygon_is_cut_and_keeps_the_pixels(whole, land, tmp_path):
     left, bottom, right, top = LAND.bounds
     outline = Polygon(

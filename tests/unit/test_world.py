@@ -1,0 +1,317 @@
+"""The made-up Sentinel-2 world: same pixels everywhere, on the real grid, and true to what its metadata says."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from pystac.validation import validate_dict
+from rio_cogeo import cog_validate
+from shapely.geometry import Point, shape
+
+from engine.bands import GSD, S2L2A_BANDS
+from engine.catalog.offset import check_offset, harmonise
+from engine.catalog.scene import Scene, scene_from_item
+from engine.demo import relief
+from engine.demo.acquisitions import overlap_of, tiles
+from engine.demo.texture import double, fractal_noise, grain, shrink, smooth_noise
+from engine.demo.world import write_world
+from engine.errors import OutputError, RequestError
+
+SIZE = 600
+WITH_OFFSET, WITHOUT = "2020-04-11", "2020-04-19"
+CLEAR = (2, 4, 5, 6, 11)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(write_world(tmp_path_factory.mktemp("world"), size=SIZE))
+
+
+class World:
+    """A written world, read back through pystac and the engine's own catalog code."""
+
+    def __init__(self, catalog: Path) -> None:
+        self.items = list(pystac.Catalog.from_file(str(catalog)).get_items(recursive=True))
+        for item in self.items:
+            item.make_asset_hrefs_absolute()
+        self.scenes = [scene_from_item(item.to_dict(transform_hrefs=False)) for item in self.items]
+
+    def scene(self, day: str, tile: str) -> Scene:
+        return next(s for s in self.scenes if s.mgrs_tile == tile and str(s.solar_day) == day)
+
+    @cache  # noqa: B019 (lives as long as the module's tests)
+    def raw(self, day: str, tile: str, band: str) -> np.ndarray:
+        with rasterio.open(self.scene(day, tile).assets[band].href) as source:
+            return source.read(1)
+
+    def dn(self, day: str, tile: str, band: str) -> np.ndarray:
+        return harmonise(self.raw(day, tile, band), self.scene(day, tile).assets[band].offset).astype(float)
+
+    def whole(self, day: str, band: str, *, raw: bool = False) -> np.ndarray:
+        """Both tiles side by side, the western one on top."""
+        read = self.raw if raw else self.dn
+        west, east = (read(day, tile, band) for tile in ("32TMP", "32TNP"))
+        return np.concatenate([west, east[:, overlap_of(SIZE) * 10 // GSD[band] :]], axis=1)
+
+
+def pixels(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for path in sorted(folder.rglob("*.tif")):
+        with rasterio.open(path) as source:
+            found[str(path.relative_to(folder))] = source.read(1).tobytes()
+    return found
+
+
+def test_same_seed_same_pixels_in_any_folder(tmp_path: Path) -> None:
+    first, again, other = (write_world(tmp_path / n, seed=s, size=240).parent for n, s in (("a", 5), ("b", 5), ("c", 6)))
+    assert pixels(first) == pixels(again)
+    assert len(pixels(first)) == 2 * 2 * 13
+    assert all(pixels(first)[name] != pixels(other)[name] for name in pixels(first))
+
+
+def test_pixels_are_those_of_every_other_machine(tmp_path: Path) -> None:
+    found = pixels(write_world(tmp_path, size=240).parent)
+    checksums = {name[-7:-4]: zlib.crc32(found[name]) for name in sorted(found) if "S2B" in name and "TNP" in name}
+    assert {band: checksums[band] for band in ("B02", "B8A", "B09", "SCL")} == PINNED
+
+
+PINNED = {"B02": 0, "B8A": 0, "B09": 0, "SCL": 0}
+
+
+def test_tiles_lie_on_the_real_tiles_grid() -> None:
+    west, east = tiles(1830)
+    assert west.bounds == (491_460, 4_831_740, 509_760, 4_850_040)
+    assert east.bounds == (499_980, 4_831_740, 518_280, 4_850_040)
+    # Upper left corners of the real 32TMP and 32TNP.
+    for tile, corner in ((west, 399_960), (east, 499_980)):
+        assert (tile.left - corner) % 60 == 0
+        assert (4_900_020 - tile.bounds[3]) % 60 == 0
+
+
+@pytest.mark.parametrize("size", [240, 600, 1830, 10_980])
+def test_overlap_fits_the_60_m_grid(size: int) -> None:
+    west, east = tiles(size)
+    assert east.col == size - overlap_of(size) == (east.left - west.left) // 10
+    assert overlap_of(size) % 6 == 0
+    assert overlap_of(size) == (978 if size >= 1830 else pytest.approx(978 * size / 1830, abs=6))
+
+
+def test_every_raster_has_its_items_grid(world: World) -> None:
+    assert len(world.items) == 4
+    for item, scene in zip(world.items, world.scenes, strict=True):
+        assert set(scene.assets) == set(GSD)
+        for band, gsd in GSD.items():
+            asset = item.assets[band]
+            with rasterio.open(asset.href) as source:
+                assert source.crs.to_epsg() == scene.epsg == 32632
+                assert source.res == (gsd, gsd)
+                assert source.bounds == scene.grid_bounds == tuple(asset.extra_fields["proj:bbox"])
+                assert list(source.shape) == asset.extra_fields["proj:shape"]
+                assert list(source.transform)[:6] == asset.extra_fields["proj:transform"]
+                assert source.nodata == 0
+                assert source.dtypes == (("uint8",) if band == "SCL" else ("uint16",))
+                assert source.overviews(1) == ([2] if gsd == 10 else [])
+
+
+def test_rasters_are_cogs(world: World) -> None:
+    for band in ("B04", "B12", "B01", "SCL"):
+        assert cog_validate(world.items[0].assets[band].href, strict=True) == (True, [], [])
+
+
+def test_items_are_valid_stac(world: World) -> None:
+    root = world.items[0].get_root()
+    assert root is not None
+    for thing in (root, *root.get_children(), *world.items):
+        # Extensions' schemas are on the network.
+        validate_dict({**thing.to_dict(), "stac_extensions": []})
+    assert all("Made-up" in (item.properties["title"] + item.id) for item in world.items)
+
+
+def test_links_are_relative(tmp_path: Path) -> None:
+    catalog = write_world(tmp_path / "before", size=240)
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = World(tmp_path / "after" / catalog.name)
+    assert all(Path(ref.href).is_file() for scene in moved.scenes for ref in scene.assets.values())
+
+
+def test_one_date_carries_the_offset_and_both_say_so(world: World) -> None:
+    for tile in ("32TMP", "32TNP"):
+        for day, offset, baseline, verdict in (
+            (WITH_OFFSET, 1000, "05.09", "present"),
+            (WITHOUT, 0, "02.14", "not applicable"),
+        ):
+            scene = world.scene(day, tile)
+            assert scene.processing_baseline == baseline
+            assert {scene.assets[band].offset for band in S2L2A_BANDS} == {offset}
+            b04 = world.raw(day, tile, "B04")
+            assert b04[b04 > 0].min() > offset
+            evidence = check_offset(b04[::4, ::4], baseline=baseline, decided=offset)
+            assert evidence.verdict == verdict
+    assert np.percentile(world.raw(WITHOUT, "32TMP", "B04"), 5) < 200
+
+
+@pytest.mark.parametrize("day", [WITH_OFFSET, WITHOUT])
+def test_tiles_see_the_same_ground(world: World, day: str) -> None:
+    for band in ("B04", "B8A", "B09"):
+        count = overlap_of(SIZE) * 10 // GSD[band]
+        west, east = world.dn(day, "32TMP", band)[:, -count:], world.dn(day, "32TNP", band)[:, :count]
+        both = (west > 0) & (east > 0)
+        difference = (west - east)[both]
+        assert abs(difference.mean()) < 1
+        # Noise of two products and nothing else; but it is there.
+        assert 0 < np.abs(difference / (5 + 0.006 * west[both])).max() < 2 * 255 / 104 + 1
+    count = overlap_of(SIZE) // 2
+    west, east = world.raw(day, "32TMP", "SCL")[:, -count:], world.raw(day, "32TNP", "SCL")[:, :count]
+    assert (west[east > 0] == east[east > 0]).all()
+
+
+def test_dates_agree_on_clear_unchanged_ground(world: World) -> None:
+    classes = [world.whole(day, "SCL", raw=True) for day in (WITH_OFFSET, WITHOUT)]
+    clear = (classes[0] == classes[1]) & np.isin(classes[0], CLEAR)
+    for band in ("B05", "B8A", "B11"):
+        difference = (world.whole(WITH_OFFSET, band) - world.whole(WITHOUT, band))[clear]
+        assert abs(np.median(difference)) < 5
+        assert np.percentile(np.abs(difference), 60) < 40
+
+
+def test_fields_grow_between_the_dates(world: World) -> None:
+    red, infrared = ([world.whole(day, band) for day in (WITH_OFFSET, WITHOUT)] for band in ("B04", "B08"))
+    before, after = ((n - r) / np.maximum(n + r, 1) for r, n in zip(red, infrared, strict=True))
+    clear = np.repeat(np.repeat(np.isin(world.whole(WITHOUT, "SCL", raw=True), (4, 5)), 2, 0), 2, 1)
+    clear &= np.repeat(np.repeat(np.isin(world.whole(WITH_OFFSET, "SCL", raw=True), (4, 5)), 2, 0), 2, 1)
+    change = (after - before)[clear]
+    assert (change < -0.15).mean() > 0.005, "meadows are mown"
+    assert (change > 0.05).mean() > 0.02, "maize comes up"
+    assert np.percentile(before[clear], 5) < 0.3
+    assert np.percentile(before[clear], 95) > 0.8
+
+
+def test_metadata_counts_the_classes(world: World) -> None:
+    for item, scene in zip(world.items, world.scenes, strict=True):
+        classes = world.raw(str(scene.solar_day), scene.mgrs_tile or "", "SCL")
+        valid = classes[classes > 0]
+        assert scene.cloud_cover == pytest.approx(100 * np.isin(valid, (8, 9, 10)).mean(), abs=1e-4)
+        for name, value in (("water", 6), ("vegetation", 4), ("cloud_shadow", 3), ("thin_cirrus", 10)):
+            assert item.properties[f"s2:{name}_percentage"] == pytest.approx(100 * (valid == value).mean(), abs=1e-4)
+        assert item.properties["s2:nodata_pixel_percentage"] == pytest.approx(100 * (classes == 0).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("day", "low", "high"), [(WITH_OFFSET, 0.25, 0.35), (WITHOUT, 0.05, 0.10)])
+def test_one_date_is_cloudy_and_one_nearly_clear(world: World, day: str, low: float, high: float) -> None:
+    classes = world.whole(day, "SCL", raw=True)
+    assert low < np.isin(classes[classes > 0], (8, 9, 10)).mean() < high
+
+
+def test_classes_look_like_their_classes(world: World) -> None:
+    classes = world.whole(WITHOUT, "SCL", raw=True)
+    bands = {name: shrink(world.whole(WITHOUT, name).astype(np.float32), 2) for name in ("B03", "B04", "B08")}
+    means = {k: {name: values[classes == k].mean() for name, values in bands.items()} for k in (3, 4, 5, 6, 8, 9)}
+    assert means[4]["B08"] > 5 * means[4]["B04"]
+    assert means[6]["B08"] < means[6]["B03"] < 1000
+    assert means[9]["B04"] > means[8]["B04"] > 2 * means[5]["B04"]
+    assert means[3]["B08"] < 0.6 * means[4]["B08"]
+    assert set(np.unique(classes)) >= {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [("B08", "B8A"), ("B03", "B01"), ("B8A", "B09")])
+def test_bands_of_all_resolutions_lie_on_each_other(world: World, fine: str, coarse: str) -> None:
+    factor = GSD[coarse] // GSD[fine]
+    mean, seen = shrink(world.dn(WITHOUT, "32TMP", fine).astype(np.float32), factor), world.dn(WITHOUT, "32TMP", coarse)
+    likeness = {
+        (down, right): np.corrcoef(np.roll(mean, (down, right), (0, 1))[2:-2, 2:-2].ravel(), seen[2:-2, 2:-2].ravel())[0, 1]
+        for down in (-1, 0, 1)
+        for right in (-1, 0, 1)
+    }
+    assert max(likeness, key=lambda shift: likeness[shift]) == (0, 0)
+    assert likeness[0, 0] > 0.99
+
+
+def test_the_swath_ends_inside_one_tile(world: World) -> None:
+    for item in world.items:
+        ends = item.properties["s2:nodata_pixel_percentage"] > 0
+        assert ends == ("S2B" in item.id and "TNP" in item.id)
+    assert world.scene(WITHOUT, "32TNP").footprint != world.scene(WITH_OFFSET, "32TNP").footprint
+    empty = {band: world.raw(WITHOUT, "32TNP", band) == 0 for band in GSD}
+    for band, gap in empty.items():
+        assert 0.05 < gap.mean() < 0.09
+        assert not gap[0, 0]
+        assert gap[-1, -1]
+        assert (gap == empty["B04" if GSD[band] == 10 else "B05" if GSD[band] == 20 else "B01"]).all()
+
+
+def test_footprint_is_where_pixels_are(world: World) -> None:
+    scene = world.scene(WITHOUT, "32TNP")
+    footprint = shape(scene.footprint)
+    with rasterio.open(scene.assets["B01"].href) as source:
+        valid = source.read(1) > 0
+        rows, cols = np.mgrid[1:100:7, 1:100:7]
+        east, north = rasterio.transform.xy(source.transform, rows.ravel(), cols.ravel())
+        lon, lat = rasterio.warp.transform(source.crs, "EPSG:4326", east, north)
+    inside = np.array([footprint.contains(Point(x, y)) for x, y in zip(lon, lat, strict=True)])
+    assert inside.sum() not in (0, inside.size)
+    # Its sides are straight in degrees and in metres, which differ by a metre or so.
+    assert (inside == valid[rows.ravel(), cols.ravel()]).mean() > 0.99
+
+
+def test_a_whole_world_is_not_made_again(tmp_path: Path) -> None:
+    catalog = write_world(tmp_path, size=240)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    assert write_world(tmp_path, size=240) == catalog == tmp_path / "catalog.json"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == written
+
+
+def test_another_or_a_broken_world_is_made_again(tmp_path: Path) -> None:
+    catalog = write_world(tmp_path, size=240)
+    before = pixels(tmp_path)
+    write_world(tmp_path, seed=1, size=240)
+    assert json.loads(catalog.read_text())["terramosaic:demo_world"]["seed"] == 1
+    assert pixels(tmp_path) != before
+    next(tmp_path.rglob("B04.tif")).unlink()
+    write_world(tmp_path, size=240)
+    assert pixels(tmp_path) == before
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.parametrize(("arguments", "named"), [({"size": 601}, "size: 601"), ({"size": 60}, "size: 60"), ({"seed": -1}, "seed: -1")])
+def test_arguments_out_of_bounds(tmp_path: Path, arguments: dict[str, int], named: str) -> None:
+    with pytest.raises(RequestError, match=named):
+        write_world(tmp_path / "world", **arguments)
+    assert not (tmp_path / "world").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="made-up world could not be written"):
+        write_world(tmp_path / "file", size=240)
+
+
+def test_water_gathers_downstream() -> None:
+    # Cells 0 and 1 drain to 2, 2 to 3, 3 to 4, where the water stays; 5 stands alone.
+    assert relief._drainage(np.array([2, 2, 3, 4, 4, 5])).tolist() == [1, 1, 3, 4, 5, 1]
+
+
+def test_water_takes_the_steepest_way_down() -> None:
+    receiver, drop = relief._receivers(np.array([[3.0, 2.0, 9.0], [4.0, 1.0, 5.0], [2.5, 6.0, 0.0]]))
+    assert receiver.tolist() == [4, 4, 4, 4, 8, 8, 4, 8, 8]
+    assert drop[0, 0] == 2.0
+    assert drop[2, 2] == 0.0
+
+
+def test_noise_has_unit_deviation_at_every_width() -> None:
+    for noise in (smooth_noise(0, "a", (400, 600), 9), fractal_noise(0, "b", (400, 600), 30, 4), grain(0, "c", (400, 600))):
+        assert noise.dtype == np.float32
+        assert noise.std() == pytest.approx(1, abs=0.08)
+        assert noise.mean() == pytest.approx(0, abs=0.15)
+
+
+def test_doubling_keeps_means_and_slopes() -> None:
+    slope = np.arange(12, dtype=np.float32).reshape(3, 4)
+    assert shrink(double(slope), 2)[1, 1:3].tolist() == slope[1, 1:3].tolist()
+    assert double(slope)[2].tolist() == [3.0, 3.25, 3.75, 4.25, 4.75, 5.25, 5.75, 6.0]
