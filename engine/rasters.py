@@ -150,7 +150,8 @@ class BlockRasters:
                 crs=f"EPSG:{self._block.epsg}",
                 transform=rect.transform if factor == 1 else _preview_transform(rect, factor),
                 blockysize=_STRIP_ROWS,
-                interleave="pixel",
+                # As the arrays are: weaving bands together costs more than all else in writing.
+                interleave="band",
                 # Classes and flags shrink to almost nothing. Noisy values would lose a tenth, for as much work as
                 # all the rest of writing.
                 compress="zstd" if dtype == "uint8" else "none",

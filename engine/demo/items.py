@@ -13,7 +13,6 @@ import pystac
 from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry import Polygon, box, mapping
-from shapely.ops import transform
 
 from engine.bands import GSD
 from engine.demo.acquisitions import ACQUISITIONS, EPSG, Acquisition, Tile, item_id, swath_end
@@ -137,8 +136,9 @@ def _footprint(acquisition: Acquisition, tile: Tile) -> Polygon:
     end_top, end_bottom = swath_end(acquisition, tile.size)
     swath = Polygon([(left, top), (end_top, top), (end_bottom, bottom), (left, bottom)])
     to_degrees = Transformer.from_crs(EPSG, 4326, always_xy=True)
-    seen = transform(to_degrees.transform, box(left, bottom, right, top).intersection(swath))
-    return Polygon([(round(lon, 6), round(lat, 6)) for lon, lat in seen.exterior.coords])
+    seen = box(left, bottom, right, top).intersection(swath)
+    degrees = to_degrees.itransform(seen.exterior.coords)
+    return Polygon([(round(lon, 6), round(lat, 6)) for lon, lat in degrees])
 
 
 def _product(acquisition: Acquisition, tile: Tile) -> dict[str, Any]:

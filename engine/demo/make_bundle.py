@@ -119,19 +119,18 @@ RULES: dict[str, tuple[float, tuple[Condition, ...]]] = {
 #: so odds never vanish together (0 / 0) and no data stays below 1e-20.
 SCORE_FLOOR = -60.0
 
-#: Typical S1RTC backscatter (VV, VH) in dB, and speckle's standard deviation in dB, by class.
+#: Typical S1RTC backscatter (VV, VH) in dB, and speckle's standard deviation in dB. Classes that look alike to a radar
+#: are one: fewer rules, half the time.
 BACKSCATTER = {
-    "no data": (-12.0, -18.0, 1.2),
+    "other": (-11.5, -17.5, 1.25),
     "water": (-19.0, -27.0, 1.2),
     "trees": (-10.0, -15.5, 1.2),
-    "flooded vegetation": (-9.0, -16.0, 1.3),
-    "crops": (-11.0, -17.0, 1.3),
     "built area": (-4.0, -11.0, 2.0),
     "bare ground": (-13.0, -21.0, 1.2),
-    "snow/ice": (-13.0, -20.0, 1.2),
-    "clouds": (-12.0, -18.0, 1.2),  # a radar sees through them, this model cannot
-    "rangeland": (-12.0, -18.0, 1.3),
 }
+
+#: What is none of the classes above scores this much, everywhere.
+OTHER_SCORE = 2.0
 
 #: dB of (VV, VH) per unit of reflectance above 0.2: green biomass scatters back, dry ground does less.
 TEXTURE = {"nir": (6.0, 9.0), "swir": (-5.0, -4.0)}
@@ -227,29 +226,31 @@ def _feature_weights(feature: str) -> np.ndarray:
     return np.array([weights.get(plane, 0.0) for plane in (*INDICES, *REFLECTANCE_BANDS)])
 
 
-def _odds(graph: _Graph, features: str) -> str:
-    """Ten planes of class probabilities before they are divided by their sum.
+def _odds(graph: _Graph, features: str, scores: dict[str, float]) -> str:
+    """Planes of class probabilities before they are divided by their sum.
 
     What a condition lacks is a rectified linear function of the features, and a score is linear in what its
     conditions lack: two 1 x 1 convolutions hold all rules. Scores are bounded, so exp cannot overflow.
+
+    Args:
+        scores: per plane the class and its score where all its conditions hold; one without rules has it everywhere.
     """
-    index = {land_cover.name: land_cover.index for land_cover in LULC_CLASSES}
+    rules = {name: RULES[name][1] for name in scores if name in RULES}
     # Classes share conditions: each is computed once.
-    conditions = list(dict.fromkeys(condition[:3] for _, all_of in RULES.values() for condition in all_of))
+    conditions = list(dict.fromkeys(condition[:3] for all_of in rules.values() for condition in all_of))
     signs = np.array([1 if side == "<" else -1 for _, side, _ in conditions])
     lack = signs[:, None] * np.array([_feature_weights(feature) for feature, _, _ in conditions])
     lack_at_zero = -signs * np.array([threshold for _, _, threshold in conditions])
 
-    best = np.full(len(index), SCORE_FLOOR)
-    loss = np.zeros((len(index), len(conditions)))
-    for name, (score, all_of) in RULES.items():
-        best[index[name]] = score
-        for feature, side, threshold, points in all_of:
-            loss[index[name], conditions.index((feature, side, threshold))] = -points
+    loss = np.zeros((len(scores), len(conditions)))
+    for plane, name in enumerate(scores):
+        for feature, side, threshold, points in rules.get(name, ()):
+            loss[plane, conditions.index((feature, side, threshold))] = -points
 
+    best = _floats(*scores.values())
     lacking = graph("Relu", graph("Conv", features, _pointwise(lack), _floats(*lack_at_zero)))
-    scores = graph("Conv", lacking, _pointwise(loss), _floats(*best))
-    return graph("Exp", graph("Clip", scores, np.float32(SCORE_FLOOR), np.float32(best.max())))
+    totals = graph("Conv", lacking, _pointwise(loss), best)
+    return graph("Exp", graph("Clip", totals, np.float32(SCORE_FLOOR), best.max()))
 
 
 def _ndvi(graph: _Graph, bands: Sequence[str]) -> None:
@@ -258,7 +259,8 @@ def _ndvi(graph: _Graph, bands: Sequence[str]) -> None:
 
 
 def _land_cover(graph: _Graph, bands: Sequence[str]) -> None:
-    odds = _odds(graph, _features(graph, bands))
+    scores = {item.name: RULES[item.name][0] if item.name in RULES else SCORE_FLOOR for item in LULC_CLASSES}
+    odds = _odds(graph, _features(graph, bands), scores)
     # Not ReduceSum: ONNX Runtime adds in another order as soon as there are two windows in a batch.
     total = graph("Conv", odds, _pointwise(np.ones((1, len(LULC_CLASSES)))))
     graph("Div", odds, total, output="LULC")
@@ -267,8 +269,9 @@ def _land_cover(graph: _Graph, bands: Sequence[str]) -> None:
 def _backscatter(graph: _Graph, bands: Sequence[str], target: str) -> None:
     features = _features(graph, bands)
     # One product gives the odds' weighted sums of VV, VH and speckle, and as fourth plane the odds' own sum.
-    typical = np.array([(*BACKSCATTER[land_cover.name], 1.0) for land_cover in LULC_CLASSES]).T
-    sums = graph("Conv", _odds(graph, features), _pointwise(typical))
+    typical = np.array([(*decibels, 1.0) for decibels in BACKSCATTER.values()]).T
+    scores = {name: RULES[name][0] if name in RULES else OTHER_SCORE for name in BACKSCATTER}
+    sums = graph("Conv", _odds(graph, features, scores), _pointwise(typical))
     total = _planes(graph, sums, 3, 4)
     decibel = graph("Div", _planes(graph, sums, 0, 2), total)
     deviation = graph("Div", _planes(graph, sums, 2, 3), total)

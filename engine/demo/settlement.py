@@ -73,7 +73,7 @@ def _build(seed: int, canvas: Canvas, buildable: Mask, place: _Place) -> None:
     down = np.arange(free.shape[0], dtype=np.float32)[:, None] + np.float32(window[0].start - row)
     right = np.arange(free.shape[1], dtype=np.float32)[None, :] + np.float32(window[1].start - col)
     sprawl = fractal_noise(seed, f"sprawl {place.angle}", free.shape, max(radius / 2.2, 4), 4, 0.6)
-    density = 1 - np.sqrt(down * down + right * right) / np.float32(radius) + sprawl * np.float32(0.22)
+    density = 1 - np.sqrt(down * down + right * right) / np.float32(radius) + sprawl * np.float32(0.18)
 
     # Two street plans meet in the middle, as in towns that grew in two directions.
     newer = right * np.float32(0.8) + down * np.float32(0.6) > sprawl * np.float32(6)
@@ -91,7 +91,10 @@ def _build(seed: int, canvas: Canvas, buildable: Mask, place: _Place) -> None:
     gardens = np.where(avenue, 0.05, np.where(street, 0.5 * gardens, gardens))
     plants = np.where(lot[..., 1] < 90, np.uint8(Cover.BROADLEAF), np.uint8(Cover.MEADOW))
     built = free & (density > 0.06) & ((density > 0.30) | (block[..., 3] < 150) | street)
+    allotments = free & (density > 0.02)
+    part.lay(allotments, Cover.MEADOW, Cover.SHRUB, block[..., 3] * np.float32(0.8 / 255))
     part.lay(built, roofs, plants, np.clip(gardens, 0, 1))
+    part.light[allotments] = 1
     np.copyto(part.light, 0.80 + lot[..., 3] * np.float32(0.4 / 255), where=built)
 
 
