@@ -12,6 +12,7 @@ import json
 import logging
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ import numpy as np
 import rasterio.features
 import shapely
 from pydantic import BaseModel, ConfigDict
+from rasterio.errors import NotGeoreferencedWarning
 
 from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
@@ -41,6 +43,9 @@ from engine.rasters import PREVIEW_BANDS, BlockRasters, Ground
 from engine.run import RunFolder, write_plan
 
 logger = logging.getLogger(__name__)
+
+# rasterio rasterises into an array of its own first, and warns that this one lies nowhere.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.features")
 
 #: Finished bands of rows that may wait for the writer.
 _WRITES_AHEAD = 2

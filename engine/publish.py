@@ -46,6 +46,7 @@ def publish(plan: Plan) -> Path:
 
 def _write_png(path: Path, image: Image.Image) -> None:
     content = io.BytesIO()
-    image.save(content, "PNG")
+    # Half the time of the default for a twentieth more bytes.
+    image.save(content, "PNG", compress_level=3)
     with whole_file(path) as partial:
         partial.write_bytes(content.getvalue())

@@ -60,7 +60,7 @@ def write_world(folder: Path, *, seed: int = 0, size: int = NATURAL_SIZE) -> Pat
         folder: where ``catalog.json`` and the collection's folder go; made if need be.
         seed: another seed gives other fields, clouds and noise in the same kind of land.
         size: side of a tile in pixels of 10 m, a multiple of 6 (the 60 m grid) of at least 240. The land shrinks and
-            grows with it; the default, 18.3 km, takes some seconds and 600 MB of memory.
+            grows with it; the default, 18.3 km, takes about ten seconds and 0.7 GB of memory.
 
     Returns:
         The path of ``catalog.json``. It is written last: where it stands, the world is whole.

@@ -84,7 +84,11 @@ def make_scene(work: Path, size: int) -> Path:
 
 def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[str, float]:
     """Maps the upper left ``side`` x ``side`` pixels of the scene in this process."""
-    from engine import RegionRequest, map_region
+    from engine.mapping import Quiet, run_blocks
+    from engine.mosaic import assemble
+    from engine.plan import plan
+    from engine.publish import publish
+    from engine.request import RegionRequest
 
     _, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
     # One metre inside, so that reprojecting to degrees and back adds no row of pixels.
@@ -93,14 +97,24 @@ def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[s
     request = RegionRequest(
         region=as_geojson(outline), datetime="2023-08-15", catalog=str(catalog), out=str(out)
     )
-    started = time.perf_counter()
-    result = map_region(request, workers=workers)
-    seconds = time.perf_counter() - started
-    receipts = [json.loads(path.read_text()) for path in result.folder.glob("blocks/*/block.json")]
-    shares = {
-        name: sum(receipt["seconds"][name] for receipt in receipts) for name in ("data", "model", "other")
+    marks = [time.perf_counter()]
+    made = plan(request)
+    run_blocks(made, list(made.blocks), Quiet(), workers)
+    marks.append(time.perf_counter())
+    assemble(made)
+    marks.append(time.perf_counter())
+    publish(made)
+    marks.append(time.perf_counter())
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "megapixels": side**2 / 1e6,
+        "blocks": marks[1] - marks[0],
+        "mosaics": marks[2] - marks[1],
+        "report": marks[3] - marks[2],
+        "seconds": marks[2] - marks[0],
+        "processor": used.ru_utime + used.ru_stime,
+        "gigabytes": _peak_gigabytes(),
     }
-    return {"megapixels": side**2 / 1e6, "seconds": seconds, "gigabytes": _peak_gigabytes(), **shares}
 
 
 def _peak_gigabytes() -> float:
@@ -148,9 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         speeds[side] = found["megapixels"] / found["seconds"]
         print(
-            f"terramosaic, {side} x {side}: {found['seconds']:.1f} s, {speeds[side]:.2f} megapixels/s, "
-            f"peak {found['gigabytes']:.2f} GB (waiting for data {found['data']:.0f} s, model {found['model']:.0f} s, "
-            f"other {found['other']:.0f} s, summed over blocks)",
+            f"terramosaic, {side} x {side}: COGs to mosaics {found['seconds']:.1f} s, {speeds[side]:.2f} megapixels/s, "
+            f"peak {found['gigabytes']:.2f} GB (blocks {found['blocks']:.1f} s, mosaics {found['mosaics']:.1f} s, "
+            f"then report {found['report']:.1f} s; {found['processor']:.0f} s of processor time)",
             flush=True,
         )
     if options.reference_python:

@@ -87,8 +87,7 @@ def test_pixels_are_those_of_every_other_machine(tmp_path: Path) -> None:
     }
     # Change these together with GENERATOR only: a world that is there already is told apart by it.
     assert (
-        checksums.items()
-        >= {"B02": 481554084, "B8A": 1500826805, "B09": 864536561, "SCL": 2862095890}.items()
+        checksums.items() >= {"B02": 3735994975, "B8A": 58267808, "B09": 3800872622, "SCL": 615431977}.items()
     )
 
 
@@ -189,13 +188,17 @@ def test_dates_agree_on_clear_unchanged_ground(world: World) -> None:
 
 
 def test_fields_grow_between_the_dates(world: World) -> None:
-    red, infrared = ([world.whole(day, band) for day in (WITH_OFFSET, WITHOUT)] for band in ("B04", "B08"))
-    before, after = ((n - r) / np.maximum(n + r, 1) for r, n in zip(red, infrared, strict=True))
-    clear = np.repeat(np.repeat(np.isin(world.whole(WITHOUT, "SCL", raw=True), (4, 5)), 2, 0), 2, 1)
-    clear &= np.repeat(np.repeat(np.isin(world.whole(WITH_OFFSET, "SCL", raw=True), (4, 5)), 2, 0), 2, 1)
+    ndvi = []
+    clear = np.ones(world.whole(WITHOUT, "B04").shape, bool)
+    for day in (WITH_OFFSET, WITHOUT):
+        red, infrared = world.whole(day, "B04"), world.whole(day, "B08")
+        ndvi.append((infrared - red) / np.maximum(infrared + red, 1))
+        clear &= np.kron(np.isin(world.whole(day, "SCL", raw=True), (4, 5)), np.ones((2, 2), bool))
+    before, after = ndvi
     change = (after - before)[clear]
-    assert (change < -0.15).mean() > 0.005, "meadows are mown"
-    assert (change > 0.05).mean() > 0.02, "maize comes up"
+    # Edges of cloud and shadow that no classifier sees make up 0.009 and 0.04 of it, as in real scenes.
+    assert (change < -0.15).mean() > 0.02, "meadows are mown"
+    assert (change > 0.05).mean() > 0.08, "maize comes up"
     assert np.percentile(before[clear], 5) < 0.3
     assert np.percentile(before[clear], 95) > 0.8
 
@@ -233,22 +236,21 @@ def test_classes_look_like_their_classes(world: World) -> None:
     assert set(np.unique(classes)) >= {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
-@pytest.mark.parametrize(("fine", "coarse"), [("B08", "B8A"), ("B03", "B01"), ("B8A", "B09")])
+@pytest.mark.parametrize(("fine", "coarse"), [("B08", "B8A"), ("B02", "B01"), ("B8A", "B09")])
 def test_bands_of_all_resolutions_lie_on_each_other(world: World, fine: str, coarse: str) -> None:
-    factor = GSD[coarse] // GSD[fine]
-    mean, seen = (
-        shrink(world.dn(WITHOUT, "32TMP", fine).astype(np.float32), factor),
-        world.dn(WITHOUT, "32TMP", coarse),
-    )
+    seen = world.dn(WITHOUT, "32TMP", coarse)
+    mean = shrink(world.dn(WITHOUT, "32TMP", fine).astype(np.float32), GSD[coarse] // GSD[fine])
+    # Clouds would agree by themselves; the ground shall.
+    clear = np.isin(world.raw(WITHOUT, "32TMP", "SCL"), CLEAR).astype(np.float32)
+    ground = shrink(clear, GSD[coarse] // 20) == 1
+    ground[[0, -1]] = ground[:, [0, -1]] = False
     likeness = {
-        (down, right): np.corrcoef(
-            np.roll(mean, (down, right), (0, 1))[2:-2, 2:-2].ravel(), seen[2:-2, 2:-2].ravel()
-        )[0, 1]
+        (down, right): np.corrcoef(np.roll(mean, (down, right), (0, 1))[ground], seen[ground])[0, 1]
         for down in (-1, 0, 1)
         for right in (-1, 0, 1)
     }
     assert max(likeness, key=lambda shift: likeness[shift]) == (0, 0)
-    assert likeness[0, 0] > 0.95
+    assert likeness[0, 0] > 0.85
 
 
 def test_the_swath_ends_inside_one_tile(world: World) -> None:
