@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +20,13 @@ from engine import assemble, load_bundle, map_region, plan, run_block
 from engine.block import finished_block
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
-from engine.grid import Rect, rect_from_bounds
+from engine.grid import Rect
 from engine.imagery.pool import READERS
 from engine.region import area_from_box, zone_areas
 from engine.request import RegionRequest
 from engine.run import RunFolder
 from tests.integration.conftest import LAND, Catalog
+from tests.integration.pixels import assert_same_on_shared_pixels, read
 from tests.integration.scenes import dn_of, write_scene
 
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
@@ -37,22 +37,6 @@ import sys
 from engine import RegionRequest, map_region
 map_region(RegionRequest.model_validate_json(open(sys.argv[1]).read()), workers=2)
 """
-
-
-def read(path: Path) -> tuple[np.ndarray, Rect]:
-    with rasterio.open(path) as file:
-        return file.read(), rect_from_bounds(tuple(file.bounds))
-
-
-def assert_same_on_shared_pixels(one, other):
-    assert one.mosaics.keys() == other.mosaics.keys()
-    for name in one.mosaics:
-        (a, rect_a), (b, rect_b) = read(one.mosaics[name]), read(other.mosaics[name])
-        shared = rect_a.intersection(rect_b)
-        assert not shared.is_empty
-        np.testing.assert_array_equal(
-            a[:, *shared.slices(rect_a)], b[:, *shared.slices(rect_b)], err_msg=name
-        )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +68,10 @@ def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, worker
     ],
 )
 def test_ground_decides_whatever_the_options(land, tmp_path, options):
-    around, part = Rect(LAND.row + 300, LAND.col + 300, 420, 480), Rect(LAND.row + 410, LAND.col + 350, 150, 200)
+    around, part = (
+        Rect(LAND.row + 300, LAND.col + 300, 420, 480),
+        Rect(LAND.row + 410, LAND.col + 350, 150, 200),
+    )
     options = {"targets": ("S1GRD", "LULC"), "extras": EXTRAS, **options}
     one = map_region(land.request(around, tmp_path / "around", **options))
     other = map_region(land.request(part, tmp_path / "part", **options, block_size=1024), batch_size=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from engine.bands import S2L2A_BANDS
 from engine.grid import Rect
 from engine.imagery.stack import Imagery, StackReader
 from tests.conftest import SHARED_DATA
+from tests.integration.pixels import assert_same_on_shared_pixels
 from tests.integration.real_scene import cases, ndvi_error
 
 NAMES = [
@@ -56,3 +59,14 @@ def test_the_model_sees_the_files_numbers_after_the_offset_rule(real_cases, tmp_
     for index, band in enumerate(S2L2A_BANDS):
         expected, _ = case.truth(band, rect)
         np.testing.assert_array_equal(dn[index][valid], expected[valid])
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="../shared/data is not there")
+def test_blocks_batches_and_regions_do_not_show_on_real_imagery(real_cases, tmp_path):
+    case = real_cases["pc_29RKH_20200219_pb0509"]
+    west, south, east, north = case.region
+    inner = (west + 0.3 * (east - west), south + 0.2 * (north - south), west + 0.7 * (east - west), north)
+    big = map_region(case.request(tmp_path / "big", block_size=2048), batch_size=8)
+    for name, region, block_size, batch_size in (("small", case.region, 512, 1), ("inner", inner, 1024, 8)):
+        request = replace(case, region=region).request(tmp_path / name, block_size=block_size)
+        assert_same_on_shared_pixels(big, map_region(request, batch_size=batch_size))
