@@ -47,6 +47,9 @@ logger = logging.getLogger(__name__)
 # rasterio rasterises into an array of its own first, and warns that this one lies nowhere.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.features")
 
+#: Windows per call of the model, by provider.
+_BATCH_SIZES = {"cpu": 2, "cuda": 32}
+
 #: Finished bands of rows that may wait for the writer.
 _WRITES_AHEAD = 2
 
@@ -91,7 +94,7 @@ def run_block(
     block: Block,
     *,
     model: Model | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     threads: int | None = None,
     on_windows: Callable[[int], None] | None = None,
     cancelled: threading.Event | None = None,
@@ -102,7 +105,8 @@ def run_block(
         plan: the run's plan.
         block: one of the plan's blocks.
         model: the generator; by default the plan's bundle on its device, opened once per process.
-        batch_size: windows per call of the model. Results do not depend on it with the demo bundle.
+        batch_size: windows per call of the model; by default 2 on the CPU, whose caches are small, and 32 on CUDA.
+            Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
         on_windows: called with the number of windows done since the last call.
         cancelled: once set, the block stops between two batches.
@@ -119,6 +123,7 @@ def run_block(
         return done
     folder = write_plan(plan)
     request = plan.request
+    batch_size = batch_size or _BATCH_SIZES[request.provider]
     model = model or open_generator(
         load_bundle(request.model), request.targets, request.provider, threads=threads
     )
@@ -133,11 +138,10 @@ def run_block(
 
 @dataclass(frozen=True)
 class _Job:
-    """A window to compute: its pixels (a copy), and which of them were filled."""
+    """A window to compute; its pixels wait in the batch. ``flags`` tells which of them were filled."""
 
     i: int
     j: int
-    pixels: np.ndarray
     flags: np.ndarray | None
 
 
@@ -160,7 +164,7 @@ class _BlockJob:
     ) -> None:
         request = plan.request
         self._plan, self._block, self._model = plan, block, model
-        self._batch_size, self._on_windows, self._cancelled = batch_size, on_windows, cancelled
+        self._on_windows, self._cancelled = on_windows, cancelled
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
         self._region = region_mask(plan, block)
@@ -186,6 +190,9 @@ class _BlockJob:
             window_weights(request.blend, request.stride),
             spread=value_targets if "spread" in request.extras else (),
         )
+        # Windows are cut straight into the batch, one slot after the other; a flush empties it.
+        self._batch = np.empty((batch_size, len(self._bundle.bands), WINDOW, WINDOW), np.float32)
+        self._slot = 0
         self._seconds = {"data": 0.0, "model": 0.0}
         self._done = 0
 
@@ -221,14 +228,12 @@ class _BlockJob:
     def _finished_rows(self) -> Generator[tuple[RowBand, Ground], None, None]:
         """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
         pending: list[_Job | _RowEnd] = []
-        waiting = 0
         with closing(self._windows()) as windows:
             for item in self._timed("data", windows):
                 pending.append(item)
-                waiting += isinstance(item, _Job)
-                if waiting == self._batch_size:
+                if self._slot == len(self._batch):
                     yield from self._flush(pending)
-                    pending, waiting = [], 0
+                    pending = []
             yield from self._flush(pending)
 
     def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, Ground]]:
@@ -236,6 +241,7 @@ class _BlockJob:
             raise RunCancelledError("cancelled; run the same request again to go on from here")
         jobs = [item for item in pending if isinstance(item, _Job)]
         outputs = self._generate(jobs)
+        self._slot = 0
         index = 0
         for item in pending:
             if isinstance(item, _RowEnd):
@@ -263,7 +269,7 @@ class _BlockJob:
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
-        values = self._model.generate(np.stack([job.pixels for job in jobs]), randomness)
+        values = self._model.generate(self._batch[: len(jobs)], randomness)
         self._seconds["model"] += time.perf_counter() - started
         return values
 
@@ -285,7 +291,8 @@ class _BlockJob:
                 held.drop_above(top)
                 for j in columns:
                     window = self._lattice.window(i, j)
-                    pixels, valid = held.cut(window)
+                    pixels = self._batch[self._slot]
+                    valid = held.cut(window, pixels)
                     if not valid.any():
                         continue
                     flags = None
@@ -296,7 +303,8 @@ class _BlockJob:
                             np.uint8(QUALITY_FILLED | QUALITY_EDGE),
                             np.uint8(QUALITY_FILLED),
                         )
-                    yield _Job(i, j, pixels, flags)
+                    self._slot += 1
+                    yield _Job(i, j, flags)
                 yield _RowEnd(self._ground(held, i))
 
     def _ground(self, held: HeldRows, i: int) -> Ground:
@@ -347,7 +355,7 @@ class HeldRows:
     """The rows of a stack that windows still need; strips are taken in as they are asked for."""
 
     def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
-        self._strips, self._bands = strips, len(bands)
+        self._strips = strips
         # A model without a visible band is shown by its first one.
         self._picture = [bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]
         self._held: list[Strip] = []
@@ -357,17 +365,24 @@ class HeldRows:
         while self._held and self._held[0].rect.row_end <= row:
             self._held.pop(0)
 
-    def cut(self, window: Rect) -> tuple[np.ndarray, np.ndarray]:
-        """A window as float32 (bands, 224, 224) and its valid pixels; outside the stack nothing is valid."""
+    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
+        """Writes a window into float32 (bands, 224, 224); returns its valid pixels. Outside the stack none is valid."""
         self._take_until(window.row_end)
-        pixels = np.zeros((self._bands, *window.shape), np.float32)
         valid = np.zeros(window.shape, bool)
+        if not self._covers(window):
+            pixels[:] = 0
         for strip in self._held:
             shared = strip.rect.intersection(window)
             if not shared.is_empty:
                 pixels[:, *shared.slices(window)] = strip.dn[:, *shared.slices(strip.rect)]
                 valid[shared.slices(window)] = strip.valid[shared.slices(strip.rect)]
-        return pixels, valid
+        return valid
+
+    def _covers(self, window: Rect) -> bool:
+        if not self._held:
+            return False
+        top, bottom = self._held[0].rect, self._held[-1].rect
+        return top.union(bottom).intersection(window) == window
 
     def ground(self, rect: Rect, region: np.ndarray) -> Ground:
         """What lies under ``rect``, valid only inside the region's mask."""

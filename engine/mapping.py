@@ -97,7 +97,7 @@ def map_region(
     *,
     progress: Progress | None = None,
     workers: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> MapResult:
     """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
 
@@ -107,7 +107,7 @@ def map_region(
         request: what to map.
         progress: told what happens.
         workers: blocks computed at the same time; by default one for each processor, at most 4.
-        batch_size: windows per call of the model.
+        batch_size: windows per call of the model; by default what suits the device.
 
     Raises:
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
@@ -116,7 +116,7 @@ def map_region(
 
 
 def carry_out(
-    plan: Plan, *, progress: Progress | None = None, workers: int | None = None, batch_size: int = 8
+    plan: Plan, *, progress: Progress | None = None, workers: int | None = None, batch_size: int | None = None
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
@@ -151,7 +151,11 @@ def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:
 
 
 def run_blocks(
-    plan: Plan, blocks: list[Block], progress: Progress, workers: int | None = None, batch_size: int = 8
+    plan: Plan,
+    blocks: list[Block],
+    progress: Progress,
+    workers: int | None = None,
+    batch_size: int | None = None,
 ) -> None:
     """Computes blocks, several at a time.
 

@@ -79,11 +79,15 @@ def plan_command(as_json: bool, **options: Any) -> None:
     "--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]"
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Windows per call of the model"
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Windows per call of the model  [default: 2 on cpu, 32 on cuda]",
 )
 @click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
 @click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
-def map_command(workers: int | None, batch_size: int, prefect: bool, as_json: bool, **options: Any) -> None:
+def map_command(
+    workers: int | None, batch_size: int | None, prefect: bool, as_json: bool, **options: Any
+) -> None:
     """Maps a region. A run that was stopped goes on where it was."""
     request = request_from(options)
     result = _with_prefect(request) if prefect else _with_bars(plan(request), workers, batch_size)
@@ -125,7 +129,7 @@ def info_command(model: str, as_json: bool) -> None:
         show_bundle(_OUT, bundle)
 
 
-def _with_bars(made: Plan, workers: int | None, batch_size: int) -> MapResult:
+def _with_bars(made: Plan, workers: int | None, batch_size: int | None) -> MapResult:
     with (Bars if _ERR.is_terminal else Lines)(_ERR) as progress:
         return carry_out(made, progress=progress, workers=workers, batch_size=batch_size)
 
