@@ -131,6 +131,8 @@ def run_block(
         receipt = _BlockJob(plan, block, model, batch_size, on_windows or (lambda _: None), cancelled).run()
     except TerramosaicError as error:
         raise type(error)(f"block {block.id}: {error}") from error
+    if on_windows and receipt.windows < block.windows:
+        on_windows(block.windows - receipt.windows)  # those without a valid pixel were left out
     write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
     logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
     return receipt

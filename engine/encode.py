@@ -23,7 +23,7 @@ QUALITY_NODATA = 255
 QUALITY_BITS = {
     QUALITY_CLOUD: "generated under cloud: no acquisition was clear here",
     QUALITY_FILLED: "filled neighbour: a window that made this pixel had missing pixels, filled with their nearest",
-    QUALITY_EDGE: "edge of data: within 160 m of missing imagery",
+    QUALITY_EDGE: "edge of data: within 160 m of missing imagery, as seen in the windows that made the pixel",
     QUALITY_FOREIGN: "imagery of the neighbouring UTM zone, reprojected",
 }
 

@@ -69,8 +69,11 @@ def replace_link(link: Path, target: str) -> None:
         OSError: the file system knows no links.
     """
     partial = link.with_name(_partial_name(link.name))
-    partial.symlink_to(target, target_is_directory=True)
-    partial.replace(link)
+    try:
+        partial.symlink_to(target, target_is_directory=True)
+        partial.replace(link)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _partial_name(name: str) -> str:

@@ -128,7 +128,7 @@ class OnnxGenerator:
                 bundle.folder / file,
                 bundle.manifest.files[file].sha256,
                 provider,
-                threads or _available_cpus(),
+                threads or available_cpus(),
             )
             for target, file in files.items()
         }
@@ -260,7 +260,7 @@ def _no_cuda(reason: str) -> ModelError:
     return ModelError(f"provider: cuda was asked for and cannot be used: {reason}; or ask for cpu")
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):  # a container's share, where the platform tells
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

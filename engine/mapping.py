@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.block import BlockReceipt, finished_block, run_block
-from engine.bundle import load_bundle
-from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
 from engine.files import sweep_partials
+from engine.generator import available_cpus
 from engine.imagery.pool import READERS
 from engine.mosaic import assemble
 from engine.plan import Block, Plan, plan
 from engine.publish import publish
 from engine.request import RegionRequest
-from engine.run import RunFolder, write_plan
+from engine.run import RunFolder, is_complete, mosaics_of, write_plan
 
 if TYPE_CHECKING:
     import xarray
@@ -33,8 +31,8 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """What `map_region` tells while it works. Methods are called from several threads."""
 
-    def planned(self, plan: Plan, done: int) -> None:
-        """The plan is made; ``done`` of its blocks were finished by an earlier run."""
+    def planned(self, plan: Plan, remaining: list[Block]) -> None:
+        """The plan is made; all but the ``remaining`` blocks were finished by an earlier run."""
 
     def windows(self, count: int) -> None:
         """So many more windows were computed."""
@@ -49,7 +47,7 @@ class Progress(Protocol):
 class Quiet:
     """Progress that nobody looks at."""
 
-    def planned(self, plan: Plan, done: int) -> None: ...
+    def planned(self, plan: Plan, remaining: list[Block]) -> None: ...
     def windows(self, count: int) -> None: ...
     def block_done(self, block: Block, receipt: BlockReceipt) -> None: ...
     def stage(self, name: str) -> None: ...
@@ -121,14 +119,13 @@ def carry_out(
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
     if is_complete(plan):
-        progress.planned(plan, len(plan.blocks))
+        progress.planned(plan, [])
+        publish(plan)
         return result_of(plan, was_done=True)
     sweep_partials(write_plan(plan).path)
-    finished = {block.id for block in plan.blocks if finished_block(plan, block) is not None}
-    progress.planned(plan, len(finished))
-    run_blocks(
-        plan, [block for block in plan.blocks if block.id not in finished], progress, workers, batch_size
-    )
+    remaining = [block for block in plan.blocks if finished_block(plan, block) is None]
+    progress.planned(plan, remaining)
+    run_blocks(plan, remaining, progress, workers, batch_size)
     progress.stage("assemble")
     assemble(plan)
     progress.stage("publish")
@@ -136,18 +133,9 @@ def carry_out(
     return result_of(plan)
 
 
-def is_complete(plan: Plan) -> bool:
-    """Whether an earlier run finished everything; its block rasters may be gone by now."""
-    result = result_of(plan)
-    return all(path.exists() for path in (result.item, result.report, *result.mosaics.values()))
-
-
 def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:
     """The handles of a run that is complete."""
-    folder = RunFolder.of(plan)
-    names = layers(plan.request, load_bundle(plan.request.model))
-    mosaics = [folder.mosaic(plan, zone, name) for zone in plan.zones for name in names]
-    return MapResult(plan, folder.path, {path.stem: path for path in mosaics}, was_done)
+    return MapResult(plan, RunFolder.of(plan).path, mosaics_of(plan), was_done)
 
 
 def run_blocks(
@@ -164,7 +152,7 @@ def run_blocks(
     Raises:
         TerramosaicError: the first block's error, with the number of blocks that failed.
     """
-    processors = os.cpu_count() or 1
+    processors = available_cpus()
     workers = workers or min(4, processors)
     cancelled = threading.Event()
     failures: list[TerramosaicError] = []

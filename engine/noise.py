@@ -21,8 +21,9 @@ from engine.lattice import PATCH
 #: Side of a noise tile in pixels; a whole number of patches.
 TILE = 256
 
-#: Tiles kept in memory: the few rows of tiles under one row of windows (0.5 MB a tile of two channels).
-_TILES_KEPT = 96
+#: Tiles kept in memory: those under a row of windows of a 2048-pixel block (22), for four workers and two targets
+#: (0.5 MB a tile of two channels).
+_TILES_KEPT = 192
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ from engine.catalog import (
     rank,
     scene_from_item,
 )
-from engine.errors import NoScenesError
+from engine.errors import NoScenesError, RequestError
 from engine.grid import RESOLUTION, Rect, zone_name
 from engine.lattice import WINDOW, Lattice
 from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
@@ -196,7 +197,11 @@ def plan(request: RegionRequest) -> Plan:
         CatalogError: the catalog failed.
         ModelError: the bundle is broken.
     """
+    request = _anchored(request)
     area = request.area()
+    areas = zone_areas(area)
+    if not areas:
+        raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
     bundle = load_bundle(request.model)
     bundle.require(request.targets)
     bands = bundle.bands
@@ -204,7 +209,7 @@ def plan(request: RegionRequest) -> Plan:
     scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
-    zones, empty_blocks = _zones(request, zone_areas(area), acquisitions)
+    zones, empty_blocks = _zones(request, areas, acquisitions)
     covered = _covered_share(area, scenes.values())
     figures = Figures(
         area_km2=area.square_kilometres,
@@ -249,6 +254,14 @@ def plan(request: RegionRequest) -> Plan:
         warnings=tuple(_warnings(request, bundle, figures, scenes.values())),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
+
+
+def _anchored(request: RegionRequest) -> RegionRequest:
+    """The request with absolute folders: a worker that carries it out may stand elsewhere."""
+    absolute = {"out": str(Path(request.out).expanduser().resolve())}
+    if request.model != "demo":
+        absolute["model"] = str(Path(request.model).expanduser().resolve())
+    return request.model_copy(update=absolute)
 
 
 def _search(

@@ -14,7 +14,7 @@ from engine.item import make_item
 from engine.plan import Plan
 from engine.report import render_report
 from engine.report.record import gather
-from engine.run import RunFolder, link_latest
+from engine.run import RunFolder, is_complete, link_latest
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ def publish(plan: Plan) -> Path:
         OutputError: a block or a mosaic is missing, or a file could not be written.
     """
     folder = RunFolder.of(plan)
-    if not folder.item_file.exists():
+    if not is_complete(plan):
+        # The item says that a run is complete; while something is missing it must not.
+        folder.item_file.unlink(missing_ok=True)
         record = gather(plan)
         for name, picture in record.pictures.items():
             _write_png(folder.quicklooks / f"{name}.png", picture.image)

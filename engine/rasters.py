@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -92,7 +92,9 @@ class BlockRasters:
 
     def __exit__(self, *error: Any) -> None:
         for dataset in self._datasets.values():
-            dataset.close()
+            # Only after an error are any still open, and that one counts.
+            with suppress(RasterioError):
+                dataset.close()
         self._files.__exit__(*error)
 
     def write(self, band: RowBand, ground: Ground) -> None:

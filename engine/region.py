@@ -252,6 +252,8 @@ def _polygonal(document: Any) -> BaseGeometry:
         raise ValueError("not GeoJSON: an object with a 'type' is wanted")
     if document["type"] == "FeatureCollection":
         features = document.get("features") or []
+        if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+            raise ValueError("not GeoJSON: the features are not a list of objects")
         if len(features) != 1:
             raise ValueError(
                 f"a FeatureCollection must hold one feature, not {len(features)}; make one request for each"
@@ -259,8 +261,8 @@ def _polygonal(document: Any) -> BaseGeometry:
         document = features[0]
     if document["type"] == "Feature":
         document = document.get("geometry") or {"type": "nothing"}
-    if document["type"] not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"a Polygon or MultiPolygon is wanted, not {document['type']}")
+    if not isinstance(document, dict) or document.get("type") not in ("Polygon", "MultiPolygon"):
+        raise ValueError(f"a Polygon or MultiPolygon is wanted, not {document.get('type')}")
     try:
         return shapely.force_2d(shape(document))
     except (KeyError, TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:

@@ -131,10 +131,17 @@ def _as_region(value: Any) -> Any:
 Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidator(_as_region)]
 
 
+def _with_examples(schema: dict[str, Any]) -> None:
+    """A field that names no example of its own is best shown by its default."""
+    for field in schema["properties"].values():
+        if field.get("default") not in (None, []):
+            field.setdefault("examples", [field["default"]])
+
+
 class RegionRequest(BaseModel):
     """A region to map: where, when, from which catalog, with which model, and into which folder."""
 
-    model_config = ConfigDict(title="Region request", **_FORM)
+    model_config = ConfigDict(title="Region request", json_schema_extra=_with_examples, **_FORM)
 
     region: Region = Field(
         title="Region",
@@ -154,7 +161,10 @@ class RegionRequest(BaseModel):
         min_length=1,
     )
     collection: str | None = Field(
-        default=None, title="Collection", description="Collection id; empty: the catalog's Sentinel-2 L2A"
+        default=None,
+        title="Collection",
+        description="Collection id; empty: the catalog's Sentinel-2 L2A",
+        examples=["sentinel-2-c1-l2a"],
     )
     max_cloud: float = Field(
         default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
@@ -226,6 +236,7 @@ class RegionRequest(BaseModel):
         default=(),
         title="Extra layers",
         description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
+        examples=[["spread", "confidence"]],
     )
     provider: Literal["cpu", "cuda"] = Field(
         default="cpu", title="Device", description="cuda never falls back to cpu"

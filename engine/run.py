@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from engine.bundle import load_bundle
+from engine.encode import layers
 from engine.errors import RequestError
 from engine.files import replace_link, write_text
 from engine.plan import Block, Plan, Zone
@@ -61,15 +64,19 @@ class RunFolder:
 
 
 def write_plan(plan: Plan) -> RunFolder:
-    """Makes the run folder with its ``plan.json``; one that is there already stays as it is."""
+    """Makes the run folder with its ``plan.json``.
+
+    One that is there already stays, unless it says something else: a run is named by what decides its pixels, and the
+    same pixels may by now be found under another path or signed by another catalog.
+    """
     folder = RunFolder.of(plan)
-    if not folder.plan_file.exists():
+    if not folder.plan_file.exists() or _but_created(read_plan(folder.path)) != _but_created(plan):
         write_text(folder.plan_file, plan.model_dump_json(indent=1))
     return folder
 
 
 def read_plan(path: str | Path) -> Plan:
-    """The plan in a run folder or a ``plan.json``.
+    """The plan in a run folder or a ``plan.json``; a folder that was moved is the run's output folder from then on.
 
     Raises:
         RequestError: there is none, or it is not one of this version.
@@ -77,13 +84,32 @@ def read_plan(path: str | Path) -> Plan:
     file = Path(path)
     file = file / "plan.json" if file.is_dir() else file
     try:
-        return Plan.model_validate_json(file.read_text(encoding="utf-8"))
+        plan = Plan.model_validate_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"plan: cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
         raise RequestError(
             f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
         ) from error
+    out = str(file.resolve().parent.parent)
+    return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
+
+
+def mosaics_of(plan: Plan) -> dict[str, Path]:
+    """The mosaics that a run has, or will have, by name."""
+    names = layers(plan.request, load_bundle(plan.request.model))
+    paths = [RunFolder.of(plan).mosaic(plan, zone, name) for zone in plan.zones for name in names]
+    return {path.stem: path for path in paths}
+
+
+def is_complete(plan: Plan) -> bool:
+    """Whether everything that a run publishes is there; its block rasters may be gone by then."""
+    folder = RunFolder.of(plan)
+    return all(path.exists() for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
+
+
+def _but_created(plan: Plan) -> dict[str, Any]:
+    return plan.model_dump(mode="json", exclude={"created"})
 
 
 def link_latest(folder: RunFolder) -> None:

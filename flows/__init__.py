@@ -6,6 +6,7 @@ Importing this package does not import Prefect; `flows.map_region` does.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,15 @@ from engine.request import RegionRequest
 if TYPE_CHECKING:
     from engine.mapping import MapResult
 
-#: Settings that make Prefect's own temporary server start reliably on a busy machine and keep to itself. Whatever the
-#: user set wins.
-_QUIET = {
+#: Prefect's own temporary server starts reliably on a busy machine, and keeps to itself. What the user set wins.
+_SERVER = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_CLI_PROMPT": "false",
+    "DO_NOT_TRACK": "1",
 }
+for _name, _value in _SERVER.items():
+    os.environ.setdefault(_name, _value)
 
 
 def run_flow(request: RegionRequest, home: Path | None = None) -> MapResult:
@@ -32,13 +32,18 @@ def run_flow(request: RegionRequest, home: Path | None = None) -> MapResult:
     Args:
         request: what to map.
         home: folder for Prefect's database; by default the user's.
+
+    Raises:
+        TerramosaicError: what the flow failed with.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    # What fails is raised here and told once, by the caller: Prefect would print its traceback as well.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     if home is not None:
         os.environ["PREFECT_HOME"] = str(home.resolve())
     from engine.mapping import result_of
     from engine.run import read_plan
     from flows.map_region import map_region
 
-    return result_of(read_plan(map_region(request)))
+    started = time.time()
+    result = result_of(read_plan(map_region(request)))
+    return result_of(result.plan, was_done=result.item.stat().st_mtime < started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from prefect import flow, task
@@ -10,21 +11,25 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.tasks import Task, exponential_backoff
 
-from engine.block import run_block
+from engine.block import finished_block, run_block
 from engine.errors import CatalogError, MissingBandError, OffsetConflictError, TerramosaicError
 from engine.files import sweep_partials
+from engine.generator import available_cpus
 from engine.imagery.pool import READERS
-from engine.mapping import is_complete, raise_failures
+from engine.mapping import raise_failures
 from engine.mosaic import assemble
 from engine.plan import Plan, plan
 from engine.publish import publish
 from engine.request import RegionRequest
-from engine.run import RunFolder, read_plan, write_plan
+from engine.run import RunFolder, is_complete, read_plan, write_plan
 from flows.reporting import BlockProgress, report_outputs, report_plan
-from flows.runners import task_runner
+from flows.runners import task_runner, worker_count
 
 #: Prefect's result cache is not the record of finished work: receipts in the run folder are.
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+#: Blocks submitted for each worker: enough to keep it busy, few enough to stop soon.
+_AHEAD = 2
 
 
 def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -60,7 +65,8 @@ def make_plan(request: RegionRequest) -> Plan:
 def compute_block(run_folder: str, block_id: str) -> str:
     """Computes one block, unless it is done. Paths go in and out, never pixels."""
     made = read_plan(run_folder)
-    run_block(made, next(block for block in made.blocks if block.id == block_id))
+    block = next(block for block in made.blocks if block.id == block_id)
+    run_block(made, block, threads=max(1, available_cpus() // worker_count()))
     return block_id
 
 
@@ -92,22 +98,33 @@ def map_region(request: RegionRequest) -> str:
     if not is_complete(made):
         _compute_blocks(made, run_folder)
         assemble_mosaics(run_folder)
-        publish_run(run_folder)
+    publish_run(run_folder)
     report_outputs(made)
     return run_folder
 
 
 def _compute_blocks(made: Plan, run_folder: str) -> None:
-    progress = BlockProgress(len(made.blocks))
-    futures: list[PrefectFuture[str]] = [compute_block.submit(run_folder, block.id) for block in made.blocks]
-    failures = []
-    for future in futures:
-        # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
-        error: Any = future.result(raise_on_failure=False)
-        if isinstance(error, TerramosaicError):
-            failures.append(error)
-        elif isinstance(error, BaseException):
-            raise error
-        progress.step()
-    READERS.close_idle()
+    """Hands out the blocks that are not done, a few ahead of the workers.
+
+    A block whose imagery fails does not stop the others; any other error does.
+    """
+    waiting = [block.id for block in reversed(made.blocks) if finished_block(made, block) is None]
+    progress = BlockProgress(len(made.blocks), done=len(made.blocks) - len(waiting))
+    running: deque[PrefectFuture[str]] = deque()
+    failures: list[TerramosaicError] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < _AHEAD * worker_count():
+                running.append(compute_block.submit(run_folder, waiting.pop()))
+            # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
+            error: Any = running.popleft().result(raise_on_failure=False)
+            if isinstance(error, TerramosaicError):
+                failures.append(error)
+                if not isinstance(error, CatalogError):
+                    waiting.clear()
+            elif isinstance(error, BaseException):
+                raise error
+            progress.step()
+    finally:
+        READERS.close_idle()
     raise_failures(failures, len(made.blocks))

@@ -55,8 +55,8 @@ def report_plan(plan: Plan) -> None:
 class BlockProgress:
     """Share of the blocks that are done, as a progress artifact."""
 
-    def __init__(self, blocks: int) -> None:
-        self._blocks, self._done = blocks, 0
+    def __init__(self, blocks: int, *, done: int) -> None:
+        self._blocks, self._done = blocks, done
         self._artifact = cast(
             UUID, create_progress_artifact(0.0, key="blocks", description=f"{blocks} blocks")
         )

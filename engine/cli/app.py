@@ -15,7 +15,7 @@ from engine.bundle import load_bundle
 from engine.cli.options import request_from, selection_options
 from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_bundle, show_plan, show_result
-from engine.errors import TerramosaicError
+from engine.errors import RequestError, TerramosaicError
 from engine.mapping import MapResult, carry_out
 from engine.plan import Plan, plan
 from engine.request import RegionRequest
@@ -30,9 +30,11 @@ _STOPPED = "stopped; finished blocks are kept, run the same command again to go 
 
 def main() -> None:
     """Entry point of the command ``terramosaic``."""
+    # Wherever a person writes it.
     debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        code = cli(standalone_mode=False)
+        code = cli(["--debug", *arguments] if debug else arguments, standalone_mode=False)
     except TerramosaicError as error:
         if debug:
             _ERR.print_exception()
@@ -45,6 +47,14 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except Exception as error:
+        if debug:
+            _ERR.print_exception()
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        click.echo(
+            f"terramosaic: this should not happen: {what}; run it again with --debug to see where", err=True
+        )
+        code = TerramosaicError.exit_code
     sys.exit(code)
 
 
@@ -90,6 +100,10 @@ def map_command(
 ) -> None:
     """Maps a region. A run that was stopped goes on where it was."""
     request = request_from(options)
+    if prefect and (workers or batch_size):
+        raise RequestError(
+            "--workers and --batch-size go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
+        )
     result = _with_prefect(request) if prefect else _with_bars(plan(request), workers, batch_size)
     if as_json:
         click.echo(json.dumps(result_as_json(result), indent=1))

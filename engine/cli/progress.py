@@ -45,16 +45,18 @@ class Bars:
     ) -> None:
         self._bars.stop()
 
-    def planned(self, plan: Plan, done: int) -> None:
+    def planned(self, plan: Plan, remaining: list[Block]) -> None:
         """Starts the bars, unless there is nothing to do."""
-        if done == len(plan.blocks):
-            self._console.print(f"all {done} blocks were done before")
-            return
+        done = len(plan.blocks) - len(remaining)
         if done:
             self._console.print(f"{done} of {len(plan.blocks)} blocks were done before")
+        if not remaining:
+            return
         self._started = time.monotonic()
         self._blocks = self._bars.add_task("blocks", total=len(plan.blocks), completed=done, rate="")
-        self._windows = self._bars.add_task("windows", total=plan.figures.windows, rate="")
+        self._windows = self._bars.add_task(
+            "windows", total=sum(block.windows for block in remaining), rate=""
+        )
         self._bars.start()
 
     def windows(self, count: int) -> None:
@@ -89,13 +91,13 @@ class Lines:
     def __exit__(self, *error: object) -> None:
         return
 
-    def planned(self, plan: Plan, done: int) -> None:
+    def planned(self, plan: Plan, remaining: list[Block]) -> None:
         """Says how much there is to do."""
         self._started = self._last = time.monotonic()
-        self._done, self._total = done, len(plan.blocks)
-        self._console.print(
-            f"{self._total} blocks, {plan.figures.windows} windows; {done} blocks were done before"
-        )
+        self._total = len(plan.blocks)
+        self._done = self._total - len(remaining)
+        windows = sum(block.windows for block in remaining)
+        self._console.print(f"{self._total} blocks, {self._done} done before; {windows} windows to compute")
 
     def windows(self, count: int) -> None:
         """Says how far it is, every ten seconds."""

@@ -17,7 +17,7 @@ from engine.imagery.reader import SceneReader
 #: Scenes that stay open while nobody reads them (13 files each).
 _KEEP_IDLE = 8
 
-_Key = tuple[str, str, int]
+_Key = tuple[str, int]
 
 
 class ReaderPool:
@@ -31,7 +31,8 @@ class ReaderPool:
     @contextmanager
     def borrow(self, scene: Scene, epsg: int) -> Iterator[SceneReader]:
         """A reader of ``scene`` on zone ``epsg``'s grid, for as long as the context lasts."""
-        key = (scene.id, "".join(sorted(asset.href for asset in scene.assets.values())), epsg)
+        # All of the scene: the same files with another decision about their offset are another scene.
+        key = (scene.model_dump_json(), epsg)
         with self._guard:
             if key not in self._lent:
                 self._lent[key] = self._idle.pop(key) if key in self._idle else SceneReader(scene, epsg), 0

@@ -61,7 +61,7 @@ _T = TypeVar("_T")
 class SceneReader:
     """Reads one scene's bands onto the grid of zone ``epsg``; files stay open until it is closed.
 
-    Different bands may be read from different threads at once; one band is read by one thread at a time.
+    It may be shared by threads: different bands are read at the same time, one band by one thread after the other.
     """
 
     def __init__(self, scene: Scene, epsg: int) -> None:
@@ -132,26 +132,27 @@ class SceneReader:
             before_sleep=before_retry,
             reraise=True,
         )
-        try:
-            with lock, rasterio.Env(**_options(asset.href)):
+        # The lock is held until a failed file is closed: another block may be waiting to read it.
+        with lock, rasterio.Env(**_options(asset.href)):
+            try:
                 return attempts(action)
-        except (RasterioError, OSError) as error:
-            self._forget(asset.band)
-            raise CatalogError(
-                f"asset {asset.band} of {self.scene.id} could not be read after {TRIES} tries ({asset.href}): {error}; "
-                "run the same request again to go on from here"
-            ) from error
+            except (RasterioError, OSError) as error:
+                self._forget(asset.band)
+                raise CatalogError(
+                    f"asset {asset.band} of {self.scene.id} could not be read after {TRIES} tries "
+                    f"({asset.href}): {error}; run the same request again to go on from here"
+                ) from error
 
     def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
         if asset.band not in self._open:
-            stack = ExitStack()
-            # Signed here and not stored: a token lives for less than a run.
-            dataset = stack.enter_context(rasterio.open(_gdal_path(sign(asset.href, self.scene.provider))))
-            if dataset.crs is None:
-                raise CatalogError(f"asset {asset.band} of {self.scene.id} has no CRS ({asset.href})")
-            if dataset.crs.to_epsg() != self._epsg:
-                dataset = stack.enter_context(_on_grid(dataset, self._epsg))
-            self._files[asset.band], self._open[asset.band] = stack, dataset
+            with ExitStack() as stack:
+                # Signed here and not stored: a token lives for less than a run.
+                path = _gdal_path(sign(asset.href, self.scene.provider))
+                dataset = stack.enter_context(rasterio.open(path))
+                _check(dataset, asset, self.scene)
+                if dataset.crs.to_epsg() != self._epsg:
+                    dataset = stack.enter_context(_on_grid(dataset, self._epsg))
+                self._files[asset.band], self._open[asset.band] = stack.pop_all(), dataset
         return self._open[asset.band]
 
     def _forget(self, band: str) -> None:
@@ -159,6 +160,21 @@ class SceneReader:
         files = self._files.pop(band, None)
         if files is not None:
             files.close()
+
+
+def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
+    """Refuses a file that is not what a Sentinel-2 band is, rather than reading something else into it."""
+    transform, dtype = dataset.transform, dataset.dtypes[0]
+    problem = None
+    if dataset.crs is None:
+        problem = "has no CRS"
+    elif dtype not in ("uint8", "uint16"):
+        # Reflectances stored as 0..1 would all become 0, no data.
+        problem = f"holds {dtype}, not digital numbers as uint16"
+    elif transform.b or transform.d or not transform.a > 0 > transform.e:
+        problem = "is not north-up"
+    if problem:
+        raise CatalogError(f"asset {asset.band} of {scene.id} {problem} ({asset.href}); use another catalog")
 
 
 def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
@@ -182,8 +198,6 @@ def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
 
 def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect, out: np.ndarray | None) -> np.ndarray:
     transform: Affine = dataset.transform
-    if transform.b or transform.d:
-        raise CatalogError(f"{dataset.name} is rotated; Sentinel-2 tiles are not")
     # The file's row and column under each pixel centre (half a pixel inside the grid's edges).
     x = (rect.col + np.arange(rect.width) + 0.5) * RESOLUTION
     y = NORTHING_OF_ROW_0 - (rect.row + np.arange(rect.height) + 0.5) * RESOLUTION

@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,8 +18,11 @@ from engine.imagery.composite import Composite, Look, Observation, best, clear_m
 from engine.imagery.pool import READERS
 from engine.imagery.reader import SceneReader
 
-#: Rows read at once: a row of the tiles that Sentinel-2 COGs come in.
+#: Rows read at once.
 STRIP = 256
+
+#: A median holds all its observations at once: with more than these a strip gets lower, down to this height.
+_OBSERVATIONS, _STRIP_LEAST = 8, 32
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Imagery:
 
 
 class StackReader:
-    """Reads the stack of one rectangle; a context that keeps its files open between strips.
+    """Reads the stack of one rectangle; a context, for its threads. Files stay open in the process's pool.
 
     Args:
         imagery: the scenes and how to combine them.
@@ -73,23 +75,23 @@ class StackReader:
 
     def __init__(self, imagery: Imagery, rect: Rect, wanted: np.ndarray, *, threads: int = 4) -> None:
         self._imagery, self._rect, self._wanted = imagery, rect, wanted
-        self._files = ExitStack()
-        self._readers: dict[str, SceneReader] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
     def __enter__(self) -> StackReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # First the threads, then their files: GDAL crashes when a file is closed under a read.
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._files.close()
 
     def strips(self) -> Iterator[Strip]:
-        """The stack from top to bottom, cut at multiples of 512 rows of the grid."""
+        """The stack from top to bottom, cut at multiples of 256 rows of the grid, or fewer for a median of many."""
+        height = STRIP
+        if self._imagery.composite == "median":
+            while height > _STRIP_LEAST and height * len(self._imagery.acquisitions) > STRIP * _OBSERVATIONS:
+                height //= 2
         row = self._rect.row
         while row < self._rect.row_end:
-            end = min((row // STRIP + 1) * STRIP, self._rect.row_end)
+            end = min((row // height + 1) * height, self._rect.row_end)
             yield self._strip(Rect(row, self._rect.col, end - row, self._rect.width))
             row = end
 
@@ -129,13 +131,14 @@ class StackReader:
                 break
             helpful = np.zeros(rect.shape, bool)
             inside = around.slices(rect)
-            clear = clear_mask(self._reader(scene).read("SCL", around))
-            helpful[inside] = left[inside] & (clear | missing[inside])
-            part = _bounding_rect(helpful, rect)
-            if part.is_empty:
-                continue
-            inside = part.slices(rect)
-            dn, valid = self._read(scene, part)
+            with READERS.borrow(scene, self._imagery.epsg) as reader:
+                clear = clear_mask(reader.read("SCL", around))
+                helpful[inside] = left[inside] & (clear | missing[inside])
+                part = _bounding_rect(helpful, rect)
+                if part.is_empty:
+                    continue
+                inside = part.slices(rect)
+                dn, valid = self._read(reader, part)
             valid &= helpful[inside]
             _clear_where(dn, ~valid)
             clear = valid & clear[part.slices(around)]
@@ -149,9 +152,8 @@ class StackReader:
             left = left & ~observation.valid
         return observation
 
-    def _read(self, scene: Scene, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, reader: SceneReader, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
         """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
-        reader = self._reader(scene)
         dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
 
         def read_band(index: int, band: str) -> np.ndarray:
@@ -162,21 +164,18 @@ class StackReader:
             return raw != 0
 
         reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
+        # All are waited for, also when one fails: the reader goes back to the pool, and `dn` away.
+        wait(reads)
         valid = reads[0].result()
         for read in reads[1:]:
             valid &= read.result()
         return dn, valid
 
-    def _reader(self, scene: Scene) -> SceneReader:
-        if scene.id not in self._readers:
-            self._readers[scene.id] = self._files.enter_context(READERS.borrow(scene, self._imagery.epsg))
-        return self._readers[scene.id]
-
 
 def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None, None]:
     """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would.
 
-    Close it before the stack's files: the thread may be in the middle of a read.
+    Close it before the stack: the thread may be in the middle of a read.
     """
     ready: queue.Queue[Strip | BaseException | None] = queue.Queue(depth)
     stop = threading.Event()

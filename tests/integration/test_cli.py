@@ -77,6 +77,12 @@ def test_plan_then_map_then_map_again(selection, tmp_path):
             2,
             "model: there is no folder",
         ),
+        (
+            ["plan", "--bbox", "13", "45", "13.00001", "45.00001", "--datetime", "2023"],
+            2,
+            "region: it is smaller",
+        ),
+        (["map", "--mgrs", "33TWL", "--datetime", "2023", "--prefect", "--workers", "2"], 2, "--workers and"),
         (["model", "info", "/nowhere"], 2, "model: there is no folder"),
     ],
 )

@@ -20,11 +20,12 @@ from engine import assemble, load_bundle, map_region, plan, run_block
 from engine.block import finished_block
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
+from engine.generator import OnnxGenerator
 from engine.grid import Rect
 from engine.imagery.pool import READERS
 from engine.region import area_from_box, zone_areas
 from engine.request import RegionRequest
-from engine.run import RunFolder
+from engine.run import RunFolder, read_plan, write_plan
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.pixels import assert_same_on_shared_pixels, read
 from tests.integration.scenes import dn_of, write_scene
@@ -227,12 +228,91 @@ def test_stages_can_be_called_alone_and_assemble_waits_for_all_blocks(whole, lan
     run_block(made, first)
     with pytest.raises(OutputError, match=rf"{len(rest)} of {len(made.blocks)} blocks are not done"):
         assemble(made)
-    assert not list(tmp_path.rglob("NDVI.tif.*")) and finished_block(made, rest[0]) is None
+    assert not RunFolder.of(made).mosaic(made, made.zones[0], "NDVI").exists()
+    assert finished_block(made, rest[0]) is None
     for block in rest:
         run_block(made, block)
     ours, _ = read(assemble(made)[0])
     theirs, _ = read(whole.mosaics["NDVI"])
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_models_that_take_one_window_or_eight_at_once_agree(whole, land, tmp_path):
+    """The demo runs window by window on the CPU unless it is opened otherwise, as a GPU would be."""
+    targets = ("S1GRD", "NDVI", "LULC")
+    made = plan(land.request(LAND, tmp_path, targets=targets))
+    model = OnnxGenerator(load_bundle("demo"), targets, batch_size=8, threads=2)
+    for block in made.blocks[5:8]:
+        run_block(made, block, model=model, batch_size=8)
+        for name in targets:
+            ours, rect = read(RunFolder.of(made).block_raster(block, name))
+            theirs, around = read(whole.mosaics[name])
+            np.testing.assert_array_equal(ours, theirs[:, *rect.slices(around)])
+
+
+def test_what_is_missing_is_made_again_and_latest_follows(land, tmp_path):
+    small = Rect(LAND.row, LAND.col, 300, 300)
+    first = map_region(land.request(small, tmp_path, targets=("NDVI",)))
+    second = map_region(land.request(small, tmp_path, targets=("LULC",)))
+    assert (tmp_path / "latest").resolve() == second.folder
+    first.report.unlink()
+    assert not map_region(first.plan.request).was_done
+    assert first.report.exists() and (tmp_path / "latest").resolve() == first.folder
+    assert map_region(second.plan.request).was_done
+    assert (tmp_path / "latest").resolve() == second.folder
+
+
+def test_a_catalog_that_moved_and_a_worker_that_stands_elsewhere(land, tmp_path, monkeypatch):
+    moved = tmp_path / "moved"
+    shutil.copytree(land.folder, moved)
+    for file in moved.glob("*.json"):
+        file.write_text(file.read_text().replace(str(land.folder), str(moved)))
+    request = land.request(Rect(LAND.row, LAND.col, 300, 300), tmp_path / "out", targets=("NDVI",))
+    stale = write_plan(plan(request))
+    made = plan(request.model_copy(update={"catalog": str(moved)}))
+    assert write_plan(made).path == stale.path
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "carried"
+    shutil.move(stale.path, elsewhere / made.run_id)
+    again = read_plan(elsewhere / made.run_id)
+    assert str(moved) in next(iter(again.scenes.values())).assets["B04"].href
+    run_block(again, again.blocks[0])
+    assert (elsewhere / made.run_id / "blocks" / made.blocks[0].id / "block.json").exists()
+    assert not stale.path.exists()
+
+
+def test_the_same_files_with_another_decision_are_read_anew(land, tmp_path):
+    """Blocks run one by one leave their files open; a scene whose offset changed must not find the old one there."""
+    rect = Rect(LAND.row, LAND.col, 200, 200)
+    options = {"targets": ("NDVI",), "composite": "single", "datetime": "2023-08-20"}
+    kept = plan(land.request(rect, tmp_path, offset_conflict="metadata", **options))
+    (scene,) = kept.scenes.values()
+    assets = {band: asset.model_copy(update={"offset": 0}) for band, asset in scene.assets.items()}
+    other = kept.model_copy(
+        update={"run_id": "other", "scenes": {scene.id: scene.model_copy(update={"assets": assets})}}
+    )
+    for made in (kept, other):
+        run_block(made, made.blocks[0])
+    one, two = (read(RunFolder.of(made).block_raster(made.blocks[0], "NDVI"))[0] for made in (kept, other))
+    assert (one != two).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("dtype", "flip", "line"), [("float32", 1, "holds float32"), ("uint16", -1, "is not north-up")]
+)
+def test_a_file_that_is_no_sentinel_2_band_is_refused(tmp_path, dtype, flip, line):
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.folder.mkdir()
+    rect = Rect(490_002, 50_004, 300, 300)
+    catalog.add(write_scene(catalog.folder, rect))
+    path = next(catalog.folder.glob("*_B04.tif"))
+    with rasterio.open(path) as file:
+        profile, pixels = file.profile, file.read()
+    profile.update(dtype=dtype, transform=profile["transform"] @ rasterio.Affine.scale(1, flip))
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(pixels.astype(dtype))
+    with pytest.raises(CatalogError, match=rf"asset B04 of S2A_33TWL_20230815 {line}"):
+        map_region(catalog.request(rect, tmp_path, targets=("NDVI",)))
 
 
 def test_a_damaged_block_is_computed_again(land, tmp_path):
@@ -344,7 +424,6 @@ def test_wrong_bundle_stops_before_anything_runs(land, tmp_path):
 
     with pytest.raises(RequestError, match="DEM"):
         plan(land.request(LAND, tmp_path, targets=("DEM",)))
-    assert load_bundle("demo").name == "demo"
 
 
 def test_half_the_region_without_imagery_is_dropped_and_counted(land, tmp_path):

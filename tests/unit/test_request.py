@@ -149,6 +149,7 @@ def test_schema_is_a_form_with_titles_descriptions_and_bounds():
     for name, field in schema["properties"].items():
         assert field.get("title"), name
         assert field.get("description"), name
+        assert field.get("examples"), name
     assert schema["properties"]["stride"]["multipleOf"] == 16
     assert schema["required"] == ["region", "datetime"]
 
