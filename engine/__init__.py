@@ -7,7 +7,8 @@ from engine.block import run_block
 from engine.bundle import load_bundle
 from engine.mapping import MapResult, map_region
 from engine.mosaic import assemble
-from engine.plan import Plan, plan
+from engine.plan import Plan
+from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest
 

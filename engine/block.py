@@ -12,7 +12,6 @@ import json
 import logging
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,10 +19,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio.features
-import shapely
 from pydantic import BaseModel, ConfigDict
-from rasterio.errors import NotGeoreferencedWarning
 
 from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
@@ -35,17 +31,15 @@ from engine.generator import Generator as Model
 from engine.generator import WindowRandomness, open_generator
 from engine.grid import Rect
 from engine.imagery.offsets import OffsetBook
-from engine.imagery.stack import Imagery, StackReader, Strip, read_ahead
+from engine.imagery.stack import Imagery, StackReader, read_ahead
 from engine.lattice import WINDOW, Lattice
 from engine.noise import GroundNoise, GroundUniform
 from engine.plan import Block, Plan
-from engine.rasters import PREVIEW_BANDS, BlockRasters, Ground
+from engine.rasters import BlockRasters, Ground
 from engine.run import RunFolder, write_plan
+from engine.windows import HeldRows, pixels_under, region_mask, windows_by_row
 
 logger = logging.getLogger(__name__)
-
-# rasterio rasterises into an array of its own first, and warns that this one lies nowhere.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.features")
 
 #: Windows per call of the model, by provider.
 _BATCH_SIZES = {"cpu": 2, "cuda": 32}
@@ -121,7 +115,9 @@ def run_block(
         if on_windows:
             on_windows(block.windows)
         return done
-    folder = write_plan(plan)
+    folder = RunFolder.of(plan)
+    if not folder.plan_file.exists():
+        write_plan(plan)
     request = plan.request
     batch_size = batch_size or _BATCH_SIZES[request.provider]
     model = model or open_generator(
@@ -170,7 +166,7 @@ class _BlockJob:
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
         self._region = region_mask(plan, block)
-        self._rows = self._windows_by_row()
+        self._rows = windows_by_row(self._lattice, block.rect, self._region)
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
@@ -277,7 +273,7 @@ class _BlockJob:
 
     def _windows(self) -> Generator[_Job | _RowEnd, None, None]:
         """Windows in row-major order, each row followed by its end; windows without a valid pixel are left out."""
-        rect, wanted = self._wanted()
+        rect, wanted = pixels_under(self._lattice, self._rows, self._block.rect)
         plan = self._plan
         imagery = Imagery(
             epsg=self._block.epsg,
@@ -317,32 +313,6 @@ class _BlockJob:
         rows = Rect(top, block.col, max(0, end - top), block.width)
         return held.ground(rows, self._region[rows.slices(block)])
 
-    def _windows_by_row(self) -> list[tuple[int, list[int]]]:
-        """Each row of windows that touches the block, with the columns of those that touch the region in it."""
-        block = self._block.rect
-        found = []
-        for i in self._lattice.rows(block):
-            columns = []
-            for j in self._lattice.cols(block):
-                shared = self._lattice.window(i, j).intersection(block)
-                if self._region[shared.slices(block)].any():
-                    columns.append(j)
-            found.append((i, columns))
-        return found
-
-    def _wanted(self) -> tuple[Rect, np.ndarray]:
-        """The rectangle that the windows cover, and in it the pixels under at least one of them."""
-        windows = [self._lattice.window(i, j) for i, columns in self._rows for j in columns]
-        if not windows:
-            return self._block.rect, np.zeros(self._block.rect.shape, bool)
-        cover = windows[0]
-        for window in windows[1:]:
-            cover = cover.union(window)
-        wanted = np.zeros(cover.shape, bool)
-        for window in windows:
-            wanted[window.slices(cover)] = True
-        return cover, wanted
-
     def _timed(self, name: str, items: Iterator[_Job | _RowEnd]) -> Iterator[_Job | _RowEnd]:
         while True:
             started = time.perf_counter()
@@ -351,68 +321,3 @@ class _BlockJob:
             if item is None:
                 return
             yield item
-
-
-class HeldRows:
-    """The rows of a stack that windows still need; strips are taken in as they are asked for."""
-
-    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
-        self._strips = strips
-        # A model without a visible band is shown by its first one.
-        self._picture = [bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]
-        self._held: list[Strip] = []
-
-    def drop_above(self, row: int) -> None:
-        """Forgets strips that end above ``row``."""
-        while self._held and self._held[0].rect.row_end <= row:
-            self._held.pop(0)
-
-    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, 224, 224); returns its valid pixels. Outside the stack none is valid."""
-        self._take_until(window.row_end)
-        valid = np.zeros(window.shape, bool)
-        if not self._covers(window):
-            pixels[:] = 0
-        for strip in self._held:
-            shared = strip.rect.intersection(window)
-            if not shared.is_empty:
-                pixels[:, *shared.slices(window)] = strip.dn[:, *shared.slices(strip.rect)]
-                valid[shared.slices(window)] = strip.valid[shared.slices(strip.rect)]
-        return valid
-
-    def _covers(self, window: Rect) -> bool:
-        if not self._held:
-            return False
-        top, bottom = self._held[0].rect, self._held[-1].rect
-        return top.union(bottom).intersection(window) == window
-
-    def ground(self, rect: Rect, region: np.ndarray) -> Ground:
-        """What lies under ``rect``, valid only inside the region's mask."""
-        self._take_until(rect.row_end)
-        ground = Ground.empty(rect, len(self._picture))
-        for strip in self._held:
-            shared = strip.rect.intersection(rect)
-            if not shared.is_empty:
-                ground.take(strip, shared, self._picture)
-        ground.valid[~region] = False
-        return ground
-
-    def _take_until(self, row: int) -> None:
-        while (not self._held or self._held[-1].rect.row_end < row) and (
-            strip := next(self._strips, None)
-        ) is not None:
-            self._held.append(strip)
-
-
-def region_mask(plan: Plan, block: Block) -> np.ndarray:
-    """Bool (height, width) of the block: pixels whose centre lies in the region."""
-    outline = plan.zone_of(block).shape
-    if outline is None:
-        return np.ones(block.rect.shape, bool)
-    nearby = shapely.clip_by_rect(outline, *block.rect.pad(WINDOW).bounds)
-    if nearby.area == 0:
-        return np.zeros(block.rect.shape, bool)
-    mask: np.ndarray = rasterio.features.rasterize(
-        [(nearby, 1)], out_shape=block.rect.shape, transform=block.rect.transform, fill=0, dtype=np.uint8
-    ).astype(bool)
-    return mask

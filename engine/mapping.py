@@ -17,7 +17,8 @@ from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.imagery.pool import READERS
 from engine.mosaic import assemble
-from engine.plan import Block, Plan, plan
+from engine.plan import Block, Plan
+from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, mosaics_of, write_plan

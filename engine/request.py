@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, timedelta
 from datetime import datetime as Moment  # a request has a field of the other name
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +19,7 @@ from pydantic import (
 )
 
 from engine.errors import RequestError
+from engine.interval import format_interval, parse_interval
 from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
 
 Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
@@ -331,50 +331,3 @@ def request_of(**fields: Any) -> RegionRequest:
         return RegionRequest(**fields)
     except ValidationError as error:
         raise RequestError("\n".join(lines_of(error))) from None
-
-
-def parse_interval(text: str) -> tuple[Moment | None, Moment | None]:
-    """An ISO 8601 interval, day, month or year as first and last moment in UTC (None where open).
-
-    Raises:
-        ValueError: not a date, reversed, or open at both ends.
-    """
-    start_text, slash, end_text = text.strip().partition("/")
-    start = _moment(start_text, last=False)
-    end = _moment(end_text, last=True) if slash else _moment(start_text, last=True)
-    if start is None and end is None:
-        raise ValueError("both ends are open; give at least one date")
-    if start and end and start > end:
-        raise ValueError(f"interval is reversed: {start_text} is after {end_text}")
-    return start, end
-
-
-def format_interval(start: Moment | None, end: Moment | None) -> str:
-    """The interval as RFC 3339, the form that every STAC API takes."""
-    return "/".join(".." if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (start, end))
-
-
-def _moment(text: str, *, last: bool) -> Moment | None:
-    """The first or last second of what ``text`` names: a year, month, day or moment; None if it names nothing."""
-    text = text.strip()
-    if text in ("", ".."):
-        return None
-    try:
-        if re.fullmatch(r"\d{4}(-\d{2}){0,2}", text):
-            parts = [int(part) for part in text.split("-")]
-            year, month, day = parts + [1] * (3 - len(parts))
-            first = Moment(year, month, day, tzinfo=UTC)
-            if not last:
-                return first
-            following = (
-                first.replace(year=first.year + 1) if len(parts) == 1
-                else (first.replace(day=1) + timedelta(days=32)).replace(day=1) if len(parts) == 2
-                else first + timedelta(days=1)
-            )  # fmt: skip
-            return following - timedelta(seconds=1)
-        moment = Moment.fromisoformat(text.replace("Z", "+00:00"))
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{text!r} is not an ISO 8601 date such as 2023-08-15 or 2023-08-15T10:00:00Z"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

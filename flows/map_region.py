@@ -18,7 +18,8 @@ from engine.generator import available_cpus
 from engine.imagery.pool import READERS
 from engine.mapping import raise_failures
 from engine.mosaic import assemble
-from engine.plan import Plan, plan
+from engine.plan import Plan
+from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, read_plan, write_plan

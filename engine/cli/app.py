@@ -17,7 +17,8 @@ from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_bundle, show_plan, show_result
 from engine.errors import RequestError, TerramosaicError
 from engine.mapping import MapResult, carry_out
-from engine.plan import Plan, plan
+from engine.plan import Plan
+from engine.planning import plan
 from engine.request import RegionRequest
 
 #: A pipe has no width of its own; tables are not to be folded for it.

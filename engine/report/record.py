@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from shapely.geometry import box
 
-from engine.block import BlockReceipt, finished_block, region_mask
+from engine.block import BlockReceipt, finished_block
 from engine.bundle import Bundle, load_bundle
 from engine.encode import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
 from engine.errors import OutputError
@@ -23,6 +23,7 @@ from engine.plan import Block, Plan, Zone
 from engine.quicklook import Quicklook, draw, true_colour
 from engine.rasters import PREVIEW
 from engine.run import RunFolder
+from engine.windows import region_mask
 
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 

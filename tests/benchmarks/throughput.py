@@ -86,7 +86,7 @@ def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[s
     """Maps the upper left ``side`` x ``side`` pixels of the scene in this process."""
     from engine.mapping import Quiet, run_blocks
     from engine.mosaic import assemble
-    from engine.plan import plan
+    from engine.planning import plan
     from engine.publish import publish
     from engine.request import RegionRequest
 

@@ -11,7 +11,8 @@ from shapely.geometry import Polygon, box
 from engine.block import run_block
 from engine.grid import Rect
 from engine.mosaic import assemble
-from engine.plan import Plan, plan
+from engine.plan import Plan
+from engine.planning import plan
 from engine.region import as_geojson, lonlat_of
 from engine.request import RegionRequest
 from tests.integration.scenes import write_scene

@@ -17,7 +17,7 @@ from shapely.geometry import box
 
 from engine.cli import app, options
 from engine.errors import OutputError
-from engine.plan import plan as make_plan
+from engine.planning import plan as make_plan
 from engine.publish import publish
 from engine.quicklook import Quicklook
 from engine.report import locator, maps, markup, render_report

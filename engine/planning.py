@@ -1,0 +1,301 @@
+"""What a run will do, decided from metadata alone: scenes, blocks, figures. The plan's content names the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+
+from engine.bands import GSD
+from engine.bundle import Bundle, load_bundle
+from engine.catalog import (
+    Acquisition,
+    Scene,
+    drop_superseded,
+    group_by_solar_day,
+    hint_for_nothing,
+    open_catalog,
+    rank,
+    scene_from_item,
+)
+from engine.errors import NoScenesError, RequestError
+from engine.grid import RESOLUTION, Rect, zone_name
+from engine.lattice import WINDOW, Lattice
+from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
+from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
+from engine.request import RegionRequest
+
+logger = logging.getLogger(__name__)
+
+#: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
+_DECIDING = (
+    "targets", "composite", "conditioning", "steps", "seed", "stride", "blend", "block_size",
+    "offset", "offset_conflict", "dtype", "extras", "provider",
+)  # fmt: skip
+
+#: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
+_FOOTPRINT_SLACK = 500
+
+#: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
+_READ_BYTES_PER_PIXEL = 1.4
+_OUTPUT_BYTES_PER_PIXEL = {
+    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "LULC": 0.3, "DEM": 1.5},
+    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "LULC": 0.3, "DEM": 4.0},
+}
+
+#: Pixels of the longest side of the pictures in the report.
+_PREVIEW_SIDE = 1400
+
+
+def plan(request: RegionRequest) -> Plan:
+    """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing.
+
+    Raises:
+        RequestError: the request, its region file or its catalog's name is wrong.
+        NoScenesError: nothing was found; says what was searched and what would have matched.
+        CatalogError: the catalog failed.
+        ModelError: the bundle is broken.
+    """
+    request = _anchored(request)
+    area = request.area()
+    areas = zone_areas(area)
+    if not areas:
+        raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
+    bundle = load_bundle(request.model)
+    bundle.require(request.targets)
+    bands = bundle.bands
+    acquisitions, dropped, searched = _search(request, area, bands)
+    scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
+    for scene in scenes.values():
+        scene.require([*bands, "SCL"])
+    zones, empty_blocks = _zones(request, areas, acquisitions)
+    covered = _covered_share(area, scenes.values())
+    figures = Figures(
+        area_km2=area.square_kilometres,
+        covered_share=covered,
+        scenes=len(scenes),
+        acquisitions=len(acquisitions),
+        blocks=sum(len(zone.blocks) for zone in zones),
+        empty_blocks=empty_blocks,
+        windows=sum(block.windows for zone in zones for block in zone.blocks),
+        read_gigabytes=_read_gigabytes(request, zones, acquisitions, bands),
+        output_gigabytes=_output_gigabytes(request, area),
+    )
+    longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
+    return Plan(
+        run_id=_run_id(request, zones, scenes, bundle),
+        engine_version=version("terramosaic"),
+        created=datetime.now(UTC).replace(microsecond=0),
+        request=request,
+        region=as_geojson(area.outline),
+        searched=searched,
+        bundle=BundleRef(
+            name=bundle.name,
+            title=bundle.title,
+            fingerprint=bundle.fingerprint,
+            is_terramind=bundle.is_terramind,
+            bands=bands,
+        ),
+        acquisitions=tuple(
+            RankedAcquisition(
+                solar_day=acquisition.solar_day.isoformat(),
+                scenes=tuple(scene.id for scene in acquisition.scenes),
+                coverage=acquisition.coverage,
+                cloud=acquisition.cloud,
+            )
+            for acquisition in acquisitions
+        ),
+        scenes=scenes,
+        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in dropped),
+        zones=tuple(zones),
+        figures=figures,
+        warnings=tuple(_warnings(request, bundle, figures, scenes.values())),
+        preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
+    )
+
+
+def _anchored(request: RegionRequest) -> RegionRequest:
+    """The request with absolute folders: a worker that carries it out may stand elsewhere."""
+    absolute = {"out": str(Path(request.out).expanduser().resolve())}
+    if request.model != "demo":
+        absolute["model"] = str(Path(request.model).expanduser().resolve())
+    return request.model_copy(update=absolute)
+
+
+def _search(
+    request: RegionRequest, area: Area, bands: Sequence[str]
+) -> tuple[list[Acquisition], list[tuple[Scene, str]], str]:
+    catalog = open_catalog(request.catalog, request.collection)
+    start, end = request.interval
+    items = catalog.search(area.parts, start, end, request.max_cloud)
+    scenes = [scene_from_item(item, catalog.provider, (*bands, "SCL")) for item in items]
+    kept, dropped = drop_superseded(scenes)
+    acquisitions = rank(group_by_solar_day(kept), area.outline)
+    if request.composite == "single":
+        used = {scene.id for acquisition in acquisitions[:1] for scene in acquisition.scenes}
+        dropped += [(scene, "not of the best acquisition") for scene in kept if scene.id not in used]
+        acquisitions = acquisitions[:1]
+    searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
+    if not acquisitions:
+        hint = hint_for_nothing(catalog, area.parts, start, end, request.max_cloud)
+        raise NoScenesError(f"no scene found in {searched}; {hint}")
+    return acquisitions, dropped, searched
+
+
+def _zones(
+    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition]
+) -> tuple[list[Zone], int]:
+    """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
+    zones, empty = [], 0
+    for area in areas:
+        finder = _SceneFinder(acquisitions, area.epsg)
+        blocks = []
+        for block_rect in _aligned_blocks(area.rect, request.block_size):
+            rect = block_rect.intersection(area.rect)
+            inside = _box(rect) if area.outline is None else shapely.clip_by_rect(area.outline, *rect.bounds)
+            if inside.area == 0:
+                continue
+            touching = finder.touching(rect, inside)
+            if not touching:
+                empty += 1
+                continue
+            row, col = block_rect.row // request.block_size, block_rect.col // request.block_size
+            blocks.append(
+                Block(
+                    id=f"{zone_name(area.epsg)}_r{row:04d}_c{col:04d}",
+                    epsg=area.epsg,
+                    row=rect.row, col=rect.col, height=rect.height, width=rect.width,
+                    acquisitions=touching,
+                    windows=_count_windows(Lattice(request.stride), rect, inside),
+                )
+            )  # fmt: skip
+        if blocks:
+            outline = None if area.outline is None else as_geojson(area.outline)
+            zones.append(
+                Zone(
+                    epsg=area.epsg, outline=outline, blocks=tuple(blocks),
+                    row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
+                )
+            )  # fmt: skip
+    return zones, empty
+
+
+class _SceneFinder:
+    """Finds the scenes that touch a rectangle of one zone, in rank order."""
+
+    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int) -> None:
+        self._days = [
+            (day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
+        ]
+        footprints = [utm_of(shape(scene.footprint), epsg) for _, scene in self._days]
+        self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
+
+    def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
+        """Ids per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
+        if not len(self._tree.query(inside, predicate="intersects")):
+            return ()
+        days: dict[int, list[str]] = {}
+        for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
+            day, scene = self._days[index]
+            days.setdefault(day, []).append(scene.id)
+        return tuple(tuple(days[day]) for day in sorted(days))
+
+
+def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
+    whole = rect.snap(size)
+    rows, cols = range(whole.row, whole.row_end, size), range(whole.col, whole.col_end, size)
+    return [Rect(row, col, size, size) for row in rows for col in cols]
+
+
+def _box(rect: Rect) -> BaseGeometry:
+    return box(*rect.bounds)
+
+
+def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
+    """Windows that touch ``inside``, the region's part of the block ``rect``."""
+    rows, cols = lattice.rows(rect), lattice.cols(rect)
+    if inside.area >= _box(rect).area * (1 - 1e-9):
+        return len(rows) * len(cols)
+    i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
+    left, top = (
+        j * lattice.stride * RESOLUTION,
+        lattice.window(0, 0).bounds[3] - i * lattice.stride * RESOLUTION,
+    )
+    windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
+    shapely.prepare(inside)
+    return int(shapely.intersects(inside, windows).sum())
+
+
+def _covered_share(area: Area, scenes: Any) -> float:
+    footprints = shapely.union_all([shapely.make_valid(shape(scene.footprint)) for scene in scenes])
+    covered = Area(area.outline.intersection(footprints)).square_kilometres
+    return min(1.0, covered / area.square_kilometres)
+
+
+def _read_gigabytes(
+    request: RegionRequest, zones: Sequence[Zone], acquisitions: Sequence[Acquisition], bands: Sequence[str]
+) -> float:
+    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
+    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
+    cloud = {
+        scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
+    }
+    total = 0.0
+    for block in (block for zone in zones for block in zone.blocks):
+        pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
+        left = 1.0
+        for scenes in block.acquisitions:
+            total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
+            left *= cloud[scenes[0]]
+    return total / 1e9
+
+
+def _output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
+    pixels = area.square_kilometres * 1e6 / RESOLUTION**2
+    sizes = _OUTPUT_BYTES_PER_PIXEL[request.dtype]
+    return {target: pixels * sizes[target] / 1e9 for target in request.targets}
+
+
+def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
+    """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
+    content = {
+        "engine": version("terramosaic"),
+        "request": request.model_dump(mode="json", include=set(_DECIDING)),
+        "bundle": bundle.fingerprint,
+        "zones": [zone.model_dump(mode="json") for zone in zones],
+        "scenes": {
+            scene.id: [scene.fingerprint, {band: asset.offset for band, asset in scene.assets.items()}]
+            for scene in scenes.values()
+        },
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _warnings(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any) -> list[str]:
+    warnings = []
+    if not bundle.is_terramind:
+        warnings.append(
+            f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
+        )
+    if figures.gap_share > 0.001:
+        warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
+    if request.offset == "keep":
+        warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
+    unknown = [scene.id for scene in scenes if scene.processing_baseline is None]
+    if unknown:
+        warnings.append(
+            f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}"
+        )
+    return warnings
