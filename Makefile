@@ -15,7 +15,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: .venv/.dev
-	$(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.throughput --work out/bench
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("terramosaic needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else 0'

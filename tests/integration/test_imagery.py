@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 from pyproj import Transformer
 
 from engine.bands import GSD, S2L2A_BANDS
@@ -59,6 +60,19 @@ def test_stack_has_the_offset_removed_and_nothing_else_changed(tmp_path):
     for index, band in enumerate(S2L2A_BANDS):
         np.testing.assert_array_equal(stack["dn"][index], truth(band))
     assert stack["valid"].all() and not stack["cloudy"].any() and not stack["foreign"].any()
+
+
+@pytest.mark.parametrize(("shift", "moved"), [(4, 0), (6, 1), (-4, 0), (-6, -1)])
+def test_a_file_off_the_grid_gives_the_pixel_under_each_centre(tmp_path, shift, moved):
+    """One dimension, file 4 m to the right: grid centre 5 lies in file pixel 0 (4 to 14); at 6 m, in the one before."""
+    item = write_scene(tmp_path, RECT)
+    path = tmp_path / "S2A_33TWL_20230815_B04.tif"
+    with rasterio.open(path, "r+") as file:
+        file.transform = rasterio.Affine.translation(shift, 0) @ file.transform
+    part = Rect(RECT.row + 10, RECT.col + 10, 50, 60)
+    expected = truth("B04")[10:60, 10 - moved : 70 - moved]
+    with SceneReader(as_scene(item), 32633) as reader:
+        np.testing.assert_array_equal(reader.read("B04", part), expected)
 
 
 def test_scene_of_the_neighbouring_zone_is_read_by_nearest_whatever_the_window(tmp_path):

@@ -20,7 +20,7 @@ from engine import assemble, load_bundle, map_region, plan, run_block
 from engine.block import finished_block
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
-from engine.generator import OnnxGenerator
+from engine.generator import Needs, OnnxGenerator
 from engine.grid import Rect
 from engine.imagery.pool import READERS
 from engine.region import area_from_box, zone_areas
@@ -248,6 +248,34 @@ def test_models_that_take_one_window_or_eight_at_once_agree(whole, land, tmp_pat
             ours, rect = read(RunFolder.of(made).block_raster(block, name))
             theirs, around = read(whole.mosaics[name])
             np.testing.assert_array_equal(ours, theirs[:, *rect.slices(around)])
+
+
+class RecordingModel:
+    """A model of its own that answers with the red band and keeps what it was shown."""
+
+    targets = ("NDVI",)
+    needs = {"NDVI": Needs(noise_channels=0, uniform=False)}  # noqa: RUF012
+
+    def __init__(self):
+        self.seen = []
+
+    def generate(self, windows, randomness):
+        self.seen.append(windows.copy())
+        return {"NDVI": windows[:, 3:4] / 10_000}
+
+
+def test_the_model_is_shown_no_gap_and_no_invented_spectrum(land, tmp_path):
+    """Windows over the hole are filled with real neighbouring spectra; the output there is no data all the same."""
+    made = plan(land.request(Rect(LAND.row + 560, LAND.col + 360, 300, 300), tmp_path, targets=("NDVI",)))
+    model = RecordingModel()
+    for block in made.blocks:
+        run_block(made, block, model=model)
+    windows = np.concatenate(model.seen)
+    assert windows.shape[1:] == (12, 224, 224) and windows.min() >= 1
+    pixels, rect = read(assemble(made)[0])
+    hole = Rect(LAND.row + 608, LAND.col + 408, 150, 150)
+    assert (pixels[0][hole.slices(rect)] == -32768).all()
+    assert (pixels[0] != -32768).mean() > 0.3
 
 
 def test_what_is_missing_is_made_again_and_latest_follows(land, tmp_path):
