@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -29,12 +29,11 @@ logger = logging.getLogger(__name__)
 _BAND = 256
 
 
-def assemble(plan: Plan, *, on_layer: Callable[[str], None] | None = None) -> list[Path]:
+def assemble(plan: Plan) -> list[Path]:
     """Writes the run's mosaics from its block rasters; a mosaic that is there already is whole and stays.
 
     Args:
         plan: the run's plan; all its blocks must be done.
-        on_layer: called with the name of each mosaic that is finished.
 
     Returns:
         The mosaics, zone after zone, layer after layer.
@@ -59,8 +58,6 @@ def assemble(plan: Plan, *, on_layer: Callable[[str], None] | None = None) -> li
         if not path.exists():
             _write_mosaic(plan, zone, layer, path)
             logger.info("mosaic %s written", path.name)
-        if on_layer:
-            on_layer(path.stem)
     return [path for _, _, path in wanted]
 
 

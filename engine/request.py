@@ -27,7 +27,20 @@ Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
 _FORM = ConfigDict(frozen=True, extra="forbid")
 
 
-class BoundingBox(BaseModel):
+class _Drawn(BaseModel):
+    """A region that is written out, and so is checked as soon as it is said."""
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        self.area()
+        return self
+
+    def area(self) -> Area:
+        """The region as geometry; a ValueError in one line if it is none."""
+        raise NotImplementedError
+
+
+class BoundingBox(_Drawn):
     """A rectangle in degrees."""
 
     model_config = ConfigDict(title="Bounding box", **_FORM)
@@ -42,34 +55,24 @@ class BoundingBox(BaseModel):
     )
     north: float = Field(title="North", description="Latitude in degrees", ge=-90, le=90, examples=[45.9])
 
-    @model_validator(mode="after")
-    def _has_area(self) -> Self:
-        self.area()
-        return self
-
     def area(self) -> Area:
         """The rectangle as geometry."""
         return area_from_box(self.west, self.south, self.east, self.north)
 
 
-class MgrsTile(BaseModel):
+class MgrsTile(_Drawn):
     """A Sentinel-2 tile."""
 
     model_config = ConfigDict(title="MGRS tile", **_FORM)
 
     tile: str = Field(title="Tile", description="MGRS id of a Sentinel-2 tile", examples=["33TWL"])
 
-    @model_validator(mode="after")
-    def _exists(self) -> Self:
-        self.area()
-        return self
-
     def area(self) -> Area:
         """The tile's 10 980 x 10 980 pixels as geometry."""
         return area_from_tile(self.tile)
 
 
-class GeoJson(BaseModel):
+class GeoJson(_Drawn):
     """A polygon written out."""
 
     model_config = ConfigDict(title="GeoJSON", **_FORM)
@@ -77,11 +80,6 @@ class GeoJson(BaseModel):
     geojson: dict[str, Any] = Field(
         title="GeoJSON", description="Polygon or MultiPolygon in degrees, or a Feature that holds one"
     )
-
-    @model_validator(mode="after")
-    def _is_polygon(self) -> Self:
-        self.area()
-        return self
 
     def area(self) -> Area:
         """The polygon as geometry."""

@@ -17,6 +17,7 @@ from engine.catalog.matching import Wanted
 from engine.catalog.metadata import check_item
 from engine.catalog.providers import GENERIC, Provider
 from engine.errors import CatalogError, RequestError
+from engine.interval import format_interval
 
 if TYPE_CHECKING:
     from pystac_client.stac_api_io import StacApiIO
@@ -95,7 +96,7 @@ class ApiCatalog:
             stac_io=self._io,
             limit=_PAGE,
             collections=[self._collection],
-            datetime=_interval(start, end),
+            datetime=format_interval(start, end) if start or end else None,
             query={"eo:cloud_cover": {"lte": max_cloud}} if sends_cloud else None,
             **where,
         )
@@ -207,12 +208,6 @@ def _search_shapes(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
         )
         for shape in shapes
     ]
-
-
-def _interval(start: datetime | None, end: datetime | None) -> str | None:
-    if start is None and end is None:
-        return None
-    return "/".join(".." if when is None else f"{when:%Y-%m-%dT%H:%M:%SZ}" for when in (start, end))
 
 
 def _reason(status: int | None, text: str) -> str:

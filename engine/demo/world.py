@@ -8,7 +8,6 @@ in different places, a swath that ends inside a tile. The pixels depend on seed 
 from __future__ import annotations
 
 import json
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from engine.demo.relief import NATURAL_SIZE
 from engine.demo.sky import Sky, classify, make_sky
 from engine.demo.texture import FloatArray, grain, shrink
 from engine.errors import OutputError, RequestError
+from engine.files import whole_file, write_text
 
 #: Goes up whenever the same seed and size would give other pixels or items.
 GENERATOR = 1
@@ -122,7 +122,7 @@ def _make(folder: Path, identity: dict[str, int], seed: int, size: int) -> None:
         for job in jobs:
             job.result()
     for path, text in make_catalog(identity, places, classes):
-        _write_text(folder / path, text)
+        write_text(folder / path, text)
 
 
 def _write_band(folder: Path, seed: int, ground: Ground, sky: Sky, date: int, band: str) -> None:
@@ -186,8 +186,6 @@ def _raster(folder: Path, acquisition: Acquisition, tile: Tile, band: str) -> Pa
 def _write_cog(path: Path, numbers: NDArray[np.generic], tile: Tile, gsd: int) -> None:
     """Writes a whole COG under a temporary name, then gives it its own."""
     left, _, _, top = tile.bounds
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial.tif")
     profile = {
         "count": 1,
         "dtype": numbers.dtype,
@@ -198,19 +196,5 @@ def _write_cog(path: Path, numbers: NDArray[np.generic], tile: Tile, gsd: int) -
         "nodata": 0,
         "overview_resampling": "MODE" if numbers.dtype == np.uint8 else "AVERAGE",
     }
-    try:
-        with rasterio.open(partial, "w", **_COG, **profile) as target:
-            target.write(numbers, 1)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, rasterio.open(partial, "w", **_COG, **profile) as target:
+        target.write(numbers, 1)

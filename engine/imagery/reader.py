@@ -27,7 +27,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from engine.catalog.providers import sign
+from engine.catalog.providers import PROVIDERS, sign
 from engine.catalog.scene import AssetRef, Scene
 from engine.errors import CatalogError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
@@ -140,7 +140,7 @@ class SceneReader:
                 self._forget(asset.band)
                 raise CatalogError(
                     f"asset {asset.band} of {self.scene.id} could not be read after {TRIES} tries "
-                    f"({asset.href}): {error}; run the same request again to go on from here"
+                    f"({asset.href}): {error}; {_advice(asset, self.scene)}"
                 ) from error
 
     def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
@@ -160,6 +160,13 @@ class SceneReader:
         files = self._files.pop(band, None)
         if files is not None:
             files.close()
+
+
+def _advice(asset: AssetRef, scene: Scene) -> str:
+    provider = PROVIDERS.get(scene.provider)
+    if provider is not None and provider.credentials and asset.href.startswith("s3://"):
+        return f"its files need credentials: {provider.credentials}"
+    return "run the same request again to go on from here"
 
 
 def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
