@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.block import BlockReceipt, finished_block, run_block
+from engine.bundle import load_bundle
+from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
@@ -81,13 +83,16 @@ class MapResult:
         return RunFolder(self.folder).item_file
 
     def open(self, name: str) -> xarray.DataArray:
-        """A mosaic as xarray: lazy, in physical units, NaN where there is no data."""
+        """A mosaic as xarray, lazy: values in physical units with NaN for no data, classes and flags as stored."""
         import rioxarray
 
         if name not in self.mosaics:
             raise RequestError(f"mosaic: there is no {name!r}; this run made {', '.join(self.mosaics)}")
-        is_class = self.mosaics[name].stem.startswith(("LULC", "quality"))
-        array = rioxarray.open_rasterio(self.mosaics[name], chunks=None, mask_and_scale=not is_class)
+        # Where there are several zones, the name ends with the zone.
+        layer = name.rpartition("_")[0] if len(self.plan.zones) > 1 else name
+        kind = layers(self.plan.request, load_bundle(self.plan.request.model))[layer].kind
+        is_number = kind in ("value", "percent")
+        array = rioxarray.open_rasterio(self.mosaics[name], chunks=None, mask_and_scale=is_number)
         return array  # type: ignore[return-value]
 
 
@@ -159,7 +164,11 @@ def run_blocks(
     failures: list[TerramosaicError] = []
     running: dict[Future[BlockReceipt], Block] = {}
     waiting = list(reversed(blocks))
-    with ThreadPoolExecutor(workers, thread_name_prefix="block") as pool, _set_on_exception(cancelled):
+    with (
+        READERS.closing_idle(),
+        ThreadPoolExecutor(workers, thread_name_prefix="block") as pool,
+        _set_on_exception(cancelled),
+    ):
         while running or waiting:
             # Handed out one by one, so that an error or Ctrl-C leaves no queue behind it.
             while waiting and len(running) < workers:
@@ -185,7 +194,6 @@ def run_blocks(
                     failures.append(error)
                     if not isinstance(error, CatalogError):
                         waiting.clear()
-    READERS.close_idle()
     raise_failures(failures, len(plan.blocks))
 
 

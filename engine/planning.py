@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import shapely
-from shapely.geometry import box, shape
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from engine.bands import GSD
@@ -29,7 +29,7 @@ from engine.catalog import (
     scene_from_item,
 )
 from engine.errors import NoScenesError, RequestError
-from engine.grid import RESOLUTION, Rect, zone_name
+from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from engine.lattice import WINDOW, Lattice
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
@@ -198,7 +198,7 @@ class _SceneFinder:
         self._days = [
             (day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
         ]
-        footprints = [utm_of(shape(scene.footprint), epsg) for _, scene in self._days]
+        footprints = [utm_of(scene.geometry, epsg) for _, scene in self._days]
         self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
@@ -228,17 +228,14 @@ def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
     if inside.area >= _box(rect).area * (1 - 1e-9):
         return len(rows) * len(cols)
     i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
-    left, top = (
-        j * lattice.stride * RESOLUTION,
-        lattice.window(0, 0).bounds[3] - i * lattice.stride * RESOLUTION,
-    )
+    left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
     windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
     shapely.prepare(inside)
     return int(shapely.intersects(inside, windows).sum())
 
 
 def _covered_share(area: Area, scenes: Any) -> float:
-    footprints = shapely.union_all([shapely.make_valid(shape(scene.footprint)) for scene in scenes])
+    footprints = shapely.union_all([scene.geometry for scene in scenes])
     covered = Area(area.outline.intersection(footprints)).square_kilometres
     return min(1.0, covered / area.square_kilometres)
 

@@ -113,7 +113,7 @@ def _compute_blocks(made: Plan, run_folder: str) -> None:
     progress = BlockProgress(len(made.blocks), done=len(made.blocks) - len(waiting))
     running: deque[PrefectFuture[str]] = deque()
     failures: list[TerramosaicError] = []
-    try:
+    with READERS.closing_idle():
         while waiting or running:
             while waiting and len(running) < _AHEAD * worker_count():
                 running.append(compute_block.submit(run_folder, waiting.pop()))
@@ -126,6 +126,4 @@ def _compute_blocks(made: Plan, run_folder: str) -> None:
             elif isinstance(error, BaseException):
                 raise error
             progress.step()
-    finally:
-        READERS.close_idle()
     raise_failures(failures, len(made.blocks))

@@ -43,6 +43,14 @@ class ReaderPool:
         finally:
             self._give_back(key)
 
+    @contextmanager
+    def closing_idle(self) -> Iterator[None]:
+        """Closes the files that nobody reads when the context ends, however it ends."""
+        try:
+            yield
+        finally:
+            self.close_idle()
+
     def close_idle(self) -> None:
         """Closes the files that nobody reads."""
         with self._guard:

@@ -140,7 +140,8 @@ class StackReader:
                 inside = part.slices(rect)
                 dn, valid = self._read(reader, part)
             valid &= helpful[inside]
-            _clear_where(dn, ~valid)
+            if not valid.all():
+                dn *= valid
             clear = valid & clear[part.slices(around)]
             if observation is None and part == rect:
                 observation = Observation(dn, valid, clear)
@@ -207,11 +208,6 @@ def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None
     finally:
         stop.set()
         worker.join()
-
-
-def _clear_where(dn: np.ndarray, mask: np.ndarray) -> None:
-    if mask.any():
-        dn *= ~mask
 
 
 def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:

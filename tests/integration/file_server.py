@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+
+from tests.integration.loopback import serving
 
 
 class FileServer:
@@ -46,14 +45,5 @@ def serve_files(folder: Path) -> Iterator[FileServer]:
     """Serves a folder on loopback until the context ends."""
     files = FileServer(folder)
     app = Starlette(routes=[Route("/{name}", files.answer, methods=["GET", "HEAD"])])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    files.port = server.servers[0].sockets[0].getsockname()[1]
-    try:
+    with serving(app) as files.port:
         yield files
-    finally:
-        server.should_exit = True
-        thread.join()

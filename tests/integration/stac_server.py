@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import uvicorn
 from shapely.geometry import box, shape
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from tests.integration.loopback import serving
 
 CORE = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
 QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
@@ -152,14 +151,5 @@ def serve_stac(items: list[dict[str, Any]], **options: Any) -> Iterator[StacServ
             Route("/search", stac.search, methods=["GET", "POST"]),
         ]
     )
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    stac.port = server.servers[0].sockets[0].getsockname()[1]
-    try:
+    with serving(app) as stac.port:
         yield stac
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -180,7 +180,9 @@ def test_result_opens_as_xarray_in_physical_units(whole):
     ndvi = whole.open("NDVI")
     assert float(ndvi.min()) >= -1 and float(ndvi.max()) <= 1
     assert ndvi.rio.crs.to_epsg() == 32633
-    assert whole.open("LULC").dtype == np.uint8
+    assert whole.open("LULC").dtype == np.uint8 and whole.open("quality").dtype == np.uint8
+    confidence = whole.open("LULC_confidence")
+    assert np.isnan(confidence.values[:, 620:780, 420:680]).all() and float(confidence.max()) <= 100
 
 
 def test_float32_keeps_full_precision(land, tmp_path):
@@ -421,6 +423,7 @@ def test_two_zones_give_two_mosaics_that_meet(tmp_path):
         assert zone.outline is not None
         areas += (pixels != -32768).sum() / 1e4
     assert areas == pytest.approx(result.plan.figures.area_km2, rel=0.01)
+    assert float(result.open("NDVI_32632").max()) <= 1
 
 
 def test_killed_in_the_middle_and_started_again(whole, land, tmp_path):
