@@ -23,12 +23,13 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
+from engine.devices import parse_device
 from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
 from engine.files import read_json, write_text
 from engine.fill import fill_nearest, near_missing
+from engine.generator import GenerationOptions, WindowRandomness, open_generator
 from engine.generator import Generator as Model
-from engine.generator import WindowRandomness, open_generator
 from engine.grid import Rect
 from engine.imagery.offsets import OffsetBook
 from engine.imagery.stack import Imagery, StackReader, read_ahead
@@ -41,7 +42,7 @@ from engine.windows import HeldRows, pixels_under, region_mask, windows_by_row
 
 logger = logging.getLogger(__name__)
 
-#: Windows per call of the model, by provider.
+#: Windows per call of the model, by kind of device.
 _BATCH_SIZES = {"cpu": 2, "cuda": 32}
 
 #: Finished bands of rows that may wait for the writer.
@@ -54,6 +55,7 @@ class BlockReceipt(BaseModel):
     Attributes:
         files: size in bytes of each raster.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
+        provider: the device that computed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +90,7 @@ def run_block(
     block: Block,
     *,
     model: Model | None = None,
+    device: str | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     on_windows: Callable[[int], None] | None = None,
@@ -98,7 +101,8 @@ def run_block(
     Args:
         plan: the run's plan.
         block: one of the plan's blocks.
-        model: the generator; by default the plan's bundle on its device, opened once per process.
+        model: the generator; by default the plan's bundle on the device, opened once per process.
+        device: where to run, such as ``cuda:1``; by default the plan's provider.
         batch_size: windows per call of the model; by default 2 on the CPU, whose caches are small, and 32 on CUDA.
             Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
@@ -118,13 +122,13 @@ def run_block(
     folder = RunFolder.of(plan)
     if not folder.plan_file.exists():
         write_plan(plan)
-    request = plan.request
-    batch_size = batch_size or _BATCH_SIZES[request.provider]
-    model = model or open_generator(
-        load_bundle(request.model), request.targets, request.provider, threads=threads
-    )
+    device = device or plan.request.provider
+    batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
+    model = model or open_model(plan, device, threads=threads)
     try:
-        receipt = _BlockJob(plan, block, model, batch_size, on_windows or (lambda _: None), cancelled).run()
+        receipt = _BlockJob(
+            plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
+        ).run()
     except TerramosaicError as error:
         raise type(error)(f"block {block.id}: {error}") from error
     if on_windows and receipt.windows < block.windows:
@@ -132,6 +136,33 @@ def run_block(
     write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
     logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
     return receipt
+
+
+def open_model(plan: Plan, device: str | None = None, *, threads: int | None = None) -> Model:
+    """Opens the plan's model, once per process.
+
+    Args:
+        plan: a run's plan.
+        device: where to run; by default the plan's provider.
+        threads: processors for the model on the CPU; by default all.
+
+    Raises:
+        ModelError: the bundle is broken, or the device cannot be used.
+    """
+    request = plan.request
+    options = GenerationOptions(
+        steps=request.steps,
+        conditioning=request.conditioning,
+        sampling=request.sampling,
+        x0_clip=request.x0_clip,
+    )
+    return open_generator(
+        load_bundle(request.model),
+        request.targets,
+        device or request.provider,
+        options=options,
+        threads=threads,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,12 +187,13 @@ class _BlockJob:
         plan: Plan,
         block: Block,
         model: Model,
+        device: str,
         batch_size: int,
         on_windows: Callable[[int], None],
         cancelled: threading.Event | None,
     ) -> None:
         request = plan.request
-        self._plan, self._block, self._model = plan, block, model
+        self._plan, self._block, self._model, self._device = plan, block, model, device
         self._on_windows, self._cancelled = on_windows, cancelled
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
@@ -220,7 +252,7 @@ class _BlockJob:
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             files=files,
             seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
-            provider=self._plan.request.provider,
+            provider=self._device,
         )
 
     def _finished_rows(self) -> Generator[tuple[RowBand, Ground], None, None]:

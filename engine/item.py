@@ -124,12 +124,9 @@ def _properties(record: RunRecord) -> dict[str, Any]:
         "terramosaic:composite": request.composite,
         "terramosaic:conditioning": request.conditioning,
         "terramosaic:steps": request.steps,
-        "terramosaic:model": {
-            "name": plan.bundle.name,
-            "title": plan.bundle.title,
-            "fingerprint": plan.bundle.fingerprint,
-            "is_terramind": plan.bundle.is_terramind,
-        },
+        "terramosaic:sampling": request.sampling,
+        "terramosaic:x0_clip": request.x0_clip,
+        "terramosaic:model": _model(record),
         "terramosaic:cloud_share": round(record.cloud_share, 6),
         "terramosaic:gap_share": round(record.gap_share, 6),
         "terramosaic:offset": request.offset,
@@ -138,6 +135,22 @@ def _properties(record: RunRecord) -> dict[str, Any]:
     if len(plan.zones) == 1:
         properties |= _projection(plan.zones[0])
     return properties
+
+
+def _model(record: RunRecord) -> dict[str, Any]:
+    """Which model it was: enough to cite it and to find the same weights again."""
+    manifest = record.bundle.manifest
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "fingerprint": record.bundle.fingerprint,
+        "is_terramind": record.bundle.is_terramind,
+        "variant": manifest.variant,
+        "source": manifest.source,
+        "licence": manifest.licence,
+        "checkpoints": dict(manifest.checkpoints),
+        "random_weights": manifest.random_weights,
+    }
 
 
 def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.block import BlockReceipt, finished_block, run_block
 from engine.bundle import load_bundle
+from engine.devices import Device, worker_devices
 from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
 from engine.files import sweep_partials
@@ -24,6 +25,7 @@ from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, mosaics_of, write_plan
+from engine.workers import WorkerPool
 
 if TYPE_CHECKING:
     import xarray
@@ -102,6 +104,7 @@ def map_region(
     progress: Progress | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
+    devices: Sequence[str] | None = None,
 ) -> MapResult:
     """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
 
@@ -110,20 +113,31 @@ def map_region(
     Args:
         request: what to map.
         progress: told what happens.
-        workers: blocks computed at the same time; by default one for each processor, at most 4.
+        workers: blocks computed at the same time; by default one for each processor, at most 4. With ``devices``, in
+            each process; by default 1 on the CPU and up to 4 on a GPU.
         batch_size: windows per call of the model; by default what suits the device.
+        devices: a worker process for each, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``, all of the kind of
+            the request's provider; by default threads of this process use the provider. Results do not depend on it.
 
     Raises:
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
-    return carry_out(plan(request), progress=progress, workers=workers, batch_size=batch_size)
+    return carry_out(
+        plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices
+    )
 
 
 def carry_out(
-    plan: Plan, *, progress: Progress | None = None, workers: int | None = None, batch_size: int | None = None
+    plan: Plan,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    devices: Sequence[str] | None = None,
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
+    chosen = None if devices is None else worker_devices(devices, plan.request.provider)
     if is_complete(plan):
         progress.planned(plan, [])
         publish(plan)
@@ -131,7 +145,7 @@ def carry_out(
     sweep_partials(write_plan(plan).path)
     remaining = [block for block in plan.blocks if finished_block(plan, block) is None]
     progress.planned(plan, remaining)
-    run_blocks(plan, remaining, progress, workers, batch_size)
+    run_blocks(plan, remaining, progress, workers, batch_size, chosen)
     progress.stage("assemble")
     assemble(plan)
     progress.stage("publish")
@@ -150,14 +164,33 @@ def run_blocks(
     progress: Progress,
     workers: int | None = None,
     batch_size: int | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> None:
-    """Computes blocks, several at a time.
+    """Computes blocks, several at a time: in threads of this process or, with ``devices``, in a process for each.
 
     A block whose imagery fails does not stop the others; any other error does, once the blocks that run are finished.
 
     Raises:
         TerramosaicError: the first block's error, with the number of blocks that failed.
     """
+    if devices is None:
+        failures = _run_in_threads(plan, blocks, progress, workers, batch_size)
+    else:
+        with WorkerPool(
+            plan,
+            devices[: len(blocks)],
+            slots=workers,
+            batch_size=batch_size,
+            on_windows=progress.windows,
+            on_done=progress.block_done,
+        ) as pool:
+            failures = pool.compute(blocks)
+    raise_failures(failures, len(plan.blocks))
+
+
+def _run_in_threads(
+    plan: Plan, blocks: list[Block], progress: Progress, workers: int | None, batch_size: int | None
+) -> list[TerramosaicError]:
     processors = available_cpus()
     workers = workers or min(4, processors)
     cancelled = threading.Event()
@@ -194,7 +227,7 @@ def run_blocks(
                     failures.append(error)
                     if not isinstance(error, CatalogError):
                         waiting.clear()
-    raise_failures(failures, len(plan.blocks))
+    return failures
 
 
 def raise_failures(failures: list[TerramosaicError], blocks: int) -> None:

@@ -28,6 +28,7 @@ from engine.catalog import (
     rank,
     scene_from_item,
 )
+from engine.devices import AUTO, parse_device, resolve
 from engine.errors import NoScenesError, RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from engine.lattice import WINDOW, Lattice
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 #: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
 _DECIDING = (
-    "targets", "composite", "conditioning", "steps", "seed", "stride", "blend", "block_size",
+    "targets", "composite", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
     "offset", "offset_conflict", "dtype", "extras", "provider",
 )  # fmt: skip
 
@@ -126,10 +127,12 @@ def plan(request: RegionRequest) -> Plan:
 
 
 def _anchored(request: RegionRequest) -> RegionRequest:
-    """The request with absolute folders: a worker that carries it out may stand elsewhere."""
+    """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
     absolute = {"out": str(Path(request.out).expanduser().resolve())}
     if request.model != "demo":
         absolute["model"] = str(Path(request.model).expanduser().resolve())
+    if request.provider == AUTO:
+        absolute["provider"] = resolve(AUTO).kind
     return request.model_copy(update=absolute)
 
 
@@ -266,9 +269,12 @@ def _output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
 
 def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
     """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
+    deciding = request.model_dump(mode="json", include=set(_DECIDING))
+    # A CPU and a GPU round differently; one GPU computes what another one does.
+    deciding["provider"] = parse_device(request.provider).kind
     content = {
         "engine": version("terramosaic"),
-        "request": request.model_dump(mode="json", include=set(_DECIDING)),
+        "request": deciding,
         "bundle": bundle.fingerprint,
         "zones": [zone.model_dump(mode="json") for zone in zones],
         "scenes": {
@@ -285,6 +291,12 @@ def _warnings(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: 
     if not bundle.is_terramind:
         warnings.append(
             f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
+        )
+    elif bundle.manifest.random_weights is not None:
+        warnings.append(f"{bundle.title}: the weights are random, and so are the outputs")
+    if bundle.is_terramind and request.conditioning != bundle.manifest.conditioning:
+        warnings.append(
+            f"the model was exported for {bundle.manifest.conditioning} conditioning and is run {request.conditioning}"
         )
     if figures.gap_share > 0.001:
         warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from engine.devices import AUTO, parse_device
 from engine.errors import RequestError
 from engine.interval import format_interval, parse_interval
 from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
@@ -193,6 +194,18 @@ class RegionRequest(BaseModel):
     steps: int = Field(
         default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
     )
+    sampling: Literal["nucleus", "greedy"] = Field(
+        default="nucleus",
+        title="Token sampling",
+        description="nucleus: drawn by the seed from the model's top-p, as the reference; greedy: the most probable",
+    )
+    x0_clip: float = Field(
+        default=1,
+        gt=0,
+        title="Sample bound",
+        description="Bound of the predicted sample in standard deviations from the mean; 1 as the reference. "
+        "More lets extremes out",
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
     stride: int = Field(
         default=192,
@@ -236,8 +249,12 @@ class RegionRequest(BaseModel):
         description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
         examples=[["spread", "confidence"]],
     )
-    provider: Literal["cpu", "cuda"] = Field(
-        default="cpu", title="Device", description="cuda never falls back to cpu"
+    provider: str = Field(
+        default="cpu",
+        title="Device",
+        description="cpu, cuda, one of several GPUs as cuda:1, or auto: cuda where there is a GPU, else cpu. "
+        "cuda never falls back to cpu",
+        examples=["cpu", "cuda", "cuda:1", "auto"],
     )
     max_area_km2: float = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
@@ -250,6 +267,16 @@ class RegionRequest(BaseModel):
     @classmethod
     def _normalise_datetime(cls, value: Any) -> Any:
         return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+
+    @field_validator("provider")
+    @classmethod
+    def _names_a_device(cls, value: str) -> str:
+        try:
+            if value != AUTO:
+                parse_device(value)
+        except RequestError as error:
+            raise ValueError(f"{error}, or auto") from None
+        return value
 
     @field_validator("targets", "extras", mode="before")
     @classmethod

@@ -17,6 +17,7 @@ os.environ.update(
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
 )
 os.environ.pop("PREFECT_API_URL", None)
+os.environ["TERRAMOSAIC_CACHE"] = tempfile.mkdtemp(prefix="terramosaic-cache-")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

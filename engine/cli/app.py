@@ -17,7 +17,6 @@ from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_bundle, show_plan, show_result
 from engine.errors import RequestError, TerramosaicError
 from engine.mapping import MapResult, carry_out
-from engine.plan import Plan
 from engine.planning import plan
 from engine.request import RegionRequest
 
@@ -90,6 +89,11 @@ def plan_command(as_json: bool, **options: Any) -> None:
     "--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]"
 )
 @click.option(
+    "--devices",
+    metavar="NAME,NAME",
+    help="A worker process for each, such as cuda:0,cuda:1 or cpu,cpu; --workers then counts in each of them",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(1),
     help="Windows per call of the model  [default: 2 on cpu, 32 on cuda]",
@@ -97,15 +101,26 @@ def plan_command(as_json: bool, **options: Any) -> None:
 @click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
 @click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
 def map_command(
-    workers: int | None, batch_size: int | None, prefect: bool, as_json: bool, **options: Any
+    workers: int | None,
+    devices: str | None,
+    batch_size: int | None,
+    prefect: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Maps a region. A run that was stopped goes on where it was."""
     request = request_from(options)
-    if prefect and (workers or batch_size):
+    if prefect and (workers or batch_size or devices):
         raise RequestError(
-            "--workers and --batch-size go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
+            "--workers, --batch-size and --devices go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
         )
-    result = _with_prefect(request) if prefect else _with_bars(plan(request), workers, batch_size)
+    if prefect:
+        result = _with_prefect(request)
+    else:
+        with (Bars if _ERR.is_terminal else Lines)(_ERR) as progress:
+            result = carry_out(
+                plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices
+            )
     if as_json:
         click.echo(json.dumps(result_as_json(result), indent=1))
     else:
@@ -142,11 +157,6 @@ def info_command(model: str, as_json: bool) -> None:
         click.echo(bundle.manifest.model_dump_json(indent=1))
     else:
         show_bundle(_OUT, bundle)
-
-
-def _with_bars(made: Plan, workers: int | None, batch_size: int | None) -> MapResult:
-    with (Bars if _ERR.is_terminal else Lines)(_ERR) as progress:
-        return carry_out(made, progress=progress, workers=workers, batch_size=batch_size)
 
 
 def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:

@@ -14,6 +14,9 @@ from engine.request import RegionRequest, request_of
 
 Command = Callable[..., Any]
 
+#: How the values of text fields look, by title.
+_METAVARS = {"Period": "START/END", "Device": "cpu|cuda|cuda:N|auto"}
+
 
 def selection_options(command: Command) -> Command:
     """Gives a command the options that make up a request; it gets their values as keyword arguments."""
@@ -64,8 +67,8 @@ def _metavar(field: FieldInfo) -> str:
         return "|".join(inner)
     if get_origin(kind) is tuple:
         return ",".join(get_args(inner[0])[:3])
-    if field.title == "Period":
-        return "START/END"
+    if field.title in _METAVARS:
+        return _METAVARS[field.title]
     return {int: "N", float: "X"}.get(kind, "TEXT")  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.bundle import Bundle
+from engine.check import BundleCheck
 from engine.mapping import MapResult
 from engine.plan import Plan
 
@@ -113,3 +114,17 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         )
         table.add_row(name, target.kind, target.output, content, target.unit or "")
     console.print(table)
+
+
+def show_check(console: Console, check: BundleCheck) -> None:
+    """Prints how a bundle's self-test came out, and how fast the model is."""
+    table = Table("target", "relative", "largest difference", "tokens", "classes", header_style="bold")
+    for target in check.targets:
+        classes = "" if target.classes is None else f"{target.classes:.2%}"
+        largest = f"{target.largest:.1e} {target.unit}".rstrip()
+        table.add_row(target.target, f"{target.relative:.1e}", largest, f"{target.tokens:.2%}", classes)
+    console.print(table)
+    console.print(
+        f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {check.steps} steps, "
+        f"batches of {check.batch_size}"
+    )

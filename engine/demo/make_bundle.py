@@ -22,9 +22,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.bands import S2L2A_BANDS
-from engine.bundle import DEMO_FOLDER, GENERATE, LULC_CLASSES, FileSpec, InputSpec, Manifest, TargetSpec
+from engine.bundle import DEMO_FOLDER
 from engine.errors import RequestError
 from engine.lattice import WINDOW
+from engine.manifest import GENERATE, LULC_CLASSES, FileSpec, InputSpec, Manifest, TargetSpec
 
 #: Every supported ONNX Runtime knows 17 and nothing here needs more; IR version 8 goes with it.
 OPSET, IR_VERSION = 17, 8

@@ -25,6 +25,7 @@ def how_to_repeat(record: RunRecord) -> Html:
             ("Model's licence", manifest.licence),
             ("Model's source", manifest.source),
         ]
+        + [(f"Hash of {name}", code(sha256)) for name, sha256 in manifest.checkpoints.items()]
     )
     settings = facts(
         [
@@ -33,7 +34,8 @@ def how_to_repeat(record: RunRecord) -> Html:
             ("Stride and blend", f"{request.stride} pixels, {request.blend}"),
             ("Composite", request.composite),
             ("Conditioning", request.conditioning),
-            ("Diffusion steps", request.steps),
+            ("Diffusion steps", f"{request.steps}, samples bounded to {request.x0_clip:g} std"),
+            ("Token sampling", request.sampling),
             ("Reflectance offset", f"{request.offset}; on conflict: {request.offset_conflict}"),
             ("Versions", ", ".join(f"{name} {found}" for name, found in software(plan).items())),
         ]

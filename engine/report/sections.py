@@ -45,11 +45,17 @@ def headline(record: RunRecord) -> str:
 def hero(record: RunRecord) -> Html:
     """Title, where and when, and by which model; a banner if that is not TerraMind."""
     plan = record.plan
-    banner = Html("")
+    what = None
     if not plan.bundle.is_terramind:
+        what = "Not TerraMind"
+    elif record.bundle.manifest.random_weights is not None:
+        what = "Random weights"
+    banner = Html("")
+    if what is not None:
         banner = fill(
-            '<div class="banner" role="note"><p><b>Not TerraMind.</b> These maps were made by the $title. '
+            '<div class="banner" role="note"><p><b>$what.</b> These maps were made by the $title. '
             "They show how a run works, not what TerraMind would generate; do not use them as data.</p></div>",
+            what=what,
             title=plan.bundle.title,
         )
     return fill(

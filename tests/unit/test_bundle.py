@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from engine.bundle import DEMO_FOLDER, LULC_CLASSES, load_bundle
+from engine.bundle import DEMO_FOLDER, load_bundle
 from engine.errors import ModelError, RequestError
+from engine.manifest import LULC_CLASSES
 
 Edit = Callable[[dict[str, Any]], Any]
 
@@ -170,11 +171,11 @@ def test_a_manifest_that_is_wrong(copy: Path, change: Edit, message: str) -> Non
 
 
 def test_a_terramind_bundle_can_be_described(copy: Path) -> None:
-    """The schema holds a diffusion target with shared graphs, though only a later generator runs it."""
+    """The schema holds a diffusion target with its own and with shared graphs."""
 
     def change(content: dict[str, Any]) -> None:
         content.update(family="terramind", variant="terramind_v1_base", conditioning="chained")
-        content["graphs"] = {"encode": "NDVI.onnx"}
+        content["graphs"] = {"encode": "NDVI.onnx", "decode": "LULC.onnx"}
         content["checkpoints"] = {"TerraMind_v1_base.pt": "0" * 64}
         content["input"].update(mean=[1000.0] * 12, std=[500.0] * 12)
         content["targets"]["S1GRD"].update(
@@ -192,7 +193,7 @@ def test_a_terramind_bundle_can_be_described(copy: Path) -> None:
                 "default_steps": 10,
             },
             x0_clip=1.0,
-            graphs={"decode": "S1GRD.onnx", "step": "S1RTC.onnx"},
+            graphs={"tokens": "S1GRD.onnx", "step": "S1RTC.onnx"},
         )
 
     bundle = load_bundle(edit(copy, change))

@@ -10,10 +10,11 @@ import onnx
 import pytest
 
 from engine.bands import S2L2A_BANDS
-from engine.bundle import DEMO_FOLDER, LULC_CLASSES, Bundle, load_bundle
+from engine.bundle import DEMO_FOLDER, Bundle, load_bundle
 from engine.demo.make_bundle import make_bundle
 from engine.errors import RequestError
 from engine.generator import WindowRandomness, open_generator
+from engine.manifest import LULC_CLASSES
 
 #: Surface reflectance in per cent of B02 B03 B04 B08 B11: textbook spectra, and what each must be called.
 SPECTRA = {

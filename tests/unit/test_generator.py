@@ -9,14 +9,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import engine.cuda.sessions
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-import engine.generator
+import engine.direct
 from engine.bundle import DEMO_FOLDER, Bundle, load_bundle
 from engine.demo.make_bundle import make_bundle
+from engine.devices import Device, cuda_device_count
 from engine.errors import ModelError, RequestError
 from engine.generator import Needs, WindowRandomness, open_generator
 
@@ -84,14 +86,14 @@ def test_threads_share_a_generator(bundle: Bundle) -> None:
 def test_sessions_are_made_once_per_process(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
-    def count(path: Path, provider: engine.generator.Provider, threads: int) -> onnxruntime.InferenceSession:
+    def count(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
         opened.append(path.stem)
         time.sleep(0.02)  # time for the others to find no session yet
-        return open_session(path, provider, threads)
+        return open_session(path, device, threads)
 
-    open_session = engine.generator._open
-    monkeypatch.setattr(engine.generator, "_open", count)
-    monkeypatch.setattr(engine.generator, "_sessions", {})
+    open_session = engine.direct._open
+    monkeypatch.setattr(engine.direct, "_open", count)
+    monkeypatch.setattr(engine.direct, "_sessions", {})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda size: open_generator(bundle, TARGETS, batch_size=size, threads=1), (1, 2, 4, 8)))
     assert sorted(opened) == sorted(TARGETS)
@@ -146,15 +148,7 @@ def test_a_kind_that_this_engine_cannot_run_is_refused(tmp_path: Path) -> None:
         open_generator(load_bundle(folder), ["NDVI"])
 
 
-def no_gpu() -> bool:
-    try:
-        engine.generator._load_cuda_libraries()
-    except ModelError:
-        return True
-    return False
-
-
-@pytest.mark.skipif(not no_gpu(), reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(cuda_device_count() > 0, reason="this machine has an NVIDIA driver")
 def test_cuda_without_a_driver_is_an_error_that_says_so_once(
     bundle: Bundle, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,14 +159,14 @@ def test_cuda_without_a_driver_is_an_error_that_says_so_once(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not no_gpu(), reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(cuda_device_count() > 0, reason="this machine has an NVIDIA driver")
 def test_cuda_never_falls_back_quietly(
     bundle: Bundle, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where there is a driver that ONNX Runtime cannot use: left alone, it would open a CPU session."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no CUDA provider")
-    monkeypatch.setattr(engine.generator, "_load_cuda_libraries", lambda: "")
+    monkeypatch.setattr(engine.cuda.sessions, "_load_cuda_libraries", lambda: "")
     with pytest.raises(ModelError, match=r"cuda was asked for and cannot be used: .*CPU"):
         open_generator(bundle, ["NDVI"], "cuda")
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,5 @@
+"""Worker processes: blocks of a run spread over devices, one process each, fed by the process that maps the region."""
+
+from engine.workers.pool import WorkerPool
+
+__all__ = ["WorkerPool"]

@@ -1,0 +1,252 @@
+"""A bundle with TerraMind's graphs in miniature: a few operators each, so that the run time is tested without weights.
+
+What the graphs compute is written again in numpy here (`expected`), chain, sampling and denoising included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from engine.bands import S2L2A_BANDS
+from engine.diffusion import ddim_steps
+from engine.generator import GenerationOptions
+from engine.manifest import LULC_CLASSES, FileSpec, InputSpec, Manifest, Sampling, Schedule, TargetSpec
+
+SCHEDULE = Schedule(
+    training_steps=1000,
+    betas="linear",
+    zero_terminal_snr=True,
+    prediction="x0",
+    spacing="trailing",
+    eta=0,
+    default_steps=10,
+)
+MEAN, STD = {"S1GRD": (-12.0, -20.0), "NDVI": (0.5,)}, {"S1GRD": (5.0, 6.0), "NDVI": (0.25,)}
+
+_ENCODE = """
+<ir_version: 9, opset_import: ["" : 17]>
+encode (float[batch, 12, 224, 224] windows, int64[batch, tokens] ids, int64[generated] modality)
+    => (float[batch, length, 12] context)
+<int64[3] rows = {0, 12, 196}, float scale = {0.0001}, int64[1] last = {2}, int64[2] wide = {1, 12},
+ float one = {1}, float small = {0.01}, int64[3] groups = {0, -1, 196}, int64[2] flat = {0, -1},
+ int64[1] middle = {1}>
+{
+    pooled = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (windows)
+    patches = Reshape (pooled, rows)
+    turned = Transpose <perm = [0, 2, 1]> (patches)
+    image = Mul (turned, scale)
+    kind = Cast <to = 1> (modality)
+    above = Add (kind, one)
+    weight = Mul (above, small)
+    column = Unsqueeze (weight, middle)
+    numbers = Cast <to = 1> (ids)
+    shape = Shape (numbers)
+    grouped = Reshape <allowzero = 0> (numbers, groups)
+    weighted = Mul (grouped, column)
+    again = Reshape <allowzero = 1> (weighted, shape)
+    tall = Unsqueeze (again, last)
+    ones = ConstantOfShape <value = float[1] {1.0}> (wide)
+    earlier = Mul (tall, ones)
+    context = Concat <axis = 1> (image, earlier)
+}
+"""
+
+_DECODE = """
+<ir_version: 9, opset_import: ["" : 17]>
+decode (float[batch, length, 12] context, int64[1] target) => (float[batch, 196, 12] hidden)
+<int64[1] start = {0}, int64[1] end = {196}, int64[1] axis = {1}, float small = {0.1}>
+{
+    image = Slice (context, start, end, axis)
+    summary = ReduceMean <axes = [1], keepdims = 1> (context)
+    both = Add (image, summary)
+    number = Cast <to = 1> (target)
+    shift = Mul (number, small)
+    hidden = Add (both, shift)
+}
+"""
+
+_TOKENS = """
+<ir_version: 9, opset_import: ["" : 17]>
+tokens (float[batch, 196, 12] hidden, float[batch, 14, 14] uniform, float[1] top_p)
+    => (int64[batch, 196] ids, float[batch, 3, 14, 14] code)
+<float hundred = {100}, float four = {4}, int64[2] flat = {0, 196}, int64 eight = {8}, int64[4] square = {0, 1, 14, 14},
+ int64[1, 3, 1, 1] basis = {1, 2, 4}, int64 two = {2}>
+{
+    strength = ReduceMean <axes = [2], keepdims = 0> (hidden)
+    strong = Mul (strength, hundred)
+    chance = Mul (uniform, top_p)
+    wide = Mul (chance, four)
+    row = Reshape (wide, flat)
+    level = Add (strong, row)
+    whole = Floor (level)
+    number = Cast <to = 7> (whole)
+    ids = Mod (number, eight)
+    plane = Reshape (ids, square)
+    shifted = Div (plane, basis)
+    bits = Mod (shifted, two)
+    code = Cast <to = 1> (bits)
+}
+"""
+
+_STEP = """
+<ir_version: 9, opset_import: ["" : 17]>
+step (float[batch, C, 224, 224] x, float[batch, 3, 14, 14] code, float[1] t, float[4] coefficients)
+    => (float[batch, C, 224, 224] next, float[batch, C, 224, 224] values)
+<float[4] scales = {1, 1, 16, 16}, float half = {0.5}, float thousand = {1000},
+ float[1, C, 1, 1] mean = {MEAN}, float[1, C, 1, 1] std = {STD}>
+{
+    a, b, c, clip = Split <axis = 0, num_outputs = 4> (coefficients)
+    told = ReduceMean <axes = [1], keepdims = 1> (code)
+    wide = Resize <mode = "nearest"> (told, , scales)
+    time = Div (t, thousand)
+    mixed = Mul (x, half)
+    guess = Add (mixed, wide)
+    x0 = Add (guess, time)
+    below = Neg (clip)
+    low = Max (x0, below)
+    clipped = Min (low, clip)
+    first = Mul (a, clipped)
+    second = Mul (b, x)
+    third = Mul (c, x0)
+    sum = Add (first, second)
+    next = Sub (sum, third)
+    spread = Mul (next, std)
+    values = Add (spread, mean)
+}
+"""
+
+_CLASSES = """
+<ir_version: 9, opset_import: ["" : 17]>
+classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilities)
+<float[4] scales = {1, 1, 16, 16}, float[1, 10, 1, 1] number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}>
+{
+    told = ReduceMean <axes = [1], keepdims = 1> (code)
+    wide = Resize <mode = "nearest"> (told, , scales)
+    logits = Mul (wide, number)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
+
+
+def make_toy(folder: Path) -> Path:
+    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, and a self-test of two windows."""
+    folder.mkdir(parents=True)
+    graphs = {"encode.onnx": _ENCODE, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
+    for target, mean in MEAN.items():
+        step = _STEP.replace("[batch, C,", f"[batch, {len(mean)},").replace("[1, C,", f"[1, {len(mean)},")
+        for word, numbers in (("MEAN", mean), ("STD", STD[target])):
+            step = step.replace(f"{{{word}}}", "{" + ", ".join(map(str, numbers)) + "}")
+        # Split names its outputs' number from opset 18 on.
+        graphs[f"{target}.step.onnx"] = (
+            step.replace('"" : 17', '"" : 18')
+            .replace("ReduceMean <axes = [1], keepdims = 1> (code)", "ReduceMean <keepdims = 1> (code, one)")
+            .replace("float half", "int64[1] one = {1}, float half")
+        )
+    for target in ("S1GRD", "NDVI", "LULC"):
+        graphs[f"{target}.tokens.onnx"] = _TOKENS
+    files = {}
+    for name, text in graphs.items():
+        model = onnx.parser.parse_model(text)
+        onnx.checker.check_model(model, full_check=True)
+        content = model.SerializeToString()
+        (folder / name).write_bytes(content)
+        files[name] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    content = _write_selftest(folder / "selftest.npz")
+    files["selftest.npz"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    common = {"uniform": True, "codebook_levels": (2, 2, 2), "sampling": Sampling(top_p=0.8)}
+    targets = {
+        target: TargetSpec(
+            kind="diffusion",
+            output="values",
+            channels=("VV", "VH") if target == "S1GRD" else ("NDVI",),
+            unit="dB" if target == "S1GRD" else None,
+            noise_channels=len(MEAN[target]),
+            schedule=SCHEDULE,
+            x0_clip=1,
+            mean=MEAN[target],
+            std=STD[target],
+            graphs={"tokens": f"{target}.tokens.onnx", "step": f"{target}.step.onnx"},
+            **common,
+        )
+        for target in MEAN
+    }
+    targets["LULC"] = TargetSpec(
+        kind="direct",
+        output="probabilities",
+        channels=("LULC",),
+        classes=LULC_CLASSES,
+        graphs={"tokens": "LULC.tokens.onnx", "classes": "LULC.classes.onnx"},
+        **common,
+    )
+    manifest = Manifest(
+        name="toy",
+        title="toy with TerraMind's graphs (NOT TerraMind)",
+        family="toy",
+        source="tests",
+        licence="Apache-2.0",
+        input=InputSpec(bands=S2L2A_BANDS, convention="harmonised DN"),
+        conditioning="chained",
+        targets=targets,
+        graphs={"encode": "encode.onnx", "decode": "decode.onnx"},
+        files=files,
+        selftest="selftest.npz",
+    )
+    (folder / "bundle.json").write_text(manifest.model_dump_json(exclude_none=True))
+    return folder
+
+
+def _write_selftest(path: Path) -> bytes:
+    rng = np.random.default_rng(11)
+    windows = rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32)
+    noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
+    targets = ("S1GRD", "NDVI", "LULC")
+    uniform = dict.fromkeys(targets, np.zeros((2, 14, 14), np.float32))
+    options = GenerationOptions(steps=2, sampling="greedy")
+    values, tokens = expected(windows, targets, noise, uniform, options)
+    stored = {f"{name}.noise": array for name, array in noise.items()}
+    stored |= {f"{name}.ids": array for name, array in tokens.items()}
+    stored |= {
+        f"{name}.{'probabilities' if name == 'LULC' else 'values'}": array.astype(np.float32)
+        for name, array in values.items()
+    }
+    np.savez_compressed(path, windows=windows, steps=2, **stored)
+    return path.read_bytes()
+
+
+def expected(
+    windows: np.ndarray,
+    targets: tuple[str, ...],
+    noise: dict[str, np.ndarray],
+    uniform: dict[str, np.ndarray],
+    options: GenerationOptions,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What the toy makes of windows, by target: values and tokens, in float64."""
+    count, index = len(windows), {"S1GRD": 0, "NDVI": 1, "LULC": 2}
+    image = windows.reshape(count, 12, 14, 16, 14, 16).mean((3, 5), dtype=float).reshape(count, 12, 196)
+    image = image.transpose(0, 2, 1) * 1e-4
+    values, tokens = {}, {}
+    for k, target in enumerate(targets):
+        before = targets[:k] if options.conditioning == "chained" else ()
+        earlier = [np.repeat(tokens[name][..., None] * 0.01 * (index[name] + 1), 12, 2) for name in before]
+        context = np.concatenate([image, *earlier], axis=1)
+        hidden = image + context.mean(1, keepdims=True) + 0.1 * index[target]
+        chance = uniform[target].reshape(count, 196) * (0.8 if options.sampling == "nucleus" else 0)
+        tokens[target] = np.floor(hidden.mean(2) * 100 + 4 * chance).astype(np.int64) % 8
+        plane = tokens[target].reshape(count, 1, 14, 14)
+        told = np.concatenate([plane // b % 2 for b in (1, 2, 4)], axis=1).mean(1, keepdims=True)
+        wide = told.repeat(16, 2).repeat(16, 3)
+        if target == "LULC":
+            odds = np.exp(wide * np.arange(10)[:, None, None])
+            values[target] = odds / odds.sum(1, keepdims=True)
+            continue
+        x, clip = noise[target].astype(float), options.x0_clip or 1
+        for step in ddim_steps(SCHEDULE, options.steps):
+            x0 = 0.5 * x + wide + step.t / 1000
+            x = step.a * np.clip(x0, -clip, clip) + step.b * x - step.c * x0
+        mean, std = (np.array(numbers[target])[:, None, None] for numbers in (MEAN, STD))
+        values[target] = x * std + mean
+    return values, tokens
