@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -48,6 +49,10 @@ class BundleCheck:
     batch_size: int
     windows_per_second: float
     limit: float
+
+    def as_json(self) -> str:
+        """The outcome for other programs."""
+        return json.dumps({**asdict(self), "failures": self.failures}, indent=1)
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from engine.bundle import load_bundle
+from engine.cli.consoles import ERR, OUT
+from engine.cli.model import model_group
 from engine.cli.options import request_from, selection_options
 from engine.cli.progress import Bars, Lines
-from engine.cli.show import result_as_json, show_bundle, show_plan, show_result
+from engine.cli.show import result_as_json, show_plan, show_result
 from engine.errors import RequestError, TerramosaicError
 from engine.mapping import MapResult, carry_out
 from engine.planning import plan
 from engine.request import RegionRequest
-
-#: A pipe has no width of its own; tables are not to be folded for it.
-_OUT = Console(width=None if sys.stdout.isatty() else 200)
-#: Progress and errors go to stderr, so that --json leaves stdout to the JSON alone.
-_ERR = Console(stderr=True)
 
 _STOPPED = "stopped; finished blocks are kept, run the same command again to go on"
 
@@ -37,7 +32,7 @@ def main() -> None:
         code = cli(["--debug", *arguments] if debug else arguments, standalone_mode=False)
     except TerramosaicError as error:
         if debug:
-            _ERR.print_exception()
+            ERR.print_exception()
         for line in str(error).splitlines():
             click.echo(f"terramosaic: {line}", err=True)
         code = error.exit_code
@@ -49,7 +44,7 @@ def main() -> None:
         code = error.exit_code
     except Exception as error:
         if debug:
-            _ERR.print_exception()
+            ERR.print_exception()
         what = " ".join(f"{type(error).__name__}: {error}".split())
         click.echo(
             f"terramosaic: this should not happen: {what}; run it again with --debug to see where", err=True
@@ -80,7 +75,7 @@ def plan_command(as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(made.model_dump_json(indent=1))
     else:
-        show_plan(_OUT, made)
+        show_plan(OUT, made)
 
 
 @cli.command("map")
@@ -117,14 +112,14 @@ def map_command(
     if prefect:
         result = _with_prefect(request)
     else:
-        with (Bars if _ERR.is_terminal else Lines)(_ERR) as progress:
+        with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
             result = carry_out(
                 plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices
             )
     if as_json:
         click.echo(json.dumps(result_as_json(result), indent=1))
     else:
-        show_result(_OUT, result)
+        show_result(OUT, result)
 
 
 @cli.command("demo")
@@ -134,29 +129,15 @@ def demo_command(out: str) -> None:
     from engine.demo.region import demo_request
     from engine.demo.world import write_world
 
-    _ERR.print("making a Sentinel-2 world: two tiles, two dates")
+    ERR.print("making a Sentinel-2 world: two tiles, two dates")
     catalog = write_world(Path(out) / "world")
     result = _with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
-    show_plan(_OUT, result.plan)
-    show_result(_OUT, result)
-    _OUT.print(f"\nopen [bold]{result.report.resolve()}[/] in a browser", soft_wrap=True)
+    show_plan(OUT, result.plan)
+    show_result(OUT, result)
+    OUT.print(f"\nopen [bold]{result.report.resolve()}[/] in a browser", soft_wrap=True)
 
 
-@cli.group("model")
-def model_group() -> None:
-    """Looks at exported models."""
-
-
-@model_group.command("info")
-@click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Print bundle.json's content")
-def info_command(model: str, as_json: bool) -> None:
-    """Describes a bundle: a folder, or `demo`. Its files are checked on the way."""
-    bundle = load_bundle(model)
-    if as_json:
-        click.echo(bundle.manifest.model_dump_json(indent=1))
-    else:
-        show_bundle(_OUT, bundle)
+cli.add_command(model_group)
 
 
 def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -105,7 +106,7 @@ class _Rewriting:
         def name(part: str) -> str:
             return f"{result}.{part}"
 
-        def node(kind: str, inputs: list[str], part: str, **attributes: object) -> onnx.NodeProto:
+        def node(kind: str, inputs: list[str], part: str, **attributes: Any) -> onnx.NodeProto:
             return helper.make_node(kind, inputs, [name(part)], name=name(part), **attributes)
 
         def reshape(of: str, part: str, *sizes: int) -> onnx.NodeProto:

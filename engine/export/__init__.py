@@ -53,14 +53,20 @@ def export_bundle(
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
     if unknown := [target for target in targets if target not in TARGETS]:
-        raise RequestError(f"targets: {', '.join(unknown)} cannot be exported; take some of {', '.join(TARGETS)}")
+        raise RequestError(
+            f"targets: {', '.join(unknown)} cannot be exported; take some of {', '.join(TARGETS)}"
+        )
     if not targets or len(set(targets)) < len(targets):
-        raise RequestError(f"targets: {', '.join(targets) or 'nothing'}; name each target once, and at least one")
+        raise RequestError(
+            f"targets: {', '.join(targets) or 'nothing'}; name each target once, and at least one"
+        )
     if steps < 1 or 1000 % steps:
         raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
     wrong = [target for target in tokenizer_checkpoints or {} if target not in targets]
     if wrong:
-        raise RequestError(f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}")
+        raise RequestError(
+            f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"
+        )
     try:
         from engine.export.bundle import write_bundle
         from engine.export.reference import load_reference

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -33,8 +33,6 @@ from engine.manifest import (
     FileSpec,
     InputSpec,
     Manifest,
-    Sampling,
-    Schedule,
     TargetSpec,
 )
 
@@ -95,7 +93,9 @@ def write_bundle(
         (partial / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
         partial.replace(out)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}; make room or choose another folder") from error
+        raise OutputError(
+            f"{out}: cannot be written: {error.strerror or error}; make room, or choose another"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
@@ -208,7 +208,9 @@ def _manifest(
     model = reference.model
     image = model.mod_name_mapping["S2L2A"]
     words = reference.variant.removeprefix("terramind_").replace("_", " ")
-    random = "" if reference.seed is None else f" with RANDOM WEIGHTS (seed {reference.seed}; its maps are noise)"
+    random = (
+        "" if reference.seed is None else f" with RANDOM WEIGHTS (seed {reference.seed}; its maps are noise)"
+    )
     return Manifest(
         name=reference.variant if reference.seed is None else f"{reference.variant}_random",
         title=f"TerraMind {words}{random}",
@@ -238,38 +240,34 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
     model, key = reference.model, reference.key(target)
     tokenizer = model.tokenizer[key]
     channels, unit = TARGETS[target]
-    common = {
+    tokens = f"{target}.tokens.onnx"
+    spec: dict[str, Any] = {
         "channels": channels,
         "unit": unit,
         "uniform": True,
-        "codebook_levels": tuple(tokenizer.quantize._levels.tolist()),
-        "sampling": Sampling(temperature=1, top_p=model.top_p),
+        "codebook_levels": tokenizer.quantize._levels.tolist(),
+        "sampling": {"temperature": 1, "top_p": model.top_p},
     }
-    tokens = f"{target}.tokens.onnx"
     if target == "LULC":
-        graphs = {TOKENS: tokens, CLASSES: f"{target}.classes.onnx"}
-        return TargetSpec(kind="direct", output="probabilities", classes=LULC_CLASSES, graphs=graphs, **common)
+        spec |= {"kind": "direct", "output": "probabilities", "classes": LULC_CLASSES}
+        spec["graphs"] = {TOKENS: tokens, CLASSES: f"{target}.classes.onnx"}
+        return TargetSpec.model_validate(spec)
     scheduler = tokenizer.noise_scheduler.config
-    return TargetSpec(
-        kind="diffusion",
-        output="values",
-        noise_channels=tokenizer.n_channels,
-        schedule=Schedule(
-            training_steps=scheduler.num_train_timesteps,
-            betas=scheduler.beta_schedule,
-            beta_start=scheduler.beta_start,
-            beta_end=scheduler.beta_end,
-            zero_terminal_snr=scheduler.zero_terminal_snr,
-            prediction={"sample": "x0"}.get(scheduler.prediction_type, scheduler.prediction_type),
-            spacing="trailing",
-            eta=0,
-            default_steps=steps,
-        ),
-        x0_clip=scheduler.sample_max_value,
-        mean=tuple(model.pretraining_mean[key].flatten().double().tolist()),
-        std=tuple(model.pretraining_std[key].flatten().double().tolist()),
-        graphs={TOKENS: tokens, STEP: f"{target}.step.onnx"},
-        **common,
-    )
-
-
+    spec["schedule"] = {
+        "training_steps": scheduler.num_train_timesteps,
+        "betas": scheduler.beta_schedule,
+        "beta_start": scheduler.beta_start,
+        "beta_end": scheduler.beta_end,
+        "zero_terminal_snr": scheduler.zero_terminal_snr,
+        "prediction": {"sample": "x0"}.get(scheduler.prediction_type, scheduler.prediction_type),
+        "spacing": "trailing",
+        "eta": 0,
+        "default_steps": steps,
+    }
+    spec |= {"kind": "diffusion", "output": "values", "noise_channels": tokenizer.n_channels}
+    spec |= {"x0_clip": scheduler.sample_max_value, "graphs": {TOKENS: tokens, STEP: f"{target}.step.onnx"}}
+    spec |= {
+        "mean": model.pretraining_mean[key].flatten().double().tolist(),
+        "std": model.pretraining_std[key].flatten().double().tolist(),
+    }
+    return TargetSpec.model_validate(spec)

@@ -32,7 +32,9 @@ class Encode(nn.Module):
         self.table = nn.Parameter(torch.cat([embedding.token_emb.weight for embedding in embeddings]), False)
         sizes = [len(embedding.token_emb.weight) for embedding in embeddings]
         self.register_buffer("start", torch.tensor([0, *sizes[:-1]]).cumsum(0))
-        self.register_buffer("place", torch.cat([embedding.pos_emb + embedding.mod_emb for embedding in embeddings]))
+        self.register_buffer(
+            "place", torch.cat([embedding.pos_emb + embedding.mod_emb for embedding in embeddings])
+        )
         self.encoder, self.norm = transformer.encoder, transformer.encoder_norm
         self.context = transformer.decoder_proj_context
 
@@ -41,7 +43,7 @@ class Encode(nn.Module):
         image = self.image({"tensor": (windows - self.mean) / self.std})
         offsets = self.start[modality].repeat_interleave(_TOKENS)
         embedded = self.table[ids + offsets]
-        place = self.place[modality].flatten(0, 1).expand(len(windows), -1, -1)
+        place = self.place[modality].flatten(0, 1).expand(windows.shape[0], -1, -1)
         emb = torch.cat([image["emb"], place], dim=1)
         x = torch.cat([image["x"], embedded], dim=1) + emb
         for block in self.encoder:
@@ -64,7 +66,7 @@ class Decode(nn.Module):
 
     def forward(self, context: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """context (N, length, width), target (1,) → hidden (N, 196, width)."""
-        y = self.start[target].expand(len(context), -1, -1)
+        y = self.start[target].expand(context.shape[0], -1, -1)
         for block in self.decoder:
             y = block(y, context)
         hidden: torch.Tensor = self.norm(y)

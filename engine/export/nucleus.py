@@ -63,7 +63,7 @@ def _inverse(weight: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 
 
 def _inside(wanted: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """What is looked for, within 0 and less than the last sum: rounding may push it a hair out, to what has no weight."""
+    """What is looked for, from 0 to less than the last sum: rounding may push it out, to what has no weight."""
     return torch.minimum(wanted.clamp(min=0), sums[..., -1:] * (1 - 2**-23))
 
 

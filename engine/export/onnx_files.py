@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import ml_dtypes  # noqa: F401  (onnx_ir needs it for half precision)
 import numpy as np
 import onnx_ir
 import torch
@@ -58,6 +57,7 @@ def export_graph(module: nn.Module, form: GraphForm, path: Path, precision: Prec
             verbose=False,
         )
     model = program.model
+    _require_open_sizes(model.graph, form)
     if precision == "fp16":
         _store_in_half(model.graph)
     # What torch notes about its own source files is of no use, and would differ from machine to machine.
@@ -67,6 +67,14 @@ def export_graph(module: nn.Module, form: GraphForm, path: Path, precision: Prec
     onnx_ir.save(
         model, path, external_data=path.with_suffix(".data").name, size_threshold_bytes=_EXTERNAL_FROM_BYTES
     )
+
+
+def _require_open_sizes(graph: onnx_ir.Graph, form: GraphForm) -> None:
+    """torch quietly fixes a size that a module treats as a number; such a graph would fail when it is used."""
+    for value in graph.inputs:
+        for axis in form.dynamic.get(value.name or "", {}):
+            if value.shape is None or isinstance(value.shape[axis], int):
+                raise RuntimeError(f"{value.name}: axis {axis} was to stay open and was fixed: {value.shape}")
 
 
 def _store_in_half(graph: onnx_ir.Graph) -> None:

@@ -63,7 +63,8 @@ class Reference:
             By target float32 (N, channels, 224, 224), values in the target's unit or class logits; and by target
             int64 (N, 196), the tokens.
         """
-        model, tokens = self.model, {}
+        model = self.model
+        tokens: dict[str, np.ndarray] = {}
         in_order = iter([noise[target] for target in self.targets if target in noise])
 
         def given(size: Sequence[int], **_: Any) -> torch.Tensor:
@@ -142,7 +143,7 @@ def build_model(variant: str, targets: Sequence[str]) -> TerraMindGeneration:
 
 
 def _load(module: torch.nn.Module, path: Path) -> None:
-    """Loads weights, all of them: where one is missing or has another shape, terratorch would go on with a random one."""
+    """Loads weights, all of them: for one that is missing or misshapen, terratorch would take a random one."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -160,7 +161,9 @@ def _load(module: torch.nn.Module, path: Path) -> None:
     for name, tensor in wanted.items():
         if content[name].shape != tensor.shape:
             found, expected = list(content[name].shape), list(tensor.shape)
-            raise ModelError(f"{path}: {name} has shape {found}, the model's has {expected}; take its own checkpoint")
+            raise ModelError(
+                f"{path}: {name} has shape {found}, the model's has {expected}; take its own checkpoint"
+            )
     module.load_state_dict({name: content[name] for name in wanted})
 
 
@@ -171,8 +174,8 @@ def _fetched(source: Mapping[str, str], option: str, fetch: Fetch) -> Path:
     except Exception as error:  # the hub's client has many, without a common base
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise ModelError(
-            f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way to the "
-            f"hub and give it as {option}, or try the whole line with --random-weights 0"
+            f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way "
+            f"to the hub and give it as {option}, or try the whole line with --random-weights 0"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def write_selftest(reference: Reference, path: Path) -> None:
         if hasattr(tokenizer := reference.model.tokenizer[reference.key(target)], "noise_scheduler")
     }
     outputs, tokens = reference.generate(windows, noise, _STEPS)
-    stored = {f"{target}.noise": array for target, array in noise.items()}
+    stored: dict[str, Any] = {f"{target}.noise": array for target, array in noise.items()}
     for target in reference.targets:
         stored[f"{target}.ids"] = tokens[target]
         if target in noise:
