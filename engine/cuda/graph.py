@@ -78,12 +78,6 @@ class Graph:
         self._made = 0
         self._absorb_constant_nodes()
 
-    @property
-    def has_control_flow(self) -> bool:
-        """Whether a node holds a graph of its own, whose names this class does not follow."""
-        graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
-        return any(attribute.type in graphs for node in self.nodes for attribute in node.attribute)
-
     def producers(self) -> dict[str, NodeProto]:
         """The node that makes each tensor."""
         return {name: node for node in self.nodes for name in node.output if name}
@@ -215,8 +209,19 @@ class Graph:
 
 
 def load_graph(path: Path) -> Graph:
-    """Reads a graph, not its weights."""
-    return Graph(onnx.load_model(str(path), load_external_data=False), path.parent)
+    """Reads a graph, not its weights.
+
+    Raises:
+        ModelError: it holds loops or branches, whose names this module does not follow, and CUDA graphs not either.
+    """
+    model = onnx.load_model(str(path), load_external_data=False)
+    inner = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    for node in model.graph.node:
+        if any(found.type in inner for found in node.attribute):
+            raise ModelError(
+                f"{path}: holds a {node.op_type}, which cannot be made ready for CUDA; export it without"
+            )
+    return Graph(model, path.parent)
 
 
 def attribute(node: NodeProto, name: str, default: Any = None) -> Any:

@@ -47,7 +47,7 @@ def to_half(graph: Graph, half: Collection[int]) -> None:
         return cast[name, wanted]
 
     def is_real(name: str) -> bool:
-        return graph.types.get(name) in (FLOAT, HALF)
+        return bool(name) and graph.types.get(name) in (FLOAT, HALF)
 
     for node in graph.nodes:
         reads_reals = any(is_real(name) for name in node.input)
@@ -64,7 +64,7 @@ def to_half(graph: Graph, half: Collection[int]) -> None:
                     node.input[position] = as_type(name, wanted)
         if makes_reals and (reads_reals or node.op_type == "Cast"):
             graph.types |= {
-                name: precision for name in node.output if is_real(name) or name not in graph.types
+                name: precision for name in node.output if is_real(name) or (name and name not in graph.types)
             }
         nodes.append(node)
     _restore_outputs(graph, nodes)

@@ -37,14 +37,11 @@ def prepare_step(source: Path, target: Path) -> None:
         target: the graph to write; its weights are written beside it, as ``<stem>.data``.
 
     Raises:
-        ModelError: a weight is too large for half precision.
+        ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
-    if graph.has_control_flow:
-        logger.info("%s: holds loops or branches, so it is run as it was exported", source)
-    else:
-        fuse_step(graph)
-        to_half(graph, _half_part(graph))
+    fuse_step(graph)
+    to_half(graph, _half_part(graph))
     graph.save(target)
 
 

@@ -12,15 +12,12 @@ precision: the last product runs on tensor cores nevertheless, in TF32.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from onnx import NodeProto
 
 from engine.cuda.graph import Graph, load_graph
 from engine.cuda.half import between, to_half
-
-logger = logging.getLogger(__name__)
 
 #: Where the arithmetic is.
 _PRODUCTS = frozenset(("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"))
@@ -38,13 +35,10 @@ def prepare_transformer(source: Path, target: Path) -> None:
         target: the graph to write; its weights are written beside it.
 
     Raises:
-        ModelError: a weight is too large for half precision.
+        ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
-    if graph.has_control_flow:
-        logger.info("%s: holds loops or branches, so it is kept in single precision", source)
-    else:
-        to_half(graph, between(graph, _undecided_products(graph)))
+    to_half(graph, between(graph, _undecided_products(graph)))
     graph.save(target)
 
 
