@@ -116,10 +116,15 @@ def _open(
     # ``session.disable_cpu_ep_fallback`` would refuse also arithmetic on shapes; instead the record is read below.
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     chosen = {**CUDA_OPTIONS, "device_id": str(device_index), "enable_cuda_graph": str(int(capture))}
-    with _silence():
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=[(_CUDA, chosen)], enable_fallback=0
-        )
+    try:
+        with _silence():
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=[(_CUDA, chosen)], enable_fallback=0
+            )
+    except Exception as error:  # ONNX Runtime's errors have no other common base
+        if "CUDA failure" in str(error) and "memory" not in str(error):
+            raise _no_cuda(" ".join(filter(None, (complaint, one_line(error))))) from error
+        raise
     if session.get_providers()[0] != _CUDA:
         raise _no_cuda(complaint or f"ONNX Runtime chose {session.get_providers()[0]}")
     _check_placement(session, path)
@@ -163,10 +168,14 @@ def _try_capture(session: onnxruntime.InferenceSession, device_index: int) -> No
 
 
 def _load_cuda_libraries() -> str:
-    """Loads CUDA and cuDNN from their wheels or the system; returns what could not be loaded, if anything.
+    """Loads CUDA and cuDNN from their wheels or the system.
+
+    Returns:
+        What ONNX Runtime said about it, to go with its errors; nothing if all is well.
 
     Raises:
-        ModelError: CUDA cannot work here: ONNX Runtime was built without it, or there is no driver or no GPU.
+        ModelError: CUDA cannot work here: ONNX Runtime was built without it, there is no driver or no GPU, or a library
+            is missing; cuDNN too, which ONNX Runtime would not miss before a convolution is run.
     """
     if _CUDA not in onnxruntime.get_available_providers():
         raise _no_cuda(
@@ -184,7 +193,7 @@ def _load_cuda_libraries() -> str:
     if sys.platform == "win32":
         return one_line(printed.getvalue())
     if missing := _missing_libraries():
-        return (
+        raise _no_cuda(
             f"{', '.join(missing)} cannot be loaded; install terramosaic[gpu], which brings CUDA and cuDNN, or name "
             "the folders of the system's in LD_LIBRARY_PATH"
         )

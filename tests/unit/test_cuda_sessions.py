@@ -182,7 +182,7 @@ def test_libraries_that_do_not_load_are_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sessions, "cuda_device_count", lambda: 1)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA])
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
-    complaint = sessions._load_cuda_libraries()
-    assert complaint.startswith(
-        "libcublasLt.so.13, libcublas.so.13, libcudnn.so.9 cannot be loaded; install terramosaic[gpu]"
-    )
+    with pytest.raises(
+        ModelError, match=r"libcublasLt\.so\.13, libcublas\.so\.13, libcudnn\.so\.9 cannot be loaded"
+    ):
+        sessions._load_cuda_libraries()
