@@ -11,9 +11,10 @@ import math
 import torch
 from torch import nn
 
-#: Factors on terratorch's initial weights, found by trying: attention looks at few places instead of everywhere alike,
-#: what it finds counts, and embedded tokens are as large as the image's patches.
-_ATTENTION, _FOUND, _EMBEDDED, _LOGITS = 3.0, 2.0, 50.0, 4.0
+#: Factors on terratorch's initial weights, found by trying. Attention looks at few places instead of everywhere alike,
+#: what the decoder finds there counts, embedded tokens are as large as the image's patches, and nuclei are neither one
+#: token nor all of them.
+_ATTENTION, _FOUND, _EMBEDDED, _LOGITS = 6.0, 3.0, 50.0, 10.0
 
 
 def randomise(model: nn.Module, seed: int) -> None:
@@ -29,13 +30,14 @@ def randomise(model: nn.Module, seed: int) -> None:
             # So large that a layer keeps the size of what it is given; biases small.
             deviation = 0.05 if parameter.ndim < 2 else 1 / math.sqrt(parameter[0].numel())
             parameter.normal_(0, deviation, generator=draw)
-    transformer = model.sampler.model
-    for name, parameter in transformer.named_parameters():
-        if name.endswith(("qkv.weight", "q.weight", "kv.weight")):
-            parameter.mul_(_ATTENTION)
+    for name, parameter in model.sampler.model.named_parameters():
+        layer = name.split(".")[-2:-1]
+        if layer in (["qkv"], ["kv"], ["q"]) and parameter.ndim == 2:
+            # Queries and keys, without the values that come last.
+            values = len(parameter) - parameter.shape[1] if layer != ["q"] else None
+            parameter[:values].mul_(_ATTENTION)
         elif name.endswith("cross_attn.proj.weight"):
             parameter.mul_(_FOUND)
-        elif name.startswith("encoder_embeddings") and name.endswith("token_emb.weight"):
-            parameter.mul_(_EMBEDDED)
-        elif name.endswith("to_logits.weight"):
-            parameter.mul_(_LOGITS)
+        elif layer == ["token_emb"]:
+            # The decoder's table of tokens is its layer of logits too.
+            parameter.mul_(_EMBEDDED if name.startswith("encoder_embeddings") else _LOGITS)

@@ -106,6 +106,11 @@ def load_reference(
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
     """
+    files = (
+        {}
+        if seed is not None
+        else _checkpoints(variant, targets, checkpoint, tokenizer_checkpoints or {}, fetch)
+    )
     tell(f"building {variant}")
     torch.manual_seed(seed or 0)
     model = build_model(variant, targets)
@@ -113,18 +118,27 @@ def load_reference(
         tell("drawing random weights")
         randomise(model, seed)
         return Reference(model, variant, tuple(targets), seed=seed)
-    given, fetch, hashes = tokenizer_checkpoints or {}, fetch or _from_hub, {}
-    path = checkpoint or _fetched(terramind_register.pretrained_weights[variant], "--checkpoint FILE", fetch)
-    tell(f"loading {path.name}")
-    _load(model.sampler.model, path)
-    hashes[path.name] = sha256_of(path)
+    for part, path in files.items():
+        tell(f"loading {path.name}")
+        _load(model.sampler.model if part == variant else model.tokenizer[model.mod_name_mapping[part]], path)
+    return Reference(model, variant, tuple(targets), {path.name: sha256_of(path) for path in files.values()})
+
+
+def _checkpoints(
+    variant: str,
+    targets: Sequence[str],
+    checkpoint: Path | None,
+    tokenizer_checkpoints: Mapping[str, Path],
+    fetch: Fetch | None,
+) -> dict[str, Path]:
+    """Files of weights, by variant for TerraMind itself and by target for its tokenizers."""
+    source = terramind_register.pretrained_weights[variant]
+    files = {variant: checkpoint or _fetched(source, "--checkpoint FILE", fetch)}
     for target in targets:
         source = tokenizer_register.pretrained_weights[f"terramind_v1_tokenizer_{target.lower()}"]
-        path = given.get(target) or _fetched(source, f"--tokenizer-checkpoint {target}=FILE", fetch)
-        tell(f"loading {path.name}")
-        _load(model.tokenizer[model.mod_name_mapping[target]], path)
-        hashes[path.name] = sha256_of(path)
-    return Reference(model, variant, tuple(targets), checkpoints=hashes)
+        option = f"--tokenizer-checkpoint {target}=FILE"
+        files[target] = tokenizer_checkpoints.get(target) or _fetched(source, option, fetch)
+    return files
 
 
 def build_model(variant: str, targets: Sequence[str]) -> TerraMindGeneration:
@@ -167,12 +181,12 @@ def _load(module: torch.nn.Module, path: Path) -> None:
     module.load_state_dict({name: content[name] for name in wanted})
 
 
-def _fetched(source: Mapping[str, str], option: str, fetch: Fetch) -> Path:
+def _fetched(source: Mapping[str, str], option: str, fetch: Fetch | None) -> Path:
     repository, file = source["hf_hub_id"], source["hf_hub_filename"]
     try:
-        return Path(fetch(repository, file))
+        return Path((fetch or _from_hub)(repository, file))
     except Exception as error:  # the hub's client has many, without a common base
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(str(error).split()).partition(". ")[0][:160]
         raise ModelError(
             f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way "
             f"to the hub and give it as {option}, or try the whole line with --random-weights 0"
