@@ -1,0 +1,153 @@
+"""Is the device right? Against the same bundle in single precision on the CPU, and against torch's stored self-test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.bundle import Bundle
+from engine.check import check_bundle
+from engine.devices import Device, parse_device
+from engine.diffusion import ddim_steps
+from engine.generator import GenerationOptions, open_generator
+from engine.manifest import STEP
+from engine.sessions import open_session
+from engine.terramind import TerraMindGenerator
+from tests.benchmarks.gpu.models import a_batch
+from tests.benchmarks.gpu.table import Results
+
+#: Largest relative difference of a target that passes.
+LIMIT = 1e-2
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    """‖found − wanted‖ / ‖wanted‖; not a number is never near."""
+    return float(np.linalg.norm(np.float64(found) - wanted) / np.linalg.norm(wanted))
+
+
+def check_denoising(
+    results: Results, bundle: Bundle, targets: tuple[str, ...], device: str, steps: int
+) -> bool:
+    """Each U-Net alone, from the same noise and code: what tokens that flip cannot excuse."""
+    rows, passed = [], True
+    for target in targets:
+        spec = bundle.targets[target]
+        if spec.schedule is None:
+            continue
+        rng = np.random.default_rng(5)
+        x = rng.standard_normal((2, spec.noise_channels, 224, 224), np.float32)
+        levels = np.array(spec.codebook_levels)[:, None, None]
+        code = np.float32(rng.integers(0, levels, (2, len(levels), 14, 14)) / (levels - 1))
+        walks = []
+        for where in (Device("cpu"), parse_device(device)):
+            session = open_session(bundle, STEP, spec.graphs[STEP], where, threads=16, batch=2)
+            walks.append(_walk(session, x, code, ddim_steps(spec.schedule, steps), spec.x0_clip or 1))
+        (_, wanted), (_, found) = walks
+        first = relative(walks[1][0], walks[0][0])
+        last = relative(found, wanted)
+        passed &= last <= LIMIT
+        rows.append(
+            (target, first, last, float(np.abs(found - wanted).max()), "yes" if last <= LIMIT else "NO")
+        )
+    head = ("target", "after 1 step", f"after {steps}", "largest, in std", f"within {LIMIT:g}")
+    results.table("Denoised sample against single precision on the CPU, relative L2", head, rows)
+    return passed
+
+
+def _walk(
+    session: Any, x: np.ndarray, code: np.ndarray, steps: Any, clip: float
+) -> tuple[np.ndarray, np.ndarray]:
+    first = None
+    for step in steps:
+        feeds = {
+            "x": x,
+            "code": code,
+            "t": np.array([step.t], np.float32),
+            "coefficients": np.array([step.a, step.b, step.c, clip], np.float32),
+        }
+        binding = session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, array)
+        for output in ("next", "values"):
+            binding.bind_output(output)
+        options = _without_capture()
+        session.run_with_iobinding(binding, options)
+        x = binding.copy_outputs_to_cpu()[0]
+        first = x if first is None else first
+    assert first is not None
+    return first, x
+
+
+def _without_capture() -> Any:
+    """Inputs on the CPU have no fixed place on the device."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", "-1")
+    return options
+
+
+def check_whole(results: Results, bundle: Bundle, targets: tuple[str, ...], device: str, steps: int) -> bool:
+    """The chain, greedy: tokens and targets of two windows; and torch's stored self-test."""
+    windows, randomness = a_batch(bundle, targets, 2)
+    options = GenerationOptions(steps=steps, sampling="greedy")
+    made = []
+    for where in ("cpu", device):
+        generator = open_generator(
+            bundle, targets, where, options=options, batch_size=1 if where == "cpu" else 2
+        )
+        assert isinstance(generator, TerraMindGenerator)
+        made.append(generator.generate_with_tokens(windows, randomness))
+    (wanted, wanted_tokens), (found, found_tokens) = made
+    rows, passed = [], True
+    for target in targets:
+        agree = float((found_tokens[target] == wanted_tokens[target]).mean())
+        error = relative(found[target], wanted[target])
+        fine = agree >= 0.99 and error <= LIMIT
+        passed &= fine
+        kinds = len(np.unique(wanted_tokens[target]))
+        rows.append((target, f"{agree:.2%}", kinds, error, "yes" if fine else "NO"))
+    results.table(
+        "The chain against single precision on the CPU",
+        ("target", "tokens agree", "kinds", "relative L2", "passes"),
+        rows,
+    )
+    check = check_bundle(bundle, device)
+    rows = [(part.target, f"{part.tokens:.2%}", part.relative, part.largest) for part in check.targets]
+    results.table(
+        "Against terratorch's self-test", ("target", "tokens agree", "relative L2", "largest"), rows
+    )
+    return passed and not check.failures
+
+
+def check_repeats(
+    results: Results, bundle: Bundle, targets: tuple[str, ...], device: str, batch: int
+) -> None:
+    """Does a window come out the same twice, and in another place of the batch? Rule 2 asks for it, bit for bit."""
+    windows, randomness = a_batch(bundle, targets, batch)
+    turned = {
+        target: type(given)(
+            None if given.noise is None else given.noise[::-1].copy(),
+            None if given.uniform is None else given.uniform[::-1].copy(),
+        )
+        for target, given in randomness.items()
+    }
+    generator = open_generator(bundle, targets, device, options=GenerationOptions(steps=10), batch_size=batch)
+    first = generator.generate(windows, randomness)
+    again = generator.generate(windows, randomness)
+    moved = generator.generate(windows[::-1].copy(), turned)
+    rows = []
+    for target in targets:
+        there = moved[target][::-1]
+        rows.append(
+            (
+                target,
+                f"{(again[target] == first[target]).mean():.3%}",
+                relative(again[target], first[target]),
+                f"{(there == first[target]).mean():.3%}",
+                relative(there, first[target]),
+            )
+        )
+    head = ("target", "equal when repeated", "relative L2", "equal in another place", "relative L2")
+    results.table(f"Repeatability, batch {batch}", head, rows)
