@@ -50,14 +50,15 @@ class Reference:
         return str(self.model.mod_name_mapping[target])
 
     def generate(
-        self, windows: np.ndarray, noise: Mapping[str, np.ndarray], steps: int
+        self, windows: np.ndarray, noise: Mapping[str, np.ndarray], steps: int, *, greedy: bool = True
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The reference's own forward pass, with greedy tokens and with the noise that is given.
+        """The reference's own forward pass, with the noise that is given instead of its own.
 
         Args:
             windows: float32 (N, 12, 224, 224), harmonised DN.
             noise: by diffusion target, float32 (N, channels, 224, 224).
             steps: denoising steps.
+            greedy: takes the most probable tokens; else they are drawn, by torch's own generator.
 
         Returns:
             By target float32 (N, channels, 224, 224), values in the target's unit or class logits; and by target
@@ -73,7 +74,7 @@ class Reference:
                 raise ValueError(f"the reference asked for noise {tuple(size)} and was given {array.shape}")
             return torch.from_numpy(array)
 
-        temperature, model.temps = model.temps, 0.0
+        temperature, model.temps = model.temps, 0.0 if greedy else model.temps
         try:
             with torch.inference_mode(), mock.patch("torch.randn", given), _tokens_kept(self, tokens):
                 values = model({"S2L2A": torch.from_numpy(windows)}, standardize=True, timesteps=steps)

@@ -24,7 +24,9 @@ REGIONS = {"one": (300, 300, 400, 400), "other": (300, 400, 400, 400)}
 
 
 @pytest.fixture(scope="module")
-def runs(shared_data: Path, narrow_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, MapResult]:
+def runs(
+    shared_data: Path, narrow_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, MapResult]:
     """Both regions, and the first one again in another folder with smaller blocks' batches."""
     work = tmp_path_factory.mktemp("mapping")
     case = next(case for case in cases(shared_data, work) if case.name == "pc_29RKH_20200219_pb0509")

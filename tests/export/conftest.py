@@ -1,0 +1,100 @@
+"""TerraMind of terratorch with seeded random weights, and bundles of it; skipped without the extra `export`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+pytest.importorskip("terratorch", reason="needs the extra `export`; run `make test-export`")
+
+import torch
+from terratorch.models.backbones.terramind.model import terramind_register
+from terratorch.models.backbones.terramind.tokenizer.models.unet.unet import PatchedUNetCondCat
+
+from engine.bundle import Bundle, load_bundle
+from engine.export.bundle import write_bundle
+from engine.export.random_weights import randomise
+from engine.export.reference import Reference, build_model
+from engine.export.variants import TARGETS
+
+VARIANT = "terramind_v1_tiny"
+PATCHES = ("38D_378R_2_3", "637U_59R_1_3", "433D_629L_3_1")
+
+# torch traces its exports into the log, which pytest would keep.
+logging.getLogger("torch").setLevel(logging.WARNING)
+logging.getLogger("torch.__trace").setLevel(logging.WARNING)
+
+
+def _narrow(tokenizer: Any) -> None:
+    """Gives a tokenizer a U-Net of the same class and depth with an eighth of the channels: 3 million parameters."""
+    tokenizer.decoder = PatchedUNetCondCat(
+        in_channels=tokenizer.n_channels,
+        out_channels=tokenizer.n_channels,
+        cond_channels=tokenizer.latent_dim,
+        image_size=256,
+        patch_size=4,
+        model_channels=32,
+        num_res_blocks=3,
+        attention_resolutions=[4, 8],
+        channel_mult=(1, 2, 2, 2),
+    ).eval()
+
+
+@pytest.fixture(scope="session")
+def narrow() -> Reference:
+    """All five targets with narrow U-Nets; everything else is full size."""
+    torch.manual_seed(0)
+    model = build_model(VARIANT, list(TARGETS))
+    for key in model.tokenizer:
+        if hasattr(model.tokenizer[key], "noise_scheduler"):
+            _narrow(model.tokenizer[key])
+    model.requires_grad_(False)
+    randomise(model, 0)
+    return Reference(model, VARIANT, tuple(TARGETS), seed=0)
+
+
+@pytest.fixture(scope="session")
+def narrow_bundle(narrow: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(narrow, tmp_path_factory.mktemp("narrow") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundle(narrow_bundle: Path) -> Bundle:
+    return load_bundle(narrow_bundle)
+
+
+@pytest.fixture(scope="session")
+def windows(shared_data: Path) -> np.ndarray:
+    """Real Sentinel-2 windows of TerraMesh, float32 (3, 12, 224, 224)."""
+    found = []
+    for name in PATCHES:
+        with rasterio.open(shared_data / "terramesh-examples" / "S2L2A" / f"{name}.tif") as file:
+            found.append(file.read().astype(np.float32))
+    return np.stack(found)
+
+
+@pytest.fixture(scope="session")
+def reference_for(narrow: Reference) -> Any:
+    """reference_for(targets): the model that terratorch builds for just these, in this order, with the same weights."""
+
+    def build(targets: Sequence[str]) -> Reference:
+        with pytest.MonkeyPatch.context() as patch:
+            # Tokenizers are large and the same in every model.
+            shared = {key: lambda key=key, **_: narrow.model.tokenizer[key] for key in narrow.model.tokenizer}
+            patch.setitem(terramind_register.tokenizer_dict, "v1", shared)
+            build = getattr(terramind_register, f"{VARIANT}_generate")
+            model = build(
+                modalities=["S2L2A"], output_modalities=list(targets), standardize=True, pretrained=False
+            )
+        weights = narrow.model.sampler.model.state_dict()
+        wanted = model.sampler.model.state_dict()
+        model.sampler.model.load_state_dict({name: weights[name] for name in wanted})
+        return Reference(model.eval().requires_grad_(False), VARIANT, tuple(targets), seed=0)
+
+    return build

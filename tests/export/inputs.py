@@ -1,0 +1,44 @@
+"""Randomness for bundles and references alike, and how far two arrays are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.bundle import Bundle
+from engine.generator import WindowRandomness
+
+
+def noise_for(bundle: Bundle, targets: Sequence[str], count: int, seed: int = 1) -> dict[str, np.ndarray]:
+    """Standard normal noise by diffusion target, float32 (count, channels, 224, 224)."""
+    rng = np.random.default_rng(seed)
+    channels = {target: bundle.targets[target].noise_channels for target in targets}
+    return {
+        target: rng.standard_normal((count, planes, 224, 224), np.float32)
+        for target, planes in channels.items()
+        if planes
+    }
+
+
+def randomness(
+    targets: Sequence[str], noise: dict[str, np.ndarray], uniform: dict[str, np.ndarray] | None, count: int
+) -> dict[str, WindowRandomness]:
+    """What a generator is given; without ``uniform``, as for greedy tokens, zeros."""
+    zeros = np.zeros((count, 14, 14), np.float32)
+    return {
+        target: WindowRandomness(noise.get(target), zeros if uniform is None else uniform[target])
+        for target in targets
+    }
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    """L2 norm of the difference by that of what is wanted."""
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def standardised(bundle: Bundle, target: str, values: np.ndarray) -> np.ndarray:
+    """Values as the model makes them: an offset of -12 dB would make differences look small."""
+    spec = bundle.targets[target]
+    mean, std = (np.array(numbers, np.float32)[:, None, None] for numbers in (spec.mean, spec.std))
+    return (values - mean) / std

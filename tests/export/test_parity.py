@@ -1,0 +1,227 @@
+"""The exported bundle against terratorch, on real windows: tokens, values, classes, sampling, and the whole forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from engine.bundle import Bundle, load_bundle
+from engine.export.bundle import write_bundle
+from engine.export.random_weights import randomise
+from engine.export.reference import Reference, build_model
+from engine.generator import GenerationOptions, open_generator
+from engine.terramind import TerraMindGenerator
+from tests.export.inputs import noise_for, randomness, relative, standardised
+
+Build = Callable[[Sequence[str]], Reference]
+
+#: 1 to 4 targets, and two orders of four.
+CHAINS = [
+    ("S1GRD",),
+    ("NDVI", "LULC"),
+    ("DEM", "S1RTC", "NDVI"),
+    ("S1GRD", "S1RTC", "NDVI", "LULC"),
+    ("LULC", "NDVI", "S1RTC", "S1GRD"),
+]
+
+
+def generate(
+    bundle: Bundle,
+    targets: Sequence[str],
+    windows: np.ndarray,
+    noise: dict[str, np.ndarray],
+    uniform: dict[str, np.ndarray] | None = None,
+    **options: Any,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    settings = GenerationOptions(sampling="greedy" if uniform is None else "nucleus", **options)
+    generator = open_generator(bundle, targets, options=settings)
+    assert isinstance(generator, TerraMindGenerator)
+    return generator.generate_with_tokens(windows, randomness(targets, noise, uniform, len(windows)))
+
+
+def compare(
+    bundle: Bundle,
+    found: dict[str, np.ndarray],
+    wanted: dict[str, np.ndarray],
+    most: float = 1e-4,
+) -> None:
+    """Asserts that values and logits agree to ``most`` (relative L2) and classes everywhere; prints how well."""
+    for target, values in found.items():
+        if bundle.targets[target].classes:
+            probabilities = torch.softmax(torch.from_numpy(wanted[target]), dim=1).numpy()
+            off = relative(values, probabilities)
+            np.testing.assert_array_equal(values.argmax(1), wanted[target].argmax(1))
+        else:
+            off = relative(standardised(bundle, target, values), standardised(bundle, target, wanted[target]))
+            assert standardised(bundle, target, wanted[target]).std() > 0.05
+        print(f"{target}: relative L2 {off:.1e}")
+        assert off <= most, target
+
+
+@pytest.mark.parametrize("targets", CHAINS, ids=",".join)
+def test_greedy_tokens_and_values_equal_the_reference(
+    bundle: Bundle, reference_for: Build, windows: np.ndarray, targets: tuple[str, ...]
+) -> None:
+    noise = noise_for(bundle, targets, len(windows))
+    values, tokens = generate(bundle, targets, windows, noise, steps=1)
+    wanted, wanted_tokens = reference_for(targets).generate(windows, noise, steps=1)
+    for target in targets:
+        np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
+    compare(bundle, values, wanted)
+
+
+def test_the_comparison_is_not_empty(bundle: Bundle, windows: np.ndarray) -> None:
+    """Tokens vary over a window and over windows, and each target's depend on those before it and on their order."""
+    noise = noise_for(bundle, bundle.targets, len(windows))
+    targets = ("S1GRD", "S1RTC", "NDVI", "LULC")
+
+    def tokens(*targets: str, **options: Any) -> dict[str, np.ndarray]:
+        return generate(bundle, targets, windows, noise, steps=1, **options)[1]
+
+    chained, backwards = tokens(*targets), tokens(*targets[::-1])
+    independent = tokens(*targets, conditioning="independent")
+    for place, target in enumerate(targets):
+        found = chained[target]
+        distinct = [len(np.unique(window)) for window in found]
+        differ = float((found[0] != found[1]).mean())
+        order = float((found != backwards[target]).mean())
+        chain = float((found != independent[target]).mean())
+        print(f"{target}: {distinct} distinct tokens in a window; of {differ:.0%} between windows, {order:.0%} by "
+              f"order, {chain:.0%} without a chain")  # fmt: skip
+        assert max(distinct) >= 4
+        assert len(np.unique(found)) >= 8
+        assert differ > 0.5
+        assert order > 0.5
+        assert chain == 0 if place == 0 else chain > 0.5
+
+
+def test_independent_targets_do_not_depend_on_the_others(bundle: Bundle, windows: np.ndarray) -> None:
+    noise = noise_for(bundle, ("NDVI", "LULC"), len(windows))
+    together = generate(bundle, ("NDVI", "LULC"), windows, noise, steps=1, conditioning="independent")[0]
+    alone = generate(bundle, ("LULC",), windows, noise, steps=1, conditioning="independent")[0]
+    np.testing.assert_array_equal(together["LULC"], alone["LULC"])
+
+
+@pytest.mark.parametrize("steps", [1, 4, 10])
+def test_diffusion_equals_the_reference(
+    bundle: Bundle, narrow: Reference, windows: np.ndarray, steps: int
+) -> None:
+    """All five targets in a chain, from the same noise."""
+    noise = noise_for(bundle, narrow.targets, 2, seed=steps)
+    values, tokens = generate(bundle, narrow.targets, windows[:2], noise, steps=steps)
+    wanted, wanted_tokens = narrow.generate(windows[:2], noise, steps)
+    for target in narrow.targets:
+        np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
+    compare(bundle, values, wanted)
+
+
+def test_a_wider_bound_lets_extremes_out(bundle: Bundle, windows: np.ndarray) -> None:
+    noise = noise_for(bundle, ("NDVI",), 1)
+    bounded = standardised(
+        bundle, "NDVI", generate(bundle, ("NDVI",), windows[:1], noise, steps=4)[0]["NDVI"]
+    )
+    free = standardised(
+        bundle, "NDVI", generate(bundle, ("NDVI",), windows[:1], noise, steps=4, x0_clip=3)[0]["NDVI"]
+    )
+    assert np.abs(bounded).max() <= 1 + 1e-6
+    assert 1.2 < np.abs(free).max() <= 3 + 1e-6
+
+
+def test_lulc_logits_equal_the_reference(bundle: Bundle, narrow: Reference, windows: np.ndarray) -> None:
+    wanted, tokens = narrow.generate(windows[:1], noise_for(bundle, narrow.targets, 1), 1)
+    levels = np.array(bundle.targets["LULC"].codebook_levels)
+    basis = np.cumprod([1, *levels[:-1]])
+    digits = tokens["LULC"].reshape(1, 1, 14, 14) // basis[:, None, None] % levels[:, None, None]
+    code = (digits / (levels[:, None, None] - 1)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(bundle.folder / "LULC.classes.onnx"))
+    probabilities, logits = session.run(["probabilities", "logits"], {"code": code})
+    assert relative(logits, wanted["LULC"]) <= 1e-4
+    np.testing.assert_array_equal(logits.argmax(1), wanted["LULC"].argmax(1))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert len(np.unique(logits.argmax(1))) > 5
+
+
+@contextmanager
+def given_uniforms(uniform: dict[str, np.ndarray], targets: Sequence[str]) -> Iterator[None]:
+    """terratorch with tokens in reading order, drawn by the inverse of their cumulative distribution from uniforms."""
+    waiting = iter([uniform[target] for target in targets])
+
+    def multinomial(probabilities: torch.Tensor, count: int) -> torch.Tensor:
+        share = torch.from_numpy(next(waiting)).reshape(-1, 1).double()
+        sums = probabilities.double().cumsum(dim=1)
+        return (sums <= share * sums[:, -1:]).sum(dim=1, keepdim=True)
+
+    with (
+        mock.patch("torch.rand", lambda n, **_: torch.arange(n) / n),
+        mock.patch("torch.multinomial", multinomial),
+    ):
+        yield
+
+
+@pytest.mark.parametrize("targets", CHAINS[-2:], ids=",".join)
+def test_the_whole_forward_equals_the_reference(
+    bundle: Bundle, reference_for: Build, windows: np.ndarray, targets: tuple[str, ...]
+) -> None:
+    """Nucleus sampling and noise included: only what terratorch draws by itself is replaced by the same numbers."""
+    rng = np.random.default_rng(5)
+    noise = noise_for(bundle, targets, 2, seed=5)
+    uniform = {target: rng.random((2, 14, 14), np.float32) for target in targets}
+    values, tokens = generate(bundle, targets, windows[:2], noise, uniform, steps=2)
+    reference = reference_for(targets)
+    with given_uniforms(uniform, targets):
+        wanted, wanted_tokens = reference.generate(windows[:2], noise, 2, greedy=False)
+    for target in targets:
+        agree = (tokens[target] == wanted_tokens[target]).mean()
+        print(f"{target}: {agree:.2%} of drawn tokens agree")
+        # The very same ones, unless a share falls within rounding of a border between two tokens.
+        assert agree == 1
+    compare(bundle, values, wanted)
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reference, Bundle]:
+    """NDVI with the U-Net of 196 million parameters."""
+    torch.manual_seed(0)
+    model = build_model("terramind_v1_tiny", ["NDVI"])
+    randomise(model, 0)
+    reference = Reference(model, "terramind_v1_tiny", ("NDVI",), seed=0)
+    return reference, load_bundle(write_bundle(reference, tmp_path_factory.mktemp("full") / "bundle"))
+
+
+def test_the_full_size_unet_equals_the_reference(
+    full_size: tuple[Reference, Bundle], windows: np.ndarray
+) -> None:
+    """One window, few steps; on the CPU its wide convolutions are rewritten, which narrow ones are not."""
+    reference, full = full_size
+    noise = noise_for(full, ("NDVI",), 1)
+    values, tokens = generate(full, ("NDVI",), windows[:1], noise, steps=2)
+    wanted, wanted_tokens = reference.generate(windows[:1], noise, 2)
+    np.testing.assert_array_equal(tokens["NDVI"], wanted_tokens["NDVI"])
+    compare(full, values, wanted)
+
+
+def test_weights_in_half_precision(
+    narrow: Reference, bundle: Bundle, windows: np.ndarray, tmp_path: Path
+) -> None:
+    """Half the size; computed in single precision on the CPU, outputs within a hundredth and 99 % of tokens."""
+    half = load_bundle(write_bundle(narrow, tmp_path / "half", precision="fp16"))
+    size = {name: sum(file.size for file in found.manifest.files.values() if file.precision)
+            for name, found in (("half", half), ("single", bundle))}  # fmt: skip
+    assert 0.49 < size["half"] / size["single"] < 0.52
+    noise = noise_for(bundle, narrow.targets, 2)
+    values, tokens = generate(half, narrow.targets, windows[:2], noise, steps=2)
+    wanted, wanted_tokens = generate(bundle, narrow.targets, windows[:2], noise, steps=2)
+    for target in narrow.targets:
+        agree = (tokens[target] == wanted_tokens[target]).mean()
+        off = relative(values[target], wanted[target])
+        print(f"{target}: {agree:.2%} of tokens agree, relative L2 {off:.1e}")
+        assert agree >= 0.99
+        assert off <= 1e-2
