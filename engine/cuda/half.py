@@ -10,7 +10,7 @@ from engine.cuda.graph import FLOAT, HALF, Graph, cast_constant
 
 #: Inputs, by position, that an operator wants in single precision even when it computes in half.
 _ALWAYS_SINGLE = {
-    "GroupNorm": (),  # ONNX Runtime's kernel takes scale and shift in single only
+    "GroupNorm": (1, 2),  # ONNX Runtime's kernel takes scale and shift in single only
     "SkipGroupNorm": (1, 2),
     "Resize": (1, 2),  # the region and the factors, not pixels
 }
