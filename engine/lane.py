@@ -67,7 +67,11 @@ class Lane:
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         # On the CPU there is nothing to copy ahead.
         for number in range(1 if device.kind == "cpu" else 2):
-            self._free.put(self._make_slot(number))
+            slot = self._make_slot(number)
+            if device.kind == "cuda":
+                # The first runs choose algorithms and capture launches, which copies by other threads would disturb.
+                self.compute(slot)
+            self._free.put(slot)
 
     @contextmanager
     def slot(self) -> Iterator[Slot]:
@@ -114,6 +118,10 @@ class Lane:
                 self._classes[target].run()
             values[target] = self._values[target].read().copy()
         return values, tokens
+
+    def close(self) -> None:
+        """Gives sessions and buffers back at once; whoever still uses the lane gets an error."""
+        self.__dict__.clear()
 
     @property
     def _is_greedy(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 import numpy as np
@@ -48,7 +49,9 @@ class TerraMindGenerator:
     ) -> None:
         self.targets = tuple(targets)
         self._bundle, self._device, self._options, self._threads = bundle, device, options, threads
-        self._computing = Lock()
+        # CUDA keeps captured graphs by thread, so one thread alone runs the model.
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._swapping = Lock()
         self._was_halved = False
         self._lane = self._open_lane(batch_size or BATCH_SIZES[device.kind])
 
@@ -101,48 +104,60 @@ class TerraMindGenerator:
         """Computes windows from ``start`` on, as many as one batch holds."""
         while True:
             lane = self._lane
-            part = slice(start, min(start + lane.batch, len(windows)))
             try:
-                with lane.slot() as slot:
-                    lane.stage(
-                        slot,
-                        windows[part],
-                        {target: array[part] for target, array in noise.items()},
-                        {target: array[part] for target, array in uniform.items()},
-                    )
-                    with self._computing:
-                        values, tokens = lane.compute(slot)
+                part = slice(start, start + lane.batch)
+                values, tokens = self._compute(
+                    lane,
+                    windows[part],
+                    {target: array[part] for target, array in noise.items()},
+                    {target: array[part] for target, array in uniform.items()},
+                )
             except TerramosaicError:
                 raise
             except Exception as error:  # ONNX Runtime's errors have no other common base
                 self._halve_after(error, lane)
                 continue
-            count = part.stop - part.start
+            count = len(windows[part])
             return (
                 {target: array[:count] for target, array in values.items()},
                 {target: array[:count] for target, array in tokens.items()},
             )
 
+    def _compute(
+        self,
+        lane: Lane,
+        windows: np.ndarray,
+        noise: Mapping[str, np.ndarray],
+        uniform: Mapping[str, np.ndarray],
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        with lane.slot() as slot:
+            lane.stage(slot, windows, noise, uniform)
+            return self._model_thread.submit(lane.compute, slot).result()
+
     def _halve_after(self, error: Exception, lane: Lane) -> None:
         """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
-        with self._computing:
+        with self._swapping:
             if self._lane is not lane:
                 return  # another thread has halved it meanwhile
             if not is_out_of_memory(error):
                 raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
-            if self._was_halved or lane.batch == 1:
+            batch = lane.batch
+            if self._was_halved or batch == 1:
                 raise ModelError(
-                    f"{self._device}: out of memory even with batches of {lane.batch}, the smallest tried; free the "
+                    f"{self._device}: out of memory even with batches of {batch}, the smallest tried; free the "
                     f"device's memory or ask for fewer targets ({one_line(error)})"
                 ) from error
             self._was_halved = True
             logger.warning(
                 "%s: out of memory with batches of %d windows; going on with %d",
                 self._device,
-                lane.batch,
-                lane.batch // 2,
+                batch,
+                batch // 2,
             )
-            self._lane = self._lane_of(lane.batch // 2)
+            # What holds the device's memory: the lane, and the frames of the error.
+            error.__traceback__ = None
+            lane.close()
+            self._lane = self._lane_of(batch // 2)
 
     def _open_lane(self, batch: int) -> Lane:
         """A lane of the size asked for, or of half that where the device has no room for its weights and buffers."""
@@ -159,9 +174,12 @@ class TerraMindGenerator:
             raise ModelError(f"{error}; the smallest batch tried was {batch // 2}") from error
 
     def _lane_of(self, batch: int) -> Lane:
-        return Lane(
-            self._bundle, self.targets, self._device, self._options, batch=batch, threads=self._threads
-        )
+        def make() -> Lane:
+            return Lane(
+                self._bundle, self.targets, self._device, self._options, batch=batch, threads=self._threads
+            )
+
+        return self._model_thread.submit(make).result()
 
     def _checked(
         self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]

@@ -54,7 +54,10 @@ class _Rewriting:
             for value in (*graph.input, *graph.value_info, *graph.output)
         }
         self._uses: dict[str, int] = {}
-        for name in (name for node in graph.node for name in node.input):
+        for name in (
+            *(name for node in graph.node for name in node.input),
+            *(value.name for value in graph.output),
+        ):
             self._uses[name] = self._uses.get(name, 0) + 1
         self._shared: set[str] = set()
         self._dropped: set[str] = set()

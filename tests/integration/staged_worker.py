@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.workers import process
 
-#: Seconds after which a worker that waits for something that does not happen is killed, so that a test fails, not hangs.
+#: Seconds after which a worker that waits in vain is killed, so that a test fails instead of hanging.
 _PATIENCE = 120
 
 

@@ -9,12 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import engine.cuda.sessions
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+import engine.cuda.sessions
 import engine.direct
 from engine.bundle import DEMO_FOLDER, Bundle, load_bundle
 from engine.demo.make_bundle import make_bundle

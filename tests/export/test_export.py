@@ -1,0 +1,185 @@
+"""Making bundles: from checkpoints in files and in the hub, what is recorded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import engine.export.reference
+from engine.bundle import Bundle, load_bundle
+from engine.check import check_bundle
+from engine.errors import ModelError, OutputError
+from engine.export.bundle import write_bundle
+from engine.export.reference import Reference, build_model, load_reference
+from engine.hashes import sha256_of
+from tests.export.conftest import VARIANT, _narrow
+
+CHECKPOINT = "TerraMind_v1_tiny.pt"
+TOKENIZERS = {"S1GRD": "TerraMind_Tokenizer_S1GRD.pt", "LULC": "TerraMind_Tokenizer_LULC.pt"}
+
+
+@pytest.fixture(scope="module")
+def hub(narrow: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints as the hub has them, with the narrow model's weights."""
+    folder = tmp_path_factory.mktemp("hub")
+    torch.save(narrow.model.sampler.model.state_dict(), folder / CHECKPOINT)
+    for target, file in TOKENIZERS.items():
+        # The files hold tokenizers' encoders as well.
+        weights = narrow.model.tokenizer[narrow.key(target)].state_dict()
+        torch.save({**weights, "encoder.pos_emb": torch.zeros(3)}, folder / file)
+    return folder
+
+
+@pytest.fixture
+def narrow_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are built with narrow U-Nets, as those that the checkpoints came from."""
+
+    def build(variant: str, targets: list[str]) -> torch.nn.Module:
+        model = build_model(variant, targets)
+        for key in model.tokenizer:
+            if hasattr(model.tokenizer[key], "noise_scheduler"):
+                _narrow(model.tokenizer[key])
+        return model
+
+    monkeypatch.setattr(engine.export.reference, "build_model", build)
+
+
+def test_a_bundle_says_what_it_is(bundle: Bundle, narrow: Reference) -> None:
+    manifest = bundle.manifest
+    assert manifest.variant == VARIANT
+    assert "RANDOM WEIGHTS" in manifest.title
+    assert manifest.random_weights == 0
+    assert manifest.input.mean is not None
+    assert manifest.input.mean[0] == pytest.approx(1390.458)
+    assert list(bundle.targets) == ["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+    assert bundle.targets["S1GRD"].codebook_levels == (8, 8, 8, 6, 5)
+    assert bundle.targets["LULC"].codebook_levels == (7, 5, 5, 5, 5)
+    assert bundle.targets["DEM"].unit == "m"
+    assert bundle.targets["NDVI"].x0_clip == 1
+    assert {"terratorch", "torch", "onnx"} <= set(manifest.versions)
+
+
+def test_graphs_are_whole(bundle: Bundle) -> None:
+    """Each passes ONNX's own checks, and keeps its weights beside it in one file."""
+    for name in bundle.manifest.files:
+        if name.endswith(".onnx"):
+            onnx.checker.check_model(str(bundle.folder / name))
+            assert (bundle.folder / name).stat().st_size < 2e6
+            assert name.replace(".onnx", ".data") in bundle.manifest.files
+
+
+def test_the_selftest_passes(bundle: Bundle) -> None:
+    check = check_bundle(bundle)
+    assert check.failures == ()
+    assert [found.target for found in check.targets] == list(bundle.targets)
+    assert all(found.relative < 1e-4 and found.tokens == 1 for found in check.targets)
+    assert all(found.relative > 0 for found in check.targets)
+
+
+def test_the_same_seed_makes_the_same_bundle(narrow: Reference, bundle: Bundle, tmp_path: Path) -> None:
+    again = load_bundle(write_bundle(narrow, tmp_path / "again"))
+    assert again.fingerprint == bundle.fingerprint
+
+
+def test_checkpoints_from_the_hub_and_from_files_make_the_same(
+    hub: Path, narrow: Reference, narrow_models: None, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def fetch(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        return str(hub / file)
+
+    from_hub = load_reference(VARIANT, list(TOKENIZERS), fetch=fetch)
+    assert asked == [
+        ("ibm-esa-geospatial/TerraMind-1.0-tiny", CHECKPOINT),
+        *(
+            (f"ibm-esa-geospatial/TerraMind-1.0-Tokenizer-{target}", file)
+            for target, file in TOKENIZERS.items()
+        ),
+    ]
+    from_files = load_reference(
+        VARIANT,
+        list(TOKENIZERS),
+        checkpoint=hub / CHECKPOINT,
+        tokenizer_checkpoints={target: hub / file for target, file in TOKENIZERS.items()},
+    )
+    for loaded in (from_hub, from_files):
+        assert loaded.seed is None
+        assert loaded.checkpoints == {
+            file: sha256_of(hub / file) for file in (CHECKPOINT, *TOKENIZERS.values())
+        }
+        weights, wanted = loaded.model.state_dict(), narrow.model.state_dict()
+        for name, tensor in weights.items():
+            assert torch.equal(tensor, wanted[name]), name
+    windows = np.full((1, 12, 224, 224), 1500, np.float32)
+    noise = {"S1GRD": np.zeros((1, 2, 224, 224), np.float32)}
+    a, b = (found.generate(windows, noise, 1)[0] for found in (from_hub, from_files))
+    np.testing.assert_array_equal(a["S1GRD"], b["S1GRD"])
+
+
+def test_without_a_way_to_the_hub_the_missing_file_is_named(tmp_path: Path) -> None:
+    def refuse(repository: str, file: str) -> str:
+        raise ConnectionError("no route to host")
+
+    with pytest.raises(ModelError) as caught:
+        load_reference(VARIANT, ["NDVI"], fetch=refuse)
+    assert caught.value.exit_code == 5
+    for words in ("TerraMind_v1_tiny.pt", "TerraMind-1.0-tiny", "--checkpoint FILE", "no route to host"):
+        assert words in str(caught.value)
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(ModelError, match=r"TerraMind_Tokenizer_NDVI\.pt .*--tokenizer-checkpoint NDVI=FILE"):
+        load_reference(VARIANT, ["NDVI"], checkpoint=tmp_path / "weights.pt", fetch=refuse)
+
+
+Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda weights: {name: tensor for name, tensor in weights.items() if name != "mask_token"},
+            "lacks 1 of .* weights, the first is mask_token",
+        ),
+        (lambda weights: weights | {"mask_token": torch.zeros(1, 1, 768)}, "mask_token has shape"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(
+    hub: Path, narrow_models: None, tmp_path: Path, change: Change, message: str
+) -> None:
+    """terratorch itself would go on with random weights."""
+    torch.save(change(torch.load(hub / CHECKPOINT)), tmp_path / "other.pt")
+    tokenizers = {"LULC": hub / TOKENIZERS["LULC"]}
+    with pytest.raises(ModelError, match=message):
+        load_reference(VARIANT, ["LULC"], checkpoint=tmp_path / "other.pt", tokenizer_checkpoints=tokenizers)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(hub: Path, narrow_models: None, tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text("not a checkpoint")
+    tokenizers = {"LULC": hub / TOKENIZERS["LULC"]}
+    with pytest.raises(ModelError, match=r"text\.pt: is no checkpoint that torch reads"):
+        load_reference(VARIANT, ["LULC"], checkpoint=tmp_path / "text.pt", tokenizer_checkpoints=tokenizers)
+
+
+def test_a_folder_that_is_there_is_kept(narrow: Reference, tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(OutputError, match="is there already"):
+        write_bundle(narrow, tmp_path)
+    assert json.loads((tmp_path / "bundle.json").read_text()) == {}
+
+
+def test_a_half_written_bundle_is_never_seen(narrow: Reference, tmp_path: Path) -> None:
+    def stop(name: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(narrow, tmp_path / "bundle", progress=stop)
+    assert list(tmp_path.iterdir()) == []
