@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,35 @@ def randomness(
         target: WindowRandomness(noise.get(target), zeros if uniform is None else uniform[target])
         for target in targets
     }
+
+
+def forced_tokens(
+    bundle: Bundle, open_graph: Callable[[str], Any], windows: np.ndarray, chain: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Greedy tokens of each target in a chain, where those before it are given: a flip is counted once.
+
+    Args:
+        bundle: names the graphs.
+        open_graph: opens one by its file.
+        windows: float32 (N, 12, 224, 224).
+        chain: by target, in order, the tokens that those after it are to see, int64 (N, 196).
+    """
+    encode, decode = open_graph("encode.onnx"), open_graph("decode.onnx")
+    number = {target: index for index, target in enumerate(bundle.targets)}
+    before: list[str] = []
+    found = {}
+    for target in chain:
+        ids = np.concatenate(
+            [np.zeros((len(windows), 0), np.int64), *(chain[name] for name in before)], axis=1
+        )
+        modality = np.array([number[name] for name in before], np.int64)
+        context = encode.run(["context"], {"windows": windows, "ids": ids, "modality": modality})[0]
+        hidden = decode.run(["hidden"], {"context": context, "target": np.array([number[target]])})[0]
+        feeds = {"hidden": hidden, "uniform": np.zeros((len(windows), 14, 14), np.float32)}
+        feeds["top_p"] = np.zeros(1, np.float32)
+        found[target] = open_graph(bundle.targets[target].graphs["tokens"]).run(["ids"], feeds)[0]
+        before.append(target)
+    return found
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
