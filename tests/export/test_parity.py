@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from terratorch.models.backbones.terramind.model.generate import GenerationSampler
 
 from engine.bundle import Bundle, load_bundle
 from engine.export.bundle import write_bundle
@@ -73,16 +74,58 @@ def assert_same_classes(found: np.ndarray, logits: np.ndarray) -> None:
     assert differs.mean() < 1e-4
 
 
+@contextmanager
+def margins_kept() -> Iterator[list[np.ndarray]]:
+    """By how much each token's largest logit leads, float32 (N, 196) for each target, tokens in reading order."""
+    sample, margins = GenerationSampler.sample_tokens, []
+
+    def keeping(self: Any, logits: torch.Tensor, *options: Any, **more: Any) -> Any:
+        first, second = logits.topk(2).values.T
+        margins.append((first - second).reshape(-1, 196).numpy())
+        return sample(self, logits, *options, **more)
+
+    with in_reading_order(), mock.patch.object(GenerationSampler, "sample_tokens", keeping):
+        yield margins
+
+
+def in_reading_order() -> Any:
+    """terratorch draws an order of tokens that changes nothing; this is the plain one."""
+    return mock.patch("torch.rand", lambda n, **_: torch.arange(n) / n)
+
+
+Generated = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+
+
+def compare_chains(
+    bundle: Bundle, found: Generated, wanted: Generated, margins: dict[str, np.ndarray] | None = None
+) -> None:
+    """Asserts that tokens are the same, and values where they are, target after target.
+
+    A token may differ only where two were equal to rounding: with ``margins``, where the reference's lead is below
+    1e-4; else, one in a hundred. A window in which one did has another chain, and is left out from there on.
+    """
+    same_chain = np.ones(len(next(iter(found[1].values()))), bool)
+    for target in found[1]:
+        equal = found[1][target] == wanted[1][target]
+        print(f"{target}: {equal[same_chain].mean():.2%} of tokens agree, in {same_chain.sum()} windows")
+        if margins is not None:
+            assert (equal | (margins[target] < 1e-4))[same_chain].all()
+        assert equal[same_chain].mean() >= 0.99
+        same_chain &= equal.all(1)
+        assert same_chain.any()
+        compare(bundle, *({target: values[target][same_chain]} for values in (found[0], wanted[0])))
+
+
 @pytest.mark.parametrize("targets", CHAINS, ids=",".join)
 def test_greedy_tokens_and_values_equal_the_reference(
     bundle: Bundle, reference_for: Build, windows: np.ndarray, targets: tuple[str, ...]
 ) -> None:
     noise = noise_for(bundle, targets, len(windows))
-    values, tokens = generate(bundle, targets, windows, noise, steps=1)
-    wanted, wanted_tokens = reference_for(targets).generate(windows, noise, steps=1)
-    for target in targets:
-        np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
-    compare(bundle, values, wanted)
+    found = generate(bundle, targets, windows, noise, steps=1)
+    reference = reference_for(targets)
+    with margins_kept() as margins:
+        wanted = reference.generate(windows, noise, steps=1)
+    compare_chains(bundle, found, wanted, dict(zip(targets, margins, strict=True)))
 
 
 def test_the_comparison_is_not_empty(bundle: Bundle, windows: np.ndarray) -> None:
@@ -123,11 +166,10 @@ def test_diffusion_equals_the_reference(
 ) -> None:
     """All five targets in a chain, from the same noise."""
     noise = noise_for(bundle, narrow.targets, 2, seed=steps)
-    values, tokens = generate(bundle, narrow.targets, windows[:2], noise, steps=steps)
-    wanted, wanted_tokens = narrow.generate(windows[:2], noise, steps)
-    for target in narrow.targets:
-        np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
-    compare(bundle, values, wanted)
+    found = generate(bundle, narrow.targets, windows[:2], noise, steps=steps)
+    with margins_kept() as margins:
+        wanted = narrow.generate(windows[:2], noise, steps)
+    compare_chains(bundle, found, wanted, dict(zip(narrow.targets, margins, strict=True)))
 
 
 def test_a_wider_bound_lets_extremes_out(bundle: Bundle, windows: np.ndarray) -> None:
@@ -166,10 +208,7 @@ def given_uniforms(uniform: dict[str, np.ndarray], targets: Sequence[str]) -> It
         sums = probabilities.double().cumsum(dim=1)
         return (sums <= share * sums[:, -1:]).sum(dim=1, keepdim=True)
 
-    with (
-        mock.patch("torch.rand", lambda n, **_: torch.arange(n) / n),
-        mock.patch("torch.multinomial", multinomial),
-    ):
+    with in_reading_order(), mock.patch("torch.multinomial", multinomial):
         yield
 
 
@@ -182,20 +221,11 @@ def test_the_whole_forward_equals_the_reference(
     count = len(windows)
     noise = noise_for(bundle, targets, count, seed=5)
     uniform = {target: rng.random((count, 14, 14), np.float32) for target in targets}
-    values, tokens = generate(bundle, targets, windows, noise, uniform, steps=2)
+    found = generate(bundle, targets, windows, noise, uniform, steps=2)
     reference = reference_for(targets)
     with given_uniforms(uniform, targets):
-        wanted, wanted_tokens = reference.generate(windows, noise, 2, greedy=False)
-    same_chain = np.ones(count, bool)
-    for target in targets:
-        equal = (tokens[target] == wanted_tokens[target])[same_chain]
-        print(f"{target}: {equal.mean():.2%} of drawn tokens agree, in {same_chain.sum()} windows")
-        # The very same ones, unless a share falls within rounding of the border between two tokens; the targets after
-        # it then have another chain.
-        assert equal.mean() >= 0.99
-        same_chain &= (tokens[target] == wanted_tokens[target]).all(1)
-        assert same_chain.any()
-        compare(bundle, {target: values[target][same_chain]}, {target: wanted[target][same_chain]})
+        wanted = reference.generate(windows, noise, 2, greedy=False)
+    compare_chains(bundle, found, wanted)
 
 
 @pytest.fixture(scope="module")
