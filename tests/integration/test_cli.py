@@ -82,7 +82,11 @@ def test_plan_then_map_then_map_again(selection, tmp_path):
             2,
             "region: it is smaller",
         ),
-        (["map", "--mgrs", "33TWL", "--datetime", "2023", "--prefect", "--workers", "2"], 2, "--workers and"),
+        (
+            ["map", "--mgrs", "33TWL", "--datetime", "2023", "--prefect", "--workers", "2"],
+            2,
+            "--workers, --batch-size and --devices go without --prefect",
+        ),
         (["model", "info", "/nowhere"], 2, "model: there is no folder"),
     ],
 )

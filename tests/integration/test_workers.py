@@ -151,7 +151,10 @@ def test_a_dead_worker_gets_no_blame_for_a_block_that_it_never_began(request_her
         process.wait()
 
     pool = WorkerPool(made, [Device("cpu")], on_windows=lambda _: None, on_done=kill)
-    with pool, pytest.raises(ModelError, match=r"all worker processes died \(SIGKILL on cpu\).* 3 blocks are"):
+    with (
+        pool,
+        pytest.raises(ModelError, match=r"all worker processes died \(SIGKILL on cpu\).* 3 blocks are"),
+    ):
         pool.compute(made.blocks)
     assert not any(pool._deaths_of.values())
     assert finished(made) == done == [made.blocks[0].id]
@@ -163,7 +166,9 @@ def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
     RunFolder.of(made).block_raster(made.blocks[0], "S1GRD").mkdir(parents=True)
     lines = []
     for options in ({"workers": 1}, {"devices": ["cpu"]}):
-        with pytest.raises(OutputError, match=r"1 of 4 blocks failed; block .* could not be written") as error:
+        with pytest.raises(
+            OutputError, match=r"1 of 4 blocks failed; block .* could not be written"
+        ) as error:
             carry_out(made, **options)
         lines.append(str(error.value))
     assert lines[0] == lines[1]
@@ -173,7 +178,9 @@ def test_errors_keep_their_class_and_others_their_name():
     conflict = Failed(block="b", error="OffsetConflictError", line="they disagree", traceback="there")
     assert type(conflict.exception()) is OffsetConflictError
     assert str(conflict.exception()) == "they disagree"
-    other = Failed(block="b", error="ZeroDivisionError", line="division by zero", traceback="there").exception()
+    other = Failed(
+        block="b", error="ZeroDivisionError", line="division by zero", traceback="there"
+    ).exception()
     assert type(other) is RuntimeError and str(other) == "ZeroDivisionError: division by zero"
     assert "there" in other.__notes__[0]
 
@@ -181,7 +188,9 @@ def test_errors_keep_their_class_and_others_their_name():
 @pytest.mark.skipif(cuda_device_count() > 0, reason="there is a GPU here")
 def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_path):
     request = land.request(RECT, tmp_path, targets=("NDVI",), provider="cuda")
-    with pytest.raises(ModelError, match=r"^worker on cuda:0: .*cuda was asked for and cannot be used: .*driver"):
+    with pytest.raises(
+        ModelError, match=r"^worker on cuda:0: .*cuda was asked for and cannot be used: .*driver"
+    ):
         map_region(request, devices=["cuda:0"])
 
 
@@ -192,7 +201,9 @@ def test_wrong_devices_are_refused_before_anything_runs(request_here, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "act"), [(signal.SIGINT, ["wait for the end"]), (signal.SIGKILL, ["hang"])], ids=["ctrl-c", "kill"]
+    ("how", "act"),
+    [(signal.SIGINT, ["wait for the end"]), (signal.SIGKILL, ["hang"])],
+    ids=["ctrl-c", "kill"],
 )
 def test_no_process_outlives_its_parent(request_here, tmp_path, how, act):
     """Workers share the parent's stderr: once it ends, none of them is left."""
