@@ -24,12 +24,10 @@ class ExportRequest(BaseModel):
 
     model_config = ConfigDict(title="Export request", frozen=True, extra="forbid")
 
-    variant: Literal[
-        "terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"
-    ] = Field(default="terramind_v1_base", title="Variant", description="Which TerraMind")
-    out: str = Field(
-        title="Bundle folder", description="Absolute path of the folder to make", min_length=1
+    variant: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"] = (
+        Field(default="terramind_v1_base", title="Variant", description="Which TerraMind")
     )
+    out: str = Field(title="Bundle folder", description="Absolute path of the folder to make", min_length=1)
     targets: tuple[Target, ...] = Field(
         default=("S1GRD", "S1RTC", "NDVI", "LULC"),
         min_length=1,
