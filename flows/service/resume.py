@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import AwaitingRetry, Cancelled
 
 from flows.service.settings import POOL
@@ -39,7 +39,9 @@ async def leave_resumable(client: PrefectClient) -> list[FlowRun]:
                     run.id, Cancelled(message="its worker was stopped"), force=True
                 )
             else:
-                state = AwaitingRetry(message="its worker was stopped; it goes on when a worker comes")
+                state: State[None] = AwaitingRetry(
+                    message="its worker was stopped; it goes on when a worker comes"
+                )
                 await client.set_flow_run_state(run.id, state, force=True)
                 waiting.append(run)
     return waiting
