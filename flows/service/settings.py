@@ -10,6 +10,9 @@ HOST = "127.0.0.1"
 #: The work pool of deployments/prefect.yaml.
 POOL = "terramosaic"
 
+#: What deployments/prefect.yaml fills in as the output folder.
+OUT_SETTING = "TERRAMOSAIC_OUT"
+
 #: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
 _FOREIGN = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")
 
@@ -59,6 +62,7 @@ def service_environment(home: Path, port: int) -> dict[str, str]:
     return (
         _BATCHES
         | _PACE
+        | {OUT_SETTING: str(home / "maps")}
         | kept
         | _QUIET
         | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url(port), "PREFECT_SERVER_API_HOST": HOST}
