@@ -1,4 +1,4 @@
-"""``terramosaic up`` for real: server and worker on loopback, on SQLite and on PostgreSQL, stopped and started again."""
+"""``terramosaic up`` for real: server and worker on loopback, on SQLite and PostgreSQL, stopped and started again."""
 
 from __future__ import annotations
 
