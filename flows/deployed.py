@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -16,7 +17,19 @@ STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
 _STARTS = 10
 
 
-def refuse_crash_loop() -> None:
+def begin_deployed_run() -> None:
+    """Lets the engine's log lines into the flow run's log, and refuses a crash loop; nothing outside a deployment.
+
+    Raises:
+        TerramosaicError: the run was started too often.
+    """
+    if _is_deployed():
+        # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
+        logging.getLogger("engine").setLevel(logging.INFO)
+        _refuse_crash_loop()
+
+
+def _refuse_crash_loop() -> None:
     """Ends a run that was resumed again and again and never came through.
 
     Only a crash is resumed by itself; this makes it a failure.
@@ -24,8 +37,6 @@ def refuse_crash_loop() -> None:
     Raises:
         TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
     """
-    if not _is_deployed():
-        return
     most = int(os.environ.get(STARTS_SETTING) or _STARTS)
     if runtime.flow_run.run_count > most:
         raise TerramosaicError(

@@ -23,7 +23,7 @@ from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest, request_of
 from engine.run import RunFolder, is_complete, read_plan, write_plan
-from flows.deployed import refuse_crash_loop, refuse_relative_request
+from flows.deployed import begin_deployed_run, refuse_relative_request
 from flows.outcome import fails_in_one_line
 from flows.reporting import BlockProgress, report_outputs, report_plan
 from flows.runners import task_runner, worker_count
@@ -97,7 +97,7 @@ def map_region(request: RegionRequest) -> str:
     Returns:
         The run folder.
     """
-    refuse_crash_loop()
+    begin_deployed_run()
     request = request if isinstance(request, RegionRequest) else request_of(**request)
     refuse_relative_request(request)
     made = make_plan(request)

@@ -15,7 +15,7 @@ from engine.devices import resolve
 from engine.errors import ModelError, RequestError
 from engine.export import export_bundle
 from engine.request import Target, lines_of
-from flows.deployed import refuse_crash_loop, refuse_relative
+from flows.deployed import begin_deployed_run, refuse_relative
 from flows.outcome import fails_in_one_line
 
 
@@ -76,7 +76,7 @@ def export_model(request: ExportRequest) -> str:
     Returns:
         The bundle's folder.
     """
-    refuse_crash_loop()
+    begin_deployed_run()
     request = _validated(request)
     checkpoints = {"out": request.out}
     if request.checkpoint is not None:
@@ -107,7 +107,7 @@ def check_model(model: str, provider: str = "cpu") -> None:
         model: Absolute path of the bundle's folder.
         provider: Device: cpu, cuda, one of several GPUs as cuda:1, or auto.
     """
-    refuse_crash_loop()
+    begin_deployed_run()
     if model != "demo":
         refuse_relative(model=model)
     check = check_bundle(load_bundle(model), str(resolve(provider)))

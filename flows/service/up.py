@@ -69,9 +69,6 @@ def up(
         _wait_until_ready(server, port, stop)
         tell("setting up pool, deployments and automations")
         _set_up(folder, runs)
-        setup.deploy(folder, environment)
-        if stop.is_set():
-            raise KeyboardInterrupt
         _requeue(tell, "left from before, and going on")
         worker = Kept(
             "worker",
@@ -85,6 +82,10 @@ def up(
         # In this order when it ends: the worker stops, its runs are put back in the queue, the server stops.
         stack.callback(_requeue, tell, "waiting for the next `terramosaic up`")
         stack.callback(worker.stop, _STOP_PATIENCE)
+        # While the worker starts, which takes as long.
+        setup.deploy(folder, environment)
+        if stop.is_set():
+            raise KeyboardInterrupt
         tell(f"the UI is at http://{HOST}:{port}")
         if check:
             from flows.service.proof import Proof

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,6 +168,8 @@ def test_a_stopped_run_goes_on_at_the_next_start(land, tmp_path):
     with service(home) as second:
         ended = wait_for("the end", lambda: second.ended(run))
         assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 2), ended["state"]["message"]
+        lines = {each["message"] for each in second.call("/logs/filter", {"limit": 200, "offset": 0})}
+        assert any(re.fullmatch(r"block \w+: \d+ windows in .* s", line) for line in lines), lines
         # Applied twice, changed once: what an automation has counted so far is not forgotten.
         assert updates(second) == automations
         second.stop(signal.SIGINT)
