@@ -3,7 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+#: An interval in a form: two dates to pick, either of which may be left out, or the text of `parse_interval`.
+INTERVAL_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {
+            "title": "Dates",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "start": {
+                    "title": "First day",
+                    "description": "Empty: from the beginning",
+                    "type": "string",
+                    "format": "date",
+                },
+                "end": {
+                    "title": "Last day",
+                    "description": "Empty: until now",
+                    "type": "string",
+                    "format": "date",
+                },
+            },
+        },
+        {"title": "ISO 8601 interval", "type": "string"},
+    ]
+}
+
+
+def interval_text(dates: Mapping[str, Any]) -> str:
+    """The interval of two dates as text.
+
+    Raises:
+        ValueError: there is something else than ``start`` and ``end``.
+    """
+    if unknown := sorted(set(dates) - {"start", "end"}):
+        raise ValueError(f"a period has start and end, not {', '.join(unknown)}")
+    return f"{dates.get('start') or '..'}/{dates.get('end') or '..'}"
 
 
 def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:

@@ -14,13 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from engine.devices import AUTO, parse_device
 from engine.errors import RequestError
-from engine.interval import format_interval, parse_interval
+from engine.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
 
 Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
@@ -147,7 +148,7 @@ class RegionRequest(BaseModel):
         description="Bounding box, MGRS tile, GeoJSON polygon, or the path of a GeoJSON file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
-    datetime: str = Field(
+    datetime: Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)] = Field(
         title="Period",
         description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
@@ -266,6 +267,7 @@ class RegionRequest(BaseModel):
     @field_validator("datetime", mode="before")
     @classmethod
     def _normalise_datetime(cls, value: Any) -> Any:
+        value = interval_text(value) if isinstance(value, dict) else value
         return format_interval(*parse_interval(value)) if isinstance(value, str) else value
 
     @field_validator("provider")

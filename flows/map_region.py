@@ -21,8 +21,10 @@ from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
 from engine.publish import publish
-from engine.request import RegionRequest
+from engine.request import RegionRequest, request_of
 from engine.run import RunFolder, is_complete, read_plan, write_plan
+from flows.deployed import begin_deployed_run, refuse_relative_request
+from flows.outcome import fails_in_one_line
 from flows.reporting import BlockProgress, report_outputs, report_plan
 from flows.runners import task_runner, worker_count
 
@@ -83,7 +85,9 @@ def publish_run(run_folder: str) -> str:
     return str(publish(read_plan(run_folder)))
 
 
-@flow(name="map-region", task_runner=task_runner(), persist_result=False)
+# The request is validated inside, so that what is wrong with it is said in the engine's words.
+@flow(name="map-region", task_runner=task_runner(), persist_result=False, validate_parameters=False)
+@fails_in_one_line
 def map_region(request: RegionRequest) -> str:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
 
@@ -93,6 +97,9 @@ def map_region(request: RegionRequest) -> str:
     Returns:
         The run folder.
     """
+    begin_deployed_run()
+    request = request if isinstance(request, RegionRequest) else request_of(**request)
+    refuse_relative_request(request)
     made = make_plan(request)
     run_folder = str(RunFolder.of(made).path.resolve())
     report_plan(made)

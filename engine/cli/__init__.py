@@ -1,4 +1,4 @@
-"""The command line: ``terramosaic demo | map | plan | model``."""
+"""The command line: ``terramosaic demo | map | plan | model | up``."""
 
 from engine.cli.app import main
 

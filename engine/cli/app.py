@@ -15,6 +15,7 @@ from engine.cli.model import model_group
 from engine.cli.options import request_from, selection_options
 from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_plan, show_result
+from engine.cli.up import up_command
 from engine.errors import RequestError, TerramosaicError
 from engine.mapping import MapResult, carry_out
 from engine.planning import plan
@@ -138,6 +139,7 @@ def demo_command(out: str) -> None:
 
 
 cli.add_command(model_group)
+cli.add_command(up_command)
 
 
 def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:

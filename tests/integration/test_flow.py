@@ -9,6 +9,7 @@ import pytest
 import rasterio
 
 from engine import map_region as map_without_prefect
+from engine.errors import RequestError
 from engine.grid import Rect
 from tests.integration.conftest import LAND
 
@@ -74,16 +75,50 @@ def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
     finally:
         hidden.rename(broken)
     assert state.is_failed()
-    assert "blocks failed" in state.message and "asset B04 of S2B_33TWL_20230820" in state.message
+    assert "of 4 blocks failed; " in state.message and not state.message.startswith("Flow run encountered")
+    assert "asset B04 of S2B_33TWL_20230820" in state.message
 
 
 def test_a_wrong_request_fails_with_the_line_of_the_command_line(server):
-    from prefect.exceptions import ParameterTypeError
-
     from flows.map_region import map_region
 
-    with pytest.raises(ParameterTypeError, match="bbox is inverted"):
-        map_region({"region": {"west": 14, "south": 45, "east": 13, "north": 46}, "datetime": "2023"})
+    upside_down = {"region": {"west": 14, "south": 45, "east": 13, "north": 46}, "datetime": "2023"}
+    state = map_region(upside_down, return_state=True)
+    assert state.is_failed() and state.message.startswith("region: bbox is inverted")
+    with pytest.raises(RequestError, match="bbox is inverted"):
+        map_region(upside_down)
+
+
+def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, monkeypatch):
+    from flows.map_region import map_region
+
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
+    relative = {
+        "region": {"path": "here.geojson"},
+        "datetime": "2023",
+        "catalog": "world/catalog.json",
+        "model": "bundle",
+        "out": "maps",
+    }
+    state = map_region(relative, return_state=True)
+    assert state.is_failed()
+    lines = state.message.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["out", "model", "catalog", "region"]
+    assert all("is relative" in line and "give an absolute path" in line for line in lines)
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", "11")
+    state = map_region(relative, return_state=True)
+    assert state.is_failed() and "started 10 times" in state.message
+
+
+def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, tmp_path):
+    from flows.models import check_model, export_model
+
+    state = check_model("demo", return_state=True)
+    assert state.is_failed() and "holds no self-test" in state.message
+    state = export_model({"out": str(tmp_path), "steps": 7}, return_state=True)
+    assert state.is_failed() and state.message.startswith("steps: 7 does not divide 1000")
+    state = export_model({"out": str(tmp_path), "variant": "huge"}, return_state=True)
+    assert state.is_failed() and state.message.startswith("variant: ")
 
 
 def test_only_what_can_pass_is_retried():

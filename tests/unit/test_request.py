@@ -152,9 +152,29 @@ def test_schema_is_a_form_with_titles_descriptions_and_bounds():
         assert field.get("examples"), name
     assert schema["properties"]["stride"]["multipleOf"] == 16
     assert schema["required"] == ["region", "datetime"]
+    dates, text = schema["properties"]["datetime"]["anyOf"]
+    assert {field["format"] for field in dates["properties"].values()} == {"date"} and text[
+        "type"
+    ] == "string"
 
 
 def test_pydantic_errors_read_the_same_as_ours():
     with pytest.raises(ValidationError) as error:
         RegionRequest(**{**GOOD, "stride": 100})
     assert lines_of(error.value) == ["stride: Input should be a multiple of 16 (not 100)"]
+
+
+def test_period_as_the_two_dates_of_the_form():
+    def period(value):
+        return request_of(region="33TWL", datetime=value).datetime
+
+    assert period({"start": "2023-08-01", "end": "2023-08-31"}) == period("2023-08")
+    assert period({"start": "2023-08-01"}) == period("2023-08-01/..")
+    assert period({"start": None, "end": "2023-08-31"}) == period("../2023-08-31")
+    for wrong, line in (
+        ({}, "datetime: both ends are open"),
+        ({"begin": "2023"}, "datetime: a period has start and end, not begin"),
+        ({"start": "05/01/2024"}, "datetime: '05' is not an ISO 8601 date"),
+    ):
+        with pytest.raises(RequestError, match=line):
+            period(wrong)

@@ -1,0 +1,80 @@
+"""What holds for a flow run that a worker started, and not for a flow that is called as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from prefect import runtime
+
+from engine.catalog.providers import PROVIDERS
+from engine.errors import RequestError, TerramosaicError
+from engine.request import GeoJsonFile, RegionRequest
+
+#: How often one flow run may be started: first start and resumes together.
+STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
+_STARTS = 10
+
+
+def begin_deployed_run() -> None:
+    """Lets the engine's log lines into the flow run's log, and refuses a crash loop; nothing outside a deployment.
+
+    Raises:
+        TerramosaicError: the run was started too often.
+    """
+    if _is_deployed():
+        # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
+        logging.getLogger("engine").setLevel(logging.INFO)
+        _refuse_crash_loop()
+
+
+def _refuse_crash_loop() -> None:
+    """Ends a run that was resumed again and again and never came through.
+
+    Only a crash is resumed by itself; this makes it a failure.
+
+    Raises:
+        TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
+    """
+    most = int(os.environ.get(STARTS_SETTING) or _STARTS)
+    if runtime.flow_run.run_count > most:
+        raise TerramosaicError(
+            f"this run was started {most} times and never came to an end; see the log of its last start. "
+            "Finished blocks are kept: a new run with the same request goes on from there"
+        )
+
+
+def refuse_relative(**paths: str) -> None:
+    """Refuses relative paths in a deployment, naming the field.
+
+    Raises:
+        RequestError: one line for each path that is relative.
+    """
+    if not _is_deployed():
+        return
+    wrong = [name for name, path in paths.items() if not Path(path).expanduser().is_absolute()]
+    if wrong:
+        raise RequestError(
+            "\n".join(
+                f"{name}: {paths[name]!r} is relative, and a worker runs in a folder that is deleted afterwards; "
+                "give an absolute path"
+                for name in wrong
+            )
+        )
+
+
+def refuse_relative_request(request: RegionRequest) -> None:
+    """Refuses a request whose output or inputs are named by relative paths; see `refuse_relative`."""
+    paths = {"out": request.out}
+    if request.model != "demo":
+        paths["model"] = request.model
+    if request.catalog not in PROVIDERS and "://" not in request.catalog:
+        paths["catalog"] = request.catalog
+    if isinstance(request.region, GeoJsonFile):
+        paths["region"] = request.region.path
+    refuse_relative(**paths)
+
+
+def _is_deployed() -> bool:
+    return bool(runtime.deployment.id)

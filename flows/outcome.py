@@ -1,0 +1,31 @@
+"""How a flow ends: an error of the engine is the run's state message, word for word, and no traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+from prefect.states import Failed
+
+from engine.errors import TerramosaicError
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def fails_in_one_line(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Makes a flow's function end Failed with the engine's line as the message.
+
+    Prefect would say "Flow run encountered an exception: CatalogError: ..." before it. The exception stays in the
+    state, so that who called the flow as a function gets it raised.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except TerramosaicError as error:
+            return cast(Result, Failed(message=str(error), data=error))
+
+    return wrapped
