@@ -18,9 +18,11 @@ from shapely.geometry import Polygon, box
 
 from engine import assemble, load_bundle, map_region, plan, run_block
 from engine.block import finished_block
+from engine.devices import Device
+from engine.direct import DirectGenerator
 from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from engine.errors import CatalogError, OffsetConflictError, OutputError
-from engine.generator import Needs, OnnxGenerator
+from engine.generator import Needs
 from engine.grid import Rect
 from engine.imagery.pool import READERS
 from engine.region import area_from_box, zone_areas
@@ -243,7 +245,7 @@ def test_models_that_take_one_window_or_eight_at_once_agree(whole, land, tmp_pat
     """The demo runs window by window on the CPU unless it is opened otherwise, as a GPU would be."""
     targets = ("S1GRD", "NDVI", "LULC")
     made = plan(land.request(LAND, tmp_path, targets=targets))
-    model = OnnxGenerator(load_bundle("demo"), targets, batch_size=8, threads=2)
+    model = DirectGenerator(load_bundle("demo"), targets, Device("cpu"), batch_size=8, threads=2)
     for block in made.blocks[5:8]:
         run_block(made, block, model=model, batch_size=8)
         for name in targets:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,8 +83,15 @@ class Service:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        for wait in (1, 2, 4, 8, None):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                # SQLite's lock was held for too long: Prefect's own client tries again, too.
+                if error.code != 503 or wait is None:
+                    raise
+            time.sleep(wait)
 
     def trigger(self, request: dict[str, Any]) -> str:
         deployment = self.call("/deployments/name/map-region/map-region")["id"]
