@@ -13,7 +13,7 @@ from engine.errors import ModelError, RequestError
 from engine.generator import GenerationOptions, WindowRandomness, open_generator
 from engine.terramind import BATCH_SIZES, TerraMindGenerator
 
-#: Largest relative difference that passes: float32 rounding on the CPU, half precision on a GPU.
+#: Largest relative difference that passes: float32 rounding on the CPU, half precision on a GPU or in the bundle.
 _LIMITS = {"cpu": 1e-3, "cuda": 1e-2}
 
 #: Share of tokens that must agree; a token near a tie may flip where sums are rounded in another order.
@@ -25,9 +25,9 @@ class TargetCheck:
     """How a target compares with the reference.
 
     Attributes:
-        relative: L2 norm of the difference by that of the reference's output.
+        relative: L2 norm of the difference by that of the reference's output, both made of the reference's tokens.
         largest: largest difference of a pixel, in ``unit``; of a probability for classes.
-        tokens: share of tokens that agree.
+        tokens: share of tokens that agree, those of earlier targets given.
         classes: share of pixels of the same class; None for values.
     """
 
@@ -89,17 +89,21 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
         )
         for target in targets
     }
-    options = GenerationOptions(steps=steps, conditioning=bundle.manifest.conditioning, sampling="greedy")
+    # What was stored is the reference's, which always chains.
+    options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy")
     generator = open_generator(bundle, targets, device, options=options)
     if not isinstance(generator, TerraMindGenerator):
         raise RequestError(f"model: bundle {bundle.name!r} is not TerraMind; its self-test cannot be run")
-    values, tokens = generator.generate_with_tokens(windows, randomness)
+    # A token that falls to the other side of an equal lead would change a patch, and the chain behind it.
+    chain = {target: stored[f"{target}.ids"].reshape(len(windows), -1) for target in targets}
+    values, tokens = generator.generate_with_tokens(windows, randomness, chain)
     checks = tuple(_compare(bundle, target, values[target], tokens[target], stored) for target in targets)
     del generator  # the next one, with another number of steps, would find its memory taken
-    kind = device.partition(":")[0]
+    in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
+    limit = _LIMITS["cuda" if in_half else device.partition(":")[0]]
     batch, speed = _speed(bundle, targets, device, windows, randomness)
     default_steps = _default_steps(bundle)
-    return BundleCheck(device, checks, default_steps, batch, speed, _LIMITS[kind])
+    return BundleCheck(device, checks, default_steps, batch, speed, limit)
 
 
 def _read(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
@@ -161,4 +165,5 @@ def _speed(
     generator.generate(windows[some], batch)
     started = time.perf_counter()
     generator.generate(windows[some], batch)
-    return count, count / (time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return getattr(generator, "batch_size", count), count / seconds

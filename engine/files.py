@@ -58,7 +58,7 @@ def sweep_partials(folder: Path) -> None:
     for partial in folder.rglob(".*.partial"):
         # What `_partial_name` put behind the file's own name, which may have dots of its own.
         host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
-        if host == _here() and not _is_alive(pid):
+        if host == _here() and not is_alive(pid):
             partial.unlink(missing_ok=True)
 
 
@@ -84,7 +84,8 @@ def _here() -> str:
     return socket.gethostname().replace(".", "-")
 
 
-def _is_alive(pid: str) -> bool:
+def is_alive(pid: str) -> bool:
+    """Whether a process of this machine has this number."""
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from engine.bundle import Bundle
 from engine.devices import parse_device
 from engine.errors import ModelError
 from engine.manifest import ENCODE, GENERATE, TOKENS
+
+if TYPE_CHECKING:
+    from engine.terramind import TerraMindGenerator
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Generator(Protocol):
         """
 
 
-_terramind: dict[tuple[object, ...], Generator] = {}
+_terramind: dict[tuple[object, ...], TerraMindGenerator] = {}
 _opening = Lock()
 
 
@@ -128,7 +131,7 @@ def open_generator(
     options = options or GenerationOptions()
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
-        if key not in _terramind:
+        if key not in _terramind or _terramind[key].is_broken:
             # One model at a time: its weights and buffers fill a device.
             _terramind.clear()
             _terramind[key] = TerraMindGenerator(

@@ -64,8 +64,11 @@ def prepared_graph(bundle: Bundle, file: str, recipe: str, make: Callable[[Path,
 
 
 def _make_whole(source: Path, folder: Path, make: Callable[[Path, Path], None]) -> None:
+    for leftover in folder.parent.glob(
+        f"{folder.name}.*.partial"
+    ):  # of a process that was killed: we hold the lock
+        shutil.rmtree(leftover, ignore_errors=True)
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         make(source, partial / GRAPH)
@@ -77,11 +80,11 @@ def _make_whole(source: Path, folder: Path, make: Callable[[Path, Path], None]) 
 
 
 def _key(bundle: Bundle, file: str, recipe: str) -> str:
-    weights = file.removesuffix(".onnx") + ".data"
+    listed, weights = bundle.manifest.files, file.removesuffix(".onnx") + ".data"
+    # Weights under another name may be anybody's, so they count for every graph.
+    others = [weights] if weights in listed else [name for name in listed if not name.endswith(".onnx")]
     made_from = {
-        "files": {
-            name: spec.sha256 for name, spec in bundle.manifest.files.items() if name in (file, weights)
-        },
+        "files": {name: listed[name].sha256 for name in (file, *others)},
         "onnxruntime": onnxruntime.__version__,
         "processor": _processor(),
         "recipe": recipe,

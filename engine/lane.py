@@ -76,11 +76,12 @@ class Lane:
     @contextmanager
     def slot(self) -> Iterator[Slot]:
         """A slot that no other batch uses; waits for one."""
-        slot = self._free.get()
+        free = self._free  # kept at hand: `close` may come while it is waited for
+        slot = free.get()
         try:
             yield slot
         finally:
-            self._free.put(slot)
+            free.put(slot)
 
     def stage(
         self,
@@ -97,21 +98,32 @@ class Lane:
             for target, tensor in slot.uniform.items():
                 tensor.write(uniform[target])
 
-    def compute(self, slot: Slot) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196)."""
+    def compute(
+        self, slot: Slot, chain: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196).
+
+        With ``chain``, int64 (batch or less, 196) by target, values are made of these tokens, and later targets see
+        them, instead of those that were drawn.
+        """
         values: dict[str, np.ndarray] = {}
         tokens: dict[str, np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {}
         encoded: tuple[str, ...] | None = None
         for target in self._targets:
             before = self._before[target]
             if before != encoded:
                 if before:
-                    self._ids[len(before)].write(np.concatenate([tokens[name] for name in before], axis=1))
+                    self._ids[len(before)].write(np.concatenate([seen[name] for name in before], axis=1))
                 slot.encode[len(before)].run()
                 encoded = before
             self._decode[target].run()
             slot.tokens[target].run()
-            tokens[target] = self._tokens_of[target].read().copy()
+            tokens[target] = seen[target] = self._tokens_of[target].read().copy()
+            if chain is not None:
+                seen[target] = tokens[target].copy()
+                seen[target][: len(chain[target])] = chain[target]
+                self._codes[target].write(_code_of(seen[target], self._specs[target].codebook_levels))
             if target in self._denoisers:
                 self._denoisers[target].walk(slot.first_step[target])
             else:
@@ -222,3 +234,11 @@ class Lane:
         tensor = Tensor((len(numbers),), dtype, self._device)
         tensor.write(np.array(numbers, dtype))
         return tensor
+
+
+def _code_of(tokens: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+    """The code of tokens by finite scalar quantisation, float32 (N, levels, 14, 14): its digits, from 0 to 1."""
+    sizes = np.array(levels)[:, None]
+    basis = np.cumprod([1, *levels[:-1]])[:, None]
+    digits = tokens[:, None] // basis % sizes
+    return (digits / (sizes - 1)).astype(np.float32).reshape(len(tokens), len(levels), _SIDE, _SIDE)

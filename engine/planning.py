@@ -298,6 +298,12 @@ def _warnings(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: 
         warnings.append(
             f"the model was exported for {bundle.manifest.conditioning} conditioning and is run {request.conditioning}"
         )
+    schedules = [bundle.targets[target].schedule for target in request.targets]
+    meant = {schedule.default_steps for schedule in schedules if schedule}
+    if meant - {request.steps}:
+        warnings.append(
+            f"the model was exported for {max(meant)} diffusion steps and is run with {request.steps}"
+        )
     if figures.gap_share > 0.001:
         warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
     if request.offset == "keep":

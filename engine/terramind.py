@@ -53,6 +53,8 @@ class TerraMindGenerator:
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._swapping = Lock()
         self._was_halved = False
+        #: Whether it has lost its memory and got no other: it must be opened anew.
+        self.is_broken = False
         self._lane = self._open_lane(batch_size or BATCH_SIZES[device.kind])
 
     @property
@@ -73,22 +75,30 @@ class TerraMindGenerator:
         return self.generate_with_tokens(windows, randomness)[0]
 
     def generate_with_tokens(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+        self,
+        windows: np.ndarray,
+        randomness: Mapping[str, WindowRandomness],
+        chain: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """As `generate`, with the tokens of each target, int64 (N, 196), rows of patches first."""
+        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
+
+        With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
+        makes can then be compared where another one drew another token.
+        """
         noise, uniform = self._checked(windows, randomness)
         found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         start = 0
         while start < len(windows):
-            found.append(self._run_some(start, windows, noise, uniform))
+            found.append(self._run_some(start, windows, noise, uniform, chain))
             start += len(next(iter(found[-1][1].values())))
         values, tokens = (
             {target: np.concatenate([part[kind][target] for part in found]) for target in self.targets}
             for kind in (0, 1)
         )
         for target, array in values.items():
-            # A sum is finite only if all its terms are, and costs nothing beside what the model does.
-            if not np.isfinite(array.sum()):
+            # A sum is finite only if all its terms are, and costs nothing beside what the model does. Logits that are
+            # not even numbers leave no token to draw, which the graph tells by -1.
+            if not np.isfinite(array.sum()) or (tokens[target] < 0).any():
                 raise ModelError(
                     f"{target}: the model returned numbers that are not finite; nothing was written"
                 )
@@ -100,6 +110,7 @@ class TerraMindGenerator:
         windows: np.ndarray,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
+        chain: Mapping[str, np.ndarray] | None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Computes windows from ``start`` on, as many as one batch holds."""
         while True:
@@ -111,6 +122,7 @@ class TerraMindGenerator:
                     windows[part],
                     {target: array[part] for target, array in noise.items()},
                     {target: array[part] for target, array in uniform.items()},
+                    chain and {target: array[part] for target, array in chain.items()},
                 )
             except TerramosaicError:
                 raise
@@ -129,10 +141,11 @@ class TerraMindGenerator:
         windows: np.ndarray,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
+        chain: Mapping[str, np.ndarray] | None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         with lane.slot() as slot:
             lane.stage(slot, windows, noise, uniform)
-            return self._model_thread.submit(lane.compute, slot).result()
+            return self._model_thread.submit(lane.compute, slot, chain).result()
 
     def _halve_after(self, error: Exception, lane: Lane) -> None:
         """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
@@ -157,7 +170,9 @@ class TerraMindGenerator:
             # What holds the device's memory: the lane, and the frames of the error.
             error.__traceback__ = None
             lane.close()
+            self.is_broken = True
             self._lane = self._lane_of(batch // 2)
+            self.is_broken = False
 
     def _open_lane(self, batch: int) -> Lane:
         """A lane of the size asked for, or of half that where the device has no room for its weights and buffers."""
@@ -179,7 +194,12 @@ class TerraMindGenerator:
                 self._bundle, self.targets, self._device, self._options, batch=batch, threads=self._threads
             )
 
-        return self._model_thread.submit(make).result()
+        try:
+            return self._model_thread.submit(make).result()
+        except TerramosaicError:
+            raise
+        except Exception as error:  # buffers and first runs fail in ONNX Runtime's own ways
+            raise ModelError(f"{self._device}: {one_line(error)}") from error
 
     def _checked(
         self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]

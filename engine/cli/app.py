@@ -21,7 +21,7 @@ from engine.mapping import MapResult, carry_out
 from engine.planning import plan
 from engine.request import RegionRequest
 
-_STOPPED = "stopped; finished blocks are kept, run the same command again to go on"
+_STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ def export_command(
             steps=steps,
             conditioning=conditioning,
             checkpoint=_existing("checkpoint", checkpoint),
-            tokenizer_checkpoints=dict(_tokenizer(text) for text in tokenizers),
+            tokenizer_checkpoints=_tokenizers(tokenizers),
             random_weights=random_weights,
             precision=precision,
             progress=progress,
@@ -120,6 +120,15 @@ def export_command(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _tokenizers(texts: tuple[str, ...]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for target, path in map(_tokenizer, texts):
+        if target in files:
+            raise RequestError(f"tokenizer-checkpoint: {target} is given twice")
+        files[target] = path
+    return files
 
 
 def _tokenizer(text: str) -> tuple[str, Path]:

@@ -67,13 +67,16 @@ def export_bundle(
         raise RequestError(
             f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"
         )
+    if random_weights is not None and (checkpoint or tokenizer_checkpoints):
+        raise RequestError("random-weights: goes without checkpoints; give one or the other")
     try:
-        from engine.export.bundle import write_bundle
+        from engine.export.bundle import require_new, write_bundle
         from engine.export.reference import load_reference
     except ImportError as error:
         raise ModelError(
             f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
         ) from error
+    require_new(out)  # before gigabytes are loaded
     reference = load_reference(
         variant,
         targets,

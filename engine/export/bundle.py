@@ -21,6 +21,7 @@ from engine.export.onnx_files import GraphForm, Precision, export_graph
 from engine.export.reference import Reference
 from engine.export.selftest import write_selftest
 from engine.export.variants import TARGETS
+from engine.files import is_alive
 from engine.hashes import sha256_of
 from engine.lattice import WINDOW
 from engine.manifest import (
@@ -81,11 +82,12 @@ def write_bundle(
     Raises:
         OutputError: it cannot be written.
     """
+    out = require_new(out)
+    for leftover in out.parent.glob(f".{out.name}.*.partial"):
+        if not is_alive(leftover.name.split(".")[-2]):
+            shutil.rmtree(leftover, ignore_errors=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputError(f"out: {out} is there already; choose another folder, or remove it")
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         files = _write_files(reference, partial, precision, progress)
         manifest = _manifest(reference, files, steps, conditioning)
@@ -98,6 +100,18 @@ def write_bundle(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def require_new(out: Path) -> Path:
+    """The absolute path of a folder that may be made.
+
+    Raises:
+        OutputError: something is there.
+    """
+    out = out.expanduser().resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"out: {out} is there already; choose another folder, or remove it")
     return out
 
 

@@ -32,12 +32,13 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> to
         top_p: float32 (1,), mass of the nucleus; 0 takes the most probable token.
 
     Returns:
-        int64 (N, tokens).
+        int64 (N, tokens); -1 where the logits are not numbers.
     """
     below = logits - logits.amax(dim=-1, keepdim=True)
     weight = below.exp()
     # A token stays if what is above it has no more than this.
-    most = top_p * weight.sum(dim=-1, keepdim=True)
+    total = weight.sum(dim=-1, keepdim=True)
+    most = top_p * total
     high = torch.zeros_like(most)
     low = high - _RANGE
     for _ in range(_HALVINGS):
@@ -47,7 +48,9 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> to
         high, low = torch.where(is_kept, middle, high), torch.where(is_kept, low, middle)
     kept = torch.where(below > low, weight, 0.0)
     drawn = _inverse(kept, uniform)
-    return torch.where(top_p > 0, drawn, logits.argmax(dim=-1))
+    ids = torch.where(top_p > 0, drawn, logits.argmax(dim=-1))
+    # Neither greater nor smaller than 0 is what is no number; a token made of it would look like any other.
+    return torch.where(total.squeeze(-1) > 0, ids, -1)
 
 
 def _inverse(weight: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

@@ -165,7 +165,9 @@ def _load(module: torch.nn.Module, path: Path) -> None:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path}: is no checkpoint that torch reads: {reason}") from error
     for wrapper in ("model", "state_dict"):
-        content = content.get(wrapper, content)
+        content = content.get(wrapper, content) if isinstance(content, dict) else None
+    if content is None or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+        raise ModelError(f"{path}: is no checkpoint that torch reads: it holds no weights by name")
     wanted = module.state_dict()
     missing = sorted(name for name in wanted if name not in content)
     if missing:

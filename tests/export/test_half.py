@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from engine.bundle import Bundle, load_bundle
+from engine.check import check_bundle
 from engine.cuda import prepare_step, prepare_transformer
 from engine.diffusion import ddim_steps
 from engine.export.bundle import write_bundle
@@ -61,6 +62,7 @@ def test_weights_stored_in_half(
         sum(file.size for file in found.manifest.files.values() if file.precision) for found in (half, bundle)
     )
     assert 0.49 < size / whole < 0.52
+    assert check_bundle(half).failures == ()
     found = forced_tokens(
         half, lambda file: onnxruntime.InferenceSession(str(half.folder / file)), windows, chain
     )

@@ -83,6 +83,15 @@ def test_no_mass_is_greedy() -> None:
     np.testing.assert_array_equal(draw(logits, uniform, torch.zeros(1)), logits.argmax(-1))
 
 
+def test_logits_that_are_no_numbers_make_no_token() -> None:
+    logits = torch.randn(1, 3, 300)
+    logits[0, 1, 7] = float("nan")
+    for top_p in (TOP_P, torch.zeros(1)):
+        drawn = draw(logits, torch.rand(1, 3), top_p)[0]
+        assert drawn[1] == -1
+        assert (drawn[[0, 2]] >= 0).all()
+
+
 def test_one_certain_token_and_all_alike() -> None:
     certain = torch.zeros(1, 1, 300)
     certain[..., 77] = 100

@@ -53,6 +53,15 @@ def test_a_bundle_that_differs_fails_with_a_line_a_target(tmp_path: Path) -> Non
     assert "97.96% of its tokens agree (at least 99%)" in check.failures[1]
 
 
+def test_a_bundle_meant_for_independent_targets_is_checked_in_a_chain(tmp_path: Path) -> None:
+    """The stored reference always chains."""
+    folder = make_toy(tmp_path / "toy")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["conditioning"] = "independent"
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    assert check_bundle(load_bundle(folder)).failures == ()
+
+
 def test_a_selftest_that_lacks_something_is_named(tmp_path: Path) -> None:
     folder = change_selftest(make_toy(tmp_path / "toy"), **{"NDVI.noise": None})
     with pytest.raises(ModelError, match=r"selftest\.npz: is no self-test: it lacks NDVI\.noise"):

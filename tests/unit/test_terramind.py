@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,10 +151,10 @@ class Small(Lane):
 
     room = 4
 
-    def compute(self, slot: Slot) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def compute(self, slot: Slot, chain: Any = None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self.batch > self.room:
             raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        return super().compute(slot)
+        return super().compute(slot, chain)
 
 
 def test_out_of_memory_halves_the_batch_once_and_says_so(
@@ -169,6 +170,63 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(
     assert generator.batch_size == 4
     for target in TARGETS:
         np.testing.assert_array_equal(found[target], wanted[target])
+
+
+def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, noise, uniform = a_batch(5)
+    wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    monkeypatch.setattr(engine.terramind, "Lane", Small)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+
+    def window(n: int) -> dict[str, np.ndarray]:
+        part = slice(n, n + 1)
+        return generator.generate(windows[part], randomness(noise, uniform, part))
+
+    with ThreadPoolExecutor(5) as pool:
+        for n, found in enumerate(pool.map(window, range(5), timeout=60)):
+            np.testing.assert_array_equal(found["LULC"][0], wanted["LULC"][n])
+
+
+def test_a_generator_that_lost_its_memory_is_opened_anew(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, noise, uniform = a_batch(1)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "compute", raise_out_of_memory)
+        patch.setattr(engine.terramind.TerraMindGenerator, "_lane_of", raise_no_room)
+        with pytest.raises(ModelError, match="no room"):
+            generator.generate(windows, randomness(noise, uniform))
+    again = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    assert again is not generator
+    again.generate(windows, randomness(noise, uniform))
+
+
+def raise_out_of_memory(*_: Any) -> None:
+    raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+
+
+def raise_no_room(*_: Any) -> Lane:
+    raise ModelError("no room")
+
+
+def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
+    windows, noise, uniform = a_batch(3)
+    generator = open_generator(toy, TARGETS)
+    assert isinstance(generator, engine.terramind.TerraMindGenerator)
+    values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
+    same, drawn = generator.generate_with_tokens(windows, randomness(noise, uniform), tokens)
+    other = {**tokens, "S1GRD": (tokens["S1GRD"] + 1) % 8}
+    changed, drawn_after = generator.generate_with_tokens(windows, randomness(noise, uniform), other)
+    np.testing.assert_array_equal(drawn_after["S1GRD"], tokens["S1GRD"])
+    assert (drawn_after["NDVI"] != tokens["NDVI"]).any()
+    np.testing.assert_array_equal(changed["LULC"], values["LULC"])
+    assert (changed["S1GRD"] != values["S1GRD"]).any()
+    for target in TARGETS:
+        np.testing.assert_array_equal(same[target], values[target])
+        np.testing.assert_array_equal(drawn[target], tokens[target])
 
 
 def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
@@ -189,7 +247,9 @@ def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytes
     windows, noise, uniform = a_batch(1)
 
     class Broken(Lane):
-        def compute(self, slot: Slot) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        def compute(
+            self, slot: Slot, chain: Any = None
+        ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             raise RuntimeError("Non-zero status code returned\nwhile running Mul")
 
     monkeypatch.setattr(engine.terramind, "Lane", Broken)
