@@ -193,13 +193,13 @@ def test_a_generator_that_lost_its_memory_is_opened_anew(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(1)
-    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=6, threads=1)
     with monkeypatch.context() as patch:
         patch.setattr(Lane, "compute", raise_out_of_memory)
         patch.setattr(engine.terramind.TerraMindGenerator, "_lane_of", raise_no_room)
         with pytest.raises(ModelError, match="no room"):
             generator.generate(windows, randomness(noise, uniform))
-    again = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    again = open_generator(toy, TARGETS, batch_size=6, threads=1)
     assert again is not generator
     again.generate(windows, randomness(noise, uniform))
 
