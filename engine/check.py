@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from engine.bundle import Bundle, one_line
+from engine.devices import parse_device
 from engine.errors import ModelError, RequestError
 from engine.generator import GenerationOptions, WindowRandomness, open_generator
 from engine.terramind import BATCH_SIZES, TerraMindGenerator
@@ -100,7 +101,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     checks = tuple(_compare(bundle, target, values[target], tokens[target], stored) for target in targets)
     del generator  # the next one, with another number of steps, would find its memory taken
     in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
-    limit = _LIMITS["cuda" if in_half else device.partition(":")[0]]
+    limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
     batch, speed = _speed(bundle, targets, device, windows, randomness)
     default_steps = _default_steps(bundle)
     return BundleCheck(device, checks, default_steps, batch, speed, limit)
@@ -153,7 +154,7 @@ def _speed(
     """Windows in a batch, and windows per second with the bundle's own step count, after one warm-up."""
     options = GenerationOptions(steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning)
     generator = open_generator(bundle, targets, device, options=options)
-    count = BATCH_SIZES[device.partition(":")[0]]
+    count = BATCH_SIZES[parse_device(device).kind]
     some = np.arange(count) % len(windows)
     batch = {
         target: WindowRandomness(

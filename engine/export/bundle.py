@@ -23,7 +23,7 @@ from engine.export.selftest import write_selftest
 from engine.export.variants import TARGETS
 from engine.files import is_alive
 from engine.hashes import sha256_of
-from engine.lattice import WINDOW
+from engine.lattice import PATCH, WINDOW
 from engine.manifest import (
     CLASSES,
     DECODE,
@@ -45,6 +45,9 @@ Progress = Callable[[str, int, int], None]
 _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 
 _SELFTEST = "selftest.npz"
+
+#: Patches to a side of a window, each a token.
+_SIDE = WINDOW // PATCH
 _BATCH = Dim("batch", min=1, max=4096)
 
 
@@ -144,16 +147,16 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
     """All graphs of a bundle, shared ones first."""
     transformer = reference.model.sampler.model
     width = transformer.mask_token.shape[-1]
-    earlier, tokens = Dim("generated", min=0, max=8), WINDOW // 16
+    earlier, tokens = Dim("generated", min=0, max=8), _SIDE**2
     windows = torch.full((2, len(S2L2A_BANDS), WINDOW, WINDOW), 1000.0)
-    ids = torch.zeros(2, 2 * tokens**2, dtype=torch.long)
+    ids = torch.zeros(2, 2 * tokens, dtype=torch.long)
     yield _Graph(
         "encode.onnx",
         lambda: Encode(reference),
         GraphForm(
             {"windows": windows, "ids": ids, "modality": torch.zeros(2, dtype=torch.long)},
             ("context",),
-            {"windows": {0: _BATCH}, "ids": {0: _BATCH, 1: tokens**2 * earlier}, "modality": {0: earlier}},
+            {"windows": {0: _BATCH}, "ids": {0: _BATCH, 1: tokens * earlier}, "modality": {0: earlier}},
             _OPSET_TRANSFORMER,
         ),
     )
@@ -161,7 +164,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
         "decode.onnx",
         lambda: Decode(reference),
         GraphForm(
-            {"context": torch.randn(2, 3 * tokens**2, width), "target": torch.zeros(1, dtype=torch.long)},
+            {"context": torch.randn(2, 3 * tokens, width), "target": torch.zeros(1, dtype=torch.long)},
             ("hidden",),
             {"context": {0: _BATCH, 1: Dim("length", min=2, max=8192)}},
             _OPSET_TRANSFORMER,
@@ -173,15 +176,14 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
 
 def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph]:
     tokenizer = reference.model.tokenizer[reference.key(target)]
-    side = WINDOW // 16
-    code = torch.rand(2, tokenizer.latent_dim, side, side)
+    code = torch.rand(2, tokenizer.latent_dim, _SIDE, _SIDE)
     yield _Graph(
         f"{target}.tokens.onnx",
         lambda: Tokens(reference, target),
         GraphForm(
             {
-                "hidden": torch.randn(2, side**2, width),
-                "uniform": torch.rand(2, side, side),
+                "hidden": torch.randn(2, _SIDE**2, width),
+                "uniform": torch.rand(2, _SIDE, _SIDE),
                 "top_p": torch.full((1,), 0.8),
             },
             ("ids", "code"),
