@@ -50,7 +50,7 @@ def make_item(record: RunRecord) -> pystac.Item:
     item = pystac.Item(
         id=f"terramosaic-{plan.run_id}",
         geometry=plan.region,
-        bbox=_bbox(plan.region),
+        bbox=bbox_of(plan.region),
         datetime=start if start == end else None,
         start_datetime=start,
         end_datetime=end,
@@ -265,7 +265,7 @@ def _bitfields() -> list[dict[str, Any]]:
     return fields
 
 
-def _bbox(region: dict[str, Any]) -> list[float]:
+def bbox_of(region: dict[str, Any]) -> list[float]:
     """West, south, east, north; west exceeds east across the antimeridian (RFC 7946, section 5.2)."""
     geometry = shape(region)
     west, south, east, north = geometry.bounds

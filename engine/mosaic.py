@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -56,19 +56,26 @@ def assemble(plan: Plan) -> list[Path]:
             )
     for zone, layer, path in wanted:
         if not path.exists():
-            _write_mosaic(plan, zone, layer, path)
+            write_mosaic(path, _rows(plan, zone, layer), zone, layer, _tags(plan, layer))
             logger.info("mosaic %s written", path.name)
     return [path for _, _, path in wanted]
 
 
-def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
+def write_mosaic(
+    path: Path, rows: Iterator[np.ndarray], zone: Zone, layer: Layer, tags: Mapping[str, str]
+) -> None:
+    """Writes one layer's mosaic of a zone, from rows that arrive from the top.
+
+    Raises:
+        OutputError: the file could not be written.
+    """
     if layer.classes:
         # GDAL keeps category names beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
         write_text(path.with_name(f"{path.name}.aux.xml"), _category_names(layer))
     try:
         write_cog(
             path,
-            _rows(plan, zone, layer),
+            rows,
             geobox=zone.rect.geobox(zone.epsg),
             dtype=layer.dtype,
             count=len(layer.bands),
@@ -78,7 +85,7 @@ def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
             units=None if layer.unit == "1" else [layer.unit] * len(layer.bands),
             scale=layer.scale if layer.scale != 1 else None,
             offset=0.0 if layer.scale != 1 else None,
-            tags=_tags(plan, layer),
+            tags=tags,
             colormap=layer.colormap,
             threads=max(2, os.cpu_count() or 2),
         )
