@@ -32,6 +32,7 @@ from engine.devices import AUTO, parse_device, resolve
 from engine.errors import NoScenesError, RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from engine.lattice import WINDOW, Lattice
+from engine.location import anchored
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
 from engine.request import RegionRequest
@@ -66,6 +67,7 @@ def plan(request: RegionRequest) -> Plan:
         NoScenesError: nothing was found; says what was searched and what would have matched.
         CatalogError: the catalog failed.
         ModelError: the bundle is broken.
+        OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
     request = _anchored(request)
     area = request.area()
@@ -128,7 +130,7 @@ def plan(request: RegionRequest) -> Plan:
 
 def _anchored(request: RegionRequest) -> RegionRequest:
     """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
-    absolute = {"out": str(Path(request.out).expanduser().resolve())}
+    absolute = {"out": anchored(request.out)}
     if request.model != "demo":
         absolute["model"] = str(Path(request.model).expanduser().resolve())
     if request.provider == AUTO:

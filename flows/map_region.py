@@ -101,7 +101,7 @@ def map_region(request: RegionRequest) -> str:
     request = request if isinstance(request, RegionRequest) else request_of(**request)
     refuse_relative_request(request)
     made = make_plan(request)
-    run_folder = str(RunFolder.of(made).path.resolve())
+    run_folder = RunFolder.of(made).location
     report_plan(made)
     if not is_complete(made):
         _compute_blocks(made, run_folder)

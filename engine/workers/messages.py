@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from engine.block import BlockReceipt
 from engine.errors import TerramosaicError
+from engine.receipt import BlockReceipt
 
 
 class _Message(BaseModel):
@@ -19,7 +19,7 @@ class Setup(_Message):
     """The parent's first message: which run, and how to work on it.
 
     Attributes:
-        run_folder: where the plan is.
+        run_folder: where the plan is: a path or a URL.
         device: where the model runs.
         slots: blocks at the same time.
         threads: processors for the model of each block.

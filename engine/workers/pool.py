@@ -9,12 +9,12 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from engine.block import BlockReceipt
 from engine.devices import Device
 from engine.errors import CatalogError, ModelError, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt
 from engine.run import write_plan
 from engine.workers.messages import Began, Done, Failed, Log, Ready, Setup, Windows
 from engine.workers.worker import Worker, require_platform
@@ -59,7 +59,7 @@ class WorkerPool:
         on_done: Callable[[Block, BlockReceipt], None],
     ) -> None:
         require_platform()
-        self._folder = write_plan(plan).path.resolve()
+        self._folder = write_plan(plan)
         self._devices = tuple(devices)
         self._slots, self._batch_size = slots, batch_size
         self._on_windows, self._on_done = on_windows, on_done
@@ -111,7 +111,7 @@ class WorkerPool:
         share = max(1, available_cpus() // len(self._devices))
         slots = self._slots_on(device)
         return Setup(
-            run_folder=str(self._folder),
+            run_folder=self._folder.location,
             device=str(device),
             slots=slots,
             threads=max(1, share // slots),
@@ -169,7 +169,7 @@ class WorkerPool:
         death = f"{worker.ending(0)} on {worker.device}"
         self._deaths.append(death)
         logger.warning("a worker process died: %s", death)
-        sweep_partials(self._folder)
+        sweep_partials(self._folder.path)
         for block in worker.blocks.values():
             deaths = self._deaths_of.setdefault(block.id, [])
             if block.id in worker.begun:
