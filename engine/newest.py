@@ -31,6 +31,7 @@ from engine.location import Location
 from engine.mosaic import write_mosaic
 from engine.plan import Plan, Zone
 from engine.run import RunFolder
+from engine.scratch import LocalCopy
 
 FOLDER = "newest"
 _STATE = "newest.json"
@@ -81,11 +82,12 @@ def update_newest(folder: Location, runs: Mapping[date, Plan]) -> list[Location]
     shape = {"zones": _rects(zones), "layers": sorted(layer.name for layer in wanted)}
     state = read_json(target / _STATE) or {}
     named = {day.isoformat(): made.run_id for day, made in runs.items()}
+    known: dict[str, str] = state.get("runs", {})
     # Pixels of a run that was replaced cannot be told from the others of its day; another outline has other pixels.
-    grows = state["zones"] == _rects(zones) and all(
-        named.get(day) == run for day, run in state["runs"].items()
-    )
-    known = state["runs"] if grows else {}
+    if any(state.get(part) != whole for part, whole in shape.items()) or any(
+        named.get(day, run) != run for day, run in known.items()
+    ):
+        known = {}
     fresh = {day: made for day, made in runs.items() if known.get(day.isoformat()) != made.run_id}
     # Those that decide are replaced last: an update that is broken off before them is made again, to the same end.
     # Days before quality: a late clear pixel must not pass for one of the cloudy day that it replaced.
@@ -123,7 +125,7 @@ def describe_newest(folder: Location, plan: Plan) -> dict[str, Any]:
         plan: of any of the acquisitions.
     """
     names = [*layers(plan.request, load_bundle(plan.request.model)), ACQUIRED.name]
-    zones = read_json(folder / FOLDER / _STATE)["zones"]
+    zones: dict[str, Any] = (read_json(folder / FOLDER / _STATE) or {}).get("zones", {})
     return {
         f"newest-{name}{suffix}": {
             "href": f"./{FOLDER}/{name}{suffix}.tif",
@@ -166,9 +168,9 @@ class _Opened:
         def opened(name: str) -> rasterio.DatasetReader:
             path = source.raster(name)
             try:
-                return stack.enter_context(rasterio.open(path))
+                return stack.enter_context(rasterio.open(stack.enter_context(LocalCopy(path))))
             except RasterioError as error:
-                raise OutputError(f"{path} could not be read: {error}; publish its run again") from error
+                raise OutputError(f"{path} could not be read: {error}; map its day again") from error
 
         self._day = source.day
         self._quality = opened("quality")

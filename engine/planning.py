@@ -35,6 +35,7 @@ from engine.errors import NoScenesError, RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from engine.interval import format_interval
 from engine.lattice import WINDOW, Lattice
+from engine.location import anchored
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
 from engine.request import RegionRequest
@@ -72,6 +73,7 @@ def plan(request: RegionRequest) -> Plan:
         NoScenesError: nothing was found; says what was searched and what would have matched.
         CatalogError: the catalog failed.
         ModelError: the bundle is broken.
+        OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
     ground = _Ground.of(_anchored(request))
     found = _search(ground)
@@ -206,7 +208,7 @@ def _decided(ground: _Ground, found: _Found) -> Plan:
 
 def _anchored(request: RegionRequest) -> RegionRequest:
     """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
-    absolute = {"out": str(Path(request.out).expanduser().resolve())}
+    absolute = {"out": anchored(request.out)}
     if request.model != "demo":
         absolute["model"] = str(Path(request.model).expanduser().resolve())
     if request.provider == AUTO:

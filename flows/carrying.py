@@ -14,11 +14,11 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
-from engine.block import BlockReceipt, finished_block
 from engine.errors import CatalogError, RunCancelledError, TerramosaicError, WorkerLostError
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt, finished_block, finished_blocks
 from engine.run import RunFolder, is_complete
 from flows.batches import Batch, Batches
 from flows.reporting import BlockProgress, report_outputs
@@ -59,7 +59,7 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
 
 
 def _finish(made: Plan) -> None:
-    location = str(RunFolder.of(made).path)
+    location = RunFolder.of(made).location
     if not is_complete(made):
         assemble_mosaics(location)
     publish_run(location)
@@ -68,12 +68,10 @@ def _finish(made: Plan) -> None:
 
 def _compute(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
     """Computes the blocks that are not done; returns the runs that lack some, each with its error."""
-    left = [
-        (made, block)
-        for made in plans.values()
-        for block in made.blocks
-        if finished_block(made, block) is None
-    ]
+    left: Jobs = []
+    for made in plans.values():
+        done = finished_blocks(made)
+        left += [(made, block) for block in made.blocks if block.id not in done]
     failed: dict[str, list[TerramosaicError]] = {}
     if left:
         total = sum(len(made.blocks) for made in plans.values())
@@ -142,7 +140,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
                 compute_blocks,
                 {
                     "name": batch.name,
-                    "run_folder": str(RunFolder.of(batch.plan).path),
+                    "run_folder": RunFolder.of(batch.plan).location,
                     "block_ids": [block.id for block in batch.blocks],
                 },
             )
