@@ -248,10 +248,9 @@ def _run_in_threads(
 def blocks_failed(failures: Sequence[TerramosaicError], blocks: int) -> TerramosaicError:
     """What to say of a run in which some of so many blocks failed: how many, the first one's error, how to go on."""
     first = failures[0]
-    return type(first)(
-        f"failed, {len(failures)} of {blocks} blocks: {first}; what is finished is kept, run the same request again "
-        "to compute the rest"
-    )
+    go_on = "run the same request again"
+    hint = "" if go_on in str(first) else f"; what is finished is kept, {go_on} to compute the rest"
+    return type(first)(f"failed, {len(failures)} of {blocks} blocks: {first}{hint}")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from engine.bundle import load_bundle
 from engine.encode import QUALITY_CLOUD, QUALITY_NODATA, Layer, layers
 from engine.errors import OutputError
 from engine.files import read_json, write_text
-from engine.location import Location
+from engine.location import Location, is_remote
 from engine.mosaic import write_mosaic
 from engine.plan import Plan, Zone
 from engine.run import RunFolder
@@ -94,6 +94,8 @@ def update_newest(folder: Location, runs: Mapping[date, Plan]) -> list[Location]
     wanted.sort(
         key=lambda layer: (ACQUIRED.name, "quality").index(layer.name) if layer.kind in _DECIDE else -1
     )
+    if not is_remote(target):
+        target.mkdir(parents=True, exist_ok=True)
     written = []
     for zone in zones:
         suffix = f"_{zone.epsg}" if len(zones) > 1 else ""

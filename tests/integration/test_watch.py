@@ -15,6 +15,7 @@ from engine import map_region as map_without_prefect
 from engine.grid import Rect
 from engine.lease import lease
 from engine.region import lonlat_of
+from engine.request import request_of
 from tests.integration.conftest import EPSG, LAND, Catalog
 from tests.integration.scenes import write_scene
 
@@ -80,7 +81,7 @@ def test_three_days_of_a_growing_catalog(growing, tmp_path):
     assert second.message.endswith("mapped 1 of 2 acquisitions since 2023-08-01: 2023-08-20")
 
     before = items_of(out)["2023-08-15"]
-    again = scene(growing.folder, "2023-08-15", level=100)
+    again = scene(growing.folder, "2023-08-15", level=900, offset=1000)
     again["id"] += "_N0510"
     again["properties"]["s2:processing_baseline"] = "05.10"
     growing.add(again)
@@ -160,7 +161,13 @@ def test_newest_pixels_are_the_last_clear_ones_however_they_arrived(growing, tmp
     assert (tmp_path / "forward" / collection.assets["newest-acquired"].href).exists()
 
 
-def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path):
+def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path, monkeypatch):
+    from flows import carrying
+
+    monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
+    once = carrying.compute_blocks.with_options(retries=0)
+    monkeypatch.setattr(carrying, "compute_blocks", once)
+
     def feature(name, rect):
         left, bottom, right, top = rect.bounds
         shape = lonlat_of(box(left + 4, bottom + 4, right - 4, top - 4), EPSG)
@@ -176,15 +183,15 @@ def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, 
     regions = tmp_path / "regions.geojson"
     features = [feature("West", west), feature("Ôst", east), feature("lost", broken)]
     regions.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    request = request_for(growing, tmp_path / "maps").model_copy(update={"region": {"path": str(regions)}})
-    from engine.request import request_of
-
-    request = request_of(**{**request.model_dump(), "region": {"path": str(regions)}})
+    fields = request_for(growing, tmp_path / "maps").model_dump(exclude_unset=True) | {
+        "region": {"path": str(regions)}
+    }
+    request = request_of(**fields)
     state = watch(request, "2023-08-25")
     assert state.is_failed()
     first, line = state.message.splitlines()
     assert first == "failed, 1 of 3 regions; the others are mapped"
-    assert line.startswith("region lost: acquisition of 2023-08-16: failed, 1 of 1 blocks: block 33N_r")
+    assert line.startswith("region lost: acquisition of 2023-08-16: failed, 2 of 2 blocks: block 33N_r")
     assert "S2A_33TWM_20230816" in line and "run the same request again" in line
     for name in ("West", "Ost"):
         assert list(items_of(tmp_path / "maps" / name)) == ["2023-08-15"]
