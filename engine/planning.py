@@ -139,7 +139,7 @@ def _anchored(request: RegionRequest) -> RegionRequest:
 def _search(
     request: RegionRequest, area: Area, bands: Sequence[str]
 ) -> tuple[list[Acquisition], list[tuple[Scene, str]], str]:
-    catalog = open_catalog(request.catalog, request.collection)
+    catalog = open_catalog(request.catalog, request.collection or None)
     start, end = request.interval
     items = catalog.search(area.parts, start, end, request.max_cloud)
     scenes = [scene_from_item(item, catalog.provider, (*bands, "SCL")) for item in items]

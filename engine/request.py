@@ -134,7 +134,7 @@ Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidat
 def _with_examples(schema: dict[str, Any]) -> None:
     """A field that names no example of its own is best shown by its default."""
     for field in schema["properties"].values():
-        if field.get("default") not in (None, []):
+        if field.get("default", "") not in ("", []):
             field.setdefault("examples", [field["default"]])
 
 
@@ -160,10 +160,10 @@ class RegionRequest(BaseModel):
         examples=["earth-search"],
         min_length=1,
     )
-    collection: str | None = Field(
-        default=None,
+    collection: str = Field(
+        default="",
         title="Collection",
-        description="Collection id; empty: the catalog's Sentinel-2 L2A",
+        description="Collection id; empty: the catalog's own Sentinel-2 L2A",
         examples=["sentinel-2-c1-l2a"],
     )
     max_cloud: float = Field(
@@ -269,6 +269,12 @@ class RegionRequest(BaseModel):
     def _normalise_datetime(cls, value: Any) -> Any:
         value = interval_text(value) if isinstance(value, dict) else value
         return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+
+    @field_validator("collection", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        # A form shows a text that may be None as two tabs, so it is the empty text.
+        return "" if value is None else value
 
     @field_validator("provider")
     @classmethod

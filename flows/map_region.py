@@ -21,9 +21,10 @@ from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
 from engine.publish import publish
-from engine.request import RegionRequest, request_of
+from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, read_plan, write_plan
 from flows.deployed import begin_deployed_run, refuse_relative_request
+from flows.form import RequestForm, request_of_form
 from flows.outcome import fails_in_one_line
 from flows.reporting import BlockProgress, report_outputs, report_plan
 from flows.runners import task_runner, worker_count
@@ -88,7 +89,7 @@ def publish_run(run_folder: str) -> str:
 # The request is validated inside, so that what is wrong with it is said in the engine's words.
 @flow(name="map-region", task_runner=task_runner(), persist_result=False, validate_parameters=False)
 @fails_in_one_line
-def map_region(request: RegionRequest) -> str:
+def map_region(request: RequestForm) -> str:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
 
     Args:
@@ -98,7 +99,7 @@ def map_region(request: RegionRequest) -> str:
         The run folder.
     """
     begin_deployed_run()
-    request = request if isinstance(request, RegionRequest) else request_of(**request)
+    request = request_of_form(request)
     refuse_relative_request(request)
     made = make_plan(request)
     run_folder = str(RunFolder.of(made).path.resolve())

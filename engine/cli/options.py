@@ -74,7 +74,7 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     default = field.default
-    if default is None or default is PydanticUndefined or default == ():
+    if default is PydanticUndefined or default in ((), ""):
         return field.description or ""
     shown = (
         ",".join(default)
