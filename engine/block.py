@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
+from engine.device_lock import device_to_itself
 from engine.devices import parse_device
 from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
@@ -124,11 +125,12 @@ def run_block(
         write_plan(plan)
     device = device or plan.request.provider
     batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
-    model = model or open_model(plan, device, threads=threads)
     try:
-        receipt = _BlockJob(
-            plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
-        ).run()
+        with device_to_itself(parse_device(device), cancelled):
+            model = model or open_model(plan, device, threads=threads)
+            receipt = _BlockJob(
+                plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
+            ).run()
     except TerramosaicError as error:
         raise type(error)(f"block {block.id}: {error}") from error
     if on_windows and receipt.windows < block.windows:

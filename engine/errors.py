@@ -41,6 +41,10 @@ class ModelError(TerramosaicError):
     exit_code = 5
 
 
+class WorkerLostError(ModelError):
+    """A worker process died while it computed a block; another one may well get it done."""
+
+
 class OutputError(TerramosaicError):
     """An output could not be written."""
 

@@ -185,7 +185,8 @@ def run_blocks(
             on_done=progress.block_done,
         ) as pool:
             failures = pool.compute(blocks)
-    raise_failures(failures, len(plan.blocks))
+    if failures:
+        raise blocks_failed(failures, len(plan.blocks)) from failures[0]
 
 
 def _run_in_threads(
@@ -230,11 +231,13 @@ def _run_in_threads(
     return failures
 
 
-def raise_failures(failures: list[TerramosaicError], blocks: int) -> None:
-    """Raises the first failure, saying how many blocks failed; does nothing where there is none."""
-    if failures:
-        first = failures[0]
-        raise type(first)(f"{len(failures)} of {blocks} blocks failed; {first}") from first
+def blocks_failed(failures: Sequence[TerramosaicError], blocks: int) -> TerramosaicError:
+    """What to say of a run in which some of so many blocks failed: how many, the first one's error, how to go on."""
+    first = failures[0]
+    return type(first)(
+        f"failed, {len(failures)} of {blocks} blocks: {first}; what is finished is kept, run the same request again "
+        "to compute the rest"
+    )
 
 
 @contextmanager

@@ -164,16 +164,25 @@ def area_from_file(path: str) -> Area:
     Raises:
         RequestError: the file cannot be read or does not hold a usable region.
     """
-    try:
-        document = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"region: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RequestError(f"region: {path} is not GeoJSON: {error}") from error
+    document = read_geojson(path)
     try:
         return area_from_geojson(document)
     except ValueError as error:
         raise RequestError(f"region: {path}: {error}") from error
+
+
+def read_geojson(path: str) -> Any:
+    """The content of a GeoJSON file.
+
+    Raises:
+        RequestError: the file cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"region: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RequestError(f"region: {path} is not GeoJSON: {error}") from error
 
 
 def zone_areas(area: Area) -> list[ZoneArea]:
@@ -255,9 +264,7 @@ def _polygonal(document: Any) -> BaseGeometry:
         if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
             raise ValueError("not GeoJSON: the features are not a list of objects")
         if len(features) != 1:
-            raise ValueError(
-                f"a FeatureCollection must hold one feature, not {len(features)}; make one request for each"
-            )
+            raise ValueError(f"one region is wanted, and the FeatureCollection holds {len(features)}")
         document = features[0]
     if document["type"] == "Feature":
         document = document.get("geometry") or {"type": "nothing"}

@@ -148,6 +148,12 @@ class RegionRequest(BaseModel):
         description="Bounding box, MGRS tile, GeoJSON polygon, or the path of a GeoJSON file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
+    region_name: str = Field(
+        default="name",
+        title="Region name",
+        description="Property that names the features of a GeoJSON file with several regions",
+        min_length=1,
+    )
     datetime: Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)] = Field(
         title="Period",
         description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",

@@ -26,12 +26,15 @@ for _name, _value in _SERVER.items():
     os.environ.setdefault(_name, _value)
 
 
-def run_flow(request: RegionRequest, home: Path | None = None) -> MapResult:
+def run_flow(request: RegionRequest, home: Path | None = None) -> list[MapResult]:
     """Runs the flow ``map-region`` in this process, on the configured server or on Prefect's own temporary one.
 
     Args:
         request: what to map.
         home: folder for Prefect's database; by default the user's.
+
+    Returns:
+        The run, or that of each region of a file with several.
 
     Raises:
         TerramosaicError: what the flow failed with.
@@ -45,5 +48,5 @@ def run_flow(request: RegionRequest, home: Path | None = None) -> MapResult:
     from flows.map_region import map_region
 
     started = time.time()
-    result = result_of(read_plan(map_region(request)))
-    return result_of(result.plan, was_done=result.item.stat().st_mtime < started)
+    results = [result_of(read_plan(folder)) for folder in map_region(request)]
+    return [result_of(result.plan, was_done=result.item.stat().st_mtime < started) for result in results]

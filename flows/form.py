@@ -37,7 +37,7 @@ BOXES = {
         "What is made of them, by which model, on which device",
         ("targets", "model", "provider", "conditioning", "steps", "sampling", "x0_clip", "seed"),
     ),
-    "output": Box("Output", "Which files, and where", ("out", "extras", "dtype")),
+    "output": Box("Output", "Which files, and where", ("out", "region_name", "extras", "dtype")),
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",

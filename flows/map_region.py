@@ -1,137 +1,49 @@
-"""The flow ``map-region``: plan, one task per block, assemble, publish."""
+"""The flow ``map-region``: plan, tasks of some blocks each, assemble, publish; for one region or for several."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
+from prefect import flow
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture
-from prefect.tasks import Task, exponential_backoff
-
-from engine.block import finished_block, run_block
-from engine.errors import CatalogError, MissingBandError, OffsetConflictError, TerramosaicError
-from engine.files import sweep_partials
-from engine.generator import available_cpus
-from engine.imagery.pool import READERS
-from engine.mapping import raise_failures
-from engine.mosaic import assemble
+from engine.errors import RequestError, TerramosaicError
 from engine.plan import Plan
-from engine.planning import plan
-from engine.publish import publish
-from engine.request import RegionRequest
-from engine.run import RunFolder, is_complete, read_plan, write_plan
+from engine.regions import raise_failures, requests_of
+from engine.run import RunFolder
+from flows.carrying import carry_out
 from flows.deployed import begin_deployed_run, refuse_relative_request
 from flows.form import RequestForm, request_of_form
 from flows.outcome import fails_in_one_line
-from flows.reporting import BlockProgress, report_outputs, report_plan
-from flows.runners import task_runner, worker_count
-
-#: Prefect's result cache is not the record of finished work: receipts in the run folder are.
-_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-
-#: Blocks submitted for each worker: enough to keep it busy, few enough to stop soon.
-_AHEAD = 2
-
-
-def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again may help: an asset that failed to load, yes; a missing band or a broken bundle, no."""
-    try:
-        state.result()
-    except (MissingBandError, OffsetConflictError):
-        return False
-    except CatalogError:
-        return True
-    except Exception:
-        return False
-    return False
-
-
-@task(name="plan", **_PLAIN)
-def make_plan(request: RegionRequest) -> Plan:
-    """Decides the run and makes its folder."""
-    made = plan(request)
-    sweep_partials(write_plan(made).path)
-    return made
-
-
-@task(
-    name="run-block",
-    task_run_name="{block_id}",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(10),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=can_pass,
-    **_PLAIN,
-)
-def compute_block(run_folder: str, block_id: str) -> str:
-    """Computes one block, unless it is done. Paths go in and out, never pixels."""
-    made = read_plan(run_folder)
-    block = next(block for block in made.blocks if block.id == block_id)
-    run_block(made, block, threads=max(1, available_cpus() // worker_count()))
-    return block_id
-
-
-@task(name="assemble", **_PLAIN)
-def assemble_mosaics(run_folder: str) -> list[str]:
-    """Puts the mosaics together."""
-    return [str(path) for path in assemble(read_plan(run_folder))]
-
-
-@task(name="publish", **_PLAIN)
-def publish_run(run_folder: str) -> str:
-    """Writes quicklooks, report and STAC item."""
-    return str(publish(read_plan(run_folder)))
+from flows.reporting import report_plan
+from flows.runners import chosen_runner
+from flows.stages import make_plan
 
 
 # The request is validated inside, so that what is wrong with it is said in the engine's words.
-@flow(name="map-region", task_runner=task_runner(), persist_result=False, validate_parameters=False)
+@flow(name="map-region", persist_result=False, validate_parameters=False)
 @fails_in_one_line
-def map_region(request: RequestForm) -> str:
+def map_region(request: RequestForm) -> list[str]:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
 
     Args:
         request: Where, when, from which catalog, with which model, and into which folder.
 
     Returns:
-        The run folder.
+        The run folder, or that of each region of a file with several.
     """
     begin_deployed_run()
+    chosen_runner()
     request = request_of_form(request)
     refuse_relative_request(request)
-    made = make_plan(request)
-    run_folder = str(RunFolder.of(made).path.resolve())
-    report_plan(made)
-    if not is_complete(made):
-        _compute_blocks(made, run_folder)
-        assemble_mosaics(run_folder)
-    publish_run(run_folder)
-    report_outputs(made)
-    return run_folder
-
-
-def _compute_blocks(made: Plan, run_folder: str) -> None:
-    """Hands out the blocks that are not done, a few ahead of the workers.
-
-    A block whose imagery fails does not stop the others; any other error does.
-    """
-    waiting = [block.id for block in reversed(made.blocks) if finished_block(made, block) is None]
-    progress = BlockProgress(len(made.blocks), done=len(made.blocks) - len(waiting))
-    running: deque[PrefectFuture[str]] = deque()
-    failures: list[TerramosaicError] = []
-    with READERS.closing_idle():
-        while waiting or running:
-            while waiting and len(running) < _AHEAD * worker_count():
-                running.append(compute_block.submit(run_folder, waiting.pop()))
-            # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
-            error: Any = running.popleft().result(raise_on_failure=False)
-            if isinstance(error, TerramosaicError):
-                failures.append(error)
-                if not isinstance(error, CatalogError):
-                    waiting.clear()
-            elif isinstance(error, BaseException):
-                raise error
-            progress.step()
-    raise_failures(failures, len(made.blocks))
+    requests = requests_of(request)
+    plans: dict[str, Plan] = {}
+    failures: dict[str, TerramosaicError] = {}
+    for name, region in requests.items():
+        try:
+            plans[name] = make_plan(region)
+            report_plan(plans[name])
+        except RequestError:
+            raise
+        except TerramosaicError as error:
+            failures[name] = error
+    failures |= carry_out(plans)
+    raise_failures(failures, len(requests))
+    return [str(RunFolder.of(made).path) for made in plans.values()]

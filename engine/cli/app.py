@@ -16,9 +16,10 @@ from engine.cli.options import request_from, selection_options
 from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_plan, show_result
 from engine.cli.up import up_command
-from engine.errors import RequestError, TerramosaicError
+from engine.errors import RequestError, RunCancelledError, TerramosaicError
 from engine.mapping import MapResult, carry_out
 from engine.planning import plan
+from engine.regions import raise_failures, requests_of
 from engine.request import RegionRequest
 
 _STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
@@ -72,11 +73,13 @@ def cli(debug: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
 def plan_command(as_json: bool, **options: Any) -> None:
     """Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written."""
-    made = plan(request_from(options))
+    plans = [plan(request) for request in requests_of(request_from(options)).values()]
     if as_json:
-        click.echo(made.model_dump_json(indent=1))
+        texts = [made.model_dump_json(indent=1) for made in plans]
+        click.echo(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")
     else:
-        show_plan(OUT, made)
+        for made in plans:
+            show_plan(OUT, made)
 
 
 @cli.command("map")
@@ -111,16 +114,17 @@ def map_command(
             "--workers, --batch-size and --devices go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
         )
     if prefect:
-        result = _with_prefect(request)
+        results = _with_prefect(request)
     else:
-        with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
-            result = carry_out(
-                plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices
-            )
+        results = _one_after_the_other(
+            requests_of(request), workers=workers, batch_size=batch_size, devices=devices
+        )
     if as_json:
-        click.echo(json.dumps(result_as_json(result), indent=1))
+        told = [result_as_json(result) for result in results]
+        click.echo(json.dumps(told[0] if len(told) == 1 else told, indent=1))
     else:
-        show_result(OUT, result)
+        for result in results:
+            show_result(OUT, result)
 
 
 @cli.command("demo")
@@ -132,7 +136,7 @@ def demo_command(out: str) -> None:
 
     ERR.print("making a Sentinel-2 world: two tiles, two dates")
     catalog = write_world(Path(out) / "world")
-    result = _with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
+    (result,) = _with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
     show_plan(OUT, result.plan)
     show_result(OUT, result)
     OUT.print(f"\nopen [bold]{result.report.resolve()}[/] in a browser", soft_wrap=True)
@@ -142,7 +146,22 @@ cli.add_command(model_group)
 cli.add_command(up_command)
 
 
-def _with_prefect(request: RegionRequest, home: Path | None = None) -> MapResult:
+def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list[MapResult]:
+    """Maps regions; one that fails does not stop the others, and is told at the end."""
+    results, failures = [], {}
+    for name, request in requests.items():
+        try:
+            with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
+                results.append(carry_out(plan(request), progress=progress, **how))
+        except RunCancelledError:
+            raise
+        except TerramosaicError as error:
+            failures[name] = error
+    raise_failures(failures, len(requests))
+    return results
+
+
+def _with_prefect(request: RegionRequest, home: Path | None = None) -> list[MapResult]:
     from flows import run_flow
 
     # The flow shows its progress in the Prefect UI; here, what the engine logs takes its place.

@@ -19,7 +19,7 @@ class Setup(_Message):
     """The parent's first message: which run, and how to work on it.
 
     Attributes:
-        run_folder: where the plan is.
+        run_folder: where the plan is whose model is opened at once.
         device: where the model runs.
         slots: blocks at the same time.
         threads: processors for the model of each block.
@@ -36,8 +36,16 @@ class Setup(_Message):
 
 
 class Order(_Message):
-    """The parent's further messages: a block to compute."""
+    """The parent's further messages: a block to compute.
 
+    Attributes:
+        name: what reports call it; two runs may have blocks of one id.
+        run_folder: where its plan is.
+        block: its id.
+    """
+
+    name: str
+    run_folder: str
     block: str
 
 

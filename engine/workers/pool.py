@@ -15,7 +15,7 @@ from engine.errors import CatalogError, ModelError, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.plan import Block, Plan
-from engine.run import write_plan
+from engine.run import RunFolder, write_plan
 from engine.workers.messages import Began, Done, Failed, Log, Ready, Setup, Windows
 from engine.workers.worker import Worker, require_platform
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _SLOTS_ON_CUDA = 4
 
 #: Seconds that workers have to end by themselves; they give their own blocks a little less.
-_PATIENCE = 8.0
+PATIENCE = 8.0
 
 
 class WorkerPool:
@@ -59,7 +59,7 @@ class WorkerPool:
         on_done: Callable[[Block, BlockReceipt], None],
     ) -> None:
         require_platform()
-        self._folder = write_plan(plan).path.resolve()
+        self._run = write_plan(plan)
         self._devices = tuple(devices)
         self._slots, self._batch_size = slots, batch_size
         self._on_windows, self._on_done = on_windows, on_done
@@ -108,26 +108,13 @@ class WorkerPool:
         return self._failures
 
     def _setup(self, device: Device) -> Setup:
-        share = max(1, available_cpus() // len(self._devices))
-        slots = self._slots_on(device)
-        return Setup(
-            run_folder=str(self._folder),
-            device=str(device),
-            slots=slots,
-            threads=max(1, share // slots),
-            batch_size=self._batch_size,
-            log_level=logging.getLogger("engine").getEffectiveLevel(),
-        )
-
-    def _slots_on(self, device: Device) -> int:
-        share = max(1, available_cpus() // len(self._devices))
-        return self._slots or (1 if device.kind == "cpu" else min(_SLOTS_ON_CUDA, share))
+        return setup_for(device, self._run, len(self._devices), self._slots, self._batch_size)
 
     def _hand_out(self, worker: Worker) -> None:
         if not worker.is_ready or worker.is_alone:
             return
         # One by one, so that an error or Ctrl-C leaves no queue behind it.
-        while self._waiting and len(worker.blocks) < self._slots_on(worker.device):
+        while self._waiting and len(worker.blocks) < slots_on(worker.device, len(self._devices), self._slots):
             worker.give(self._waiting.pop())
         if self._suspects and not worker.blocks:
             worker.is_alone = True
@@ -169,7 +156,7 @@ class WorkerPool:
         death = f"{worker.ending(0)} on {worker.device}"
         self._deaths.append(death)
         logger.warning("a worker process died: %s", death)
-        sweep_partials(self._folder)
+        sweep_partials(self._run.path)
         for block in worker.blocks.values():
             deaths = self._deaths_of.setdefault(block.id, [])
             if block.id in worker.begun:
@@ -203,7 +190,7 @@ class WorkerPool:
     def _dismiss(self, workers: Sequence[Worker]) -> None:
         for worker in workers:
             worker.dismiss()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         for worker in workers:
             worker.ending(max(0.0, deadline - time.monotonic()))
 
@@ -224,6 +211,38 @@ class _Tally:
         further = max(0, self._now - self._told)
         self._told += further
         return further
+
+
+def setup_for(
+    device: Device, run: RunFolder, processes: int, slots: int | None, batch_size: int | None = None
+) -> Setup:
+    """How one of so many worker processes of this machine shall work: they share its processors.
+
+    Args:
+        device: where its model runs.
+        run: whose plan's model it opens at once.
+        processes: how many there are.
+        slots: blocks at the same time; None for what suits the device.
+        batch_size: windows per call of the model; None for what suits the device.
+    """
+    count = slots_on(device, processes, slots)
+    return Setup(
+        run_folder=str(run.path.resolve()),
+        device=str(device),
+        slots=count,
+        threads=max(1, _share(processes) // count),
+        batch_size=batch_size,
+        log_level=logging.getLogger("engine").getEffectiveLevel(),
+    )
+
+
+def slots_on(device: Device, processes: int, slots: int | None = None) -> int:
+    """Blocks at the same time in one of so many processes."""
+    return slots or (1 if device.kind == "cpu" else min(_SLOTS_ON_CUDA, _share(processes)))
+
+
+def _share(processes: int) -> int:
+    return max(1, available_cpus() // processes)
 
 
 def _hint(deaths: Sequence[str]) -> str:

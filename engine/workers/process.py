@@ -12,13 +12,14 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 from engine.block import open_model, run_block
-from engine.generator import Generator
-from engine.plan import Plan
+from engine.device_lock import device_to_itself
+from engine.devices import parse_device
 from engine.run import read_plan
 from engine.workers.messages import Began, Done, Failed, Log, Order, Ready, Report, Setup, Windows, send
 
@@ -41,7 +42,7 @@ class Parent:
         self._connection = connection
         self._sending = threading.Lock()
         self.gone = threading.Event()
-        self.orders: SimpleQueue[str | None] = SimpleQueue()
+        self.orders: SimpleQueue[Order | None] = SimpleQueue()
 
     def setup(self) -> Setup:
         """The first message; asked for once, before `listen`."""
@@ -51,7 +52,7 @@ class Parent:
         """Queues orders as they come, and None at the end; then the process has a few seconds to leave by itself."""
         try:
             while True:
-                self.orders.put(Order.model_validate_json(self._connection.recv_bytes()).block)
+                self.orders.put(Order.model_validate_json(self._connection.recv_bytes()))
         except (EOFError, OSError):
             self.gone.set()
             self.orders.put(None)
@@ -90,36 +91,38 @@ def serve(connection: Connection) -> None:
     log.addHandler(_ParentsLog(parent))
     log.setLevel(setup.log_level)
     log.propagate = False
-    try:
-        plan = read_plan(setup.run_folder)
-        # Before the first block: a device that cannot be used is no block's fault.
-        model = open_model(plan, setup.device, threads=setup.threads)
-    except Exception as error:
-        parent.tell(_failure(None, error))
-        return
-    parent.tell(Ready())
-    compute = partial(_compute, parent, plan, model, setup)
-    with ThreadPoolExecutor(setup.slots, thread_name_prefix="block") as pool:
-        for block_id in iter(parent.orders.get, None):
-            pool.submit(compute, block_id)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(device_to_itself(parse_device(setup.device), parent.gone))
+            # Before the first block: a device that cannot be used is no block's fault.
+            open_model(read_plan(setup.run_folder), setup.device, threads=setup.threads)
+        except Exception as error:
+            parent.tell(_failure(None, error))
+            return
+        parent.tell(Ready())
+        compute = partial(_compute, parent, setup)
+        pool = stack.enter_context(ThreadPoolExecutor(setup.slots, thread_name_prefix="block"))
+        for order in iter(parent.orders.get, None):
+            pool.submit(compute, order)
 
 
-def _compute(parent: Parent, plan: Plan, model: Generator, setup: Setup, block_id: str) -> None:
+def _compute(parent: Parent, setup: Setup, order: Order) -> None:
     try:
-        parent.tell(Began(block=block_id))
+        parent.tell(Began(block=order.name))
+        plan = read_plan(order.run_folder)
         receipt = run_block(
             plan,
-            next(block for block in plan.blocks if block.id == block_id),
-            model=model,
+            next(block for block in plan.blocks if block.id == order.block),
             device=setup.device,
             batch_size=setup.batch_size,
-            on_windows=lambda count: parent.tell(Windows(block=block_id, count=count)),
+            threads=setup.threads,
+            on_windows=lambda count: parent.tell(Windows(block=order.name, count=count)),
             cancelled=parent.gone,
         )
     except Exception as error:
-        parent.tell(_failure(block_id, error))
+        parent.tell(_failure(order.name, error))
     else:
-        parent.tell(Done(block=block_id, receipt=receipt))
+        parent.tell(Done(block=order.name, receipt=receipt))
 
 
 def _failure(block_id: str | None, error: Exception) -> Failed:

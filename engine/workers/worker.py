@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import socket
 import subprocess
 import sys
 from multiprocessing import Pipe
@@ -40,6 +42,7 @@ class Worker:
         self.blocks: dict[str, Block] = {}
         self.begun: set[str] = set()
         self.is_alone = False
+        self._run_folder = setup.run_folder
         self.connection, other_end = Pipe()
         try:
             self._process = subprocess.Popen(
@@ -59,7 +62,11 @@ class Worker:
     def give(self, block: Block) -> None:
         """Gives it a block. If it is dead by now, that will be heard, and also that the block was never begun."""
         self.blocks[block.id] = block
-        self._tell(Order(block=block.id))
+        self.order(block.id, self._run_folder, block)
+
+    def order(self, name: str, run_folder: str, block: Block) -> None:
+        """Asks for a block of any run, of which it will report under ``name``."""
+        self._tell(Order(name=name, run_folder=run_folder, block=block.id))
 
     def hear(self) -> Report | None:
         """What it says next; None if it is dead and has said everything."""
@@ -77,6 +84,15 @@ class Worker:
     def dismiss(self) -> None:
         """Closes the socket: a worker that still lives stops its blocks and ends."""
         self.connection.close()
+
+    def hang_up(self) -> None:
+        """Says that nothing more will be asked; it stops its blocks and ends, and what it says is still heard.
+
+        Unlike `dismiss`, it may be called while another thread hears.
+        """
+        # A socket that a thread reads from is not closed by closing it here.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as end:
+            end.shutdown(socket.SHUT_WR)
 
     def ending(self, patience: float) -> str:
         """How it ended; waited for, and after so many seconds enforced."""

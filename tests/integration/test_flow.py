@@ -11,6 +11,7 @@ import rasterio
 from engine import map_region as map_without_prefect
 from engine.errors import RequestError
 from engine.grid import Rect
+from flows.runners import SETTING, Runner, chosen_runner
 from tests.integration.conftest import LAND
 
 
@@ -47,7 +48,7 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
         ):
             np.testing.assert_array_equal(ours.read(), theirs.read())
     again = map_region(request, return_state=True)
-    assert again.is_completed() and again.result() == str(tmp_path / "flow" / alone.plan.run_id)
+    assert again.is_completed() and again.result() == [str(tmp_path / "flow" / alone.plan.run_id)]
     table, *_ = artifacts("plan")
     assert "S2A_33TWL_20230815" in str(table.data) and alone.plan.run_id in table.description
     (progress,) = artifacts("blocks")
@@ -60,22 +61,23 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
     server, land, tmp_path, monkeypatch
 ):
-    from flows import map_region as module
+    from flows import carrying
+    from flows.map_region import map_region
 
     monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
     monkeypatch.setattr(
-        module, "compute_block", module.compute_block.with_options(retries=1, retry_delay_seconds=0.1)
+        carrying, "compute_blocks", carrying.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
     )
     broken = next(land.folder.glob("b/*_B04.tif"))
     hidden = broken.with_suffix(".hidden")
     broken.rename(hidden)
     try:
         request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
-        state = module.map_region(request, return_state=True)
+        state = map_region(request, return_state=True)
     finally:
         hidden.rename(broken)
     assert state.is_failed()
-    assert "of 4 blocks failed; " in state.message and not state.message.startswith("Flow run encountered")
+    assert "of 4 blocks: " in state.message and not state.message.startswith("Flow run encountered")
     assert "asset B04 of S2B_33TWL_20230820" in state.message
 
 
@@ -124,24 +126,40 @@ def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, 
 def test_only_what_can_pass_is_retried():
     from prefect.states import Failed
 
-    from engine.errors import CatalogError, MissingBandError, ModelError
-    from flows.map_region import can_pass
+    from engine.errors import CatalogError, MissingBandError, ModelError, WorkerLostError
+    from flows.stages import can_pass
 
     for error, expected in (
         (CatalogError("x"), True),
         (MissingBandError("x"), False),
         (ModelError("x"), False),
+        (WorkerLostError("x"), True),
         (KeyError("x"), False),
     ):
         assert can_pass(None, None, Failed(data=error)) is expected
 
 
-def test_runner_setting(monkeypatch):
-    from engine.errors import RequestError
-    from flows.runners import SETTING, task_runner
+@pytest.mark.parametrize(
+    "setting, expected",
+    [
+        (None, Runner("threads")),
+        ("threads:3", Runner("threads", count=3)),
+        ("processes:cuda:0,cuda:1", Runner("processes", devices="cuda:0,cuda:1")),
+        ("dask:2", Runner("dask", count=2)),
+        ("dask:tcp://10.0.0.1:8786", Runner("dask", address="tcp://10.0.0.1:8786")),
+        ("ray:ray://head:10001", Runner("ray", address="ray://head:10001")),
+    ],
+)
+def test_runner_setting(monkeypatch, setting, expected):
+    if setting is None:
+        monkeypatch.delenv(SETTING, raising=False)
+    else:
+        monkeypatch.setenv(SETTING, setting)
+    assert chosen_runner() == expected
 
-    monkeypatch.setenv(SETTING, "threads:3")
-    assert task_runner()._max_workers == 3
-    monkeypatch.setenv(SETTING, "abacus")
-    with pytest.raises(RequestError, match="TERRAMOSAIC_RUNNER: 'abacus'"):
-        task_runner()
+
+@pytest.mark.parametrize("setting", ["abacus", "threads:0", "threads:tcp://here", "dask:many"])
+def test_a_wrong_runner_setting_is_named(monkeypatch, setting):
+    monkeypatch.setenv(SETTING, setting)
+    with pytest.raises(RequestError, match=f"TERRAMOSAIC_RUNNER: '{setting}'"):
+        chosen_runner()

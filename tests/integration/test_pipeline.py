@@ -372,7 +372,7 @@ def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_
     red.rename(hidden)
     try:
         with pytest.raises(
-            CatalogError, match=r"4 of 4 blocks failed; block 33N_r.* asset B04 of S2A_33TWL_20230815"
+            CatalogError, match=r"failed, 4 of 4 blocks: block 33N_r.* asset B04 of S2A_33TWL_20230815"
         ):
             map_region(request)
     finally:

@@ -130,7 +130,7 @@ def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, sta
     first, *others = made.blocks
     stage(**{first.id: ["die", signal.SIGSEGV]})
     line = (
-        f"1 of 4 blocks failed; block {first.id}: both worker processes that computed it died "
+        f"failed, 1 of 4 blocks: block {first.id}: both worker processes that computed it died "
         "(SIGSEGV on cpu, SIGSEGV on cpu)"
     )
     with pytest.raises(ModelError) as error:
@@ -167,7 +167,7 @@ def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
     lines = []
     for options in ({"workers": 1}, {"devices": ["cpu"]}):
         with pytest.raises(
-            OutputError, match=r"1 of 4 blocks failed; block .* could not be written"
+            OutputError, match=r"failed, 1 of 4 blocks: block .* could not be written"
         ) as error:
             carry_out(made, **options)
         lines.append(str(error.value))

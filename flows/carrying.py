@@ -1,0 +1,180 @@
+"""Carries out plans: the blocks of all of them share the workers, and what fails in one does not stop the others."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import groupby
+from queue import SimpleQueue
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed, State
+
+from engine.block import BlockReceipt, finished_block
+from engine.errors import CatalogError, RunCancelledError, TerramosaicError, WorkerLostError
+from engine.imagery.pool import READERS
+from engine.mapping import blocks_failed
+from engine.plan import Block, Plan
+from engine.run import RunFolder, is_complete
+from flows.batches import Batch, Batches
+from flows.reporting import BlockProgress, report_outputs
+from flows.runners import Workforce, chosen_runner, workforce
+from flows.stages import assemble_mosaics, compute_blocks, publish_run
+
+logger = logging.getLogger("engine.flows")
+
+#: Tasks submitted for each that can run: enough to keep workers busy, few enough to stop soon.
+_AHEAD = 2
+
+#: Above so many blocks a run is split by grid cell, into flow runs of their own that a server and its UI can hold.
+SPLIT_SETTING = "TERRAMOSAIC_SPLIT"
+_SPLIT = 2000
+
+#: Side of a grid cell in pixels: 100 km, as MGRS has it.
+_CELL = 10_000
+
+
+def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
+    """Computes, assembles and publishes runs. What is done of them is not done again.
+
+    Args:
+        plans: runs by a name of the caller's.
+
+    Returns:
+        The errors of those that failed, in one line each.
+    """
+    waiting = {name: made for name, made in plans.items() if not is_complete(made)}
+    failures = _compute(waiting)
+    for name, made in plans.items():
+        if name not in failures:
+            try:
+                _finish(made)
+            except TerramosaicError as error:
+                failures[name] = error
+    return failures
+
+
+def _finish(made: Plan) -> None:
+    location = str(RunFolder.of(made).path)
+    if not is_complete(made):
+        assemble_mosaics(location)
+    publish_run(location)
+    report_outputs(made)
+
+
+def _compute(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
+    """Computes the blocks that are not done; returns the runs that lack some, each with its error."""
+    left = [
+        (made, block)
+        for made in plans.values()
+        for block in made.blocks
+        if finished_block(made, block) is None
+    ]
+    failed: dict[str, list[TerramosaicError]] = {}
+    if left:
+        total = sum(len(made.blocks) for made in plans.values())
+        progress = BlockProgress(total, done=total - len(left))
+        with READERS.closing_idle(), workforce(chosen_runner(), left[0][0]) as force:
+            for name, cell in _cells(left):
+                if name is None:
+                    errors = _hand_out(cell, force, progress)
+                else:
+                    errors = _in_flow_of_its_own(name, cell, force, progress)
+                for run_id, error in errors:
+                    failed.setdefault(run_id, []).append(error)
+    return {
+        name: blocks_failed(failed[made.run_id], len(made.blocks))
+        for name, made in plans.items()
+        if made.run_id in failed
+    }
+
+
+Jobs = list[tuple[Plan, Block]]
+Errors = list[tuple[str, TerramosaicError]]
+Ended = SimpleQueue[tuple[Batch, PrefectFuture[Any]]]
+
+
+def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
+    """All jobs at once, without a name; or, if there are very many, those of one grid cell after the other."""
+    most = int(os.environ.get(SPLIT_SETTING) or _SPLIT)
+    if len(jobs) <= most:
+        return [(None, jobs)]
+
+    def cell(job: tuple[Plan, Block]) -> str:
+        block = job[1]
+        return f"{block.epsg}-r{block.row // _CELL:03d}-c{block.col // _CELL:03d}"
+
+    return [(name, list(jobs_of)) for name, jobs_of in groupby(sorted(jobs, key=cell), key=cell)]
+
+
+def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
+    errors: Errors = []
+
+    @flow(name="map-cell", flow_run_name=name, persist_result=False, validate_parameters=False)
+    def map_cell(cell: str) -> State[Any]:
+        """Computes the blocks of one grid cell."""
+        errors.extend(_hand_out(jobs, force, progress))
+        if errors:
+            return Failed(message=str(blocks_failed([error for _, error in errors], len(jobs))))
+        return Completed()
+
+    map_cell(name, return_state=True)
+    return errors
+
+
+def _hand_out(jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
+    """Hands out blocks, a few tasks ahead of the workers, until all are done or failed.
+
+    A block whose imagery fails or whose worker is lost does not stop the others; any other error does.
+    """
+    batches = Batches(jobs, force.width)
+    ended: Ended = SimpleQueue()
+    running = 0
+    errors: Errors = []
+    while batches or running:
+        while batches and running < _AHEAD * force.width:
+            batch = batches.next()
+            future = force.submit(
+                compute_blocks,
+                {
+                    "name": batch.name,
+                    "run_folder": str(RunFolder.of(batch.plan).path),
+                    "block_ids": [block.id for block in batch.blocks],
+                },
+            )
+            future.add_done_callback(partial(_put, ended, batch))
+            running += 1
+        batch, future = ended.get()
+        running -= 1
+        # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
+        outcome: Any = future.result(raise_on_failure=False)
+        if isinstance(outcome, BaseException) and not isinstance(outcome, TerramosaicError):
+            raise outcome
+        for block in batch.blocks:
+            receipt = _receipt(batch.plan, block, outcome)
+            if receipt is not None:
+                batches.measure(receipt)
+                progress.step()
+            else:
+                errors.append((batch.plan.run_id, outcome))
+        if isinstance(outcome, TerramosaicError):
+            logger.error("%s", outcome)
+            if isinstance(outcome, RunCancelledError):
+                raise outcome
+            if not isinstance(outcome, CatalogError | WorkerLostError):
+                batches.clear()
+    return errors
+
+
+def _put(ended: Ended, batch: Batch, future: PrefectFuture[Any]) -> None:
+    ended.put((batch, future))
+
+
+def _receipt(made: Plan, block: Block, outcome: list[BlockReceipt] | TerramosaicError) -> BlockReceipt | None:
+    if isinstance(outcome, TerramosaicError):
+        return finished_block(made, block)
+    return next(receipt for receipt in outcome if receipt.block == block.id)
