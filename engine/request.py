@@ -89,12 +89,15 @@ class GeoJson(_Drawn):
 
 
 class GeoJsonFile(BaseModel):
-    """A polygon in a file, read where the request is planned."""
+    """Polygons in a file, read where the request is planned; the plan keeps what they were."""
 
-    model_config = ConfigDict(title="GeoJSON file", **_FORM)
+    model_config = ConfigDict(title="GeoJSON file or URL", **_FORM)
 
     path: str = Field(
-        title="Path", description="Path of a GeoJSON file", examples=["region.geojson"], min_length=1
+        title="Path or URL",
+        description="Path or URL (https://, s3://) of a GeoJSON file, of up to 100 MB",
+        examples=["region.geojson", "https://example.com/region.geojson"],
+        min_length=1,
     )
 
     def area(self) -> Area:
@@ -124,7 +127,7 @@ def _as_region(value: Any) -> Any:
     except ValidationError as error:
         raise ValueError("; ".join(lines_of(error))) from None
     raise ValueError(
-        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path"
+        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path or URL"
     )
 
 
@@ -145,7 +148,7 @@ class RegionRequest(BaseModel):
 
     region: Region = Field(
         title="Region",
-        description="Bounding box, MGRS tile, GeoJSON polygon, or the path of a GeoJSON file",
+        description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a GeoJSON file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
     region_name: str = Field(

@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect import runtime
 
 from engine.catalog.providers import PROVIDERS
+from engine.documents import is_url
 from engine.errors import RequestError, TerramosaicError
 from engine.request import GeoJsonFile, RegionRequest
 
@@ -71,7 +72,7 @@ def refuse_relative_request(request: RegionRequest) -> None:
         paths["model"] = request.model
     if request.catalog not in PROVIDERS and "://" not in request.catalog:
         paths["catalog"] = request.catalog
-    if isinstance(request.region, GeoJsonFile):
+    if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
         paths["region"] = request.region.path
     refuse_relative(**paths)
 

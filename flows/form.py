@@ -53,7 +53,7 @@ class _InBoxes:
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         flat = handler.resolve_ref_schema(handler(core))
         properties = dict(flat["properties"])
-        boxed = {
+        boxed: dict[str, Any] = {
             name: {
                 "title": box.title,
                 "description": box.description,
