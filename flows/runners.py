@@ -148,7 +148,8 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         "n_workers": runner.count or _workers_for(device),
         "threads_per_worker": 1,
         "resources": on_gpu,
-        "dashboard_address": None,
+        # Any free port: two runs may be at work on one machine.
+        "dashboard_address": "127.0.0.1:0",
     }
     pool = DaskTaskRunner(address=runner.address, cluster_kwargs=None if runner.address else local)
     with pool:

@@ -54,16 +54,7 @@ def make_plan(request: RegionRequest) -> Plan:
     return made
 
 
-@task(
-    name="run-blocks",
-    task_run_name="{name}",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(10),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=can_pass,
-    **_PLAIN,
-)
-def compute_blocks(name: str, run_folder: str, block_ids: Sequence[str]) -> list[BlockReceipt]:
+def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[BlockReceipt]:
     """Computes some blocks of a run, unless they are done; one whose imagery fails does not stop the others.
 
     Raises:
@@ -82,6 +73,18 @@ def compute_blocks(name: str, run_folder: str, block_ids: Sequence[str]) -> list
     if failures:
         raise failures[0]
     return receipts
+
+
+# Not as a decorator: workers of a cluster find the function by its name, and not a copy of it and all that it uses.
+compute_blocks = task(
+    name="run-blocks",
+    task_run_name="{name}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(10),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=can_pass,
+    **_PLAIN,
+)(compute_some)
 
 
 @task(name="assemble", **_PLAIN)

@@ -43,7 +43,9 @@ def children() -> set[str]:
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            # Python's own helper, that stays as long as the process does.
+            if "resource_tracker" not in (folder / "cmdline").read_text():
+                parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
     mine, more = set(), {str(os.getpid())}
