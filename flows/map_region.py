@@ -39,7 +39,7 @@ def map_region(request: RequestForm) -> list[str]:
     for name, region in requests.items():
         try:
             plans[name] = make_plan(region)
-            report_plan(plans[name])
+            report_plan(plans[name], name)
         except RequestError:
             raise
         except TerramosaicError as error:
