@@ -56,12 +56,13 @@ def report_plan(plan: Plan, region: str = "") -> None:
     used = [
         {
             "day": acquisition.solar_day,
-            "scene": scene.id,
             "tile": scene.mgrs_tile or "",
-            "use": f"covers {acquisition.coverage:.1%} of the region",
+            "use": f"covers {acquisition.coverage:.1%}",
             "cloud %": "" if scene.cloud_cover is None else round(scene.cloud_cover, 1),
             "baseline": scene.processing_baseline or "",
             "offset": scene.offset_rule,
+            # Last, because it is long: what stands behind it would be out of sight.
+            "scene": scene.id,
         }
         for acquisition in plan.acquisitions
         for scene in (plan.scenes[scene_id] for scene_id in acquisition.scenes)
