@@ -218,7 +218,7 @@ def _anchored(request: RegionRequest) -> RegionRequest:
 
 def _search(ground: _Ground) -> _Found:
     request, area = ground.request, ground.area
-    catalog = open_catalog(request.catalog, request.collection)
+    catalog = open_catalog(request.catalog, request.collection or None)
     items = catalog.search(area.parts, *request.interval, request.max_cloud)
     scenes = [scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")) for item in items]
     kept, dropped = drop_superseded(scenes)

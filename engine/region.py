@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mgrs
@@ -17,6 +16,7 @@ from pyproj.enums import TransformDirection
 from shapely.geometry import box, mapping, shape
 from shapely.geometry.base import BaseGeometry
 
+from engine.documents import read_document, shown
 from engine.errors import RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
 
@@ -25,6 +25,9 @@ LATITUDE_MIN, LATITUDE_MAX = -80.0, 84.0
 
 #: Longest straight piece, in degrees, of an outline that is reprojected (about 1 km: sagitta below a decimetre).
 _DENSIFY_DEGREES = 0.01
+
+#: Bytes of a region file. A country's coast has a few megabytes; what is larger is most likely something else.
+_LARGEST_FILE = 100_000_000
 
 _WGS84 = Geod(ellps="WGS84")
 
@@ -159,7 +162,7 @@ def area_from_tile(tile: str) -> Area:
 
 
 def area_from_file(path: str) -> Area:
-    """A GeoJSON file.
+    """A GeoJSON file, by its path or URL.
 
     Raises:
         RequestError: the file cannot be read or does not hold a usable region.
@@ -168,21 +171,21 @@ def area_from_file(path: str) -> Area:
     try:
         return area_from_geojson(document)
     except ValueError as error:
-        raise RequestError(f"region: {path}: {error}") from error
+        raise RequestError(f"region: {shown(path)}: {error}") from error
 
 
 def read_geojson(path: str) -> Any:
-    """The content of a GeoJSON file.
+    """The content of a GeoJSON file, by its path or URL.
 
     Raises:
-        RequestError: the file cannot be read or is no JSON.
+        RequestError: the file cannot be read, is too large or is no JSON.
     """
     try:
-        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        return json.loads(read_document(path, _LARGEST_FILE))
     except OSError as error:
-        raise RequestError(f"region: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RequestError(f"region: {path} is not GeoJSON: {error}") from error
+        raise RequestError(f"region: cannot read {shown(path)}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"region: {shown(path)} is not GeoJSON: {error}") from error
 
 
 def zone_areas(area: Area) -> list[ZoneArea]:

@@ -89,12 +89,15 @@ class GeoJson(_Drawn):
 
 
 class GeoJsonFile(BaseModel):
-    """A polygon in a file, read where the request is planned."""
+    """Polygons in a file, read where the request is planned; the plan keeps what they were."""
 
-    model_config = ConfigDict(title="GeoJSON file", **_FORM)
+    model_config = ConfigDict(title="GeoJSON file or URL", **_FORM)
 
     path: str = Field(
-        title="Path", description="Path of a GeoJSON file", examples=["region.geojson"], min_length=1
+        title="Path or URL",
+        description="Path or URL (https://, s3://) of a GeoJSON file, of up to 100 MB",
+        examples=["region.geojson", "https://example.com/region.geojson"],
+        min_length=1,
     )
 
     def area(self) -> Area:
@@ -124,7 +127,7 @@ def _as_region(value: Any) -> Any:
     except ValidationError as error:
         raise ValueError("; ".join(lines_of(error))) from None
     raise ValueError(
-        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path"
+        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path or URL"
     )
 
 
@@ -134,7 +137,7 @@ Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidat
 def _with_examples(schema: dict[str, Any]) -> None:
     """A field that names no example of its own is best shown by its default."""
     for field in schema["properties"].values():
-        if field.get("default") not in (None, []):
+        if field.get("default", "") not in ("", []):
             field.setdefault("examples", [field["default"]])
 
 
@@ -145,7 +148,7 @@ class RegionRequest(BaseModel):
 
     region: Region = Field(
         title="Region",
-        description="Bounding box, MGRS tile, GeoJSON polygon, or the path of a GeoJSON file",
+        description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a GeoJSON file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
     region_name: str = Field(
@@ -166,10 +169,10 @@ class RegionRequest(BaseModel):
         examples=["earth-search"],
         min_length=1,
     )
-    collection: str | None = Field(
-        default=None,
+    collection: str = Field(
+        default="",
         title="Collection",
-        description="Collection id; empty: the catalog's Sentinel-2 L2A",
+        description="Collection id; empty: the catalog's own Sentinel-2 L2A",
         examples=["sentinel-2-c1-l2a"],
     )
     max_cloud: float = Field(
@@ -279,6 +282,12 @@ class RegionRequest(BaseModel):
     def _normalise_datetime(cls, value: Any) -> Any:
         value = interval_text(value) if isinstance(value, dict) else value
         return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+
+    @field_validator("collection", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        # A form shows a text that may be None as two tabs, so it is the empty text.
+        return "" if value is None else value
 
     @field_validator("provider")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -21,7 +22,7 @@ from engine.plan import Block, Plan
 from engine.receipt import BlockReceipt, finished_block, finished_blocks
 from engine.run import RunFolder, is_complete
 from flows.batches import Batch, Batches
-from flows.reporting import BlockProgress, report_outputs
+from flows.reporting import RunProgress, report_outputs
 from flows.runners import Workforce, chosen_runner, workforce
 from flows.stages import assemble_mosaics, compute_blocks, publish_run
 
@@ -48,34 +49,36 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
         The errors of those that failed, in one line each.
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
-    failures = _compute(waiting)
-    for name, made in plans.items():
-        if name not in failures:
-            try:
-                _finish(made)
-            except TerramosaicError as error:
-                failures[name] = error
+    left: Jobs = []
+    for made in waiting.values():
+        done = finished_blocks(made)
+        left += [(made, block) for block in made.blocks if block.id not in done]
+    total = sum(len(made.blocks) for made in plans.values())
+    with closing(RunProgress(total, done=total - len(left))) as progress:
+        failures = _compute(waiting, left, progress)
+        for name, made in plans.items():
+            if name not in failures:
+                try:
+                    _finish(name, made, progress)
+                except TerramosaicError as error:
+                    failures[name] = error
     return failures
 
 
-def _finish(made: Plan) -> None:
+def _finish(name: str, made: Plan, progress: RunProgress) -> None:
     location = RunFolder.of(made).location
     if not is_complete(made):
+        progress.stage(f"assemble {name}".rstrip())
         assemble_mosaics(location)
+    progress.stage(f"publish {name}".rstrip())
     publish_run(location)
-    report_outputs(made)
+    report_outputs(made, name)
 
 
-def _compute(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
-    """Computes the blocks that are not done; returns the runs that lack some, each with its error."""
-    left: Jobs = []
-    for made in plans.values():
-        done = finished_blocks(made)
-        left += [(made, block) for block in made.blocks if block.id not in done]
+def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> dict[str, TerramosaicError]:
+    """Computes the blocks that are left; returns the runs that lack some, each with its error."""
     failed: dict[str, list[TerramosaicError]] = {}
     if left:
-        total = sum(len(made.blocks) for made in plans.values())
-        progress = BlockProgress(total, done=total - len(left))
         with READERS.closing_idle(), workforce(chosen_runner(), left[0][0]) as force:
             for name, cell in _cells(left):
                 if name is None:
@@ -109,7 +112,7 @@ def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
     return [(name, list(jobs_of)) for name, jobs_of in groupby(sorted(jobs, key=cell), key=cell)]
 
 
-def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
+def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
     errors: Errors = []
 
     @flow(name="map-cell", flow_run_name=name, persist_result=False, validate_parameters=False)
@@ -124,7 +127,7 @@ def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: Block
     return errors
 
 
-def _hand_out(jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
+def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
     """Hands out blocks, a few tasks ahead of the workers, until all are done or failed.
 
     A block whose imagery fails or whose worker is lost does not stop the others; any other error does.
@@ -156,8 +159,9 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: BlockProgress) -> Errors:
             receipt = _receipt(batch.plan, block, outcome)
             if receipt is not None:
                 batches.measure(receipt)
-                progress.step()
+                progress.block_done(receipt)
             else:
+                progress.block_failed()
                 errors.append((batch.plan.run_id, outcome))
         if isinstance(outcome, TerramosaicError):
             logger.error("%s", outcome)

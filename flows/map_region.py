@@ -7,10 +7,10 @@ from prefect import flow
 from engine.errors import RequestError, TerramosaicError
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
-from engine.request import RegionRequest, request_of
 from engine.run import RunFolder
 from flows.carrying import carry_out
 from flows.deployed import begin_deployed_run, refuse_relative_request
+from flows.form import RequestForm, request_of_form
 from flows.outcome import fails_in_one_line
 from flows.reporting import report_plan
 from flows.runners import chosen_runner
@@ -20,7 +20,7 @@ from flows.stages import make_plan
 # The request is validated inside, so that what is wrong with it is said in the engine's words.
 @flow(name="map-region", persist_result=False, validate_parameters=False)
 @fails_in_one_line
-def map_region(request: RegionRequest) -> list[str]:
+def map_region(request: RequestForm) -> list[str]:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
 
     Args:
@@ -31,7 +31,7 @@ def map_region(request: RegionRequest) -> list[str]:
     """
     begin_deployed_run()
     chosen_runner()
-    request = request if isinstance(request, RegionRequest) else request_of(**request)
+    request = request_of_form(request)
     refuse_relative_request(request)
     requests = requests_of(request)
     plans: dict[str, Plan] = {}
@@ -39,7 +39,7 @@ def map_region(request: RegionRequest) -> list[str]:
     for name, region in requests.items():
         try:
             plans[name] = make_plan(region)
-            report_plan(plans[name])
+            report_plan(plans[name], name)
         except RequestError:
             raise
         except TerramosaicError as error:

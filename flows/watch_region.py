@@ -16,11 +16,11 @@ from engine.lease import lease
 from engine.location import location
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
-from engine.request import RegionRequest, request_of
 from engine.run import write_plan
 from engine.watch import Watch, keep_newest, look
 from flows.carrying import carry_out
 from flows.deployed import begin_deployed_run, refuse_relative_request
+from flows.form import RequestForm, request_of_form
 from flows.outcome import fails_in_one_line
 from flows.reporting import report_plan
 from flows.runners import chosen_runner
@@ -32,7 +32,7 @@ _LEASE_SECONDS = 120.0
 @flow(name="watch-region", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 def watch_region(
-    request: RegionRequest, look_back_days: int = 30, newest: bool = True, until: date | None = None
+    request: RequestForm, look_back_days: int = 30, newest: bool = True, until: date | None = None
 ) -> State[Any]:
     """Maps the acquisitions of a region that are not mapped yet, or were processed again: each one by itself.
 
@@ -46,7 +46,7 @@ def watch_region(
     """
     begin_deployed_run()
     chosen_runner()
-    request = request if isinstance(request, RegionRequest) else request_of(**request)
+    request = request_of_form(request)
     refuse_relative_request(request)
     if not 1 <= look_back_days <= 3660:
         raise RequestError(f"look_back_days: {look_back_days} is not between 1 and 3660")
@@ -86,7 +86,7 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
         for day, made in watch.new.items():
             key = f"{name} {day}".strip()
             write_plan(made)
-            report_plan(made)
+            report_plan(made, key)
             plans[key], place[key] = made, (name, day)
     failed = carry_out(plans) if plans else {}
     failures: dict[str, TerramosaicError] = {}

@@ -26,9 +26,9 @@ def selection_options(command: Command) -> Command:
                 f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field)
             )(command)
     command = click.option("--mgrs", metavar="ID", help="Region: a Sentinel-2 tile such as 33TWL")(command)
-    command = click.option(
-        "--region", "region_file", metavar="FILE", help="Region: a GeoJSON file with one polygon"
-    )(command)
+    command = click.option("--region", "region_file", metavar="FILE|URL", help="Region: a GeoJSON file")(
+        command
+    )
     return click.option(
         "--bbox", nargs=4, type=float, metavar="W S E N", help="Region: west south east north in degrees"
     )(command)
@@ -74,7 +74,7 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     default = field.default
-    if default is None or default is PydanticUndefined or default == ():
+    if default is PydanticUndefined or default in ((), ""):
         return field.description or ""
     shown = (
         ",".join(default)

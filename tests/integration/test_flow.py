@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import numpy as np
 import pytest
@@ -51,10 +52,18 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     assert again.is_completed() and again.result() == [str(tmp_path / "flow" / alone.plan.run_id)]
     table, *_ = artifacts("plan")
     assert "S2A_33TWL_20230815" in str(table.data) and alone.plan.run_id in table.description
-    (progress,) = artifacts("blocks")
-    assert float(progress.data) == 100.0
+    blocks = len(alone.plan.blocks)
+    first, second = sorted((each.description for each in artifacts("progress")), key=len, reverse=True)
+    assert {float(each.data) for each in artifacts("progress")} == {100.0}
+    assert f"{blocks} of {blocks} blocks done" in first and "Stage: **ended**" in first
+    assert "windows a second" in first and "waiting for imagery" in first and "in the model" in first
+    assert f"{blocks} of them before" in second and "a second" not in second
     outputs, *_ = artifacts("outputs")
     assert "data:image/jpeg;base64," in outputs.data and "report.html" in outputs.data
+    assert all(
+        f"`{alone.plan.run_id}/{name}.tif`" in outputs.data.replace(f"{tmp_path}/flow/", "")
+        for name in ("NDVI", "LULC")
+    )
     assert len(outputs.data) < 500_000
 
 
@@ -163,3 +172,31 @@ def test_a_wrong_runner_setting_is_named(monkeypatch, setting):
     monkeypatch.setenv(SETTING, setting)
     with pytest.raises(RequestError, match=f"TERRAMOSAIC_RUNNER: '{setting}'"):
         chosen_runner()
+
+
+def test_an_error_of_the_engine_is_logged_in_its_line_and_a_bug_with_its_traceback(server, caplog):
+    from prefect import flow, task
+
+    from engine.errors import CatalogError
+    from flows.outcome import fails_in_one_line
+
+    @task
+    def fail(error: Exception) -> None:
+        raise error
+
+    @flow(validate_parameters=False)
+    @fails_in_one_line
+    def failing(error: Exception) -> None:
+        fail(error)
+
+    log = logging.getLogger("prefect.task_runs")
+    log.addHandler(caplog.handler)  # it hands nothing on to the root logger
+    try:
+        for error in (CatalogError("asset B04 could not be read"), KeyError("a bug")):
+            caplog.clear()
+            failing(error, return_state=True)
+            first = caplog.records[0]
+            assert str(error) in first.getMessage()
+            assert bool(first.exc_info) == isinstance(error, KeyError)
+    finally:
+        log.removeHandler(caplog.handler)

@@ -178,3 +178,9 @@ def test_period_as_the_two_dates_of_the_form():
     ):
         with pytest.raises(RequestError, match=line):
             period(wrong)
+
+
+def test_no_collection_is_the_catalogs_own_however_it_is_said():
+    said = [request_of(**GOOD), request_of(**GOOD, collection=""), request_of(**GOOD, collection=None)]
+    assert {request.collection for request in said} == {""}
+    assert request_of(**GOOD, collection="sentinel-2-c1-l2a").collection == "sentinel-2-c1-l2a"
