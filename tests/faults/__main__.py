@@ -54,13 +54,13 @@ def main() -> None:
 
 
 def request_of_run(catalog: Path, out: Path, seed: int) -> RegionRequest:
-    """Some thirty blocks of a few seconds each, over the seam of the made-up world's tiles."""
+    """Some twenty-five blocks of a few seconds each, over the seam of the made-up world's tiles."""
     return RegionRequest(
-        region=BoundingBox(west=8.93, south=43.75, east=9.06, north=43.83),
+        region=BoundingBox(west=8.9, south=43.645, east=9.22, north=43.8),
         datetime="2020-04",
         catalog=str(catalog),
         targets=("NDVI", "LULC"),
-        stride=48,
+        stride=32,
         block_size=512,
         seed=seed,
         out=str(out),
