@@ -24,6 +24,7 @@ from prefect.artifacts import (
 )
 
 from engine.block import BlockReceipt
+from engine.catalog import Scene
 from engine.plan import Plan
 from engine.run import RunFolder, mosaics_of
 
@@ -60,9 +61,10 @@ def report_plan(plan: Plan, region: str = "") -> None:
             "use": f"covers {acquisition.coverage:.1%}",
             "cloud %": "" if scene.cloud_cover is None else round(scene.cloud_cover, 1),
             "baseline": scene.processing_baseline or "",
-            "offset": scene.offset_rule,
-            # Last, because it is long: what stands behind it would be out of sight.
+            "offset": "kept" if plan.request.offset == "keep" else _offset(scene),
+            # Last, because they are long: what stands behind them would be out of sight.
             "scene": scene.id,
+            "decided by": scene.offset_rule,
         }
         for acquisition in plan.acquisitions
         for scene in (plan.scenes[scene_id] for scene_id in acquisition.scenes)
@@ -184,7 +186,11 @@ def report_outputs(plan: Plan, region: str = "") -> None:
         f"| {name} | `{path}` | {path.stat().st_size / 1e6:.3g} |" for name, path in files if path.exists()
     ]
     lines.append("\n".join(table))
-    pictures = sorted(path for path in folder.quicklooks.glob("*.png") if not path.stem.startswith("quality"))
+    # The imagery first, then what was made of it.
+    pictures = sorted(
+        (path for path in folder.quicklooks.glob("*.png") if not path.stem.startswith("quality")),
+        key=lambda path: (not path.stem.startswith("S2"), path.stem),
+    )
     for path in pictures[:_MOST_PICTURES]:
         lines += [f"### {path.stem}", f"![{path.stem}]({_data_uri(path.read_bytes())})"]
     _LINE.send(
@@ -219,6 +225,11 @@ class _Line:
 
 
 _LINE = _Line()
+
+
+def _offset(scene: Scene) -> int:
+    """What the plan takes off the digital numbers; pixels may overrule it later, which the report tells."""
+    return max(asset.offset for asset in scene.assets.values())
 
 
 def _key(name: str, region: str) -> str:
