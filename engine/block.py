@@ -19,7 +19,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from engine.blend import RowBand, RowBandAccumulator, window_weights
 from engine.bundle import load_bundle
@@ -27,7 +26,7 @@ from engine.device_lock import device_to_itself
 from engine.devices import parse_device
 from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
-from engine.files import read_json, write_text
+from engine.files import exists, write_text
 from engine.fill import fill_nearest, near_missing
 from engine.generator import GenerationOptions, WindowRandomness, open_generator
 from engine.generator import Generator as Model
@@ -38,6 +37,7 @@ from engine.lattice import WINDOW, Lattice
 from engine.noise import GroundNoise, GroundUniform
 from engine.plan import Block, Plan
 from engine.rasters import BlockRasters, Ground
+from engine.receipt import BlockReceipt, finished_block
 from engine.run import RunFolder, write_plan
 from engine.windows import HeldRows, pixels_under, region_mask, windows_by_row
 
@@ -48,42 +48,6 @@ _BATCH_SIZES = {"cpu": 2, "cuda": 32}
 
 #: Finished bands of rows that may wait for the writer.
 _WRITES_AHEAD = 2
-
-
-class BlockReceipt(BaseModel):
-    """Says that a block is done, and what it took.
-
-    Attributes:
-        files: size in bytes of each raster.
-        seconds: total, and the share spent waiting for data, in the model, and on the rest.
-        provider: the device that computed it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run_id: str
-    block: str
-    windows: int
-    valid_pixels: int
-    cloudy_pixels: int
-    scenes: tuple[str, ...]
-    files: dict[str, int]
-    seconds: dict[str, float]
-    provider: str
-
-
-def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
-    """The receipt of a block that is done with all its rasters, else None."""
-    folder = RunFolder.of(plan)
-    content = read_json(folder.receipt_file(block))
-    if content is None or content.get("run_id") != plan.run_id:
-        return None
-    receipt = BlockReceipt.model_validate(content)
-    for name, size in receipt.files.items():
-        raster = folder.block_raster(block, name)
-        if not raster.exists() or raster.stat().st_size != size:
-            return None
-    return receipt
 
 
 def run_block(
@@ -121,7 +85,7 @@ def run_block(
             on_windows(block.windows)
         return done
     folder = RunFolder.of(plan)
-    if not folder.plan_file.exists():
+    if not exists(folder.plan_file):
         write_plan(plan)
     device = device or plan.request.provider
     batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from engine.location import is_url
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -16,11 +18,6 @@ _TIMEOUT = 60
 _TRIES = 4
 _PASSING = (429, 500, 502, 503, 504)
 _PAUSE_FIRST = 0.5
-
-
-def is_url(location: str) -> bool:
-    """Whether a location is a URL; anything else is a path."""
-    return "://" in location
 
 
 def shown(location: str) -> str:

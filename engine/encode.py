@@ -46,7 +46,7 @@ class Layer:
 
     Attributes:
         name: stem of its file.
-        kind: ``value`` (scaled numbers), ``class``, ``flags`` or ``percent``.
+        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent`` or ``days`` (since 1970-01-01).
         bands: name of each band.
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
@@ -54,9 +54,9 @@ class Layer:
     """
 
     name: str
-    kind: Literal["value", "class", "flags", "percent"]
+    kind: Literal["value", "class", "flags", "percent", "days"]
     bands: tuple[str, ...]
-    dtype: Literal["int16", "float32", "uint8"]
+    dtype: Literal["int16", "uint16", "float32", "uint8"]
     nodata: int
     unit: str = "1"
     scale: float = 1.0

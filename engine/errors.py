@@ -51,6 +51,18 @@ class OutputError(TerramosaicError):
     exit_code = 6
 
 
+class StoreError(OutputError):
+    """The object store of the outputs did not answer, after retries; trying again later may help."""
+
+
+class LeaseHeldError(OutputError):
+    """Another one works on this; the message says who, since when, and until when if it does not go on."""
+
+
+class LeaseLostError(OutputError):
+    """A lease could not be renewed in time: another one may work on this by now, so its former holder must stop."""
+
+
 class RunCancelledError(TerramosaicError):
     """The run was stopped by its user; what is finished stays."""
 

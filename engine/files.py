@@ -1,95 +1,189 @@
-"""Files that are whole or not there: written under a temporary name, renamed when finished."""
+"""Files that are whole or not there, on disk and in object stores: all that a run reads and writes goes through here.
+
+On disk a file is written under a temporary name and renamed when it is finished. For a store it is written to scratch
+and uploaded when it is finished; an object appears with its last byte.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine import store
 from engine.errors import OutputError
+from engine.location import Location, is_remote
+from engine.scratch import is_alive, partial_name, scratch_folder, sweep_partials
+from engine.store import FileFacts
+
+__all__ = [
+    "FileFacts", "create_text", "exists", "facts_of", "is_alive", "list_facts", "point_latest", "pointed_at",
+    "read_bytes", "read_json", "read_jsons", "read_text", "remove", "sweep_partials", "whole_file", "write_text",
+]  # fmt: skip
+
+#: Small objects that are read at the same time.
+_READS = 16
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; renamed to ``path`` when the block ends well, removed otherwise.
+def whole_file(path: Location) -> Iterator[Path]:
+    """A file on disk to write to; it becomes ``path`` when the block ends well, and is removed otherwise.
 
     Raises:
-        OutputError: the file could not be written.
+        OutputError: the file could not be written, or the store did not take it.
     """
-    partial = path.with_name(_partial_name(path.name))
+    folder = scratch_folder() if is_remote(path) else path.parent
+    partial = folder / partial_name(path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
+        if is_remote(path):
+            store.upload(partial, path)
+        else:
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
+        where = f"TERRAMOSAIC_SCRATCH (it is {folder})" if is_remote(path) else "output folder"
         raise OutputError(
-            f"{path} could not be written: {reason}; make room or choose another output folder"
+            f"{path} could not be written: {reason}; make room or choose another {where}"
         ) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Location, text: str) -> None:
     """Writes a small file whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any | None:
+def create_text(path: Location, text: str) -> None:
+    """Writes a small file that is not there yet, whole; of several that try at once, one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+        OutputError: it could not be written.
+    """
+    if is_remote(path):
+        store.create(path, text.encode())
+        return
+    partial = path.with_name(partial_name(path.name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        # A rename would replace what is there; a second name for the file is refused if it is taken.
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be written: {error.strerror or error}; choose another folder"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def read_bytes(path: Location) -> bytes:
+    """A file's content.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return store.read(path) if is_remote(path) else path.read_bytes()
+
+
+def read_text(path: Location) -> str:
+    """A text file's content; see `read_bytes`."""
+    return read_bytes(path).decode("utf-8")
+
+
+def read_json(path: Location) -> Any | None:
     """A JSON file's content, or None if there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         return None
 
 
-def sweep_partials(folder: Path) -> None:
-    """Removes, below a folder, what processes of this machine left half-written when they died."""
-    for partial in folder.rglob(".*.partial"):
-        # What `_partial_name` put behind the file's own name, which may have dots of its own.
-        host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
-        if host == _here() and not is_alive(pid):
+def read_jsons(paths: Sequence[Location]) -> list[Any | None]:
+    """Contents of several JSON files, None for those that are not there; from a store, several at a time."""
+    if not any(is_remote(path) for path in paths):
+        return [read_json(path) for path in paths]
+    with ThreadPoolExecutor(_READS, thread_name_prefix="read") as pool:
+        return list(pool.map(read_json, paths))
+
+
+def facts_of(path: Location) -> FileFacts | None:
+    """Size, time and version of a file as it is now; None if there is none."""
+    if is_remote(path):
+        return store.facts_of(path)
+    try:
+        return _local_facts(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def exists(path: Location) -> bool:
+    """Whether a file is there now, whoever wrote it."""
+    return facts_of(path) is not None
+
+
+def list_facts(folder: Location) -> dict[str, FileFacts]:
+    """All files below a folder, by names relative to it and with ``/`` between their parts; none if it is not there."""
+    if is_remote(folder):
+        return store.list_facts(folder)
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent) / name
+            # What another process removes at this moment was not there.
+            with contextlib.suppress(FileNotFoundError):
+                found[path.relative_to(folder).as_posix()] = _local_facts(path.stat())
+    return found
+
+
+def remove(path: Location) -> None:
+    """Removes a file, if it is there."""
+    if is_remote(path):
+        store.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def point_latest(folder: Location) -> None:
+    """Points ``latest`` beside a run folder at it: a symbolic link, or in a store a small text that holds its name."""
+    latest = folder.parent / "latest"
+    if is_remote(latest):
+        write_text(latest, folder.name + "\n")
+        return
+    partial = latest.with_name(partial_name(latest.name))
+    # Some file systems know no links; the run is none the worse for it.
+    with contextlib.suppress(OSError):
+        try:
+            partial.symlink_to(folder.name, target_is_directory=True)
+            partial.replace(latest)
+        finally:
             partial.unlink(missing_ok=True)
 
 
-def replace_link(link: Path, target: str) -> None:
-    """Points a symbolic link at a folder beside it, in one step.
-
-    Raises:
-        OSError: the file system knows no links.
-    """
-    partial = link.with_name(_partial_name(link.name))
+def pointed_at(latest: Location) -> Location:
+    """The run folder that ``latest`` stands for; any other folder is itself."""
+    if latest.name != "latest" or not is_remote(latest):
+        return latest
     try:
-        partial.symlink_to(target, target_is_directory=True)
-        partial.replace(link)
-    finally:
-        partial.unlink(missing_ok=True)
+        return latest.parent / read_text(latest).strip()
+    except FileNotFoundError:
+        return latest
 
 
-def _partial_name(name: str) -> str:
-    return f".{name}.{_here()}.{os.getpid()}.{threading.get_ident()}.partial"
-
-
-def _here() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def is_alive(pid: str) -> bool:
-    """Whether a process of this machine has this number."""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+def _local_facts(stat: os.stat_result) -> FileFacts:
+    return FileFacts(stat.st_size, stat.st_mtime, f"{stat.st_mtime_ns}-{stat.st_ino}")

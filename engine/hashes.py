@@ -15,6 +15,9 @@ from engine.files import read_json, write_text
 #: Files above this size are remembered in the user's cache folder too; smaller ones are hashed faster than looked up.
 _WORTH_KEEPING = 16 * 2**20
 
+#: Multihash prefix: SHA-256, 32 bytes.
+_SHA256 = "1220"
+
 
 def sha256_of(path: Path) -> str:
     """Hash of a file's content as 64 hexadecimal digits.
@@ -41,6 +44,16 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with contextlib.suppress(OutputError):  # a cache that cannot be written costs time, nothing else
         write_text(note, json.dumps({**file_is, "sha256": found}))
     return found
+
+
+def multihash_of(path: Path) -> str:
+    """SHA-256 of a file as a multihash in hexadecimal, as STAC's file extension wants it; the file is streamed."""
+    return _SHA256 + _compute(path)
+
+
+def multihash_of_bytes(content: bytes) -> str:
+    """The same of a content."""
+    return _SHA256 + hashlib.sha256(content).hexdigest()
 
 
 def _compute(path: Path) -> str:

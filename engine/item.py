@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from datetime import UTC, datetime
@@ -16,8 +15,11 @@ from shapely.geometry import shape
 from engine.catalog.providers import PROVIDERS
 from engine.catalog.scene import Scene
 from engine.encode import QUALITY_BITS
+from engine.files import read_bytes
 from engine.grid import RESOLUTION
+from engine.hashes import multihash_of_bytes
 from engine.lattice import WINDOW
+from engine.location import Location, is_remote
 from engine.overview import BandStatistics
 from engine.plan import Plan, Zone
 from engine.report.record import LayerRecord, RunRecord
@@ -32,12 +34,9 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
 
-#: Multihash prefix: SHA-256, 32 bytes.
-_SHA256 = "1220"
-
 
 def make_item(record: RunRecord) -> pystac.Item:
-    """Describes a finished run as a STAC 1.1 item with relative hrefs; reads every file once to hash it.
+    """Describes a finished run as a STAC 1.1 item with relative hrefs, sizes and checksums of what was written.
 
     Statistics come from overviews, in physical units, so are approximate; classes are counted in full.
 
@@ -50,7 +49,7 @@ def make_item(record: RunRecord) -> pystac.Item:
     item = pystac.Item(
         id=f"terramosaic-{plan.run_id}",
         geometry=plan.region,
-        bbox=_bbox(plan.region),
+        bbox=bbox_of(plan.region),
         datetime=start if start == end else None,
         start_datetime=start,
         end_datetime=end,
@@ -76,16 +75,11 @@ def make_item(record: RunRecord) -> pystac.Item:
     return item
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file as a multihash in hexadecimal; the file is streamed."""
-    with path.open("rb") as file:
-        return _SHA256 + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def scene_href(scene: Scene, plan: Plan, folder: Path) -> str:
+def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
     """Where a scene's item can be found again: in its STAC API, beside its pixels, or in the run's catalog.
 
-    A scene records its assets' hrefs only, so a static catalog's item is looked for beside them.
+    A scene records its assets' hrefs only, so a static catalog's item is looked for beside them. It is named
+    relative to the run folder, or by a file URL if that is in a store.
     """
     profile = PROVIDERS.get(plan.request.catalog)
     catalog = (profile and profile.url) or plan.request.catalog
@@ -165,8 +159,12 @@ def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:
 def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:
     layer = mosaic.layer
     roles = ["data", "data-mask"] if layer.kind == "flags" else ["data"]
-    asset = _file_asset(
-        record, mosaic.path, title=title_of(layer), media_type=pystac.MediaType.COG, roles=roles
+    asset = pystac.Asset(
+        _href(record, mosaic.path),
+        title=title_of(layer),
+        media_type=pystac.MediaType.COG,
+        roles=roles,
+        extra_fields={"file:size": mosaic.size, "file:checksum": mosaic.checksum},
     )
     asset.extra_fields |= _projection(mosaic.zone) | {"bands": _bands(mosaic)}
     if layer.classes:
@@ -177,15 +175,16 @@ def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:
 
 
 def _file_asset(
-    record: RunRecord, path: Path, *, title: str, media_type: str, roles: list[str]
+    record: RunRecord, path: Location, *, title: str, media_type: str, roles: list[str]
 ) -> pystac.Asset:
-    """An asset of the run folder, with size and checksum."""
+    """A small asset of the run folder, with size and checksum."""
+    content = read_bytes(path)
     return pystac.Asset(
-        f"./{path.relative_to(record.folder.path).as_posix()}",
+        _href(record, path),
         title=title,
         media_type=media_type,
         roles=roles,
-        extra_fields={"file:size": path.stat().st_size, "file:checksum": checksum(path)},
+        extra_fields={"file:size": len(content), "file:checksum": multihash_of_bytes(content)},
     )
 
 
@@ -265,7 +264,7 @@ def _bitfields() -> list[dict[str, Any]]:
     return fields
 
 
-def _bbox(region: dict[str, Any]) -> list[float]:
+def bbox_of(region: dict[str, Any]) -> list[float]:
     """West, south, east, north; west exceeds east across the antimeridian (RFC 7946, section 5.2)."""
     geometry = shape(region)
     west, south, east, north = geometry.bounds
@@ -278,5 +277,12 @@ def _bbox(region: dict[str, Any]) -> list[float]:
     return [west, south, east, north]
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _href(record: RunRecord, path: Location) -> str:
+    inner = str(path).removeprefix(str(record.folder.path)).replace(os.sep, "/").lstrip("/")
+    return f"./{inner}"
+
+
+def _relative(path: Path, folder: Location) -> str:
+    if is_remote(folder):
+        return path.resolve().as_uri()
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()

@@ -8,23 +8,25 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from engine.block import BlockReceipt, finished_block, run_block
+from engine.block import run_block
 from engine.bundle import load_bundle
 from engine.devices import Device, worker_devices
 from engine.encode import layers
 from engine.errors import CatalogError, RequestError, TerramosaicError
-from engine.files import sweep_partials
+from engine.files import facts_of, sweep_partials
 from engine.generator import available_cpus
 from engine.imagery.pool import READERS
+from engine.location import Location, is_remote
 from engine.mosaic import assemble
 from engine.plan import Block, Plan
 from engine.planning import plan
 from engine.publish import publish
+from engine.receipt import BlockReceipt, finished_blocks
 from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, mosaics_of, write_plan
+from engine.scratch import lasting_copy
 from engine.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -70,22 +72,29 @@ class MapResult:
     """
 
     plan: Plan
-    folder: Path
-    mosaics: dict[str, Path]
+    folder: Location
+    mosaics: dict[str, Location]
     was_done: bool
 
     @property
-    def report(self) -> Path:
+    def report(self) -> Location:
         """The report page."""
         return RunFolder(self.folder).report_file
 
     @property
-    def item(self) -> Path:
+    def item(self) -> Location:
         """The STAC item."""
         return RunFolder(self.folder).item_file
 
     def open(self, name: str) -> xarray.DataArray:
-        """A mosaic as xarray, lazy: values in physical units with NaN for no data, classes and flags as stored."""
+        """A mosaic as xarray, lazy: values in physical units with NaN for no data, classes and flags as stored.
+
+        One in a store is copied to scratch first, once in a process, and the copy removed when the process ends.
+
+        Raises:
+            RequestError: the run made no such mosaic.
+            OutputError: it is in a store that failed.
+        """
         import rioxarray
 
         if name not in self.mosaics:
@@ -94,7 +103,11 @@ class MapResult:
         layer = name.rpartition("_")[0] if len(self.plan.zones) > 1 else name
         kind = layers(self.plan.request, load_bundle(self.plan.request.model))[layer].kind
         is_number = kind in ("value", "percent")
-        array = rioxarray.open_rasterio(self.mosaics[name], chunks=None, mask_and_scale=is_number)
+        path = self.mosaics[name]
+        if is_remote(path):
+            facts = facts_of(path)
+            path = lasting_copy(str(path), facts.version if facts else "")
+        array = rioxarray.open_rasterio(path, chunks=None, mask_and_scale=is_number)
         return array  # type: ignore[return-value]
 
 
@@ -143,7 +156,8 @@ def carry_out(
         publish(plan)
         return result_of(plan, was_done=True)
     sweep_partials(write_plan(plan).path)
-    remaining = [block for block in plan.blocks if finished_block(plan, block) is None]
+    done = finished_blocks(plan)
+    remaining = [block for block in plan.blocks if block.id not in done]
     progress.planned(plan, remaining)
     run_blocks(plan, remaining, progress, workers, batch_size, chosen)
     progress.stage("assemble")
@@ -234,10 +248,9 @@ def _run_in_threads(
 def blocks_failed(failures: Sequence[TerramosaicError], blocks: int) -> TerramosaicError:
     """What to say of a run in which some of so many blocks failed: how many, the first one's error, how to go on."""
     first = failures[0]
-    return type(first)(
-        f"failed, {len(failures)} of {blocks} blocks: {first}; what is finished is kept, run the same request again "
-        "to compute the rest"
-    )
+    go_on = "run the same request again"
+    hint = "" if go_on in str(first) else f"; what is finished is kept, {go_on} to compute the rest"
+    return type(first)(f"failed, {len(failures)} of {blocks} blocks: {first}{hint}")
 
 
 @contextmanager

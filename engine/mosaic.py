@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -13,15 +12,17 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from engine.block import finished_block
 from engine.bundle import load_bundle
 from engine.cog import write_cog
 from engine.encode import QUALITY_BITS, Layer, layers
 from engine.errors import OutputError
-from engine.files import write_text
+from engine.files import exists, write_text
 from engine.grid import Rect
+from engine.location import Location
 from engine.plan import Block, Plan, Zone
+from engine.receipt import finished_blocks
 from engine.run import RunFolder
+from engine.scratch import LocalCopy, local_copies
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 _BAND = 256
 
 
-def assemble(plan: Plan) -> list[Path]:
+def assemble(plan: Plan) -> list[Location]:
     """Writes the run's mosaics from its block rasters; a mosaic that is there already is whole and stays.
 
     Args:
@@ -47,28 +48,36 @@ def assemble(plan: Plan) -> list[Path]:
         for zone in plan.zones
         for layer in layers(plan.request, load_bundle(plan.request.model)).values()
     ]
-    if any(not path.exists() for _, _, path in wanted):
-        missing = [block.id for block in plan.blocks if finished_block(plan, block) is None]
+    unmade = [item for item in wanted if not exists(item[2])]
+    if unmade:
+        done = finished_blocks(plan)
+        missing = [block.id for block in plan.blocks if block.id not in done]
         if missing:
             raise OutputError(
                 f"{len(missing)} of {len(plan.blocks)} blocks are not done ({', '.join(missing[:5])}"
                 f"{', ...' if len(missing) > 5 else ''}); run the same request again to compute them"
             )
-    for zone, layer, path in wanted:
-        if not path.exists():
-            _write_mosaic(plan, zone, layer, path)
-            logger.info("mosaic %s written", path.name)
+    for zone, layer, path in unmade:
+        write_mosaic(path, _rows(plan, zone, layer), zone, layer, _tags(plan, layer))
+        logger.info("mosaic %s written", path.name)
     return [path for _, _, path in wanted]
 
 
-def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
+def write_mosaic(
+    path: Location, rows: Iterator[np.ndarray], zone: Zone, layer: Layer, tags: Mapping[str, str]
+) -> None:
+    """Writes one layer's mosaic of a zone, from rows that arrive from the top.
+
+    Raises:
+        OutputError: the file could not be written.
+    """
     if layer.classes:
         # GDAL keeps category names beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
         write_text(path.with_name(f"{path.name}.aux.xml"), _category_names(layer))
     try:
         write_cog(
             path,
-            _rows(plan, zone, layer),
+            rows,
             geobox=zone.rect.geobox(zone.epsg),
             dtype=layer.dtype,
             count=len(layer.bands),
@@ -78,7 +87,7 @@ def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
             units=None if layer.unit == "1" else [layer.unit] * len(layer.bands),
             scale=layer.scale if layer.scale != 1 else None,
             offset=0.0 if layer.scale != 1 else None,
-            tags=_tags(plan, layer),
+            tags=tags,
             colormap=layer.colormap,
             threads=max(2, os.cpu_count() or 2),
         )
@@ -89,28 +98,56 @@ def _write_mosaic(plan: Plan, zone: Zone, layer: Layer, path: Path) -> None:
 
 
 def _rows(plan: Plan, zone: Zone, layer: Layer) -> Iterator[np.ndarray]:
-    """The mosaic's rows from the top, gathered from the blocks that lie under them."""
+    """The mosaic's rows from the top, gathered from the blocks that lie under them.
+
+    Of a run in a store, scratch holds copies of the blocks under the current rows.
+    """
     folder = RunFolder.of(plan)
-    open_blocks: dict[str, tuple[Block, rasterio.DatasetReader]] = {}
+    open_blocks: dict[str, _OpenBlock] = {}
     waiting = sorted(zone.blocks, key=lambda block: block.row, reverse=True)
     try:
         for row in range(zone.rect.row, zone.rect.row_end, _BAND):
             band = Rect(row, zone.rect.col, min(_BAND, zone.rect.row_end - row), zone.rect.width)
+            coming = []
             while waiting and waiting[-1].row < band.row_end:
-                block = waiting.pop()
-                open_blocks[block.id] = block, rasterio.open(folder.block_raster(block, layer.name))
+                coming.append(waiting.pop())
+            copies = local_copies([folder.block_raster(block, layer.name) for block in coming])
+            for block, copy in zip(coming, copies, strict=True):
+                open_blocks[block.id] = _OpenBlock(block, copy)
             pixels = np.full((len(layer.bands), *band.shape), layer.nodata, layer.dtype)
-            for block, dataset in list(open_blocks.values()):
+            for opened in list(open_blocks.values()):
+                block = opened.block
                 shared = block.rect.intersection(band)
                 window = Window(shared.col - block.col, shared.row - block.row, shared.width, shared.height)
-                pixels[:, *shared.slices(band)] = dataset.read(window=window)
+                pixels[:, *shared.slices(band)] = opened.dataset.read(window=window)
                 if block.rect.row_end <= band.row_end:
-                    dataset.close()
+                    opened.close()
                     del open_blocks[block.id]
             yield pixels
     finally:
-        for _, dataset in open_blocks.values():
-            dataset.close()
+        for opened in open_blocks.values():
+            opened.close()
+
+
+class _OpenBlock:
+    """A block's raster while rows are read from it."""
+
+    def __init__(self, block: Block, copy: LocalCopy) -> None:
+        self.block, self._copy = block, copy
+        self._dataset: rasterio.DatasetReader | None = None
+
+    @property
+    def dataset(self) -> rasterio.DatasetReader:
+        """Opened when it is first read, so that a raster that cannot be opened leaves no copy of another behind."""
+        if self._dataset is None:
+            self._dataset = rasterio.open(self._copy.path)
+        return self._dataset
+
+    def close(self) -> None:
+        """Closes it, and removes the copy."""
+        if self._dataset is not None:
+            self._dataset.close()
+        self._copy.close()
 
 
 def _tags(plan: Plan, layer: Layer) -> dict[str, str]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from engine.bands import GSD
 from engine.bundle import Bundle, load_bundle
 from engine.catalog import (
     Acquisition,
+    Catalog,
     Scene,
     drop_superseded,
     group_by_solar_day,
@@ -31,7 +33,9 @@ from engine.catalog import (
 from engine.devices import AUTO, parse_device, resolve
 from engine.errors import NoScenesError, RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
+from engine.interval import format_interval
 from engine.lattice import WINDOW, Lattice
+from engine.location import anchored
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
 from engine.request import RegionRequest
@@ -43,6 +47,9 @@ _DECIDING = (
     "targets", "composite", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
     "offset", "offset_conflict", "dtype", "extras", "provider",
 )  # fmt: skip
+
+#: Periods are told in whole seconds.
+_SECOND = timedelta(seconds=1)
 
 #: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
 _FOOTPRINT_SLACK = 500
@@ -66,16 +73,89 @@ def plan(request: RegionRequest) -> Plan:
         NoScenesError: nothing was found; says what was searched and what would have matched.
         CatalogError: the catalog failed.
         ModelError: the bundle is broken.
+        OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
-    request = _anchored(request)
-    area = request.area()
-    areas = zone_areas(area)
-    if not areas:
-        raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
-    bundle = load_bundle(request.model)
-    bundle.require(request.targets)
-    bands = bundle.bands
-    acquisitions, dropped, searched = _search(request, area, bands)
+    ground = _Ground.of(_anchored(request))
+    found = _search(ground)
+    if not found.acquisitions:
+        raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
+    return _decided(ground, found.best() if request.composite == "single" else found)
+
+
+def plan_acquisitions(request: RegionRequest) -> list[Plan]:
+    """A run for each acquisition that a request finds, of that acquisition alone; the newest first.
+
+    One search finds all. An acquisition's run depends on its scenes and the request, not on the others or the period,
+    so it has the same id whenever it is planned; of imagery that was processed again it has another one.
+
+    Raises:
+        RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
+    """
+    ground = _Ground.of(_anchored(request))
+    found = _search(ground)
+    newest_first = sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day, reverse=True)
+    return [_decided(ground.on(acquisition), found.only(acquisition)) for acquisition in newest_first]
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """A request with what is known before the catalog is searched."""
+
+    request: RegionRequest
+    area: Area
+    areas: Sequence[ZoneArea]
+    bundle: Bundle
+
+    @classmethod
+    def of(cls, request: RegionRequest) -> _Ground:
+        area = request.area()
+        areas = zone_areas(area)
+        if not areas:
+            raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
+        bundle = load_bundle(request.model)
+        bundle.require(request.targets)
+        return cls(request, area, areas, bundle)
+
+    def on(self, acquisition: Acquisition) -> _Ground:
+        """As a request for one acquisition."""
+        moments = [scene.datetime for scene in acquisition.scenes]
+        period = format_interval(min(moments), max(moments) + _SECOND)
+        return replace(
+            self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason."""
+
+    catalog: Catalog
+    ground: _Ground
+    searched: str
+    acquisitions: Sequence[Acquisition]
+    dropped: Sequence[tuple[Scene, str]]
+
+    def best(self) -> _Found:
+        """The best acquisition alone; the others' scenes are dropped."""
+        others = [scene for acquisition in self.acquisitions[1:] for scene in acquisition.scenes]
+        dropped = [*self.dropped, *((scene, "not of the best acquisition") for scene in others)]
+        return replace(self, acquisitions=self.acquisitions[:1], dropped=dropped)
+
+    def only(self, acquisition: Acquisition) -> _Found:
+        """One acquisition, as if nothing else had been there."""
+        ids = {(scene.platform, scene.solar_day) for scene in acquisition.scenes}
+        dropped = [(scene, why) for scene, why in self.dropped if (scene.platform, scene.solar_day) in ids]
+        return replace(self, acquisitions=[acquisition], dropped=dropped)
+
+    def hint(self) -> str:
+        """Why there may be nothing."""
+        request = self.ground.request
+        return hint_for_nothing(self.catalog, self.ground.area.parts, *request.interval, request.max_cloud)
+
+
+def _decided(ground: _Ground, found: _Found) -> Plan:
+    request, area, areas, bundle = ground.request, ground.area, ground.areas, ground.bundle
+    bands, acquisitions = bundle.bands, found.acquisitions
     scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
@@ -100,7 +180,7 @@ def plan(request: RegionRequest) -> Plan:
         created=datetime.now(UTC).replace(microsecond=0),
         request=request,
         region=as_geojson(area.outline),
-        searched=searched,
+        searched=found.searched,
         bundle=BundleRef(
             name=bundle.name,
             title=bundle.title,
@@ -118,7 +198,7 @@ def plan(request: RegionRequest) -> Plan:
             for acquisition in acquisitions
         ),
         scenes=scenes,
-        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in dropped),
+        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
         zones=tuple(zones),
         figures=figures,
         warnings=tuple(_warnings(request, bundle, figures, scenes.values())),
@@ -128,7 +208,7 @@ def plan(request: RegionRequest) -> Plan:
 
 def _anchored(request: RegionRequest) -> RegionRequest:
     """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
-    absolute = {"out": str(Path(request.out).expanduser().resolve())}
+    absolute = {"out": anchored(request.out)}
     if request.model != "demo":
         absolute["model"] = str(Path(request.model).expanduser().resolve())
     if request.provider == AUTO:
@@ -136,24 +216,14 @@ def _anchored(request: RegionRequest) -> RegionRequest:
     return request.model_copy(update=absolute)
 
 
-def _search(
-    request: RegionRequest, area: Area, bands: Sequence[str]
-) -> tuple[list[Acquisition], list[tuple[Scene, str]], str]:
+def _search(ground: _Ground) -> _Found:
+    request, area = ground.request, ground.area
     catalog = open_catalog(request.catalog, request.collection or None)
-    start, end = request.interval
-    items = catalog.search(area.parts, start, end, request.max_cloud)
-    scenes = [scene_from_item(item, catalog.provider, (*bands, "SCL")) for item in items]
+    items = catalog.search(area.parts, *request.interval, request.max_cloud)
+    scenes = [scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")) for item in items]
     kept, dropped = drop_superseded(scenes)
-    acquisitions = rank(group_by_solar_day(kept), area.outline)
-    if request.composite == "single":
-        used = {scene.id for acquisition in acquisitions[:1] for scene in acquisition.scenes}
-        dropped += [(scene, "not of the best acquisition") for scene in kept if scene.id not in used]
-        acquisitions = acquisitions[:1]
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
-    if not acquisitions:
-        hint = hint_for_nothing(catalog, area.parts, start, end, request.max_cloud)
-        raise NoScenesError(f"no scene found in {searched}; {hint}")
-    return acquisitions, dropped, searched
+    return _Found(catalog, ground, searched, rank(group_by_solar_day(kept), area.outline), dropped)
 
 
 def _zones(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-from pathlib import Path
 
 from PIL import Image
 
-from engine.files import whole_file, write_text
+from engine.files import remove, whole_file, write_text
 from engine.item import make_item
+from engine.location import Location
 from engine.plan import Plan
 from engine.report import render_report
 from engine.report.record import gather
@@ -19,7 +19,7 @@ from engine.run import RunFolder, is_complete, link_latest
 logger = logging.getLogger(__name__)
 
 
-def publish(plan: Plan) -> Path:
+def publish(plan: Plan) -> Location:
     """Writes a run's quicklooks, its report, and last its item. A run that has its item is complete.
 
     Args:
@@ -34,7 +34,7 @@ def publish(plan: Plan) -> Path:
     folder = RunFolder.of(plan)
     if not is_complete(plan):
         # The item says that a run is complete; while something is missing it must not.
-        folder.item_file.unlink(missing_ok=True)
+        remove(folder.item_file)
         record = gather(plan)
         for name, picture in record.pictures.items():
             _write_png(folder.quicklooks / f"{name}.png", picture.image)
@@ -46,7 +46,7 @@ def publish(plan: Plan) -> Path:
     return folder.item_file
 
 
-def _write_png(path: Path, image: Image.Image) -> None:
+def _write_png(path: Location, image: Image.Image) -> None:
     content = io.BytesIO()
     # Half the time of the default for a twentieth more bytes.
     image.save(content, "PNG", compress_level=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from engine.overview import Overview
 from engine.plan import Plan, Zone
 from engine.rasters import PREVIEW, PREVIEW_BANDS, preview_rect
 from engine.run import RunFolder
+from engine.scratch import each_locally
 
 #: Colours of NDVI from -0.2 to 0.9 in steps of 0.1: slate water, sand, straw, then deepening greens.
 _NDVI_RANGE = (-0.2, 0.9)
@@ -118,18 +120,18 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     factor = plan.preview_factor
     frame = preview_rect(zone.rect, factor)
     dn = np.zeros((len(PREVIEW_BANDS), *frame.shape), np.uint16)
-    for block in zone.blocks:
-        rect = preview_rect(block.rect, factor)
-        if rect.is_empty:
-            continue
-        path = RunFolder.of(plan).block_raster(block, PREVIEW)
-        try:
-            with rasterio.open(path) as dataset:
-                dn[:, *rect.slices(frame)] = dataset.read()
-        except RasterioError as error:
-            raise OutputError(
-                f"{path} cannot be read: {error}; remove it and run the same request again"
-            ) from error
+    folder = RunFolder.of(plan)
+    shown_blocks = [block for block in zone.blocks if not preview_rect(block.rect, factor).is_empty]
+    paths = [folder.block_raster(block, PREVIEW) for block in shown_blocks]
+    with closing(each_locally(paths)) as copies:
+        for block, path, copy in zip(shown_blocks, paths, copies, strict=True):
+            try:
+                with rasterio.open(copy) as dataset:
+                    dn[:, *preview_rect(block.rect, factor).slices(frame)] = dataset.read()
+            except RasterioError as error:
+                raise OutputError(
+                    f"{path} cannot be read: {error}; remove it and run the same request again"
+                ) from error
     # The last row and column of an overview may be too narrow to hold a pixel of the preview's grid.
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")

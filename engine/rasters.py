@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -79,6 +80,7 @@ class BlockRasters:
         self._folder = RunFolder.of(plan)
         self._files = ExitStack()
         self._datasets: dict[str, DatasetWriter] = {}
+        self._partials: dict[str, Path] = {}
         self._factor = plan.preview_factor
         self._preview_rect = preview_rect(block.rect, self._factor)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
@@ -128,17 +130,18 @@ class BlockRasters:
         if not self._preview_rect.is_empty:
             self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
             self._put(PREVIEW, self._preview, self._preview_rect)
-        names = list(self._datasets)
         try:
             while self._datasets:
                 self._datasets.popitem()[1].close()
         except RasterioError as error:
             raise OutputError(f"{error}; make room or choose another output folder") from error
+        sizes = {name: partial.stat().st_size for name, partial in self._partials.items()}
         self._files.close()
-        return {name: self._folder.block_raster(self._block, name).stat().st_size for name in names}
+        return sizes
 
     def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:
         partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
+        self._partials[name] = partial
         try:
             self._datasets[name] = rasterio.open(
                 partial,

@@ -270,7 +270,11 @@ class RegionRequest(BaseModel):
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
     out: str = Field(
-        default="out", title="Output folder", description="Runs are written below it", min_length=1
+        default="out",
+        title="Output folder",
+        description="Folder or URL such as s3://bucket/maps; runs are written below it",
+        examples=["out", "s3://bucket/maps"],
+        min_length=1,
     )
 
     @field_validator("datetime", mode="before")

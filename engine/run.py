@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -13,51 +13,64 @@ from pydantic import ValidationError
 from engine.bundle import load_bundle
 from engine.encode import layers
 from engine.errors import RequestError
-from engine.files import replace_link, write_text
+from engine.files import FileFacts, exists, facts_of, point_latest, pointed_at, read_text, write_text
+from engine.location import Location, is_remote, location
 from engine.plan import Block, Plan, Zone
+
+#: Threads that ask for a plan at once wait for the first of them instead of parsing it each.
+_PARSING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """Names of everything in ``OUT/RUN_ID``."""
 
-    path: Path
+    path: Location
 
     @classmethod
     def of(cls, plan: Plan) -> RunFolder:
         """The folder of a plan's run."""
-        return cls(Path(plan.request.out).expanduser() / plan.run_id)
+        return cls(location(plan.request.out) / plan.run_id)
 
     @property
-    def plan_file(self) -> Path:
+    def location(self) -> str:
+        """The folder as text that names it for any process: an absolute path, or a URL."""
+        return str(self.path if is_remote(self.path) else self.path.resolve())
+
+    @property
+    def plan_file(self) -> Location:
         return self.path / "plan.json"
 
     @property
-    def item_file(self) -> Path:
+    def item_file(self) -> Location:
         return self.path / "item.json"
 
     @property
-    def report_file(self) -> Path:
+    def report_file(self) -> Location:
         return self.path / "report.html"
 
     @property
-    def quicklooks(self) -> Path:
+    def quicklooks(self) -> Location:
         return self.path / "quicklooks"
 
-    def offset_file(self, scene_id: str) -> Path:
+    @property
+    def blocks(self) -> Location:
+        return self.path / "blocks"
+
+    def offset_file(self, scene_id: str) -> Location:
         """Where the offset decision of a scene and its evidence from pixels are recorded."""
         # A catalog may call its items what it likes; their ids must not lead out of the folder.
         return self.path / "offsets" / f"{quote(scene_id, safe='')}.json"
 
-    def receipt_file(self, block: Block) -> Path:
+    def receipt_file(self, block: Block) -> Location:
         """Written last: a block with a receipt is done."""
-        return self.path / "blocks" / block.id / "block.json"
+        return self.blocks / block.id / "block.json"
 
-    def block_raster(self, block: Block, layer: str) -> Path:
+    def block_raster(self, block: Block, layer: str) -> Location:
         """A block's raster of one layer."""
-        return self.path / "blocks" / block.id / f"{layer}.tif"
+        return self.blocks / block.id / f"{layer}.tif"
 
-    def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Path:
+    def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Location:
         """The mosaic of one layer; its name tells the zone only when there are several."""
         suffix = f"_{zone.epsg}" if len(plan.zones) > 1 else ""
         return self.path / f"{layer}{suffix}.tif"
@@ -70,32 +83,51 @@ def write_plan(plan: Plan) -> RunFolder:
     same pixels may by now be found under another path or signed by another catalog.
     """
     folder = RunFolder.of(plan)
-    if not folder.plan_file.exists() or _but_created(read_plan(folder.path)) != _but_created(plan):
+    if not exists(folder.plan_file) or _but_created(read_plan(folder.path)) != _but_created(plan):
         write_text(folder.plan_file, plan.model_dump_json(indent=1))
     return folder
 
 
-def read_plan(path: str | Path) -> Plan:
+def read_plan(path: str | Location) -> Plan:
     """The plan in a run folder or a ``plan.json``; a folder that was moved is the run's output folder from then on.
+
+    A file that did not change since it was last read is not read again: a thousand block tasks of one process parse it
+    once.
+
+    Args:
+        path: a folder, a file, or the URL of either; ``OUT/latest`` is understood too.
 
     Raises:
         RequestError: there is none, or it is not one of this version.
+        OutputError: the store that it lies in failed.
     """
-    file = Path(path)
-    file = file / "plan.json" if file.is_dir() else file
+    file = pointed_at(location(path))
+    if file.suffix != ".json" if is_remote(file) else file.is_dir():
+        file = file / "plan.json"
     try:
-        plan = Plan.model_validate_json(file.read_text(encoding="utf-8"))
+        facts = facts_of(file)
+        if facts is None:
+            raise RequestError(f"plan: cannot read {file}: there is no such file")
+        with _PARSING:
+            return _parsed(str(file if is_remote(file) else file.resolve()), facts)
     except OSError as error:
-        raise RequestError(f"plan: cannot read {file}: {error.strerror}") from error
+        raise RequestError(f"plan: cannot read {file}: {error.strerror or error}") from error
     except ValidationError as error:
         raise RequestError(
             f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
         ) from error
-    out = str(file.resolve().parent.parent)
+
+
+@lru_cache(maxsize=4)
+def _parsed(file: str, _: FileFacts) -> Plan:
+    """The plan in a file that has these facts."""
+    place = location(file)
+    plan = Plan.model_validate_json(read_text(place))
+    out = str(place.parent.parent).rstrip("/") or "/"
     return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
 
 
-def mosaics_of(plan: Plan) -> dict[str, Path]:
+def mosaics_of(plan: Plan) -> dict[str, Location]:
     """The mosaics that a run has, or will have, by name."""
     names = layers(plan.request, load_bundle(plan.request.model))
     paths = [RunFolder.of(plan).mosaic(plan, zone, name) for zone in plan.zones for name in names]
@@ -105,7 +137,7 @@ def mosaics_of(plan: Plan) -> dict[str, Path]:
 def is_complete(plan: Plan) -> bool:
     """Whether everything that a run publishes is there; its block rasters may be gone by then."""
     folder = RunFolder.of(plan)
-    return all(path.exists() for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
+    return all(exists(path) for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
 
 
 def _but_created(plan: Plan) -> dict[str, Any]:
@@ -113,6 +145,5 @@ def _but_created(plan: Plan) -> dict[str, Any]:
 
 
 def link_latest(folder: RunFolder) -> None:
-    """Points ``OUT/latest`` at the run, where the file system knows links."""
-    with contextlib.suppress(OSError):
-        replace_link(folder.path.parent / "latest", folder.path.name)
+    """Points ``OUT/latest`` at the run, where the file system knows links; in a store it is a text with its id."""
+    point_latest(folder.path)

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.block import BlockReceipt
 from engine.errors import RequestError
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt
 
 #: Seconds that a task should take; 0 makes each block a task of its own.
 SETTING = "TERRAMOSAIC_TASK_SECONDS"

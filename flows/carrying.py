@@ -15,11 +15,11 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
-from engine.block import BlockReceipt, finished_block
 from engine.errors import CatalogError, RunCancelledError, TerramosaicError, WorkerLostError
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt, finished_block, finished_blocks
 from engine.run import RunFolder, is_complete
 from flows.batches import Batch, Batches
 from flows.reporting import RunProgress, report_outputs
@@ -49,12 +49,10 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
         The errors of those that failed, in one line each.
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
-    left = [
-        (made, block)
-        for made in waiting.values()
-        for block in made.blocks
-        if finished_block(made, block) is None
-    ]
+    left: Jobs = []
+    for made in waiting.values():
+        done = finished_blocks(made)
+        left += [(made, block) for block in made.blocks if block.id not in done]
     total = sum(len(made.blocks) for made in plans.values())
     with closing(RunProgress(total, done=total - len(left))) as progress:
         failures = _compute(waiting, left, progress)
@@ -68,7 +66,7 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
 
 
 def _finish(name: str, made: Plan, progress: RunProgress) -> None:
-    location = str(RunFolder.of(made).path)
+    location = RunFolder.of(made).location
     if not is_complete(made):
         progress.stage(f"assemble {name}".rstrip())
         assemble_mosaics(location)
@@ -145,7 +143,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
                 compute_blocks,
                 {
                     "name": batch.name,
-                    "run_folder": str(RunFolder.of(batch.plan).path),
+                    "run_folder": RunFolder.of(batch.plan).location,
                     "block_ids": [block.id for block in batch.blocks],
                 },
             )

@@ -9,8 +9,8 @@ from pathlib import Path
 from prefect import runtime
 
 from engine.catalog.providers import PROVIDERS
-from engine.documents import is_url
 from engine.errors import RequestError, TerramosaicError
+from engine.location import is_url
 from engine.request import GeoJsonFile, RegionRequest
 
 #: How often one flow run may be started: first start and resumes together.
@@ -67,7 +67,8 @@ def refuse_relative(**paths: str) -> None:
 
 def refuse_relative_request(request: RegionRequest) -> None:
     """Refuses a request whose output or inputs are named by relative paths; see `refuse_relative`."""
-    paths = {"out": request.out}
+    # A URL means the same place from every folder.
+    paths = {} if is_url(request.out) else {"out": request.out}
     if request.model != "demo":
         paths["model"] = request.model
     if request.catalog not in PROVIDERS and "://" not in request.catalog:

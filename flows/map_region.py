@@ -46,4 +46,4 @@ def map_region(request: RequestForm) -> list[str]:
             failures[name] = error
     failures |= carry_out(plans)
     raise_failures(failures, len(requests))
-    return [str(RunFolder.of(made).path) for made in plans.values()]
+    return [RunFolder.of(made).location for made in plans.values()]

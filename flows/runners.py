@@ -21,11 +21,12 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from engine.block import BlockReceipt, run_block
+from engine.block import run_block
 from engine.devices import Device, cuda_device_count, parse_device, worker_devices
 from engine.errors import RequestError
 from engine.generator import available_cpus
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt
 from engine.workers import DeviceProcesses
 
 SETTING = "TERRAMOSAIC_RUNNER"

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from engine.block import BlockReceipt, run_block
+from engine.block import run_block
 from engine.device_lock import claimed_gpu
 from engine.errors import (
     CatalogError,
@@ -25,6 +25,7 @@ from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
 from engine.publish import publish
+from engine.receipt import BlockReceipt
 from engine.request import RegionRequest
 from engine.run import read_plan, write_plan
 from flows.runners import Compute, computing

@@ -17,6 +17,7 @@ from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_plan, show_result
 from engine.cli.up import up_command
 from engine.errors import RequestError, RunCancelledError, TerramosaicError
+from engine.location import is_url
 from engine.mapping import MapResult, carry_out
 from engine.planning import plan
 from engine.regions import raise_failures, requests_of
@@ -134,6 +135,8 @@ def demo_command(out: str) -> None:
     from engine.demo.region import demo_request
     from engine.demo.world import write_world
 
+    if is_url(out):
+        raise RequestError("out: the demo's world is made on this machine; give a folder")
     ERR.print("making a Sentinel-2 world: two tiles, two dates")
     catalog = write_world(Path(out) / "world")
     (result,) = _with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -19,12 +18,14 @@ from engine.cog.tiff import Profile, build_head, template_tags
 from engine.cog.tiles import PREDICTORS
 from engine.errors import OutputError
 from engine.files import whole_file
+from engine.location import Location, is_remote
+from engine.scratch import scratch_folder
 
 _COPY_BYTES = 1 << 20
 
 
 def write_cog(
-    path: Path,
+    path: Location,
     rows: Iterable[np.ndarray],
     *,
     geobox: GeoBox,
@@ -48,10 +49,10 @@ def write_cog(
     The file appears under ``path`` whole or not at all. Its bytes depend on the pixels and the arguments, not
     on ``threads`` or on how the rows are cut. Memory holds two rows of tiles per level, about ``4 * tile *
     width`` pixels; compressed tiles wait in nameless temporary files beside ``path``, together as large as
-    the result.
+    the result; for an object in a store, in scratch, and the file too until it is uploaded.
 
     Args:
-        path: File to write; its folder must exist. An existing file is replaced.
+        path: File or object to write; its folder must exist. An existing one is replaced.
         rows: Arrays ``(count, h, width)`` of ``dtype``, of any heights h that sum to the raster's height.
             Their producer may reuse an array as soon as the next one is asked for.
         geobox: CRS, transform and shape of the raster.
@@ -105,7 +106,7 @@ def write_cog(
             _assemble(path, build_head(template, pyramid.layout), reversed(spools))
 
 
-def _checked(path: Path, rows: Iterable[np.ndarray], profile: Profile) -> Iterator[np.ndarray]:
+def _checked(path: Location, rows: Iterable[np.ndarray], profile: Profile) -> Iterator[np.ndarray]:
     """The rows, if they are what the profile says."""
     height, width = profile.geobox.shape
     done = 0
@@ -128,7 +129,7 @@ def _checked(path: Path, rows: Iterable[np.ndarray], profile: Profile) -> Iterat
         raise OutputError(f"{path}: got {done} rows, but the raster has {height}")
 
 
-def _check(path: Path, profile: Profile, *, overviews: str, level: int, threads: int) -> None:
+def _check(path: Location, profile: Profile, *, overviews: str, level: int, threads: int) -> None:
     """Refuse what would fail late or give a wrong file."""
     dtype, count, nodata = profile.dtype, profile.count, profile.nodata
     per_band = {
@@ -159,7 +160,7 @@ def _check(path: Path, profile: Profile, *, overviews: str, level: int, threads:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def _reported(path: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -169,12 +170,13 @@ def _reported(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _spool(path: Path) -> BinaryIO:
+def _spool(path: Location) -> BinaryIO:
     """A temporary file on the target's disk, that the system removes whatever becomes of this process."""
-    return tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.")
+    folder = scratch_folder() if is_remote(path) else path.parent
+    return tempfile.TemporaryFile(dir=folder, prefix=f".{path.name}.")
 
 
-def _assemble(path: Path, head: bytes, spools: Iterable[BinaryIO]) -> None:
+def _assemble(path: Location, head: bytes, spools: Iterable[BinaryIO]) -> None:
     """Join the parts under a hidden name, make sure that they are on the disk, and give the file its name."""
     with whole_file(path) as partial, partial.open("wb") as file:
         file.write(head)

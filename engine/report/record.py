@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from shapely.geometry import box
 
-from engine.block import BlockReceipt, finished_block
 from engine.bundle import Bundle, load_bundle
 from engine.encode import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
 from engine.errors import OutputError
-from engine.files import read_json
+from engine.files import exists, read_jsons
 from engine.grid import RESOLUTION
+from engine.hashes import multihash_of
+from engine.location import Location, is_remote
 from engine.overview import BandStatistics, Overview, count_values, read_overview
 from engine.plan import Block, Plan, Zone
 from engine.quicklook import Quicklook, draw, true_colour
 from engine.rasters import PREVIEW
+from engine.receipt import BlockReceipt, finished_blocks, finishing_times
 from engine.run import RunFolder
+from engine.scratch import LocalCopy
 from engine.windows import region_mask
 
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 
 _QUALITY = "quality"
+
+#: Mosaics of a run in a store that are looked at, and so lie in scratch, at the same time.
+_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class LayerRecord:
     """A finished mosaic.
 
     Attributes:
+        size: of the file, in bytes.
+        checksum: SHA-256 of the file as a multihash in hexadecimal.
         statistics: of each band, from the overview; none for classes and flags.
         counts: pixels of each stored value 0-255 at full resolution, int64 (256,); None for values.
         valid_share: share of the mosaic's rectangle that has data.
@@ -42,8 +49,9 @@ class LayerRecord:
 
     zone: Zone
     layer: Layer
-    path: Path
+    path: Location
     size: int
+    checksum: str
     statistics: tuple[BandStatistics, ...]
     counts: np.ndarray | None
     valid_share: float
@@ -161,7 +169,9 @@ def gather(plan: Plan) -> RunRecord:
     """
     folder, bundle = RunFolder.of(plan), load_bundle(plan.request.model)
     wanted = [(zone, layer) for zone in plan.zones for layer in layers(plan.request, bundle).values()]
-    with ThreadPoolExecutor(thread_name_prefix="survey") as pool:
+    # Of a run in a store each of them holds a copy of a mosaic in scratch.
+    threads = _COPIES if is_remote(folder.path) else None
+    with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
         surveys = list(pool.map(lambda item: _survey(plan, folder, *item), wanted))
     clear = {
         record.zone.epsg: overview.valid & (overview.stored[0] & QUALITY_CLOUD == 0)
@@ -169,6 +179,7 @@ def gather(plan: Plan) -> RunRecord:
         if record.layer.name == _QUALITY
     }
     receipts = _receipts(plan)
+    offsets = read_jsons([folder.offset_file(id_) for id_ in plan.scenes])
     return RunRecord(
         plan=plan,
         bundle=bundle,
@@ -176,26 +187,29 @@ def gather(plan: Plan) -> RunRecord:
         layers=tuple(record for record, _ in surveys),
         true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},
         receipts=receipts,
-        offsets={
-            id_: record for id_ in plan.scenes if (record := read_json(folder.offset_file(id_))) is not None
-        },
-        busy_seconds=_busy_seconds(folder, plan.blocks, receipts),
+        offsets={id_: record for id_, record in zip(plan.scenes, offsets, strict=True) if record is not None},
+        busy_seconds=_busy_seconds(plan, receipts),
     )
 
 
 def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, Overview]:
     path = folder.mosaic(plan, zone, layer.name)
-    if not path.exists():
+    if not exists(path):
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
-    overview = read_overview(path, layer, plan.preview_factor)
     measured = layer.kind in ("value", "percent")
+    # All that is wanted of a mosaic is read at once: from a store it comes a single time.
+    with LocalCopy(path) as local:
+        overview = read_overview(local, layer, plan.preview_factor)
+        counts = None if measured else count_values(local)
+        size, checksum = local.stat().st_size, multihash_of(local)
     record = LayerRecord(
         zone=zone,
         layer=layer,
         path=path,
-        size=path.stat().st_size,
+        size=size,
+        checksum=checksum,
         statistics=overview.statistics() if measured else (),
-        counts=None if measured else count_values(path),
+        counts=counts,
         valid_share=float(overview.valid.mean()),
         quicklook=draw(overview),
     )
@@ -203,14 +217,14 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
 
 
 def _receipts(plan: Plan) -> dict[str, BlockReceipt]:
-    receipts = {block.id: finished_block(plan, block) for block in plan.blocks}
-    missing = [id_ for id_, receipt in receipts.items() if receipt is None]
+    receipts = finished_blocks(plan)
+    missing = [block.id for block in plan.blocks if block.id not in receipts]
     if missing:
         raise OutputError(
-            f"{len(missing)} of {len(receipts)} blocks are not done (such as {missing[0]}); "
+            f"{len(missing)} of {len(plan.blocks)} blocks are not done (such as {missing[0]}); "
             "run the same request again"
         )
-    return {id_: receipt for id_, receipt in receipts.items() if receipt is not None}
+    return receipts
 
 
 def _region_pixels(plan: Plan, block: Block) -> int:
@@ -221,16 +235,15 @@ def _region_pixels(plan: Plan, block: Block) -> int:
     return int(region_mask(plan, block).sum())
 
 
-def _busy_seconds(folder: RunFolder, blocks: Iterable[Block], receipts: dict[str, BlockReceipt]) -> float:
+def _busy_seconds(plan: Plan, receipts: dict[str, BlockReceipt]) -> float:
     """Length of the union of the blocks' spells of work; a receipt is written when its block ends.
 
     So blocks that ran at the same time count once, and a pause between a crash and its resumption does not.
     """
-    spells = []
-    for block in blocks:
-        end = folder.receipt_file(block).stat().st_mtime
-        spells.append((end - receipts[block.id].seconds["total"], end))
-    return union_length(spells)
+    ends = finishing_times(plan)
+    return union_length(
+        [(ends[id_] - receipt.seconds["total"], ends[id_]) for id_, receipt in receipts.items()]
+    )
 
 
 def union_length(spells: Sequence[tuple[float, float]]) -> float:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from engine.block import BlockReceipt
 from engine.errors import TerramosaicError
+from engine.receipt import BlockReceipt
 
 
 class _Message(BaseModel):

@@ -9,12 +9,12 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from engine.block import BlockReceipt
 from engine.devices import Device
 from engine.errors import CatalogError, ModelError, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt
 from engine.run import RunFolder, write_plan
 from engine.workers.messages import Began, Done, Failed, Log, Ready, Setup, Windows
 from engine.workers.worker import Worker, require_platform
@@ -227,7 +227,7 @@ def setup_for(
     """
     count = slots_on(device, processes, slots)
     return Setup(
-        run_folder=str(run.path.resolve()),
+        run_folder=run.location,
         device=str(device),
         slots=count,
         threads=max(1, _share(processes) // count),

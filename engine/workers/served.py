@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Self
 
-from engine.block import BlockReceipt
 from engine.devices import Device
 from engine.errors import RunCancelledError, WorkerLostError
 from engine.plan import Block, Plan
+from engine.receipt import BlockReceipt
 from engine.run import RunFolder, write_plan
 from engine.workers.messages import Done, Failed, Log, Setup
 from engine.workers.pool import PATIENCE, setup_for, slots_on
@@ -109,7 +109,7 @@ class _Process:
                 future.set_exception(WorkerLostError(f"block {block.id}: its worker process died"))
                 return future
             self._asked[name] = future
-        self._worker.order(name, str(RunFolder.of(plan).path), block)
+        self._worker.order(name, RunFolder.of(plan).location, block)
         return future
 
     def dismiss(self) -> None:

@@ -1,0 +1,125 @@
+"""The flow ``watch-region``: maps what is new over a region since the last time, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.states import Completed, State
+
+from engine.errors import LeaseHeldError, RequestError, TerramosaicError
+from engine.lease import lease
+from engine.location import location
+from engine.plan import Plan
+from engine.regions import raise_failures, requests_of
+from engine.run import write_plan
+from engine.watch import Watch, keep_newest, look
+from flows.carrying import carry_out
+from flows.deployed import begin_deployed_run, refuse_relative_request
+from flows.form import RequestForm, request_of_form
+from flows.outcome import fails_in_one_line
+from flows.reporting import report_plan
+from flows.runners import chosen_runner
+
+#: Seconds after which the lease of a run that vanished with its machine is free.
+_LEASE_SECONDS = 120.0
+
+
+@flow(name="watch-region", persist_result=False, validate_parameters=False)
+@fails_in_one_line
+def watch_region(
+    request: RequestForm, look_back_days: int = 30, newest: bool = True, until: date | None = None
+) -> State[Any]:
+    """Maps the acquisitions of a region that are not mapped yet, or were processed again: each one by itself.
+
+    The output folder holds a STAC collection with an item for each, and mosaics of the newest clear pixels.
+
+    Args:
+        request: What to map. Its period bounds the rolling one, and its composite plays no part.
+        look_back_days: Length of the rolling period. Scenes come late and are processed again: look some weeks back.
+        newest: Whether to keep mosaics of each pixel's last clear acquisition.
+        until: Last day of the rolling period. Empty: today.
+    """
+    begin_deployed_run()
+    chosen_runner()
+    request = request_of_form(request)
+    refuse_relative_request(request)
+    if not 1 <= look_back_days <= 3660:
+        raise RequestError(f"look_back_days: {look_back_days} is not between 1 and 3660")
+    log = get_run_logger()
+    requests = requests_of(request)
+    watches: dict[str, Watch] = {}
+    held_elsewhere: list[str] = []
+    failures: dict[str, TerramosaicError] = {}
+    with ExitStack() as leases:
+        for name, region in requests.items():
+            try:
+                leases.enter_context(
+                    lease(location(region.out) / "lease", owner=_owner(), ttl=_LEASE_SECONDS)
+                )
+                watches[name] = look(region, look_back_days, _end_of(until))
+                log.info("%s%s", f"{name}: " if name else "", watches[name])
+            except LeaseHeldError as error:
+                # Whoever holds it maps what is new. A failure would be resumed, and meet it again.
+                held_elsewhere.append(f"{name}: {error}" if name else str(error))
+            except RequestError:
+                raise
+            except TerramosaicError as error:
+                failures[name] = error
+        failures |= _map(watches)
+        for name, watch in watches.items():
+            if newest and name not in failures and watch.new:
+                keep_newest(watch.collection, look_back_days)
+    raise_failures(failures, len(requests))
+    return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
+
+
+def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
+    """Maps what is new of all regions; returns each region's first error."""
+    plans: dict[str, Plan] = {}
+    place: dict[str, tuple[str, date]] = {}
+    for name, watch in watches.items():
+        for day, made in watch.new.items():
+            key = f"{name} {day}".strip()
+            write_plan(made)
+            report_plan(made, key)
+            plans[key], place[key] = made, (name, day)
+    failed = carry_out(plans) if plans else {}
+    failures: dict[str, TerramosaicError] = {}
+    for key, (name, day) in place.items():
+        if key in failed:
+            error = failed[key]
+            failures.setdefault(name, type(error)(f"acquisition of {day}: {error}"))
+        else:
+            watches[name].record(day)
+    return failures
+
+
+def _told(watches: dict[str, Watch]) -> list[str]:
+    several = len(watches) > 1
+    return [f"{name}: {_mapped(watch)}" if several else _mapped(watch) for name, watch in watches.items()]
+
+
+def _mapped(watch: Watch) -> str:
+    if not watch.new:
+        return str(watch)
+    days = (f"{day} again" if day in watch.again else f"{day}" for day in sorted(watch.new))
+    return f"mapped {len(watch.new)} of {watch.found} acquisitions since {watch.since}: {', '.join(days)}"
+
+
+def _owner() -> str:
+    from prefect import runtime
+
+    return f"flow run {runtime.flow_run.name or '?'} on {socket.gethostname()} (process {os.getpid()})"
+
+
+def _end_of(day: date | None) -> datetime | None:
+    if day is None:
+        return None
+    if isinstance(day, str):
+        day = date.fromisoformat(day)
+    return datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC) - timedelta(seconds=1)
