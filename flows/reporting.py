@@ -25,6 +25,7 @@ from prefect.artifacts import (
 
 from engine.block import BlockReceipt
 from engine.catalog import Scene
+from engine.files import facts_of, list_facts, read_bytes
 from engine.plan import Plan
 from engine.run import RunFolder, mosaics_of
 
@@ -178,28 +179,26 @@ def report_outputs(plan: Plan, region: str = "") -> None:
         plan: the plan of a run that is published.
         region: its name, where a flow run maps several.
     """
-    folder = RunFolder.of(plan)
-    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
-    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
-    table = ["| | file | MB |", "| --- | --- | --- |"]
-    table += [
-        f"| {name} | `{path}` | {path.stat().st_size / 1e6:.3g} |" for name, path in files if path.exists()
-    ]
-    lines.append("\n".join(table))
-    # The imagery first, then what was made of it.
-    pictures = sorted(
-        (path for path in folder.quicklooks.glob("*.png") if not path.stem.startswith("quality")),
-        key=lambda path: (not path.stem.startswith("S2"), path.stem),
-    )
-    for path in pictures[:_MOST_PICTURES]:
-        lines += [f"### {path.stem}", f"![{path.stem}]({_data_uri(path.read_bytes())})"]
     _LINE.send(
         lambda: create_markdown_artifact(
-            "\n\n".join(lines),
-            key=_key("outputs", region),
-            description="Quicklooks, and where the files are",
+            _outputs(plan), key=_key("outputs", region), description="Quicklooks, and where the files are"
         )
     )
+
+
+def _outputs(plan: Plan) -> str:
+    folder = RunFolder.of(plan)
+    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
+    found = [(name, path, facts_of(path)) for name, path in files]
+    rows = [f"| {name} | `{path}` | {facts.size / 1e6:.3g} |" for name, path, facts in found if facts]
+    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
+    lines.append("\n".join(["| | file | MB |", "| --- | --- | --- |", *rows]))
+    names = [name.removesuffix(".png") for name in list_facts(folder.quicklooks) if name.endswith(".png")]
+    # The imagery first, then what was made of it.
+    pictures = sorted(names, key=lambda name: (not name.startswith("S2"), name))
+    for name in [name for name in pictures if not name.startswith("quality")][:_MOST_PICTURES]:
+        lines += [f"### {name}", f"![{name}]({_data_uri(read_bytes(folder.quicklooks / f'{name}.png'))})"]
+    return "\n\n".join(lines)
 
 
 class _Line:
@@ -220,7 +219,7 @@ class _Line:
             if not self._told:
                 self._told = True
                 what = " ".join(f"{type(error).__name__}: {error}".split())
-                logger.warning("the Prefect server takes no artifacts, the run goes on without: %s", what)
+                logger.warning("the Prefect UI cannot be told, the run goes on without: %s", what)
             return None
 
 
