@@ -24,6 +24,8 @@ from prefect.artifacts import (
 )
 
 from engine.block import BlockReceipt
+from engine.catalog import Scene
+from engine.files import facts_of, list_facts, read_bytes
 from engine.plan import Plan
 from engine.run import RunFolder, mosaics_of
 
@@ -60,9 +62,10 @@ def report_plan(plan: Plan, region: str = "") -> None:
             "use": f"covers {acquisition.coverage:.1%}",
             "cloud %": "" if scene.cloud_cover is None else round(scene.cloud_cover, 1),
             "baseline": scene.processing_baseline or "",
-            "offset": scene.offset_rule,
-            # Last, because it is long: what stands behind it would be out of sight.
+            "offset": "kept" if plan.request.offset == "keep" else _offset(scene),
+            # Last, because they are long: what stands behind them would be out of sight.
             "scene": scene.id,
+            "decided by": scene.offset_rule,
         }
         for acquisition in plan.acquisitions
         for scene in (plan.scenes[scene_id] for scene_id in acquisition.scenes)
@@ -176,24 +179,26 @@ def report_outputs(plan: Plan, region: str = "") -> None:
         plan: the plan of a run that is published.
         region: its name, where a flow run maps several.
     """
-    folder = RunFolder.of(plan)
-    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
-    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
-    table = ["| | file | MB |", "| --- | --- | --- |"]
-    table += [
-        f"| {name} | `{path}` | {path.stat().st_size / 1e6:.3g} |" for name, path in files if path.exists()
-    ]
-    lines.append("\n".join(table))
-    pictures = sorted(path for path in folder.quicklooks.glob("*.png") if not path.stem.startswith("quality"))
-    for path in pictures[:_MOST_PICTURES]:
-        lines += [f"### {path.stem}", f"![{path.stem}]({_data_uri(path.read_bytes())})"]
     _LINE.send(
         lambda: create_markdown_artifact(
-            "\n\n".join(lines),
-            key=_key("outputs", region),
-            description="Quicklooks, and where the files are",
+            _outputs(plan), key=_key("outputs", region), description="Quicklooks, and where the files are"
         )
     )
+
+
+def _outputs(plan: Plan) -> str:
+    folder = RunFolder.of(plan)
+    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
+    found = [(name, path, facts_of(path)) for name, path in files]
+    rows = [f"| {name} | `{path}` | {facts.size / 1e6:.3g} |" for name, path, facts in found if facts]
+    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
+    lines.append("\n".join(["| | file | MB |", "| --- | --- | --- |", *rows]))
+    names = [name.removesuffix(".png") for name in list_facts(folder.quicklooks) if name.endswith(".png")]
+    # The imagery first, then what was made of it.
+    pictures = sorted(names, key=lambda name: (not name.startswith("S2"), name))
+    for name in [name for name in pictures if not name.startswith("quality")][:_MOST_PICTURES]:
+        lines += [f"### {name}", f"![{name}]({_data_uri(read_bytes(folder.quicklooks / f'{name}.png'))})"]
+    return "\n\n".join(lines)
 
 
 class _Line:
@@ -214,11 +219,16 @@ class _Line:
             if not self._told:
                 self._told = True
                 what = " ".join(f"{type(error).__name__}: {error}".split())
-                logger.warning("the Prefect server takes no artifacts, the run goes on without: %s", what)
+                logger.warning("the Prefect UI cannot be told, the run goes on without: %s", what)
             return None
 
 
 _LINE = _Line()
+
+
+def _offset(scene: Scene) -> int:
+    """What the plan takes off the digital numbers; pixels may overrule it later, which the report tells."""
+    return max(asset.offset for asset in scene.assets.values())
 
 
 def _key(name: str, region: str) -> str:
