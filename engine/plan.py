@@ -6,11 +6,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+import shapely
 from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from engine.catalog import Scene
+from engine.errors import RequestError
 from engine.grid import Rect
 from engine.request import RegionRequest
 
@@ -66,7 +68,12 @@ class Zone(_Value):
     @cached_property
     def shape(self) -> BaseGeometry | None:
         """The outline as geometry in metres."""
-        return None if self.outline is None else shape(self.outline)
+        if self.outline is None:
+            return None
+        outline = shape(self.outline)
+        # Every block asks which of its pixels lie inside, and a country's border has many vertices.
+        shapely.prepare(outline)
+        return outline
 
 
 class RankedAcquisition(_Value):
@@ -135,11 +142,29 @@ class Plan(_Value):
     warnings: tuple[str, ...]
     preview_factor: int = Field(description="Pixels of ground to one of the report's pictures")
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, zone after zone."""
         return tuple(block for zone in self.zones for block in zone.blocks)
 
+    def block(self, block_id: str) -> Block:
+        """The block of that id.
+
+        Raises:
+            RequestError: the plan has none.
+        """
+        try:
+            return self._blocks_by_id[block_id]
+        except KeyError:
+            some = f"{self.blocks[0].id} to {self.blocks[-1].id}" if self.blocks else "none"
+            raise RequestError(
+                f"block: run {self.run_id} has no {block_id!r}; its {len(self.blocks)} blocks are {some}"
+            ) from None
+
     def zone_of(self, block: Block) -> Zone:
         """The zone that a block lies in."""
         return next(zone for zone in self.zones if zone.epsg == block.epsg)
+
+    @cached_property
+    def _blocks_by_id(self) -> dict[str, Block]:
+        return {block.id: block for block in self.blocks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -84,14 +85,19 @@ def read_plan(path: str | Path) -> Plan:
     file = Path(path)
     file = file / "plan.json" if file.is_dir() else file
     try:
-        plan = Plan.model_validate_json(file.read_text(encoding="utf-8"))
+        return _plan_below(str(file.resolve().parent.parent), file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"plan: cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
         raise RequestError(
             f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
         ) from error
-    out = str(file.resolve().parent.parent)
+
+
+@lru_cache(maxsize=2)
+def _plan_below(out: str, text: str) -> Plan:
+    """A plan's text read, with its output folder. Kept, for each block's task reads the same; a country's has 15 MB."""
+    plan = Plan.model_validate_json(text)
     return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
 
 

@@ -68,8 +68,7 @@ def make_plan(request: RegionRequest) -> Plan:
 def compute_block(run_folder: str, block_id: str) -> str:
     """Computes one block, unless it is done. Paths go in and out, never pixels."""
     made = read_plan(run_folder)
-    block = next(block for block in made.blocks if block.id == block_id)
-    run_block(made, block, threads=max(1, available_cpus() // worker_count()))
+    run_block(made, made.block(block_id), threads=max(1, available_cpus() // worker_count()))
     return block_id
 
 

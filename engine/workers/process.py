@@ -109,7 +109,7 @@ def _compute(parent: Parent, plan: Plan, model: Generator, setup: Setup, block_i
         parent.tell(Began(block=block_id))
         receipt = run_block(
             plan,
-            next(block for block in plan.blocks if block.id == block_id),
+            plan.block(block_id),
             model=model,
             device=setup.device,
             batch_size=setup.batch_size,

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.country --work DIR [--area 500000] [--vertices 4000] [--days 92] [--source file|api]
 
-Records a catalog of the country's tiles and passes once (some thousands of items, each with the contents of a real one),
-then plans in a process of its own, reading the catalog from disk or through a STAC API on loopback. The goal is a minute
-and 1 GB. Beside it: writing and reading ``plan.json``, and what a run asks of each block before and after its work.
+Records a catalog of the country's tiles and passes once (some thousands of items with the contents of a real one), then
+plans in a process of its own, reading the catalog from disk or through a STAC API on loopback. The goal is a minute and
+1 GB. Beside it: writing and reading ``plan.json``, and what a run asks of each block before and after its work.
 """
 
 from __future__ import annotations
@@ -106,14 +106,24 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _in_a_process(request: RegionRequest, profile: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.benchmarks.country", "--measure", *(["--profile"] if profile else [])]
-    done = subprocess.run(command, input=request.model_dump_json(), text=True, stdout=subprocess.PIPE, check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.country",
+        "--measure",
+        *(["--profile"] if profile else []),
+    ]
+    done = subprocess.run(
+        command, input=request.model_dump_json(), text=True, stdout=subprocess.PIPE, check=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=Path("out/country"))
     parser.add_argument("--area", type=float, default=500_000, help="km²")
     parser.add_argument("--vertices", type=int, default=4000, help="of the country's border")

@@ -1,4 +1,4 @@
-"""A made-up country and what a catalog would hold of it: real tiles, orbits and item contents; nothing behind the hrefs."""
+"""A made-up country and what a catalog holds of it: real tiles, orbits and contents of items; no pixels behind them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import mgrs
@@ -18,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from engine.bands import GSD
 from engine.grid import Rect
-from engine.region import area_from_tile, zone_areas, area_from_geojson, as_geojson
+from engine.region import area_from_geojson, area_from_tile, as_geojson, zone_areas
 
 #: Middle of the country: zone 33, so that a large one reaches into 32 and 34.
 LONGITUDE, LATITUDE = 15.2, 49.0
@@ -33,9 +34,12 @@ _REPEAT, _NEXT_TRACK = 5, 2
 _START = dt.datetime(2023, 6, 1, 10, 0, 31, tzinfo=dt.UTC)
 
 
-def country(area_km2: float, *, vertices: int = 4000, seed: int = 0) -> BaseGeometry:
+def country(
+    area_km2: float, *, longitude: float = LONGITUDE, vertices: int = 4000, seed: int = 0
+) -> BaseGeometry:
     """A country with a ragged border, a lake, and an island: polygons in lon/lat degrees of exactly that area."""
-    rng = np.random.default_rng(seed)
+    # Of NumPy's generators the one whose stream is frozen: a test knows the plan that comes of it.
+    rng = np.random.RandomState(seed)
     angles = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
     radius = np.ones(vertices)
     # Bays at every scale, down to what a border in a GeoJSON file shows.
@@ -46,11 +50,11 @@ def country(area_km2: float, *, vertices: int = 4000, seed: int = 0) -> BaseGeom
     def scaled(degrees: float) -> BaseGeometry:
         border = np.column_stack(
             [
-                LONGITUDE + degrees * radius * np.cos(angles) / math.cos(math.radians(LATITUDE)),
+                longitude + degrees * radius * np.cos(angles) / math.cos(math.radians(LATITUDE)),
                 LATITUDE + degrees * radius * np.sin(angles),
             ]
         )
-        lake = shapely.Point(LONGITUDE - 0.3 * degrees, LATITUDE).buffer(0.05 * degrees)
+        lake = shapely.Point(longitude - 0.3 * degrees, LATITUDE).buffer(0.05 * degrees)
         island = shapely.Point(border[:, 0].max() + 0.2 * degrees, LATITUDE).buffer(0.08 * degrees)
         return shapely.union_all([Polygon(border).buffer(0).difference(lake), island])
 
@@ -64,7 +68,9 @@ def country(area_km2: float, *, vertices: int = 4000, seed: int = 0) -> BaseGeom
     return scaled(high)
 
 
-def items(region: BaseGeometry, *, days: int, template: Mapping[str, Any], seed: int = 0) -> Iterator[dict[str, Any]]:
+def items(
+    region: BaseGeometry, *, days: int, template: Mapping[str, Any], seed: int = 0
+) -> Iterator[dict[str, Any]]:
     """Items over a region as Planetary Computer has them: each tile of each pass, cut to the swath.
 
     Two of a hundred products come twice, the second time reprocessed.
@@ -75,9 +81,9 @@ def items(region: BaseGeometry, *, days: int, template: Mapping[str, Any], seed:
         template: an item whose other properties, assets and links they carry.
         seed: of cloud covers and of who is reprocessed.
     """
-    rng = np.random.default_rng(seed)
-    tiles = [(tile, shapely.box(*rect.bounds), outline, epsg, rect) for tile, epsg, rect, outline in _tiles(region)]
-    west, south, east, north = shapely.union_all([outline for _, _, outline, _, _ in tiles]).bounds
+    rng = np.random.RandomState(seed)
+    tiles = list(_tiles(region))
+    west, south, east, north = shapely.union_all([outline for *_, outline in tiles]).bounds
     tracks = range(math.floor((west - 6) / _TRACK_SPACING), math.ceil((east + 6) / _TRACK_SPACING))
     for day in range(days):
         for track in tracks:
@@ -87,13 +93,15 @@ def items(region: BaseGeometry, *, days: int, template: Mapping[str, Any], seed:
             swath = _swath(track * _TRACK_SPACING, south, north)
             start = _START + dt.timedelta(days=day, minutes=-4 * (track * _TRACK_SPACING - LONGITUDE))
             platform = "S2A" if (day // _REPEAT) % 2 else "S2B"
-            for tile, _, outline, epsg, rect in tiles:
+            for tile, epsg, rect, outline in tiles:
                 seen = outline.intersection(swath)
                 if seen.area < 0.001 * outline.area:
                     continue
-                cloud = round(100 * float(rng.beta(0.5, 0.7)), 6)
-                for baseline in ("05.09", "05.10") if rng.random() < 0.02 else ("05.09",):
-                    yield _item(template, tile, epsg, rect, seen, start, platform, track % 143 + 1, baseline, cloud)
+                cloud = round(100 * rng.beta(0.5, 0.7), 6)
+                for baseline in ("05.09", "05.10") if rng.random_sample() < 0.02 else ("05.09",):
+                    yield _item(
+                        template, tile, epsg, rect, seen, start, platform, track % 143 + 1, baseline, cloud
+                    )
 
 
 def plain_template() -> dict[str, Any]:
@@ -155,10 +163,13 @@ def _tiles(region: BaseGeometry) -> Iterator[tuple[str, int, Rect, BaseGeometry]
     """The Sentinel-2 tiles under a region: name, zone, pixels, outline in lon/lat degrees."""
     library, seen = mgrs.MGRS(), set()
     for area in zone_areas(area_from_geojson(as_geojson(region))):
+        zone, hemisphere = area.epsg % 100, "N" if area.epsg < 32700 else "S"
         left, bottom, right, top = area.rect.bounds
         for easting in range(int(left // 100_000) * 100_000, int(right) + 1, 100_000):
             for northing in range(int(bottom // 100_000) * 100_000, int(top) + 1, 100_000):
-                tile = library.UTMToMGRS(area.epsg % 100, "N", easting + 50_000, northing + 50_000, MGRSPrecision=0)
+                tile = library.UTMToMGRS(
+                    zone, hemisphere, easting + 50_000, northing + 50_000, MGRSPrecision=0
+                )
                 try:
                     found = area_from_tile(tile)
                 except ValueError:
@@ -171,10 +182,17 @@ def _tiles(region: BaseGeometry) -> Iterator[tuple[str, int, Rect, BaseGeometry]
 
 def _swath(longitude: float, south: float, north: float) -> Polygon:
     """What the satellite sees of a latitude band on a descending track, tilted as its orbit is."""
-    top, bottom = (longitude + _LEAN * (latitude - LATITUDE) for latitude in (north + 1, south - 1))
+    top, bottom = (
+        longitude + _LEAN * (latitude - (south + north) / 2) for latitude in (north + 1, south - 1)
+    )
     half = _SWATH / 2
     return Polygon(
-        [(top - half, north + 1), (top + half, north + 1), (bottom + half, south - 1), (bottom - half, south - 1)]
+        [
+            (top - half, north + 1),
+            (top + half, north + 1),
+            (bottom + half, south - 1),
+            (bottom - half, south - 1),
+        ]
     )
 
 
@@ -182,7 +200,7 @@ def _square_kilometres(geometry: BaseGeometry) -> float:
     return abs(Geod(ellps="WGS84").geometry_area_perimeter(geometry)[0]) / 1e6
 
 
-def write_country(path: Any, region: BaseGeometry, *, days: int, template: Mapping[str, Any]) -> int:
+def write_country(path: Path, region: BaseGeometry, *, days: int, template: Mapping[str, Any]) -> int:
     """Writes the items as one ItemCollection, an item a line; returns how many."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
