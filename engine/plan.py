@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import shapely
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,13 @@ from engine.request import RegionRequest
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; what was computed from the old ones is forgotten, which pydantic's copy keeps."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 class Block(_Value):
@@ -59,6 +67,10 @@ class Zone(_Value):
     width: int
     outline: dict[str, Any] | None
     blocks: tuple[Block, ...]
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # A notebook keeps this text beside what it shows, and a country's blocks fill megabytes.
+        yield from (("epsg", self.epsg), ("rect", self.rect), ("blocks", len(self.blocks)))
 
     @property
     def rect(self) -> Rect:
@@ -141,6 +153,19 @@ class Plan(_Value):
     figures: Figures
     warnings: tuple[str, ...]
     preview_factor: int = Field(description="Pixels of ground to one of the report's pictures")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield from (
+            ("run_id", self.run_id),
+            ("scenes", len(self.scenes)),
+            ("blocks", len(self.blocks)),
+            ("windows", self.figures.windows),
+        )
+
+    def _repr_html_(self) -> str:
+        from engine.report.inline import plan_html
+
+        return plan_html(self)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

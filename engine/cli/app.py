@@ -17,9 +17,10 @@ from engine.cli.progress import Bars, Lines
 from engine.cli.show import result_as_json, show_plan, show_result
 from engine.cli.up import up_command
 from engine.errors import RequestError, TerramosaicError
-from engine.mapping import MapResult, carry_out
+from engine.mapping import carry_out
 from engine.planning import plan
 from engine.request import RegionRequest
+from engine.result import MapResult
 
 _STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
 

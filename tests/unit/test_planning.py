@@ -105,6 +105,13 @@ class TestLookingUp:
         assert province.model_dump_json() == before
         assert province == Plan.model_validate_json(before)
 
+    def test_a_copy_with_other_zones_has_their_blocks(self, province):
+        assert province.block(province.blocks[0].id)
+        part = province.model_copy(update={"zones": province.zones[1:]})
+        assert part.blocks == province.zones[1].blocks
+        with pytest.raises(RequestError):
+            part.block(province.blocks[0].id)
+
 
 class TestReadingAgain:
     def test_the_same_file_is_parsed_once(self, province):
