@@ -130,9 +130,14 @@ def facts(rows: Iterable[tuple[str, object]]) -> Html:
 
 
 def _plan_map(plan: Plan) -> Html:
-    """The region in its blocks, under the footprints of the acquisitions that are listed."""
+    """The region in its blocks, under the footprints of each acquisition, or of many acquisitions together."""
     middle, region = region_beside(shape(plan.region))
-    days = footprints(plan, middle, best=_ACQUISITIONS)
+    if len(plan.acquisitions) <= _ACQUISITIONS:
+        days, which = footprints(plan, middle), "the footprints of all acquisitions"
+    else:
+        which = f"the footprints of {counted(len(plan.scenes), 'scene')}, drawn as one"
+        covered = shapely.union_all([scene.geometry for scene in plan.scenes.values()])
+        days = [(beside(covered, middle), "under at least one scene")]
     panel = Panel(region, _MAP)
     panel.add("footprint", days)
     panel.add("region", [(region, "region")])
@@ -147,12 +152,7 @@ def _plan_map(plan: Plan) -> Html:
         panel.add_together("block fine", (outline for outline, _ in blocks), drawn)
     else:
         drawn = f"{drawn}, too many to draw"
-    which = (
-        f"of the best {len(days)} acquisitions"
-        if len(days) < len(plan.acquisitions)
-        else "of all acquisitions"
-    )
-    return panel.figure(f"The region in {drawn}, under the footprints {which}")
+    return panel.figure(f"The region in {drawn}, under {which}")
 
 
 def _label(block: Block) -> str:

@@ -46,14 +46,14 @@ def region_beside(outline: BaseGeometry) -> tuple[float, BaseGeometry]:
     return middle, beside(outline, middle)
 
 
-def footprints(plan: Plan, meridian: float, best: int | None = None) -> list[tuple[BaseGeometry, str]]:
-    """Each acquisition's footprint with its label, the best drawn last; of the ``best`` ones, or of all."""
+def footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
+    """Each acquisition's footprint with its label, the best drawn last."""
     return [
         (
             beside(shapely.union_all([plan.scenes[id_].geometry for id_ in day.scenes]), meridian),
             f"scenes of {day.solar_day}",
         )
-        for day in reversed(plan.acquisitions[:best])
+        for day in reversed(plan.acquisitions)
     ]
 
 
