@@ -5,15 +5,17 @@ request → catalog → plan → [per block: imagery → windows → model → b
 
 from engine.block import run_block
 from engine.bundle import load_bundle
-from engine.mapping import MapResult, map_region
+from engine.mapping import map_region
 from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
 from engine.publish import publish
 from engine.request import RegionRequest
+from engine.result import MapResult, Mosaic
 
 __all__ = [
     "MapResult",
+    "Mosaic",
     "Plan",
     "RegionRequest",
     "assemble",

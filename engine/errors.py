@@ -15,6 +15,13 @@ class RequestError(TerramosaicError):
     exit_code = 2
 
 
+class UnknownMosaicError(RequestError, KeyError):
+    """A run made no mosaic of that name; says which it made."""
+
+    # A KeyError shows its message in quotes, as if it were a key.
+    __str__ = Exception.__str__
+
+
 class NoScenesError(TerramosaicError):
     """The catalog holds no scene for the request; the message says what was searched and what would have matched."""
 

@@ -7,30 +7,23 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from engine.block import run_block
-from engine.bundle import load_bundle
 from engine.devices import Device, worker_devices
-from engine.encode import layers
-from engine.errors import CatalogError, RequestError, TerramosaicError
-from engine.files import facts_of, sweep_partials
+from engine.errors import CatalogError, TerramosaicError
+from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.imagery.pool import READERS
-from engine.location import Location, is_remote
 from engine.mosaic import assemble
 from engine.plan import Block, Plan
 from engine.planning import plan
 from engine.publish import publish
 from engine.receipt import BlockReceipt, finished_blocks
 from engine.request import RegionRequest
-from engine.run import RunFolder, is_complete, mosaics_of, write_plan
-from engine.scratch import lasting_copy
+from engine.result import MapResult, result_of
+from engine.run import is_complete, write_plan
 from engine.workers import WorkerPool
-
-if TYPE_CHECKING:
-    import xarray
 
 logger = logging.getLogger(__name__)
 
@@ -58,57 +51,6 @@ class Quiet:
     def windows(self, count: int) -> None: ...
     def block_done(self, block: Block, receipt: BlockReceipt) -> None: ...
     def stage(self, name: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class MapResult:
-    """A finished run.
-
-    Attributes:
-        plan: what was done.
-        folder: the run folder.
-        mosaics: files by name: ``NDVI``, or ``NDVI_32633`` where the region lies in several zones.
-        was_done: whether an earlier run had finished everything.
-    """
-
-    plan: Plan
-    folder: Location
-    mosaics: dict[str, Location]
-    was_done: bool
-
-    @property
-    def report(self) -> Location:
-        """The report page."""
-        return RunFolder(self.folder).report_file
-
-    @property
-    def item(self) -> Location:
-        """The STAC item."""
-        return RunFolder(self.folder).item_file
-
-    def open(self, name: str) -> xarray.DataArray:
-        """A mosaic as xarray, lazy: values in physical units with NaN for no data, classes and flags as stored.
-
-        One in a store is copied to scratch first, once in a process, and the copy removed when the process ends.
-
-        Raises:
-            RequestError: the run made no such mosaic.
-            OutputError: it is in a store that failed.
-        """
-        import rioxarray
-
-        if name not in self.mosaics:
-            raise RequestError(f"mosaic: there is no {name!r}; this run made {', '.join(self.mosaics)}")
-        # Where there are several zones, the name ends with the zone.
-        layer = name.rpartition("_")[0] if len(self.plan.zones) > 1 else name
-        kind = layers(self.plan.request, load_bundle(self.plan.request.model))[layer].kind
-        is_number = kind in ("value", "percent")
-        path = self.mosaics[name]
-        if is_remote(path):
-            facts = facts_of(path)
-            path = lasting_copy(str(path), facts.version if facts else "")
-        array = rioxarray.open_rasterio(path, chunks=None, mask_and_scale=is_number)
-        return array  # type: ignore[return-value]
 
 
 def map_region(
@@ -165,11 +107,6 @@ def carry_out(
     progress.stage("publish")
     publish(plan)
     return result_of(plan)
-
-
-def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:
-    """The handles of a run that is complete."""
-    return MapResult(plan, RunFolder.of(plan).path, mosaics_of(plan), was_done)
 
 
 def run_blocks(

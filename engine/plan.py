@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import shapely
 from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from engine.catalog import Scene
+from engine.errors import RequestError
 from engine.grid import Rect
 from engine.request import RegionRequest
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; what was computed from the old ones is forgotten, which pydantic's copy keeps."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 class Block(_Value):
@@ -58,6 +68,10 @@ class Zone(_Value):
     outline: dict[str, Any] | None
     blocks: tuple[Block, ...]
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # A notebook keeps this text beside what it shows, and a country's blocks fill megabytes.
+        yield from (("epsg", self.epsg), ("rect", self.rect), ("blocks", len(self.blocks)))
+
     @property
     def rect(self) -> Rect:
         """Pixels of the mosaic."""
@@ -66,7 +80,12 @@ class Zone(_Value):
     @cached_property
     def shape(self) -> BaseGeometry | None:
         """The outline as geometry in metres."""
-        return None if self.outline is None else shape(self.outline)
+        if self.outline is None:
+            return None
+        outline = shape(self.outline)
+        # Every block asks which of its pixels lie inside, and a country's border has many vertices.
+        shapely.prepare(outline)
+        return outline
 
 
 class RankedAcquisition(_Value):
@@ -135,11 +154,42 @@ class Plan(_Value):
     warnings: tuple[str, ...]
     preview_factor: int = Field(description="Pixels of ground to one of the report's pictures")
 
-    @property
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield from (
+            ("run_id", self.run_id),
+            ("scenes", len(self.scenes)),
+            ("blocks", len(self.blocks)),
+            ("windows", self.figures.windows),
+        )
+
+    def _repr_html_(self) -> str:
+        from engine.report.inline import plan_html
+
+        return plan_html(self)
+
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, zone after zone."""
         return tuple(block for zone in self.zones for block in zone.blocks)
 
+    def block(self, block_id: str) -> Block:
+        """The block of that id.
+
+        Raises:
+            RequestError: the plan has none.
+        """
+        try:
+            return self._blocks_by_id[block_id]
+        except KeyError:
+            some = f"{self.blocks[0].id} to {self.blocks[-1].id}" if self.blocks else "none"
+            raise RequestError(
+                f"block: run {self.run_id} has no {block_id!r}; its {len(self.blocks)} blocks are {some}"
+            ) from None
+
     def zone_of(self, block: Block) -> Zone:
         """The zone that a block lies in."""
         return next(zone for zone in self.zones if zone.epsg == block.epsg)
+
+    @cached_property
+    def _blocks_by_id(self) -> dict[str, Block]:
+        return {block.id: block for block in self.blocks}

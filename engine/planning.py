@@ -37,7 +37,7 @@ from engine.interval import format_interval
 from engine.lattice import WINDOW, Lattice
 from engine.location import anchored
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
-from engine.region import Area, ZoneArea, as_geojson, utm_of, zone_areas
+from engine.region import Area, ZoneArea, as_geojson, lonlat_of, utm_of, zone_areas
 from engine.request import RegionRequest
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,9 @@ _SECOND = timedelta(seconds=1)
 
 #: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
 _FOOTPRINT_SLACK = 500
+
+#: Metres around a zone's part of the region beyond which no widened footprint can matter; generous, it only saves time.
+_NEARBY = 20_000
 
 #: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
 _READ_BYTES_PER_PIXEL = 1.4
@@ -232,7 +235,7 @@ def _zones(
     """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
     zones, empty = [], 0
     for area in areas:
-        finder = _SceneFinder(acquisitions, area.epsg)
+        finder = _SceneFinder(acquisitions, area.epsg, area.rect)
         blocks = []
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
@@ -265,11 +268,23 @@ def _zones(
 
 
 class _SceneFinder:
-    """Finds the scenes that touch a rectangle of one zone, in rank order."""
+    """Finds the scenes that touch a rectangle of one zone, in rank order.
 
-    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int) -> None:
+    Args:
+        acquisitions: in rank order.
+        epsg: the zone.
+        rect: its pixels that will be asked for.
+    """
+
+    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int, rect: Rect) -> None:
+        # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
+        around = lonlat_of(_box(rect.pad(WINDOW)).buffer(_NEARBY, join_style="mitre"), epsg)
+        shapely.prepare(around)
         self._days = [
-            (day, scene) for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
+            (day, scene)
+            for day, acquisition in enumerate(acquisitions)
+            for scene in acquisition.scenes
+            if around.intersects(scene.geometry)
         ]
         footprints = [utm_of(scene.geometry, epsg) for _, scene in self._days]
         self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])

@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import mgrs
+import numpy as np
 import shapely
 from pyproj import Geod, Transformer
 from pyproj.enums import TransformDirection
@@ -240,13 +242,18 @@ def as_geojson(geometry: BaseGeometry) -> dict[str, Any]:
 
 
 def _reproject(geometry: BaseGeometry, epsg: int, direction: TransformDirection) -> BaseGeometry:
-    transformer = Transformer.from_crs(4326, epsg, always_xy=True)
+    transformer = _transformer(epsg)
 
     def move(points: Any) -> Any:
-        x, y = transformer.transform(points[:, 0], points[:, 1], direction=direction)
-        return shapely.get_coordinates(shapely.points(x, y))
+        return np.column_stack(transformer.transform(points[:, 0], points[:, 1], direction=direction))
 
     return shapely.transform(geometry, move)
+
+
+@lru_cache(maxsize=128)
+def _transformer(epsg: int) -> Transformer:
+    """Between lon/lat and a zone. A country has thousands of footprints, and setting PROJ up takes longer than one."""
+    return Transformer.from_crs(4326, epsg, always_xy=True)
 
 
 def _check_latitudes(south: float, north: float) -> None:

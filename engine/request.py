@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime as Moment  # a request has a field of the other name
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +25,9 @@ from engine.interval import INTERVAL_SCHEMA, format_interval, interval_text, par
 from engine.region import Area, area_from_box, area_from_file, area_from_geojson, area_from_tile
 
 Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+
+#: Letters of a polygon that is written out in full.
+_LONG = 400
 
 _FORM = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,6 +85,11 @@ class GeoJson(_Drawn):
     geojson: dict[str, Any] = Field(
         title="GeoJSON", description="Polygon or MultiPolygon in degrees, or a Feature that holds one"
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # A notebook keeps this text beside what it shows, and a border may have megabytes.
+        text = str(self.geojson)
+        yield "geojson", self.geojson if len(text) < _LONG else f"{text[:_LONG]} ..."
 
     def area(self) -> Area:
         """The polygon as geometry."""
@@ -343,6 +351,11 @@ class RegionRequest(BaseModel):
             return self._limited(self.region.area())
         except ValueError as error:
             raise RequestError(f"region: {error}") from error
+
+    def _repr_html_(self) -> str:
+        from engine.report.inline import request_html
+
+        return request_html(self)
 
     def _limited(self, area: Area) -> Area:
         size = area.square_kilometres

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.request import RegionRequest
 
 if TYPE_CHECKING:
-    from engine.mapping import MapResult
+    from engine.result import MapResult
 
 #: Prefect's own temporary server starts reliably on a busy machine, and keeps to itself. What the user set wins.
 _SERVER = {
@@ -43,7 +43,7 @@ def run_flow(request: RegionRequest, home: Path | None = None) -> list[MapResult
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     if home is not None:
         os.environ["PREFECT_HOME"] = str(home.resolve())
-    from engine.mapping import result_of
+    from engine.result import result_of
     from engine.run import read_plan
     from flows.map_region import map_region
 

@@ -120,11 +120,13 @@ def _read(file: Path) -> Any:
 
 
 def _with_absolute_hrefs(item: dict[str, Any], file: Path) -> dict[str, Any]:
-    assets = {
-        key: asset | {"href": _absolute(asset["href"], file)} if "href" in asset else asset
+    """The item itself where its hrefs are absolute: a country's catalog has hundreds of thousands of assets."""
+    moved = {
+        key: asset | {"href": href}
         for key, asset in item["assets"].items()
+        if "href" in asset and (href := _absolute(asset["href"], file)) != asset["href"]
     }
-    return item | {"assets": assets}
+    return item | {"assets": item["assets"] | moved} if moved else item
 
 
 def _absolute(href: str, file: Path) -> str:

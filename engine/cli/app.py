@@ -18,10 +18,11 @@ from engine.cli.show import result_as_json, show_plan, show_result
 from engine.cli.up import up_command
 from engine.errors import RequestError, RunCancelledError, TerramosaicError
 from engine.location import is_url
-from engine.mapping import MapResult, carry_out
+from engine.mapping import carry_out
 from engine.planning import plan
 from engine.regions import raise_failures, requests_of
 from engine.request import RegionRequest
+from engine.result import MapResult
 
 _STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
 

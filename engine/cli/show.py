@@ -9,8 +9,8 @@ from rich.table import Table
 
 from engine.bundle import Bundle
 from engine.check import BundleCheck
-from engine.mapping import MapResult
 from engine.plan import Plan
+from engine.result import MapResult
 
 
 def show_plan(console: Console, plan: Plan) -> None:

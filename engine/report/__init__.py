@@ -8,6 +8,8 @@ locator     where the run is
 sections    head, figures and timings
 imagery     acquisitions and scenes
 repeat      how to make the run again
+inline, inline_mosaics
+            requests and plans, mosaics and results as notebooks show them
 """
 
 from __future__ import annotations

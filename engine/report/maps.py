@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from PIL import Image, features
@@ -42,12 +42,20 @@ def picture_styles(record: RunRecord) -> Html:
     return Html("\n".join(rules))
 
 
-def embedded(pictures: Mapping[str, Quicklook]) -> dict[str, str]:
-    """Pictures as data URIs, made smaller together until they fit a page that can be sent by mail."""
+def embedded(
+    pictures: Mapping[str, Quicklook], budget: int = _BUDGET, sides: Sequence[int] = _SIDES
+) -> dict[str, str]:
+    """Pictures as data URIs, made smaller together until they fit: by default a page that can be sent by mail.
+
+    Args:
+        pictures: by name.
+        budget: bytes of all together, before base64 adds a third.
+        sides: pixels of the longest side, from the largest to try; the last is taken whatever it weighs.
+    """
     encoded: dict[str, tuple[str, bytes]] = {}
-    for side in _SIDES:
+    for side in sides:
         encoded = {name: _encode(picture.image, side) for name, picture in pictures.items()}
-        if sum(len(content) for _, content in encoded.values()) <= _BUDGET:
+        if sum(len(content) for _, content in encoded.values()) <= budget:
             break
     return {
         name: f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
@@ -127,14 +135,15 @@ def _encoding(shown: LayerRecord) -> str:
 
 
 def _legend(shown: LayerRecord) -> Html:
-    parts = [_bar(scale) for scale in shown.quicklook.scales]
+    parts = [colour_bar(scale) for scale in shown.quicklook.scales]
     scales = fill('<div class="scales">$bars</div>', bars=join(parts)) if parts else Html("")
     if shown.layer.kind in ("class", "flags"):
         return join((scales, _areas(shown)))
     return join((scales, _figures(shown)))
 
 
-def _bar(scale: Scale) -> Html:
+def colour_bar(scale: Scale) -> Html:
+    """A colour bar with its name, and its lowest, middle and highest value."""
     unit = f"{UNBROKEN}{scale.unit}" if scale.unit else ""
     span = scale.high - scale.low
     digits = next((digits for digits, least in enumerate((20, 2, 0.2, 0.02)) if span >= least), 4)

@@ -64,17 +64,7 @@ class LayerRecord:
 
     def shares(self) -> dict[int, float]:
         """Share of each class or flag among the pixels with data; those of flags may overlap."""
-        if self.counts is None:
-            return {}
-        held = self.counts.copy()
-        held[self.layer.nodata] = 0
-        total = max(1, int(held.sum()))
-        if self.layer.kind == "flags":
-            values = np.arange(256)
-            return {0: int(held[0]) / total} | {
-                bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
-            }
-        return {item.value: int(held[item.value]) / total for item in self.layer.classes}
+        return {} if self.counts is None else shares_of(self.layer, self.counts)
 
     @property
     def valid_km2(self) -> float:
@@ -244,6 +234,19 @@ def _busy_seconds(plan: Plan, receipts: dict[str, BlockReceipt]) -> float:
     return union_length(
         [(ends[id_] - receipt.seconds["total"], ends[id_]) for id_, receipt in receipts.items()]
     )
+
+
+def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
+    """Share of each class or flag among the pixels with data, from the pixels of each stored value, (256,)."""
+    held = counts.copy()
+    held[layer.nodata] = 0
+    total = max(1, int(held.sum()))
+    if layer.kind == "flags":
+        values = np.arange(256)
+        return {0: int(held[0]) / total} | {
+            bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
+        }
+    return {item.value: int(held[item.value]) / total for item in layer.classes}
 
 
 def union_length(spells: Sequence[tuple[float, float]]) -> float:

@@ -21,8 +21,7 @@ from engine.report.markup import (
     when,
 )
 from engine.report.record import RunRecord
-from engine.report.words import SHORT_TITLES
-from engine.request import BoundingBox, MgrsTile
+from engine.report.words import region_in_words, targets_in_words
 
 #: Blocks in the table of the slowest.
 _SLOWEST = 5
@@ -36,10 +35,8 @@ _PHASES = (
 
 
 def headline(record: RunRecord) -> str:
-    """What was mapped, in a few words: ``Sentinel-1 GRD, NDVI and land cover``."""
-    *first, last = (SHORT_TITLES[target] for target in record.plan.request.targets)
-    text = f"{', '.join(first)} and {last}" if first else last
-    return text[0].upper() + text[1:]
+    """What was mapped, in a few words."""
+    return targets_in_words(record.plan.request.targets)
 
 
 def hero(record: RunRecord) -> Html:
@@ -62,7 +59,7 @@ def hero(record: RunRecord) -> Html:
         '<div class="hero"><h1>$headline</h1><p class="lead"><b>$region</b> around $place, from Sentinel-2 '
         "of <b>$dates</b> by $model.</p><p>Run $run_id</p>$banner</div>",
         headline=headline(record),
-        region=_region(record),
+        region=region_in_words(plan.request.region, plan.figures.area_km2),
         place=place(plan),
         dates=_dates(record),
         model=plan.bundle.title,
@@ -158,17 +155,6 @@ def _times(record: RunRecord) -> Html:
             ("slowest blocks", "windows", "total", "imagery", "model", "other"), rows, numbers=range(1, 6)
         ),
     )
-
-
-def _region(record: RunRecord) -> str:
-    area = f"{figure(record.plan.figures.area_km2)}{UNBROKEN}km²"
-    match record.plan.request.region:
-        case MgrsTile(tile=tile):
-            return f"Sentinel-2 tile {tile}"
-        case BoundingBox():
-            return f"A rectangle of {area}"
-        case _:
-            return f"A polygon of {area}"
 
 
 def _dates(record: RunRecord) -> Html:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import rasterio
 
 from engine.encode import Layer
 from engine.plan import Plan
+from engine.report.markup import UNBROKEN, figure
+from engine.request import BoundingBox, MgrsTile, Region
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
 TITLES = {
@@ -34,6 +37,25 @@ def title_of(layer: Layer) -> str:
         return TITLES[layer.name]
     target, _, extra = layer.name.rpartition("_")
     return f"{TITLES.get(target, target)}: {extra}" if target else layer.name
+
+
+def targets_in_words(targets: Sequence[str]) -> str:
+    """What is mapped, in a few words: ``Sentinel-1 GRD, NDVI and land cover``."""
+    *first, last = (SHORT_TITLES[target] for target in targets)
+    text = f"{', '.join(first)} and {last}" if first else last
+    return text[0].upper() + text[1:]
+
+
+def region_in_words(region: Region, square_kilometres: float) -> str:
+    """What kind of region it is, and how large."""
+    area = f"{figure(square_kilometres)}{UNBROKEN}km²"
+    match region:
+        case MgrsTile(tile=tile):
+            return f"Sentinel-2 tile {tile}"
+        case BoundingBox():
+            return f"A rectangle of {area}"
+        case _:
+            return f"A polygon of {area}"
 
 
 def attribution(plan: Plan) -> str:

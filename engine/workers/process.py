@@ -112,7 +112,7 @@ def _compute(parent: Parent, setup: Setup, order: Order) -> None:
         plan = read_plan(order.run_folder)
         receipt = run_block(
             plan,
-            next(block for block in plan.blocks if block.id == order.block),
+            plan.block(order.block),
             device=setup.device,
             batch_size=setup.batch_size,
             threads=setup.threads,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import map_region, plan
+from engine import MapResult, map_region, plan
 from engine.block import BlockReceipt, finished_block
 from engine.devices import Device, cuda_device_count
 from engine.errors import ModelError, OffsetConflictError, OutputError, RequestError
 from engine.grid import Rect
-from engine.mapping import MapResult, Quiet, carry_out
+from engine.mapping import Quiet, carry_out
 from engine.plan import Block, Plan
 from engine.run import RunFolder
 from engine.workers import WorkerPool

@@ -147,12 +147,11 @@ def picture(pixels: np.ndarray) -> Quicklook:
 
 
 class TestPictures:
-    def test_shrink_together_until_the_page_can_be_mailed(self, monkeypatch):
-        monkeypatch.setattr(maps, "_BUDGET", 400_000)
-        monkeypatch.setattr(maps, "_SIDES", (400, 300, 200, 100))
+    def test_shrink_together_until_the_page_can_be_mailed(self):
         noise = np.random.default_rng(4).integers(0, 255, (2, 400, 320, 4), np.uint8)
         sizes = {}
-        for name, uri in maps.embedded({"a": picture(noise[0]), "b": picture(noise[1])}).items():
+        pictures = {"a": picture(noise[0]), "b": picture(noise[1])}
+        for name, uri in maps.embedded(pictures, budget=400_000, sides=(400, 300, 200, 100)).items():
             content = base64.b64decode(uri.partition(",")[2])
             sizes[name] = Image.open(io.BytesIO(content)).size, len(content)
         assert sum(size for _, size in sizes.values()) <= 400_000
@@ -211,7 +210,7 @@ class TestLocator:
     @pytest.mark.parametrize("meridian", [179.9, -179.9])
     def test_a_region_across_the_antimeridian_is_in_one_piece(self, meridian):
         split = box(179.5, 60, 180, 61).union(box(-180, 60, -179.6, 61))
-        joined = locator._beside(split, meridian)
+        joined = locator.beside(split, meridian)
         west, _, east, _ = joined.bounds
         assert east - west == pytest.approx(0.9)
         assert west < meridian < east
