@@ -160,7 +160,10 @@ def _item(
 
 
 def _tiles(region: BaseGeometry) -> Iterator[tuple[str, int, Rect, BaseGeometry]]:
-    """The Sentinel-2 tiles under a region: name, zone, pixels, outline in lon/lat degrees."""
+    """Sentinel-2 tiles under a region: name, zone, pixels, outline in lon/lat degrees.
+
+    Those whose middle lies in their own zone: strips along a zone's edge stay without imagery, as real gaps would.
+    """
     library, seen = mgrs.MGRS(), set()
     for area in zone_areas(area_from_geojson(as_geojson(region))):
         zone, hemisphere = area.epsg % 100, "N" if area.epsg < 32700 else "S"
