@@ -56,6 +56,24 @@ def wait_for(what: str, seen: Callable[[], Any], patience: float = 90) -> Any:
     return found
 
 
+def call(port: int, path: str, body: Any = None) -> Any:
+    """Asks the API of a server on loopback; with a body, posts it."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    for wait in (1, 2, 4, 8, None):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            # SQLite's lock was held for too long: Prefect's own client tries again, too.
+            if error.code != 503 or wait is None:
+                raise
+        time.sleep(wait)
+
+
 class Service:
     """A running `terramosaic up`."""
 
@@ -76,20 +94,7 @@ class Service:
         raise AssertionError("".join(self.said))
 
     def call(self, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        for wait in (1, 2, 4, 8, None):
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                # SQLite's lock was held for too long: Prefect's own client tries again, too.
-                if error.code != 503 or wait is None:
-                    raise
-            time.sleep(wait)
+        return call(self.port, path, body)
 
     def trigger(self, request: dict[str, Any]) -> str:
         deployment = self.call("/deployments/name/map-region/map-region")["id"]
