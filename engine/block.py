@@ -28,6 +28,7 @@ from engine.encode import QUALITY_EDGE, QUALITY_FILLED, layers
 from engine.errors import RunCancelledError, TerramosaicError
 from engine.files import exists, write_text
 from engine.fill import fill_nearest, near_missing
+from engine.gdal import local_files
 from engine.generator import GenerationOptions, WindowRandomness, open_generator
 from engine.generator import Generator as Model
 from engine.grid import Rect
@@ -194,7 +195,7 @@ class _BlockJob:
 
     def run(self) -> BlockReceipt:
         started = time.perf_counter()
-        with ExitStack() as stack:
+        with local_files(), ExitStack() as stack:
             rasters = stack.enter_context(
                 BlockRasters(self._plan, self._block, layers(self._plan.request, self._bundle), self._bundle)
             )

@@ -17,6 +17,7 @@ from engine.cog import write_cog
 from engine.encode import QUALITY_BITS, Layer, layers
 from engine.errors import OutputError
 from engine.files import exists, write_text
+from engine.gdal import local_files
 from engine.grid import Rect
 from engine.location import Location
 from engine.plan import Block, Plan, Zone
@@ -58,7 +59,8 @@ def assemble(plan: Plan) -> list[Location]:
                 f"{', ...' if len(missing) > 5 else ''}); run the same request again to compute them"
             )
     for zone, layer, path in unmade:
-        write_mosaic(path, _rows(plan, zone, layer), zone, layer, _tags(plan, layer))
+        with local_files():
+            write_mosaic(path, _rows(plan, zone, layer), zone, layer, _tags(plan, layer))
         logger.info("mosaic %s written", path.name)
     return [path for _, _, path in wanted]
 

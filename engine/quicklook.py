@@ -13,6 +13,7 @@ from rasterio.errors import RasterioError
 
 from engine.encode import QUALITY_BITS, QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_FOREIGN
 from engine.errors import OutputError
+from engine.gdal import local_files
 from engine.grid import RESOLUTION
 from engine.overview import Overview
 from engine.plan import Plan, Zone
@@ -123,7 +124,7 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     folder = RunFolder.of(plan)
     shown_blocks = [block for block in zone.blocks if not preview_rect(block.rect, factor).is_empty]
     paths = [folder.block_raster(block, PREVIEW) for block in shown_blocks]
-    with closing(each_locally(paths)) as copies:
+    with local_files(), closing(each_locally(paths)) as copies:
         for block, path, copy in zip(shown_blocks, paths, copies, strict=True):
             try:
                 with rasterio.open(copy) as dataset:

@@ -100,8 +100,10 @@ def read(place: UPath) -> bytes:
     Raises:
         FileNotFoundError: there is no such object.
     """
+    # Otherwise s3fs asks for the size first, to read what is large in parts: a second request for each small file.
+    at_once = {"max_concurrency": 1} if _is_s3(place) else {}
     with _told(place, "read"):
-        content: bytes = filesystem(place).cat_file(place.path)
+        content: bytes = filesystem(place).cat_file(place.path, **at_once)
     return content
 
 
@@ -211,7 +213,11 @@ def _facts(info: dict[str, Any]) -> FileFacts:
     return FileFacts(int(info["size"]), float(modified), version)
 
 
+def _is_s3(place: UPath) -> bool:
+    return place.protocol in ("s3", "s3a")
+
+
 def _content_type(place: UPath) -> dict[str, str]:
     """So that a browser shows a report instead of saving it; told only where the option's name is known."""
     kind = mimetypes.guess_type(place.name)[0]
-    return {"ContentType": kind} if kind and place.protocol in ("s3", "s3a") else {}
+    return {"ContentType": kind} if kind and _is_s3(place) else {}

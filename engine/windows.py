@@ -10,6 +10,7 @@ import rasterio.features
 import shapely
 from rasterio.errors import NotGeoreferencedWarning
 
+from engine.gdal import local_files
 from engine.grid import Rect
 from engine.imagery.stack import Strip
 from engine.lattice import WINDOW, Lattice
@@ -115,7 +116,8 @@ def region_mask(plan: Plan, block: Block) -> np.ndarray:
     nearby = shapely.clip_by_rect(outline, *block.rect.pad(WINDOW).bounds)
     if nearby.area == 0:
         return np.zeros(block.rect.shape, bool)
-    mask: np.ndarray = rasterio.features.rasterize(
-        [(nearby, 1)], out_shape=block.rect.shape, transform=block.rect.transform, fill=0, dtype=np.uint8
-    ).astype(bool)
+    with local_files():
+        mask: np.ndarray = rasterio.features.rasterize(
+            [(nearby, 1)], out_shape=block.rect.shape, transform=block.rect.transform, fill=0, dtype=np.uint8
+        ).astype(bool)
     return mask

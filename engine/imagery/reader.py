@@ -30,6 +30,7 @@ from tenacity import (
 from engine.catalog.providers import PROVIDERS, sign
 from engine.catalog.scene import AssetRef, Scene
 from engine.errors import CatalogError
+from engine.gdal import local_files
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class SceneReader:
             reraise=True,
         )
         # The lock is held until a failed file is closed: another block may be waiting to read it.
-        with lock, rasterio.Env(**_options(asset.href)):
+        with lock, _surroundings(asset.href):
             try:
                 return attempts(action)
             except (RasterioError, OSError) as error:
@@ -236,6 +237,11 @@ def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect, out: np.ndarra
 def _within(indices: np.ndarray, size: int) -> slice:
     """The run of ascending indices that lie in [0, size)."""
     return slice(*np.searchsorted(indices, [0, size]))
+
+
+def _surroundings(href: str) -> rasterio.Env:
+    # Only S3 needs the credentials that rasterio looks for.
+    return (rasterio.Env if href.startswith("s3://") else local_files)(**_options(href))
 
 
 def _options(href: str) -> dict[str, str | int]:

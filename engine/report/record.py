@@ -15,6 +15,7 @@ from engine.bundle import Bundle, load_bundle
 from engine.encode import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
 from engine.errors import OutputError
 from engine.files import exists, read_jsons
+from engine.gdal import local_files
 from engine.grid import RESOLUTION
 from engine.hashes import multihash_of
 from engine.location import Location, is_remote
@@ -188,7 +189,7 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
     measured = layer.kind in ("value", "percent")
     # All that is wanted of a mosaic is read at once: from a store it comes a single time.
-    with LocalCopy(path) as local:
+    with LocalCopy(path) as local, local_files():
         overview = read_overview(local, layer, plan.preview_factor)
         counts = None if measured else count_values(local)
         size, checksum = local.stat().st_size, multihash_of(local)

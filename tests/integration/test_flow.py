@@ -116,6 +116,8 @@ def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, m
     lines = state.message.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["out", "model", "catalog", "region"]
     assert all("is relative" in line and "give an absolute path" in line for line in lines)
+    state = map_region(relative | {"out": "s3://bucket/maps"}, return_state=True)
+    assert [line.partition(":")[0] for line in state.message.splitlines()] == ["model", "catalog", "region"]
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", "11")
     state = map_region(relative, return_state=True)
     assert state.is_failed() and "started 10 times" in state.message

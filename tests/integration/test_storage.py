@@ -24,7 +24,7 @@ from engine import RegionRequest, map_region, plan, publish, run_block
 from engine.block import finished_block
 from engine.cli.show import result_as_json
 from engine.errors import LeaseHeldError, OutputError, RequestError, StoreError
-from engine.files import create_text, exists, read_json, write_text
+from engine.files import create_text, exists, list_facts, read_json, write_text
 from engine.grid import Rect
 from engine.lease import lease
 from engine.location import location
@@ -236,7 +236,10 @@ def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tm
     for process in [start(HALF_OF_THE_BLOCKS, f"worker{half}", str(half)) for half in (0, 1)]:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
+    store.requests.clear()
     receipts = finished_blocks(read_plan(url))
+    # The plan's facts, a list, and a receipt of each block; and the same for a country.
+    assert len(store.requests) <= 3 + len(local.plan.blocks)
     assert set(receipts) == {block.id for block in local.plan.blocks}
     assert list(receipts.values()) == [finished_block(read_plan(url), block) for block in local.plan.blocks]
     process = start(THE_REST, "assembler")
@@ -266,9 +269,12 @@ def test_a_forked_process_has_a_client_of_its_own(store):
 
 def test_what_another_process_writes_or_removes_is_seen_at_once(store):
     place = location(store.url("seen/run/a.json"))
+    store.client.put_object(Bucket=BUCKET, Key="seen/run/other.json", Body=b"{}")
+    assert list(list_facts(place.parent)) == ["other.json"]
     assert not exists(place) and read_json(place) is None
     store.client.put_object(Bucket=BUCKET, Key="seen/run/a.json", Body=b"{}")
     assert exists(place) and read_json(place) == {}
+    assert list(list_facts(place.parent)) == ["a.json", "other.json"]
     assert not exists(place.parent)  # a folder is no file
     store.client.delete_object(Bucket=BUCKET, Key="seen/run/a.json")
     assert not exists(place) and read_json(place) is None
@@ -384,21 +390,24 @@ def shelf_pixels(place) -> np.ndarray:
 
 
 def test_of_many_that_create_a_file_one_does(store):
-    place, made = location(store.url("once/a.txt")), []
+    place = location(store.url("once/a.txt"))
+    made: list[str] = []
+    refused: list[type] = []
     store.failing = [("PUT", "once/a.txt", 409, 2)]
 
     def make(number: int) -> None:
         try:
             create_text(place, str(number))
             made.append(str(number))
-        except FileExistsError:
-            pass
+        except Exception as error:
+            refused.append(type(error))
 
     threads = [threading.Thread(target=make, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert refused == 11 * [FileExistsError]
     assert len(made) == 1 and store.read("once/a.txt").decode() == made[0]
 
 

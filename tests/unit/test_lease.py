@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import ExitStack
 
 import pytest
 
 from engine.errors import LeaseHeldError, LeaseLostError, OutputError, StoreError
-from engine.files import list_facts, read_text, write_text
+from engine.files import create_text, list_facts, read_text, write_text
 from engine.lease import lease
 from engine.location import location
 
@@ -59,6 +60,14 @@ def test_released_it_is_free_at_once_and_leaves_one_small_file(folder, clock):
             held.renew()
             held.check()
     assert list(list_facts(location(folder))) == ["000009.json"]
+
+
+def test_a_thread_that_was_late_renews_nothing_that_was_released(folder, clock):
+    with hold(folder, "a", clock) as held:
+        pass
+    held.renew()
+    assert json.loads(read_text(location(folder) / "000002.json"))["released"]
+    assert list(list_facts(location(folder))) == ["000002.json"]
 
 
 def test_released_also_when_the_work_fails(folder, clock):
@@ -109,40 +118,36 @@ def test_one_who_was_slow_to_create_a_number_that_was_removed_since_does_not_hol
     folder, clock, monkeypatch
 ):
     """It saw 1 expired, and slept; meanwhile 2 was created, renewed as 3, and removed: its own 2 counts for nothing."""
-    with hold(folder, "first", clock) as first:
+    with hold(folder, "first", clock), ExitStack() as stack:
         clock.now += 200
-        create, woken = "engine.lease.create_text", []
+        quick = []
 
         def create_late(place, text):
-            if not woken:
-                woken.append(True)
-                with hold(folder, "quick", clock) as quick:
-                    quick.renew()
-                    original(place, text)
-                    woken.append(sorted(list_facts(location(folder))))
-                    with pytest.raises(LeaseHeldError), hold(folder, "third", clock):
-                        pass
+            if not quick:
+                quick.append(None)
+                quick[0] = stack.enter_context(hold(folder, "quick", clock))
+                quick[0].renew()
+                create_text(place, text)
+                assert sorted(list_facts(location(folder))) == ["000002.json", "000003.json"]
+                with pytest.raises(LeaseHeldError, match="quick"), hold(folder, "third", clock):
+                    pass
             else:
-                original(place, text)
+                create_text(place, text)
 
-        from engine.lease import create_text as original
-
-        monkeypatch.setattr(create, create_late)
-        with pytest.raises(LeaseHeldError), hold(folder, "late", clock):
+        monkeypatch.setattr("engine.lease.create_text", create_late)
+        with pytest.raises(LeaseHeldError, match="quick"), hold(folder, "late", clock):
             pass
-        # The quick one released it by then, so it is free; nobody holds two.
-        assert woken[1] == ["000002.json", "000003.json"] and not first.lost.is_set()
-        with hold(folder, "after", clock) as after:
-            after.check()
+        assert list(list_facts(location(folder))) == ["000003.json"]
+        quick[0].renew()
+        quick[0].check()
 
 
 def test_an_answer_that_was_lost_on_its_way_is_no_refusal(folder, clock, monkeypatch):
     """The store made the note, the answer got lost, and the client asked again: it is there, and it is our own."""
-    from engine.lease import create_text as original
 
     def create_twice(place, text):
-        original(place, text)
-        original(place, text)
+        create_text(place, text)
+        create_text(place, text)
 
     monkeypatch.setattr("engine.lease.create_text", create_twice)
     with hold(folder, "a", clock) as held:
@@ -166,15 +171,13 @@ def _raise(error):
 
 
 def test_a_thread_renews_it_and_tries_again_after_a_failure(folder, monkeypatch):
-    from engine.lease import create_text as original
-
     calls = []
 
     def fail_once(place, text):
         calls.append(place.name)
         if len(calls) == 2:
             raise StoreError("out: no answer")
-        original(place, text)
+        create_text(place, text)
 
     monkeypatch.setattr("engine.lease.create_text", fail_once)
     with lease(folder, owner="a", ttl=0.6) as held:
