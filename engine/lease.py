@@ -10,8 +10,8 @@ holder removes notes, only lower ones, so numbers never fall.
     000008.json  {"owner": "b", "expires": 12:07}    at 12:05 b found it expired; a, should it wake up, cannot create 8
 
 One who was slow may create a number below the highest, since removed: so the folder is listed again afterwards, and
-what is not the highest counts for nothing. Expiry is told by the clocks of different machines: a holder gives up a sixth
-of the time to live before its note ends, and that is by how much clocks may differ.
+what is not the highest counts for nothing. Expiry is told by the clocks of different machines: a holder gives up a
+sixth of the time to live before its note ends, and that is by how much clocks may differ.
 """
 
 from __future__ import annotations

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed, State
 
 from engine.errors import LeaseHeldError, RequestError, TerramosaicError
@@ -16,6 +18,7 @@ from engine.lease import lease
 from engine.location import location
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
+from engine.request import RegionRequest
 from engine.run import write_plan
 from engine.watch import Watch, keep_newest, look
 from flows.carrying import carry_out
@@ -27,6 +30,7 @@ from flows.runners import chosen_runner
 
 #: Seconds after which the lease of a run that vanished with its machine is free.
 _LEASE_SECONDS = 120.0
+_LOOK_EVERY = 5.0
 
 
 @flow(name="watch-region", persist_result=False, validate_parameters=False)
@@ -58,9 +62,7 @@ def watch_region(
     with ExitStack() as leases:
         for name, region in requests.items():
             try:
-                leases.enter_context(
-                    lease(location(region.out) / "lease", owner=_owner(), ttl=_LEASE_SECONDS)
-                )
+                leases.enter_context(_lease_on(region))
                 watches[name] = look(region, look_back_days, _end_of(until))
                 log.info("%s%s", f"{name}: " if name else "", watches[name])
             except LeaseHeldError as error:
@@ -76,6 +78,28 @@ def watch_region(
                 keep_newest(watch.collection, look_back_days)
     raise_failures(failures, len(requests))
     return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
+
+
+@contextmanager
+def _lease_on(region: RegionRequest) -> Iterator[None]:
+    """Holds the region's collection for this run.
+
+    A run that was resumed waits for the lease of its own lost process, which on another machine takes until it expires.
+
+    Raises:
+        LeaseHeldError: another run holds it.
+    """
+    deadline = time.monotonic() + (_LEASE_SECONDS if runtime.flow_run.run_count > 1 else 0)
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lease(location(region.out) / "lease", owner=_owner(), ttl=_LEASE_SECONDS))
+                break
+            except LeaseHeldError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_EVERY)
+        yield
 
 
 def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
@@ -112,8 +136,6 @@ def _mapped(watch: Watch) -> str:
 
 
 def _owner() -> str:
-    from prefect import runtime
-
     return f"flow run {runtime.flow_run.name or '?'} on {socket.gethostname()} (process {os.getpid()})"
 
 

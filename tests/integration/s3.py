@@ -12,6 +12,7 @@ import boto3
 import moto.settings
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from s3fs import S3FileSystem
 from werkzeug.serving import make_server
 
 BUCKET = "maps"
@@ -104,19 +105,21 @@ class _Quiet(MotoRequestHandler):
         """Says nothing about each request."""
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    """A server for a module's tests, known to this process by its environment."""
+@contextmanager
+def s3_server() -> Iterator[Store]:
+    """A server that this process knows by its environment."""
     server = Store()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
             patch.delenv(name)
         for name, value in server.env.items():
             patch.setenv(name, value)
-        # Clients of an earlier server would be found again by their options, which do not name it.
-        from s3fs import S3FileSystem
-
-        S3FileSystem.clear_instance_cache()
+        forget_clients()
         yield server
-        S3FileSystem.clear_instance_cache()
+        forget_clients()
     server.close()
+
+
+def forget_clients() -> None:
+    """Clients are found again by their options, which do not tell what the environment said when they were made."""
+    S3FileSystem.clear_instance_cache()

@@ -6,7 +6,7 @@ import re
 
 from engine.demo.world import write_world
 from tests.integration.browser import Screenshots, browser_page
-from tests.integration.test_up import service
+from tests.integration.services import service
 
 #: A corner of the made-up world, over the seam of its tiles.
 BOX = {"West": "8.990", "South": "43.785", "East": "9.024", "North": "43.800"}

@@ -1,0 +1,229 @@
+"""What orchestration costs: a thousand block tasks in one flow run, on threads, Dask and Ray, against the engine alone.
+
+    python -m tests.benchmarks.orchestration --tasks 1000 --runner threads:2 --runner dask:2 --runner ray:2
+
+The region is a small square in each of the blocks, and the imagery a picture of 64 x 64 pixels that GDAL enlarges, so
+that a block is some ten milliseconds of work and the rest shows. Each runner has a server and a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from shapely.geometry import box
+
+from engine import map_region
+from engine.bands import GSD, S2L2A_BANDS
+from engine.grid import Rect
+from engine.region import as_geojson, lonlat_of
+from engine.request import RegionRequest
+from flows.batches import SETTING as TASK_SECONDS
+from flows.runners import SETTING as RUNNER
+from flows.service.processes import Kept, prefect_command
+from flows.service.settings import HOST, api_url, service_environment
+from tests.integration.services import free_port
+
+_BLOCK = 512
+_SQUARE = 20
+_ORIGIN = 480 * 1024, 50 * 1024  # row and column, multiples of the block
+
+
+def main() -> None:
+    """Measures, and prints a line for each runner."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--runner", action="append")
+    parser.add_argument("--work", type=Path, default=Path("out/orchestration"))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    work = arguments.work.resolve()
+    if arguments.child:
+        _flow(RegionRequest.model_validate_json(Path(arguments.child).read_text()))
+        return
+    stamp = f"{int(time.time())}"
+    request = _request(work, arguments.tasks)
+    started = time.monotonic()
+    alone = map_region(_into(request, work / stamp / "alone"), workers=2)
+    engine = time.monotonic() - started
+    blocks = len(alone.plan.blocks)
+    print(f"engine alone, 2 threads: {engine:.1f} s for {blocks} blocks", flush=True)
+    for runner in arguments.runner or ["threads:2", "dask:2", "ray:2"]:
+        told = _measure(work / stamp / runner.replace(":", "-"), request, runner)
+        told["overhead of a task, ms"] = round(1000 * (told["seconds"] - engine) / blocks, 1)
+        print(f"{runner}: {json.dumps(told)}", flush=True)
+
+
+def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any]:
+    """One runner: seconds of the flow, memory of its process, and how far the server lags behind."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    environment = service_environment(folder / "home", port)
+    (folder / "home").mkdir()
+    server = Kept(
+        "server",
+        prefect_command("server", "start", "--host", HOST, "--port", str(port)),
+        environment,
+        folder / "server.log",
+    )
+    try:
+        _wait_for(f"{api_url(port)}/health")
+        file = folder / "request.json"
+        file.write_text(_into(request, folder / "maps").model_dump_json())
+        child = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.orchestration", "--child", str(file)],
+            env=environment | {RUNNER: runner, TASK_SECONDS: "0", "PREFECT_LOGGING_LEVEL": "ERROR"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        told: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
+        ended = time.monotonic()
+        while _count(port) < told["tasks"] and time.monotonic() - ended < 180:
+            time.sleep(0.5)
+        told["task runs that the server has"] = _count(port)
+        told["seconds until it had them"] = round(time.monotonic() - ended, 1)
+        return told
+    finally:
+        server.stop(15)
+
+
+def _flow(request: RegionRequest) -> None:
+    from engine.run import read_plan
+    from flows.map_region import map_region as flow
+
+    memory: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            memory.append(_resident())
+
+    threading.Thread(target=watch, daemon=True).start()
+    started = time.monotonic()
+    (folder,) = flow(request)
+    seconds = time.monotonic() - started
+    over.set()
+    quarter = max(1, len(memory) // 4)
+    print(
+        json.dumps(
+            {
+                "tasks": len(read_plan(folder).blocks),
+                "seconds": round(seconds, 1),
+                "MB in the second quarter": round(max(memory[quarter : 2 * quarter], default=0)),
+                "MB in the third": round(max(memory[2 * quarter : 3 * quarter], default=0)),
+                "MB at most": round(max(memory, default=0)),
+            }
+        )
+    )
+
+
+def _request(work: Path, tasks: int) -> RegionRequest:
+    side = math.ceil(math.sqrt(tasks))
+    rect = Rect(*_ORIGIN, side * _BLOCK, side * _BLOCK)
+    catalog = work / f"catalog-{side}"
+    if not catalog.exists():
+        _write_scene(catalog, rect)
+    squares = []
+    for number in range(tasks):
+        row = rect.row + number // side * _BLOCK + _BLOCK // 2
+        col = rect.col + number % side * _BLOCK + _BLOCK // 2
+        squares.append(lonlat_of(box(*Rect(row, col, _SQUARE, _SQUARE).bounds), 32633))
+    return RegionRequest(
+        region={"geojson": as_geojson(shapely.MultiPolygon(squares))},
+        datetime="2023-08",
+        catalog=str(catalog),
+        targets=("NDVI",),
+        block_size=_BLOCK,
+        stride=224,
+    )
+
+
+def _into(request: RegionRequest, out: Path) -> RegionRequest:
+    return request.model_copy(update={"out": str(out)})
+
+
+def _write_scene(folder: Path, rect: Rect) -> None:
+    """A scene over all of it, of pictures that GDAL enlarges as they are read."""
+    folder.mkdir(parents=True)
+    assets = {}
+    for index, band in enumerate((*S2L2A_BANDS, "SCL")):
+        pixels = np.full(
+            (64, 64), 4 if band == "SCL" else 400 + 100 * index, "uint8" if band == "SCL" else "uint16"
+        )
+        source = folder / f"{band}.tif"
+        with rasterio.open(
+            source, "w", driver="GTiff", width=64, height=64, count=1, dtype=pixels.dtype, nodata=0
+        ) as dataset:
+            dataset.write(pixels, 1)
+        factor = GSD[band] // 10
+        width, height = rect.width // factor, rect.height // factor
+        transform = rect.transform @ rasterio.Affine.scale(factor)
+        kind = "Byte" if band == "SCL" else "UInt16"
+        href = folder / f"{band}.vrt"
+        href.write_text(
+            f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>EPSG:32633</SRS>'
+            f"<GeoTransform>{', '.join(str(number) for number in transform.to_gdal())}</GeoTransform>"
+            f'<VRTRasterBand dataType="{kind}" band="1"><NoDataValue>0</NoDataValue><SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{band}.tif</SourceFilename><SourceBand>1</SourceBand>'
+            f'<SrcRect xOff="0" yOff="0" xSize="64" ySize="64"/>'
+            f'<DstRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/></SimpleSource></VRTRasterBand></VRTDataset>'
+        )
+        assets[band] = {"href": str(href), "type": "image/tiff", "gsd": GSD[band], "roles": ["data"]}
+    outline = lonlat_of(box(*rect.bounds), 32633)
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": "S2A_33TWL_20230815", "collection": "sentinel-2-l2a",
+        "links": [], "geometry": as_geojson(outline), "bbox": list(outline.bounds), "assets": assets,
+        "properties": {
+            "datetime": "2023-08-15T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": 1, "proj:epsg": 32633,
+            "s2:mgrs_tile": "33TWL", "s2:processing_baseline": "02.14",
+        },
+    }  # fmt: skip
+    (folder / "item.json").write_text(json.dumps(item))
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(url)
+
+
+def _count(port: int) -> int:
+    request = urllib.request.Request(
+        f"{api_url(port)}/task_runs/count", b'{"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}',
+        {"Content-Type": "application/json"},
+    )  # fmt: skip
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            # Planning, assembling and publishing are tasks too.
+            return int(json.load(answer)) - 3
+    except OSError:
+        return 0
+
+
+def _resident() -> float:
+    """MB of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""``python -m tests.faults``: at least 20 kills, from one seed, and the table of what they cost.
+
+python -m tests.faults --kills 20 --seed 1 --work out/faults
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+from engine.demo.world import write_world
+from engine.request import BoundingBox, RegionRequest
+from tests.faults.shooting import TARGETS, Shot, same_pixels, shoot, shooting_range
+
+#: Kills in one run. It may be started ten times, and each kill but a block process's costs a start.
+_A_RUN = 4
+
+
+def main() -> None:
+    """Shoots, and prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("out/faults"))
+    arguments = parser.parse_args()
+    work = arguments.work.resolve()
+    rng = random.Random(arguments.seed)
+    world = write_world(work / "world")
+    rows: list[tuple[Shot, str, str]] = []
+    number = 0
+    with shooting_range(work / "home", "processes:cpu,cpu") as place:
+        while len(rows) < arguments.kills:
+            number += 1
+            request = request_of_run(world, work / f"run-{number}", seed=number)
+            # All four kinds in each run, in an order of its own.
+            targets = rng.sample(sorted(TARGETS), _A_RUN)
+            shots, ended = shoot(place, number, request, targets, rng, lambda line: print(line, flush=True))
+            equal = ended["state_type"] == "COMPLETED" and same_pixels(request, work / "unbroken")
+            end = f"{ended['state_name']}, started {ended['run_count']} times"
+            rows += [(shot, "equal" if equal else "DIFFERENT", end) for shot in shots]
+            print(f"run {number}: {end}; pixels {'equal' if equal else 'DIFFERENT'}", flush=True)
+    print(
+        "\n| run | killed | moment, s | blocks done | in flight | finished blocks redone | pixels | the run's end |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for shot, pixels, end in rows:
+        print(
+            f"| {shot.run} | {shot.target} | {shot.moment:.1f} | {shot.done} | {shot.in_flight} | {shot.redone} "
+            f"| {pixels} | {end} |"
+        )
+
+
+def request_of_run(catalog: Path, out: Path, seed: int) -> RegionRequest:
+    """Some twenty-five blocks of a few seconds each, over the seam of the made-up world's tiles."""
+    return RegionRequest(
+        region=BoundingBox(west=8.9, south=43.645, east=9.22, north=43.8),
+        datetime="2020-04",
+        catalog=str(catalog),
+        targets=("NDVI", "LULC"),
+        stride=32,
+        block_size=512,
+        seed=seed,
+        out=str(out),
+    )
+
+
+if __name__ == "__main__":
+    main()

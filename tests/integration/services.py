@@ -1,0 +1,122 @@
+"""`terramosaic up` as a process: started, asked, stopped; and what else lives with its Prefect home."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+UP = [str(Path(sys.executable).with_name("terramosaic")), "up"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without what the tests' own Prefect is told."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | more
+
+
+def pids_of(home: Path) -> dict[int, str]:
+    """Command lines of the processes that live with this Prefect home, by process id."""
+    mine = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PREFECT_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                mine[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    return mine
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of the processes that live with this Prefect home."""
+    return list(pids_of(home).values())
+
+
+def wait_for(what: str, seen: Callable[[], Any], patience: float = 90) -> Any:
+    deadline = time.monotonic() + patience
+    while not (found := seen()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.2)
+    return found
+
+
+class Service:
+    """A running `terramosaic up`."""
+
+    def __init__(self, home: Path, *arguments: str, runner: str = "threads:1") -> None:
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [*UP, "--home", str(home), "--port", str(self.port), *arguments],
+            env=environment(TERRAMOSAIC_RUNNER=runner),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        self.said: list[str] = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if "the UI is at" in line:
+                return
+        raise AssertionError("".join(self.said))
+
+    def call(self, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        for wait in (1, 2, 4, 8, None):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                # SQLite's lock was held for too long: Prefect's own client tries again, too.
+                if error.code != 503 or wait is None:
+                    raise
+            time.sleep(wait)
+
+    def trigger(self, request: dict[str, Any]) -> str:
+        deployment = self.call("/deployments/name/map-region/map-region")["id"]
+        return str(
+            self.call(f"/deployments/{deployment}/create_flow_run", {"parameters": {"request": request}})[
+                "id"
+            ]
+        )
+
+    def ended(self, run: str) -> dict[str, Any] | None:
+        found = self.call(f"/flow_runs/{run}")
+        return found if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED") else None
+
+    def stop(self, number: int) -> str:
+        """Stops it; what it says from then on."""
+        self.process.send_signal(number)
+        _, rest = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, rest
+        return str(rest)
+
+
+@contextmanager
+def service(home: Path, **options: str) -> Iterator[Service]:
+    running = Service(home, **options)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
+            running.process.wait(60)
