@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import numpy as np
@@ -65,6 +66,23 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
         for name in ("NDVI", "LULC")
     )
     assert len(outputs.data) < 500_000
+
+
+def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
+    from flows.map_region import map_region
+
+    features = []
+    for name, row in (("North side", LAND.row), ("South_2", LAND.row + 400)):
+        region = land.request(Rect(row, LAND.col, 200, 200), tmp_path).region
+        features.append({"type": "Feature", "properties": {"name": name}, "geometry": region.geojson})
+    file = tmp_path / "regions.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    whole = land.request(Rect(LAND.row, LAND.col, 200, 200), tmp_path / "out", targets=("NDVI",))
+    state = map_region(whole.model_dump(mode="json") | {"region": {"path": str(file)}}, return_state=True)
+    assert state.is_completed(), state.message
+    for region in ("north-side", "south-2"):
+        (table,), (outputs,) = artifacts(f"plan-{region}"), artifacts(f"outputs-{region}")
+        assert "S2A_33TWL_20230815" in str(table.data) and "NDVI.tif" in outputs.data
 
 
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
