@@ -56,6 +56,9 @@ def test_a_stopped_run_goes_on_at_the_next_start(land, tmp_path):
         refused = first.trigger(request | {"out": "maps"})
         state = wait_for("the refusal", lambda: first.ended(refused))["state"]
         assert state["type"] == "FAILED" and state["message"].startswith("out: 'maps' is relative")
+        of_this = {"logs": {"flow_run_id": {"any_": [refused]}, "level": {"ge_": 40}}}
+        (line,) = wait_for("its log", lambda: first.call("/logs/filter", of_this))
+        assert line["message"] == state["message"]
         run = first.trigger(request)
         wait_for("a block", lambda: list((tmp_path / "out").glob("*/blocks/*/block.json")))
         assert first.call(f"/flow_runs/{run}")["state_name"] == "Running"
