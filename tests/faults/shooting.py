@@ -131,7 +131,7 @@ def shoot(
         )
         if words == "prefect worker start":
             place.revive()
-    ended = wait_for("the end", lambda: place.service.ended(run), _PATIENCE)
+    ended = wait_for("the end", lambda: _ended(place.service, run), _PATIENCE)
     last = receipts(folder)
     told = [
         Shot(**{**vars(shot), "redone": sum(last.get(path) != stamp for path, stamp in held.items())})
@@ -162,6 +162,12 @@ def same_pixels(request: RegionRequest, folder: Path) -> bool:
             if not np.array_equal(ours.read(), theirs.read()):
                 return False
     return True
+
+
+def _ended(service: Service, run: str) -> dict[str, Any] | None:
+    """The run if it came to its end; a crash is none, for the server starts it again."""
+    found = service.ended(run)
+    return found if found and found["state_type"] != "CRASHED" else None
 
 
 def _blocks(folder: Path) -> int:
