@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mgrs
@@ -17,8 +16,10 @@ from pyproj.enums import TransformDirection
 from shapely.geometry import box, mapping, shape
 from shapely.geometry.base import BaseGeometry
 
-from engine.errors import RequestError
+from engine.errors import OutputError, RequestError
+from engine.files import read_text
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
+from engine.location import location
 
 #: UTM is defined between these latitudes, and Sentinel-2's land tiles lie between them.
 LATITUDE_MIN, LATITUDE_MAX = -80.0, 84.0
@@ -159,15 +160,20 @@ def area_from_tile(tile: str) -> Area:
 
 
 def area_from_file(path: str) -> Area:
-    """A GeoJSON file.
+    """A GeoJSON file on disk or, by its URL, in an object store.
 
     Raises:
         RequestError: the file cannot be read or does not hold a usable region.
     """
     try:
-        document = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        document = json.loads(read_text(location(path)))
     except OSError as error:
-        raise RequestError(f"region: cannot read {path}: {error.strerror}") from error
+        raise RequestError(
+            f"region: cannot read {path}: {error.strerror or 'there is no such file'}"
+        ) from error
+    except OutputError as error:
+        # Outputs are what is in stores otherwise; here it is another field.
+        raise RequestError(f"region: {str(error).removeprefix('out: ')}") from error
     except ValueError as error:
         raise RequestError(f"region: {path} is not GeoJSON: {error}") from error
     try:

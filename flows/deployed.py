@@ -73,7 +73,7 @@ def refuse_relative_request(request: RegionRequest) -> None:
         paths["model"] = request.model
     if request.catalog not in PROVIDERS and "://" not in request.catalog:
         paths["catalog"] = request.catalog
-    if isinstance(request.region, GeoJsonFile):
+    if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
         paths["region"] = request.region.path
     refuse_relative(**paths)
 
