@@ -163,7 +163,8 @@ def point_latest(folder: Location) -> None:
     """Points ``latest`` beside a run folder at it: a symbolic link, or in a store a small text that holds its name."""
     latest = folder.parent / "latest"
     if is_remote(latest):
-        write_text(latest, folder.name + "\n")
+        if pointed_at(latest).name != folder.name:
+            write_text(latest, folder.name + "\n")
         return
     partial = latest.with_name(partial_name(latest.name))
     # Some file systems know no links; the run is none the worse for it.

@@ -15,7 +15,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
-from engine.errors import CatalogError, RunCancelledError, TerramosaicError, WorkerLostError
+from engine.errors import CatalogError, RunCancelledError, StoreError, TerramosaicError, WorkerLostError
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
 from engine.plan import Block, Plan
@@ -167,7 +167,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
             logger.error("%s", outcome)
             if isinstance(outcome, RunCancelledError):
                 raise outcome
-            if not isinstance(outcome, CatalogError | WorkerLostError):
+            if not isinstance(outcome, CatalogError | WorkerLostError | StoreError):
                 batches.clear()
     return errors
 

@@ -17,6 +17,7 @@ from engine.errors import (
     CatalogError,
     MissingBandError,
     OffsetConflictError,
+    StoreError,
     TerramosaicError,
     WorkerLostError,
 )
@@ -40,7 +41,7 @@ def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
         state.result()
     except (MissingBandError, OffsetConflictError):
         return False
-    except (CatalogError, WorkerLostError):
+    except (CatalogError, WorkerLostError, StoreError):
         return True
     except Exception:
         return False

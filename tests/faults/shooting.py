@@ -120,7 +120,10 @@ def shoot(
         if (folder / "latest" / "item.json").exists():
             say(f"run {number} was over before {target}")
             break
-        os.kill(rng.choice(sorted(victims)), number_of_signal)
+        victim = rng.choice(sorted(victims))
+        if len(victims) > 1:
+            say(f"of {[(v, pids_of(place._home).get(v)) for v in victims]} {victim}")
+        os.kill(victim, number_of_signal)
         moment = time.monotonic() - started
         held = receipts(folder)
         flying = {path.parent for path in folder.glob("*/blocks/*/.*.partial")}

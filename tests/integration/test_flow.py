@@ -85,6 +85,16 @@ def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
         assert "S2A_33TWL_20230815" in str(table.data) and "NDVI.tif" in outputs.data
 
 
+def test_flow_maps_into_an_object_store(server, land):
+    from flows.map_region import map_region
+
+    request = land.request(Rect(LAND.row, LAND.col, 300, 300), "memory://flow/maps", targets=("NDVI",))
+    (folder,) = map_region(request)
+    assert folder.startswith("memory://flow/maps/")
+    (outputs,) = (artifact for artifact in artifacts("outputs") if folder in artifact.data)
+    assert f"`{folder}/report.html`" in outputs.data and "data:image/jpeg;base64," in outputs.data
+
+
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
     server, land, tmp_path, monkeypatch
 ):
