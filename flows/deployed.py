@@ -24,7 +24,7 @@ def begin_deployed_run() -> None:
     Raises:
         TerramosaicError: the run was started too often.
     """
-    if _is_deployed():
+    if is_deployed():
         # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
         logging.getLogger("engine").setLevel(logging.INFO)
         _refuse_crash_loop()
@@ -52,7 +52,7 @@ def refuse_relative(**paths: str) -> None:
     Raises:
         RequestError: one line for each path that is relative.
     """
-    if not _is_deployed():
+    if not is_deployed():
         return
     wrong = [name for name, path in paths.items() if not Path(path).expanduser().is_absolute()]
     if wrong:
@@ -78,5 +78,6 @@ def refuse_relative_request(request: RegionRequest) -> None:
     refuse_relative(**paths)
 
 
-def _is_deployed() -> bool:
+def is_deployed() -> bool:
+    """Whether a worker started this flow run from a deployment."""
     return bool(runtime.deployment.id)

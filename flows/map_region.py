@@ -7,7 +7,9 @@ from prefect import flow
 from engine.errors import RequestError, TerramosaicError
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
+from engine.request import RegionRequest
 from engine.run import RunFolder
+from flows.begun import earlier_plans, forget_plans, keep_plans
 from flows.carrying import carry_out
 from flows.deployed import begin_deployed_run, refuse_relative_request
 from flows.form import RequestForm, request_of_form
@@ -33,10 +35,21 @@ def map_region(request: RequestForm) -> list[str]:
     chosen_runner()
     request = request_of_form(request)
     refuse_relative_request(request)
-    requests = requests_of(request)
+    failures: dict[str, TerramosaicError] = {}
+    plans = earlier_plans(request)
+    if not plans:
+        plans, failures = _planned(request)
+    failures |= carry_out(plans)
+    raise_failures(failures, len(plans.keys() | failures.keys()))
+    forget_plans(request)
+    return [RunFolder.of(made).location for made in plans.values()]
+
+
+def _planned(request: RegionRequest) -> tuple[dict[str, Plan], dict[str, TerramosaicError]]:
+    """Plans of all regions, and the errors of those for which there is none."""
     plans: dict[str, Plan] = {}
     failures: dict[str, TerramosaicError] = {}
-    for name, region in requests.items():
+    for name, region in requests_of(request).items():
         try:
             plans[name] = make_plan(region)
             report_plan(plans[name], name)
@@ -44,6 +57,6 @@ def map_region(request: RequestForm) -> list[str]:
             raise
         except TerramosaicError as error:
             failures[name] = error
-    failures |= carry_out(plans)
-    raise_failures(failures, len(requests))
-    return [RunFolder.of(made).location for made in plans.values()]
+    if not failures:
+        keep_plans(request, plans)
+    return plans, failures

@@ -11,10 +11,12 @@ import pytest
 import rasterio
 
 from engine import map_region as map_without_prefect
-from engine.errors import RequestError
+from engine.errors import ModelError, RequestError
 from engine.grid import Rect
+from engine.run import read_plan
 from flows.runners import SETTING, Runner, chosen_runner
-from tests.integration.conftest import LAND
+from tests.integration.conftest import LAND, Catalog
+from tests.integration.scenes import write_scene
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,30 @@ def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, m
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", "11")
     state = map_region(relative, return_state=True)
     assert state.is_failed() and "started 10 times" in state.message
+
+
+def test_a_run_that_is_started_again_goes_on_with_its_plan(server, land, tmp_path, monkeypatch):
+    """Although the catalog has a new scene by then."""
+    from flows import carrying
+    from flows.map_region import map_region
+
+    rect = Rect(LAND.row, LAND.col, 300, 300)
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.folder.mkdir()
+    catalog.add(write_scene(catalog.folder / "a", rect, name="S2A_33TWL_20230815"))
+    request = catalog.request(rect, tmp_path / "maps", targets=("NDVI",))
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-run")
+    with monkeypatch.context() as patch:
+        patch.setattr(carrying, "_compute", lambda *_: {"": ModelError("killed here")})
+        assert map_region(request, return_state=True).is_failed()
+    catalog.add(write_scene(catalog.folder / "b", rect, name="S2B_33TWL_20230820", day="2023-08-20"))
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", "2")
+    (again,) = map_region(request)
+    assert list(read_plan(again).scenes) == ["S2A_33TWL_20230815"]
+    # It came to its end: what is started after that is another map.
+    (after,) = map_region(request)
+    assert len(read_plan(after).scenes) == 2
 
 
 def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, tmp_path):
