@@ -42,6 +42,8 @@ _PACE = {
     # A run that waits for another one of its deployment asks again so soon.
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
+    # After a restart of the server a crash is noticed within a minute.
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "flows.service.ordering",
     # A new schedule counts from then on, not from a minute later.
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
 }

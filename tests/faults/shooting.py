@@ -66,7 +66,8 @@ class Range:
     def revive(self) -> None:
         """Starts it again, if it ended with its worker."""
         self.service.process.wait(60)
-        self.service = Service(self._home, runner=self._runner)
+        # At the same port: what was orphaned by the shot reports there.
+        self.service = Service(self._home, runner=self._runner, port=self.service.port)
 
     def stop(self) -> None:
         """Stops it."""
@@ -121,8 +122,6 @@ def shoot(
             say(f"run {number} was over before {target}")
             break
         victim = rng.choice(sorted(victims))
-        if len(victims) > 1:
-            say(f"of {[(v, pids_of(place._home).get(v)) for v in victims]} {victim}")
         os.kill(victim, number_of_signal)
         moment = time.monotonic() - started
         held = receipts(folder)

@@ -77,8 +77,10 @@ def call(port: int, path: str, body: Any = None) -> Any:
 class Service:
     """A running `terramosaic up`."""
 
-    def __init__(self, home: Path, *arguments: str, runner: str = "threads:1") -> None:
-        self.port = free_port()
+    def __init__(
+        self, home: Path, *arguments: str, runner: str = "threads:1", port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self.process = subprocess.Popen(
             [*UP, "--home", str(home), "--port", str(self.port), *arguments],
             env=environment(TERRAMOSAIC_RUNNER=runner),
