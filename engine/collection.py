@@ -6,11 +6,13 @@ OUT/acquisitions/RUN_ID/item.json        an acquisition's run, as any run
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from engine.errors import RequestError
 from engine.files import read_json, write_text
 from engine.item import bbox_of
 from engine.location import Location
@@ -43,6 +45,22 @@ class MapCollection:
         self.folder = folder
         self._document: dict[str, Any] = read_json(folder / _FILE) or {}
 
+    def require_region(self, outline: dict[str, Any]) -> None:
+        """Refuses to mix two regions.
+
+        Args:
+            outline: the region as GeoJSON.
+
+        Raises:
+            RequestError: the collection is another region's.
+        """
+        own = self._document.get("terramosaic:region")
+        if own is not None and own != _hash_of(outline):
+            raise RequestError(
+                f"out: {self.folder} holds the maps of another region, or of this one with another outline; "
+                "give each region an output folder of its own"
+            )
+
     @property
     def held(self) -> dict[date, Held]:
         """The acquisitions that are mapped, by solar day."""
@@ -60,7 +78,8 @@ class MapCollection:
         day = date.fromisoformat(acquisition.solar_day)
         before = self.held.get(day)
         if before and before.run_id != plan.run_id:
-            self._deprecate(before.run_id, plan.run_id)
+            self._mark(before.run_id, plan.run_id)
+        self._mark(plan.run_id, None)
         moment = min(plan.scenes[scene].datetime for scene in acquisition.scenes)
         held = self.held | {day: Held(plan.run_id, moment.astimezone(UTC).isoformat())}
         self._write(plan, held, self._document.get("assets", {}))
@@ -90,28 +109,32 @@ class MapCollection:
                 *(_link(day, item) for day, item in sorted(held.items())),
             ],
             "assets": assets,
+            "terramosaic:region": _hash_of(plan.region),
             "updated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         write_text(self.folder / _FILE, json.dumps(document, indent=1))
         self._document = document
 
-    def _deprecate(self, old: str, new: str) -> None:
-        file = RunFolder(self.folder / ACQUISITIONS / old).item_file
+    def _mark(self, run_id: str, successor: str | None) -> None:
+        """Marks a run's item as deprecated by another one, or as current again."""
+        file = RunFolder(self.folder / ACQUISITIONS / run_id).item_file
         item = read_json(file)
-        if item is None:  # somebody has removed it
-            return
-        item["properties"]["deprecated"] = True
-        extensions = item.setdefault("stac_extensions", [])
-        if _VERSION_EXTENSION not in extensions:
-            extensions.append(_VERSION_EXTENSION)
+        if item is None or (successor is None and "deprecated" not in item["properties"]):
+            return  # somebody has removed it, or it never was
+        extensions = [name for name in item.get("stac_extensions", []) if name != _VERSION_EXTENSION]
         links = [link for link in item["links"] if link["rel"] != "successor-version"]
-        successor = {
-            "rel": "successor-version",
-            "href": f"../{new}/item.json",
-            "type": "application/geo+json",
-        }
-        item["links"] = [*links, successor]
+        item["properties"].pop("deprecated", None)
+        if successor is not None:
+            item["properties"]["deprecated"] = True
+            extensions.append(_VERSION_EXTENSION)
+            href = f"../{successor}/item.json"
+            links.append({"rel": "successor-version", "href": href, "type": "application/geo+json"})
+        item |= {"stac_extensions": extensions, "links": links}
         write_text(file, json.dumps(item, indent=1))
+
+
+def _hash_of(outline: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(outline, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _link(day: date, item: Held) -> dict[str, str]:

@@ -6,6 +6,7 @@ filling the device's memory twice. A CPU is shared by nature and has no lock.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -102,6 +103,10 @@ class _ProcessLock:
                     self._file.acquire(timeout=patience)
                 except Timeout:
                     return False
+                except OSError as error:
+                    raise ModelError(
+                        f"the lock {self._file.lock_file} cannot be used: {error.strerror or error}; remove it"
+                    ) from error
             self._holders += 1
             return True
 
@@ -110,6 +115,8 @@ class _ProcessLock:
 def _lock_of(name: str) -> _ProcessLock:
     folder = Path(tempfile.gettempdir()) / "terramosaic-devices"
     folder.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):  # it is another user's, who has done this already
+        folder.chmod(0o1777)
     return _ProcessLock(folder / f"{name}.lock")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from engine.location import is_url
 
@@ -21,8 +21,11 @@ _PAUSE_FIRST = 0.5
 
 
 def shown(location: str) -> str:
-    """The location for messages: a URL's query may hold a signature."""
-    return location.partition("?")[0] if is_url(location) else location
+    """The location for messages and records: without what a URL may hold of signatures and passwords."""
+    if not is_url(location):
+        return location
+    parts = urlsplit(location)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def read_document(location: str, most: int) -> bytes:

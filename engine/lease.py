@@ -139,7 +139,7 @@ class Held:
             except LeaseLostError as error:
                 logger.warning("%s", error)
                 return
-            except OutputError as error:
+            except (OutputError, OSError) as error:
                 logger.warning("the lease on %s could not be renewed, trying again: %s", self._folder, error)
                 pause = self._ttl / _TRIES
 

@@ -11,7 +11,7 @@ acquisition is of the last cloudy one, and `quality` says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -62,12 +62,28 @@ class _Source:
         return self.folder / f"{layer}{self.suffix}.tif"
 
 
-def update_newest(folder: Location, runs: Mapping[date, Plan]) -> list[Location]:
+def holds(folder: Location, runs: Mapping[date, str]) -> bool:
+    """Whether the mosaics were made from these runs, by solar day, and are whole."""
+    state = read_json(folder / FOLDER / _STATE) or {}
+    known = state.get("runs", {}) | dict.fromkeys(state.get("left out", ()))
+    return bool(state) and all(known.get(day.isoformat(), "") in (run, None) for day, run in runs.items())
+
+
+def encoding_of(plan: Plan) -> list[str]:
+    """Names of a run's layers and how their numbers are stored, and the model's fingerprint."""
+    wanted = layers(plan.request, load_bundle(plan.request.model)).values()
+    return [*sorted(f"{layer.name} {layer.dtype}" for layer in wanted), plan.bundle.fingerprint]
+
+
+def update_newest(
+    folder: Location, runs: Mapping[date, Plan], left_out: Iterable[date] = ()
+) -> list[Location]:
     """Brings the mosaics of newest pixels up to date.
 
     Args:
         folder: of the collection.
-        runs: all acquisitions of the collection that shall be in them, by solar day; they are published.
+        runs: the acquisitions of the collection that shall be in them, by solar day; of one encoding, published.
+        left_out: days that the collection has and that shall not be in them.
 
     Returns:
         The mosaics.
@@ -79,7 +95,7 @@ def update_newest(folder: Location, runs: Mapping[date, Plan]) -> list[Location]
     plan = runs[max(runs)]
     wanted = [*layers(plan.request, load_bundle(plan.request.model)).values(), ACQUIRED]
     zones = _zones(runs.values())
-    shape = {"zones": _rects(zones), "layers": sorted(layer.name for layer in wanted)}
+    shape = {"zones": _rects(zones), "encoding": encoding_of(plan)}
     state = read_json(target / _STATE) or {}
     named = {day.isoformat(): made.run_id for day, made in runs.items()}
     known: dict[str, str] = state.get("runs", {})
@@ -115,7 +131,13 @@ def update_newest(folder: Location, runs: Mapping[date, Plan]) -> list[Location]
                 write_mosaic(path, _newest_rows(zone, layer, sources), zone, layer, _tags(plan, layer, named))
             written.append(path)
     if fresh:
-        write_text(target / _STATE, json.dumps(shape | {"runs": known | named}, indent=1))
+        write_text(
+            target / _STATE,
+            json.dumps(
+                shape | {"runs": known | named, "left out": sorted(day.isoformat() for day in left_out)},
+                indent=1,
+            ),
+        )
     return written
 
 

@@ -31,6 +31,7 @@ from engine.catalog import (
     scene_from_item,
 )
 from engine.devices import AUTO, parse_device, resolve
+from engine.documents import shown
 from engine.errors import NoScenesError, RequestError
 from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from engine.interval import format_interval
@@ -38,7 +39,7 @@ from engine.lattice import WINDOW, Lattice
 from engine.location import anchored
 from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from engine.region import Area, ZoneArea, as_geojson, lonlat_of, utm_of, zone_areas
-from engine.request import RegionRequest
+from engine.request import GeoJsonFile, RegionRequest
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def plan(request: RegionRequest) -> Plan:
         ModelError: the bundle is broken.
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
-    ground = _Ground.of(_anchored(request))
+    ground = _Ground.of(request)
     found = _search(ground)
     if not found.acquisitions:
         raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
@@ -94,7 +95,7 @@ def plan_acquisitions(request: RegionRequest) -> list[Plan]:
     Raises:
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
-    ground = _Ground.of(_anchored(request))
+    ground = _Ground.of(request)
     found = _search(ground)
     newest_first = sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day, reverse=True)
     return [_decided(ground.on(acquisition), found.only(acquisition)) for acquisition in newest_first]
@@ -112,6 +113,7 @@ class _Ground:
     @classmethod
     def of(cls, request: RegionRequest) -> _Ground:
         area = request.area()
+        request = _anchored(request)
         areas = zone_areas(area)
         if not areas:
             raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
@@ -211,9 +213,12 @@ def _decided(ground: _Ground, found: _Found) -> Plan:
 
 def _anchored(request: RegionRequest) -> RegionRequest:
     """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
-    absolute = {"out": anchored(request.out)}
+    absolute: dict[str, Any] = {"out": anchored(request.out)}
     if request.model != "demo":
         absolute["model"] = str(Path(request.model).expanduser().resolve())
+    if isinstance(request.region, GeoJsonFile):
+        # The area has been read; what stays on record must not tell a signature.
+        absolute["region"] = request.region.model_copy(update={"path": shown(request.region.path)})
     if request.provider == AUTO:
         absolute["provider"] = resolve(AUTO).kind
     return request.model_copy(update=absolute)

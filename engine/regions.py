@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from typing import Any
@@ -62,8 +63,12 @@ def raise_failures(failures: dict[str, TerramosaicError], regions: int) -> None:
 
 def folder_name(text: str) -> str:
     """A name as part of a path or a key: ASCII letters, digits and dashes, never empty."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "region"
+    letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", "".join(letters)).strip("-") or "region"
+    if any(letter.isalpha() and not letter.isascii() for letter in letters):
+        # Names in other scripts would all be the same without their letters.
+        return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return plain
 
 
 def _features(request: RegionRequest) -> list[dict[str, Any]]:

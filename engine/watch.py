@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from engine.collection import ACQUISITIONS, MapCollection
 from engine.interval import format_interval
 from engine.location import location
-from engine.newest import describe_newest, update_newest
+from engine.newest import describe_newest, encoding_of, holds, update_newest
 from engine.plan import Plan
 from engine.planning import plan_acquisitions
+from engine.region import as_geojson
 from engine.request import RegionRequest
 from engine.run import RunFolder, is_complete, read_plan
 
@@ -48,7 +49,7 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
     """Searches the rolling period and compares it with the collection in the request's output folder.
 
     An acquisition's run is named by its content, so one that the collection holds under the same name is done, and one
-    under another name was processed again, or the request has changed.
+    under another name was processed again, or the request, the device or the version of this package has changed.
 
     Args:
         request: what to map; its period bounds the rolling one, and its composite plays no part.
@@ -60,17 +61,20 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
     """
     start, end = _period(request, look_back_days, now or datetime.now(UTC))
     collection = MapCollection(location(request.out))
+    collection.require_region(as_geojson(request.area().outline))
     plans: list[Plan] = []
     if start <= end:
         changes = {
-            "datetime": format_interval(start, end),
+            # Two passes of one solar day may lie on both sides of a midnight in UTC.
+            "datetime": format_interval(start - timedelta(days=1), end),
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
-        plans = plan_acquisitions(request.model_copy(update=changes))
+        found = plan_acquisitions(request.model_copy(update=changes))
+        plans = [made for made in found if _day_of(made) >= start.date()]
     held = collection.held
     new, again = {}, set()
     for made in plans:
-        day = date.fromisoformat(made.acquisitions[0].solar_day)
+        day = _day_of(made)
         known = held.get(day)
         if known is None or known.run_id != made.run_id or not is_complete(made):
             new[day] = made
@@ -93,18 +97,25 @@ def keep_newest(collection: MapCollection, look_back_days: int) -> list[date]:
         OutputError: a file could not be read or written.
     """
     held = collection.held
-    if not held:
-        return []
-    oldest = max(held) - timedelta(days=look_back_days)
-    runs = {
-        day: read_plan(RunFolder(collection.folder / ACQUISITIONS / item.run_id).path)
-        for day, item in held.items()
-        if day >= oldest
+    recent = {
+        day: item.run_id for day, item in held.items() if day >= max(held) - timedelta(days=look_back_days)
     }
-    update_newest(collection.folder, runs)
+    if not recent or holds(collection.folder, recent):
+        return sorted(recent)
+    runs = {
+        day: read_plan(RunFolder(collection.folder / ACQUISITIONS / run_id).path)
+        for day, run_id in recent.items()
+    }
     newest = runs[max(runs)]
+    # Of an earlier request there may be other layers, or other numbers in them.
+    runs = {day: made for day, made in runs.items() if encoding_of(made) == encoding_of(newest)}
+    update_newest(collection.folder, runs, left_out=recent.keys() - runs.keys())
     collection.put_assets(newest, describe_newest(collection.folder, newest))
     return sorted(runs)
+
+
+def _day_of(made: Plan) -> date:
+    return date.fromisoformat(made.acquisitions[0].solar_day)
 
 
 def _period(request: RegionRequest, look_back_days: int, now: datetime) -> tuple[datetime, datetime]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import partial
@@ -16,12 +15,14 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
 from engine.errors import CatalogError, RunCancelledError, StoreError, TerramosaicError, WorkerLostError
+from engine.files import sweep_partials
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
 from engine.plan import Block, Plan
 from engine.receipt import BlockReceipt, finished_block, finished_blocks
 from engine.run import RunFolder, is_complete
 from flows.batches import Batch, Batches
+from flows.deployed import whole_number
 from flows.reporting import RunProgress, report_outputs
 from flows.runners import Workforce, chosen_runner, workforce
 from flows.stages import assemble_mosaics, compute_blocks, publish_run
@@ -30,6 +31,9 @@ logger = logging.getLogger("engine.flows")
 
 #: Tasks submitted for each that can run: enough to keep workers busy, few enough to stop soon.
 _AHEAD = 2
+
+#: What fails a block and says nothing about the others.
+_PASSING = (CatalogError, WorkerLostError, StoreError)
 
 #: Above so many blocks a run is split by grid cell, into flow runs of their own that a server and its UI can hold.
 SPLIT_SETTING = "TERRAMOSAIC_SPLIT"
@@ -49,6 +53,9 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
         The errors of those that failed, in one line each.
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
+    for made in waiting.values():
+        # What a killed run left half-written.
+        sweep_partials(RunFolder.of(made).path)
     left: Jobs = []
     for made in waiting.values():
         done = finished_blocks(made)
@@ -85,12 +92,22 @@ def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> di
                     errors = _hand_out(cell, force, progress)
                 else:
                     errors = _in_flow_of_its_own(name, cell, force, progress)
-                for run_id, error in errors:
-                    failed.setdefault(run_id, []).append(error)
+                for location, error in errors:
+                    failed.setdefault(location, []).append(error)
+                if fatal := next((error for _, error in errors if not isinstance(error, _PASSING)), None):
+                    break
+            else:
+                fatal = None
+        if fatal is not None:
+            # Blocks were left that nobody tried; their runs' error is the one that stopped everything.
+            for location in {RunFolder.of(made).location for made, _ in left} - failed.keys():
+                made = next(made for made, _ in left if RunFolder.of(made).location == location)
+                if len(finished_blocks(made)) < len(made.blocks):
+                    failed[location] = [fatal]
     return {
-        name: blocks_failed(failed[made.run_id], len(made.blocks))
+        name: blocks_failed(failed[location], len(made.blocks))
         for name, made in plans.items()
-        if made.run_id in failed
+        if (location := RunFolder.of(made).location) in failed
     }
 
 
@@ -101,7 +118,7 @@ Ended = SimpleQueue[tuple[Batch, PrefectFuture[Any]]]
 
 def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
     """All jobs at once, without a name; or, if there are very many, those of one grid cell after the other."""
-    most = int(os.environ.get(SPLIT_SETTING) or _SPLIT)
+    most = whole_number(SPLIT_SETTING, _SPLIT)
     if len(jobs) <= most:
         return [(None, jobs)]
 
@@ -114,16 +131,24 @@ def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
 
 def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
     errors: Errors = []
+    broken: list[BaseException] = []
 
     @flow(name="map-cell", flow_run_name=name, persist_result=False, validate_parameters=False)
     def map_cell(cell: str) -> State[Any]:
         """Computes the blocks of one grid cell."""
-        errors.extend(_hand_out(jobs, force, progress))
+        try:
+            errors.extend(_hand_out(jobs, force, progress))
+        except BaseException as error:
+            broken.append(error)
+            raise
         if errors:
             return Failed(message=str(blocks_failed([error for _, error in errors], len(jobs))))
         return Completed()
 
     map_cell(name, return_state=True)
+    if broken:
+        # Prefect keeps it in the cell's state, and the flow would go on to the next cell.
+        raise broken[0]
     return errors
 
 
@@ -152,7 +177,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
         batch, future = ended.get()
         running -= 1
         # A failed task that nobody asks is ignored by Prefect, and the flow would end Completed.
-        outcome: Any = future.result(raise_on_failure=False)
+        outcome = _outcome(batch, future)
         if isinstance(outcome, BaseException) and not isinstance(outcome, TerramosaicError):
             raise outcome
         for block in batch.blocks:
@@ -162,14 +187,23 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
                 progress.block_done(receipt)
             else:
                 progress.block_failed()
-                errors.append((batch.plan.run_id, outcome))
+                errors.append((RunFolder.of(batch.plan).location, outcome))
         if isinstance(outcome, TerramosaicError):
             logger.error("%s", outcome)
             if isinstance(outcome, RunCancelledError):
                 raise outcome
-            if not isinstance(outcome, CatalogError | WorkerLostError | StoreError):
+            if not isinstance(outcome, _PASSING):
                 batches.clear()
     return errors
+
+
+def _outcome(batch: Batch, future: PrefectFuture[Any]) -> Any:
+    """What a task returned or raised; where the cluster lost it, that it did."""
+    try:
+        return future.result(raise_on_failure=False)
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return WorkerLostError(f"block {batch.blocks[0].id}: its worker was lost ({what})")
 
 
 def _put(ended: Ended, batch: Batch, future: PrefectFuture[Any]) -> None:

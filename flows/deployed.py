@@ -38,12 +38,24 @@ def _refuse_crash_loop() -> None:
     Raises:
         TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
     """
-    most = int(os.environ.get(STARTS_SETTING) or _STARTS)
+    most = whole_number(STARTS_SETTING, _STARTS)
     if runtime.flow_run.run_count > most:
         raise TerramosaicError(
             f"this run was started {most} times and never came to an end; see the log of its last start. "
             "Finished blocks are kept: a new run with the same request goes on from there"
         )
+
+
+def whole_number(setting: str, default: int) -> int:
+    """What the environment says for a setting.
+
+    Raises:
+        RequestError: it is no number above 0.
+    """
+    text = os.environ.get(setting) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise RequestError(f"{setting}: {text!r} is not a whole number above 0")
+    return int(text)
 
 
 def refuse_relative(**paths: str) -> None:

@@ -85,6 +85,8 @@ def request_of_form(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:
     """
     if isinstance(sent, RegionRequest):
         return sent
+    if not isinstance(sent, Mapping):
+        raise RequestError(f"request: an object with region and datetime is wanted, not {sent!r}")
     fields = {name: value for name, value in sent.items() if name not in BOXES}
     for name in BOXES.keys() & sent.keys():
         box = sent[name] or {}

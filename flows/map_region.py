@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from engine.errors import RequestError, TerramosaicError
+from engine.errors import TerramosaicError
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
 from engine.request import RegionRequest
@@ -53,8 +53,6 @@ def _planned(request: RegionRequest) -> tuple[dict[str, Plan], dict[str, Terramo
         try:
             plans[name] = make_plan(region)
             report_plan(plans[name], name)
-        except RequestError:
-            raise
         except TerramosaicError as error:
             failures[name] = error
     if not failures:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,9 @@ from engine.receipt import BlockReceipt
 from engine.workers import DeviceProcesses
 
 SETTING = "TERRAMOSAIC_RUNNER"
+
+#: Seconds that a cluster's first worker has to come.
+_WORKERS_PATIENCE = 120
 
 Kind = Literal["threads", "processes", "dask", "ray"]
 Compute = Callable[[Plan, Block], BlockReceipt]
@@ -154,10 +157,12 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     }
     pool = DaskTaskRunner(address=runner.address, cluster_kwargs=None if runner.address else local)
     with pool:
-        threads = pool.client.nthreads().values()
         # Tasks for GPUs go to workers that say they have one; any worker takes the others.
-        wants = _annotated(on_gpu)
-        yield Workforce(len(threads) if on_gpu else sum(threads), _within(wants, pool))
+        width = _dask_width(pool.client, bool(on_gpu))
+        if not width:
+            wanted = "started with --resources GPU=1" if on_gpu else "that runs"
+            raise RequestError(f"{SETTING}: the Dask cluster has no worker {wanted}")
+        yield Workforce(width, _within(_annotated(on_gpu), pool))
 
 
 @contextmanager
@@ -182,6 +187,18 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         if not width:
             raise RequestError(f"{SETTING}: the Ray cluster has no {device.kind} to run on")
         yield Workforce(width, _within(lambda: remote_options(**options), pool))
+
+
+def _dask_width(client: Any, on_gpu: bool) -> int:
+    """Tasks that the cluster runs at the same time; its workers may still be starting."""
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=_WORKERS_PATIENCE)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return sum(
+        1 if on_gpu else worker["nthreads"]
+        for worker in workers
+        if not on_gpu or worker["resources"].get("GPU")
+    )
 
 
 def _within(

@@ -57,7 +57,7 @@ def make_plan(request: RegionRequest) -> Plan:
 
 
 def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[BlockReceipt]:
-    """Computes some blocks of a run, unless they are done; one whose imagery fails does not stop the others.
+    """Computes some blocks of a run, unless they are done; one that fails by itself does not stop the others.
 
     Raises:
         TerramosaicError: the first block's error; finished blocks stay finished.
@@ -70,7 +70,7 @@ def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[B
     for block in (block for block in made.blocks if block.id in wanted):
         try:
             receipts.append(compute(made, block))
-        except CatalogError as error:
+        except (CatalogError, WorkerLostError, StoreError) as error:
             failures.append(error)
     if failures:
         raise failures[0]

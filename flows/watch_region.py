@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed, State
 
 from engine.errors import LeaseHeldError, RequestError, TerramosaicError
-from engine.lease import lease
+from engine.lease import Held, lease
 from engine.location import location
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
@@ -52,36 +52,38 @@ def watch_region(
     chosen_runner()
     request = request_of_form(request)
     refuse_relative_request(request)
-    if not 1 <= look_back_days <= 3660:
-        raise RequestError(f"look_back_days: {look_back_days} is not between 1 and 3660")
+    look_back_days, end = _days(look_back_days), _end_of(until)
     log = get_run_logger()
     requests = requests_of(request)
     watches: dict[str, Watch] = {}
     held_elsewhere: list[str] = []
     failures: dict[str, TerramosaicError] = {}
+    held: dict[str, Held] = {}
     with ExitStack() as leases:
         for name, region in requests.items():
             try:
-                leases.enter_context(_lease_on(region))
-                watches[name] = look(region, look_back_days, _end_of(until))
+                held[name] = leases.enter_context(_lease_on(region))
+                watches[name] = look(region, look_back_days, end)
                 log.info("%s%s", f"{name}: " if name else "", watches[name])
             except LeaseHeldError as error:
                 # Whoever holds it maps what is new. A failure would be resumed, and meet it again.
                 held_elsewhere.append(f"{name}: {error}" if name else str(error))
-            except RequestError:
-                raise
             except TerramosaicError as error:
                 failures[name] = error
-        failures |= _map(watches)
+        failures |= _map(watches, held)
         for name, watch in watches.items():
-            if newest and name not in failures and watch.new:
-                keep_newest(watch.collection, look_back_days)
+            if newest:
+                try:
+                    held[name].check()
+                    keep_newest(watch.collection, look_back_days)
+                except TerramosaicError as error:
+                    failures.setdefault(name, error)
     raise_failures(failures, len(requests))
     return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
 
 
 @contextmanager
-def _lease_on(region: RegionRequest) -> Iterator[None]:
+def _lease_on(region: RegionRequest) -> Iterator[Held]:
     """Holds the region's collection for this run.
 
     A run that was resumed waits for the lease of its own lost process, which on another machine takes until it expires.
@@ -93,33 +95,42 @@ def _lease_on(region: RegionRequest) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(lease(location(region.out) / "lease", owner=_owner(), ttl=_LEASE_SECONDS))
+                held = stack.enter_context(
+                    lease(location(region.out) / "lease", owner=_owner(), ttl=_LEASE_SECONDS)
+                )
                 break
             except LeaseHeldError:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(_LOOK_EVERY)
-        yield
+        yield held
 
 
-def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
+def _map(watches: dict[str, Watch], held: dict[str, Held]) -> dict[str, TerramosaicError]:
     """Maps what is new of all regions; returns each region's first error."""
     plans: dict[str, Plan] = {}
     place: dict[str, tuple[str, date]] = {}
+    failures: dict[str, TerramosaicError] = {}
     for name, watch in watches.items():
         for day, made in watch.new.items():
             key = f"{name} {day}".strip()
-            write_plan(made)
+            try:
+                write_plan(made)
+            except TerramosaicError as error:
+                failures.setdefault(name, error)
+                continue
             report_plan(made, key)
             plans[key], place[key] = made, (name, day)
     failed = carry_out(plans) if plans else {}
-    failures: dict[str, TerramosaicError] = {}
     for key, (name, day) in place.items():
-        if key in failed:
-            error = failed[key]
-            failures.setdefault(name, type(error)(f"acquisition of {day}: {error}"))
-        else:
+        try:
+            if key in failed:
+                raise failed[key]
+            # Whoever has taken the lease over by now has read the collection as it was.
+            held[name].check()
             watches[name].record(day)
+        except TerramosaicError as error:
+            failures.setdefault(name, type(error)(f"acquisition of {day}: {error}"))
     return failures
 
 
@@ -139,9 +150,21 @@ def _owner() -> str:
     return f"flow run {runtime.flow_run.name or '?'} on {socket.gethostname()} (process {os.getpid()})"
 
 
-def _end_of(day: date | None) -> datetime | None:
-    if day is None:
+def _days(number: Any) -> int:
+    try:
+        days = int(number)
+    except (TypeError, ValueError):
+        days = 0
+    if not 1 <= days <= 3660:
+        raise RequestError(f"look_back_days: {number!r} is not a number from 1 to 3660")
+    return days
+
+
+def _end_of(day: date | str | None) -> datetime | None:
+    if not day:
         return None
-    if isinstance(day, str):
-        day = date.fromisoformat(day)
-    return datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC) - timedelta(seconds=1)
+    try:
+        first = datetime.combine(date.fromisoformat(str(day)), datetime.min.time(), UTC)
+    except ValueError:
+        raise RequestError(f"until: {day!r} is not a day such as 2026-03-31") from None
+    return first + timedelta(days=1) - timedelta(seconds=1)

@@ -103,7 +103,7 @@ class _Process:
 
     def give(self, plan: Plan, block: Block) -> Future[BlockReceipt]:
         future: Future[BlockReceipt] = Future()
-        name = f"{plan.run_id}/{block.id}"
+        name = f"{RunFolder.of(plan).location}/{block.id}"
         with self._guard:
             if self.is_over:
                 future.set_exception(WorkerLostError(f"block {block.id}: its worker process died"))
@@ -122,16 +122,20 @@ class _Process:
 
     def _listen(self) -> None:
         fault: Exception | None = None
-        while (report := self._worker.hear()) is not None:
-            match report:
-                case Done(block=name, receipt=receipt):
-                    self._asked.pop(name).set_result(receipt)
-                case Failed(block=None) as failed:
-                    fault = failed.exception()
-                case Failed(block=str(name)) as failed:
-                    self._asked.pop(name).set_exception(failed.exception())
-                case Log(name=name, level=level, line=line):
-                    logging.getLogger(name).log(level, "%s", line)
+        try:
+            while (report := self._worker.hear()) is not None:
+                match report:
+                    case Done(block=name, receipt=receipt):
+                        self._asked.pop(name).set_result(receipt)
+                    case Failed(block=None) as failed:
+                        fault = failed.exception()
+                    case Failed(block=str(name)) as failed:
+                        self._asked.pop(name).set_exception(failed.exception())
+                    case Log(name=name, level=level, line=line):
+                        logging.getLogger(name).log(level, "%s", line)
+        except Exception as error:  # whoever waits for a block must hear of it
+            fault = error
+            self._worker.hang_up()
         ending = self._worker.ending(PATIENCE)
         self._worker.dismiss()
         with self._guard:

@@ -54,7 +54,7 @@ def deploy(folder: Path, environment: Mapping[str, str]) -> None:
         TerramosaicError: Prefect refused the file.
     """
     # `deploy` succeeds on a flow that cannot be imported, and its runs fail later.
-    from flows import map_region, models  # noqa: F401
+    from flows import map_region, models, watch_region  # noqa: F401
 
     done = subprocess.run(
         prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / PREFECT_FILE)),

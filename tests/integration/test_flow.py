@@ -9,10 +9,13 @@ import logging
 import numpy as np
 import pytest
 import rasterio
+from prefect import flow
 
 from engine import map_region as map_without_prefect
 from engine.errors import ModelError, RequestError
 from engine.grid import Rect
+from engine.planning import plan
+from engine.receipt import finished_blocks
 from engine.run import read_plan
 from flows.runners import SETTING, Runner, chosen_runner
 from tests.integration.conftest import LAND, Catalog
@@ -118,6 +121,46 @@ def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
     assert state.is_failed()
     assert "of 4 blocks: " in state.message and not state.message.startswith("Flow run encountered")
     assert "asset B04 of S2B_33TWL_20230820" in state.message
+
+
+def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, monkeypatch):
+    from flows import carrying
+    from flows.map_region import map_region
+
+    monkeypatch.setenv("TERRAMOSAIC_SPLIT", "3")
+    monkeypatch.setattr(carrying, "_CELL", 512)
+    request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
+    (folder,) = map_region(request)
+    assert len(finished_blocks(read_plan(folder))) == 4
+
+    def break_down(*_):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(carrying, "_outcome", break_down)
+    state = map_region(request.model_copy(update={"seed": 1}), return_state=True)
+    assert state.is_failed() and "a bug" in state.message
+    monkeypatch.setenv("TERRAMOSAIC_SPLIT", "many")
+    state = map_region(request.model_copy(update={"seed": 2}), return_state=True)
+    assert state.is_failed() and state.message.startswith("TERRAMOSAIC_SPLIT: 'many'")
+
+
+def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_path, monkeypatch):
+    from flows import carrying
+
+    made = {
+        name: plan(
+            land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path / name, seed=seed, targets=("NDVI",))
+        )
+        for seed, name in enumerate(("first", "second"))
+    }
+    monkeypatch.setattr(carrying, "_outcome", lambda *_: ModelError("the device is gone"))
+
+    @flow
+    def carry():
+        return {name: str(error) for name, error in carrying.carry_out(made).items()}
+
+    for line in carry().values():
+        assert line.startswith("failed, ") and "the device is gone" in line
 
 
 def test_a_wrong_request_fails_with_the_line_of_the_command_line(server):

@@ -198,6 +198,36 @@ def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, 
     assert not (tmp_path / "maps" / "lost" / "collection.json").exists()
 
 
+def test_newest_mosaics_that_were_broken_off_are_made_again(growing, tmp_path):
+    growing.add(scene(growing.folder, "2023-08-20", platform="B", level=300))
+    request = request_for(growing, tmp_path / "maps")
+    watch(request, "2023-08-20")
+    whole = newest(tmp_path / "maps")
+    (tmp_path / "maps" / "newest" / "newest.json").unlink()
+    (tmp_path / "maps" / "newest" / "quality.tif").unlink()
+    assert watch(request, "2023-08-20").message.startswith("nothing new")
+    for name, pixels in newest(tmp_path / "maps").items():
+        np.testing.assert_array_equal(pixels, whole[name], err_msg=name)
+
+
+def test_another_request_makes_the_newest_mosaics_anew(growing, tmp_path):
+    request = request_for(growing, tmp_path / "maps")
+    watch(request, "2023-08-15")
+    growing.add(scene(growing.folder, "2023-08-20", platform="B", level=300))
+    # The first acquisition has left the rolling period, and has numbers of another kind.
+    other = request.model_copy(update={"dtype": "float32"})
+    assert "mapped 1 of 1" in watch(other, "2023-08-21", look_back_days=3).message
+    with rasterio.open(tmp_path / "maps" / "newest" / "NDVI.tif") as dataset:
+        assert dataset.dtypes == ("float32",) and -1 <= dataset.read(1).max() <= 1
+
+
+def test_another_region_in_the_same_folder_is_refused(growing, tmp_path):
+    watch(request_for(growing, tmp_path / "maps"), "2023-08-15")
+    other = growing.request(Rect(PLACE.row, PLACE.col, 300, 300), tmp_path / "maps", datetime="2023-08-01/..")
+    state = watch(other, "2023-08-15")
+    assert state.is_failed() and "another region" in state.message and state.message.startswith("out: ")
+
+
 def test_a_region_that_another_run_holds_is_left_to_it(growing, tmp_path):
     request = request_for(growing, tmp_path / "maps")
     with lease(tmp_path / "maps" / "lease", owner="somebody else"):
@@ -209,4 +239,4 @@ def test_a_region_that_another_run_holds_is_left_to_it(growing, tmp_path):
 
 def test_a_wrong_look_back_is_named(growing, tmp_path):
     state = watch(request_for(growing, tmp_path), "2023-08-25", look_back_days=0)
-    assert state.is_failed() and state.message.startswith("look_back_days: 0 ")
+    assert state.is_failed() and state.message.startswith("look_back_days: 0 is not a number")
