@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -87,7 +89,7 @@ def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> di
     failed: dict[str, list[TerramosaicError]] = {}
     if left:
         with READERS.closing_idle(), workforce(chosen_runner(), left[0][0]) as force:
-            for name, cell in _cells(left):
+            for name, cell in _cells(left, force.is_cluster):
                 if name is None:
                     errors = _hand_out(cell, force, progress)
                 else:
@@ -116,11 +118,15 @@ Errors = list[tuple[str, TerramosaicError]]
 Ended = SimpleQueue[tuple[Batch, PrefectFuture[Any]]]
 
 
-def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
-    """All jobs at once, without a name; or, if there are very many, those of one grid cell after the other."""
+def _cells(jobs: Jobs, on_cluster: bool) -> Iterable[tuple[str | None, Jobs]]:
+    """All jobs at once, without a name; or, if there are very many, those of one grid cell after the other.
+
+    On a cluster all have a name: each task takes a copy of its flow run's parameters there, and back as part of the
+    scheduler's memory, and a region may be large.
+    """
     most = whole_number(SPLIT_SETTING, _SPLIT)
     if len(jobs) <= most:
-        return [(None, jobs)]
+        return [("blocks" if on_cluster else None, jobs)]
 
     def cell(job: tuple[Plan, Block]) -> str:
         block = job[1]
@@ -130,26 +136,50 @@ def _cells(jobs: Jobs) -> Iterable[tuple[str | None, Jobs]]:
 
 
 def _in_flow_of_its_own(name: str, jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
-    errors: Errors = []
-    broken: list[BaseException] = []
-
-    @flow(name="map-cell", flow_run_name=name, persist_result=False, validate_parameters=False)
-    def map_cell(cell: str) -> State[Any]:
-        """Computes the blocks of one grid cell."""
-        try:
-            errors.extend(_hand_out(jobs, force, progress))
-        except BaseException as error:
-            broken.append(error)
-            raise
-        if errors:
-            return Failed(message=str(blocks_failed([error for _, error in errors], len(jobs))))
-        return Completed()
-
-    map_cell(name, return_state=True)
-    if broken:
+    """Hands out as a flow run below this one; a task that goes to a cluster carries its flow run with it."""
+    cell = _Cell(jobs, force, progress)
+    token = _cell.set(cell)
+    try:
+        map_cell(name, return_state=True)
+    finally:
+        _cell.reset(token)
+    if cell.broken is not None:
         # Prefect keeps it in the cell's state, and the flow would go on to the next cell.
-        raise broken[0]
-    return errors
+        raise cell.broken
+    return cell.errors
+
+
+@dataclass
+class _Cell:
+    """What a cell's flow run works on, which is too much for a parameter, and what came of it."""
+
+    jobs: Jobs
+    force: Workforce
+    progress: RunProgress
+    errors: Errors = field(default_factory=list)
+    broken: BaseException | None = None
+
+
+_cell: ContextVar[_Cell] = ContextVar("cell")
+
+
+def _map_cell(cell: str) -> State[Any]:
+    """Computes the blocks of one grid cell, or all of a run on a cluster."""
+    mine = _cell.get()
+    try:
+        mine.errors.extend(_hand_out(mine.jobs, mine.force, mine.progress))
+    except BaseException as error:
+        mine.broken = error
+        raise
+    if mine.errors:
+        return Failed(message=str(blocks_failed([error for _, error in mine.errors], len(mine.jobs))))
+    return Completed()
+
+
+# Not as a decorator: workers of a cluster find the function by its name, and not a copy of it and all that it uses.
+map_cell = flow(name="map-cell", flow_run_name="{cell}", persist_result=False, validate_parameters=False)(
+    _map_cell
+)
 
 
 def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:

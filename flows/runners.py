@@ -65,10 +65,12 @@ class Workforce:
     Attributes:
         width: tasks that run at the same time.
         submit: hands it a task with its parameters.
+        is_cluster: whether tasks leave this machine's processes, and so are sent with all that they need.
     """
 
     width: int
     submit: Callable[[Task[..., Any], dict[str, Any]], PrefectFuture[Any]]
+    is_cluster: bool = False
 
 
 def chosen_runner() -> Runner:
@@ -162,7 +164,7 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         if not width:
             wanted = "started with --resources GPU=1" if on_gpu else "that runs"
             raise RequestError(f"{SETTING}: the Dask cluster has no worker {wanted}")
-        yield Workforce(width, _within(_annotated(on_gpu), pool))
+        yield Workforce(width, _within(_annotated(on_gpu), pool), is_cluster=True)
 
 
 @contextmanager
@@ -186,7 +188,7 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         width = int(ray.cluster_resources().get("GPU" if device.kind == "cuda" else "CPU", 0))
         if not width:
             raise RequestError(f"{SETTING}: the Ray cluster has no {device.kind} to run on")
-        yield Workforce(width, _within(lambda: remote_options(**options), pool))
+        yield Workforce(width, _within(lambda: remote_options(**options), pool), is_cluster=True)
 
 
 def _dask_width(client: Any, on_gpu: bool) -> int:
