@@ -86,7 +86,9 @@ def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any
         file.write_text(_into(request, folder / "maps").model_dump_json())
         child = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.orchestration", "--child", str(file)],
-            env=environment | {RUNNER: runner, TASK_SECONDS: "0", "PREFECT_LOGGING_LEVEL": "ERROR"},
+            # GDAL reads a VRT with threads of its own, which were seen to wait for each other for ever.
+            env=environment
+            | {RUNNER: runner, TASK_SECONDS: "0", "PREFECT_LOGGING_LEVEL": "ERROR", "VRT_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
