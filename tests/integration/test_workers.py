@@ -131,7 +131,7 @@ def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, sta
     stage(**{first.id: ["die", signal.SIGSEGV]})
     line = (
         f"failed, 1 of 4 blocks: block {first.id}: both worker processes that computed it died "
-        "(SIGSEGV on cpu, SIGSEGV on cpu)"
+        "(SIGSEGV on cpu, SIGSEGV on cpu); what is finished is kept, run the same request again to compute the rest"
     )
     with pytest.raises(ModelError) as error:
         carry_out(made, devices=["cpu", "cpu"])
