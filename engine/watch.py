@@ -41,8 +41,8 @@ class Watch:
     def __str__(self) -> str:
         if not self.new:
             return f"nothing new: {self.found} acquisitions since {self.since}, all mapped"
-        days = (f"{day} (processed again)" if day in self.again else f"{day}" for day in sorted(self.new))
-        return f"{len(self.new)} of {self.found} acquisitions since {self.since} to map: {', '.join(days)}"
+        days = (f"{day} again" if day in self.again else f"{day}" for day in sorted(self.new))
+        return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(days)}"
 
 
 def look(request: RegionRequest, look_back_days: int, now: datetime | None = None) -> Watch:

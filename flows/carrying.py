@@ -16,7 +16,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
-from engine.errors import CatalogError, RunCancelledError, StoreError, TerramosaicError, WorkerLostError
+from engine.errors import RunCancelledError, TerramosaicError, WorkerLostError
 from engine.files import sweep_partials
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
@@ -27,15 +27,12 @@ from flows.batches import Batch, Batches
 from flows.deployed import whole_number
 from flows.reporting import RunProgress, report_outputs
 from flows.runners import Workforce, chosen_runner, workforce
-from flows.stages import assemble_mosaics, compute_blocks, publish_run
+from flows.stages import PASSING, assemble_mosaics, compute_blocks, publish_run
 
 logger = logging.getLogger("engine.flows")
 
 #: Tasks submitted for each that can run: enough to keep workers busy, few enough to stop soon.
 _AHEAD = 2
-
-#: What fails a block and says nothing about the others.
-_PASSING = (CatalogError, WorkerLostError, StoreError)
 
 #: Above so many blocks a run is split by grid cell, into flow runs of their own that a server and its UI can hold.
 SPLIT_SETTING = "TERRAMOSAIC_SPLIT"
@@ -55,7 +52,7 @@ def carry_out(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
         The errors of those that failed, in one line each.
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
-    for made in waiting.values():
+    for made in plans.values():
         # What a killed run left half-written.
         sweep_partials(RunFolder.of(made).path)
     left: Jobs = []
@@ -87,6 +84,7 @@ def _finish(name: str, made: Plan, progress: RunProgress) -> None:
 def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> dict[str, TerramosaicError]:
     """Computes the blocks that are left; returns the runs that lack some, each with its error."""
     failed: dict[str, list[TerramosaicError]] = {}
+    fatal: TerramosaicError | None = None
     if left:
         with READERS.closing_idle(), workforce(chosen_runner(), left[0][0]) as force:
             for name, cell in _cells(left, force.is_cluster):
@@ -96,21 +94,18 @@ def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> di
                     errors = _in_flow_of_its_own(name, cell, force, progress)
                 for location, error in errors:
                     failed.setdefault(location, []).append(error)
-                if fatal := next((error for _, error in errors if not isinstance(error, _PASSING)), None):
+                fatal = next((error for _, error in errors if not isinstance(error, PASSING)), None)
+                if fatal is not None:
                     break
-            else:
-                fatal = None
-        if fatal is not None:
-            # Blocks were left that nobody tried; their runs' error is the one that stopped everything.
-            for location in {RunFolder.of(made).location for made, _ in left} - failed.keys():
-                made = next(made for made, _ in left if RunFolder.of(made).location == location)
-                if len(finished_blocks(made)) < len(made.blocks):
-                    failed[location] = [fatal]
-    return {
-        name: blocks_failed(failed[location], len(made.blocks))
-        for name, made in plans.items()
-        if (location := RunFolder.of(made).location) in failed
-    }
+    failures: dict[str, TerramosaicError] = {}
+    for name, made in plans.items():
+        own = failed.get(RunFolder.of(made).location)
+        if own is None and fatal is not None and len(finished_blocks(made)) < len(made.blocks):
+            # Blocks were left that nobody tried: the run's error is the one that stopped everything.
+            own = [fatal]
+        if own is not None:
+            failures[name] = blocks_failed(own, len(made.blocks))
+    return failures
 
 
 Jobs = list[tuple[Plan, Block]]
@@ -222,7 +217,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
             logger.error("%s", outcome)
             if isinstance(outcome, RunCancelledError):
                 raise outcome
-            if not isinstance(outcome, _PASSING):
+            if not isinstance(outcome, PASSING):
                 batches.clear()
     return errors
 

@@ -21,7 +21,6 @@ from engine.errors import (
     TerramosaicError,
     WorkerLostError,
 )
-from engine.files import sweep_partials
 from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
@@ -35,13 +34,17 @@ from flows.runners import Compute, computing
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
+#: What fails a block, says nothing about the others, and may pass.
+PASSING = (CatalogError, WorkerLostError, StoreError)
+
+
 def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again may help: an asset that failed to load or a lost worker, yes; a missing band, no."""
     try:
         state.result()
     except (MissingBandError, OffsetConflictError):
         return False
-    except (CatalogError, WorkerLostError, StoreError):
+    except PASSING:
         return True
     except Exception:
         return False
@@ -52,7 +55,7 @@ def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
 def make_plan(request: RegionRequest) -> Plan:
     """Decides a run and makes its folder."""
     made = plan(request)
-    sweep_partials(write_plan(made).path)
+    write_plan(made)
     return made
 
 
@@ -63,14 +66,13 @@ def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[B
         TerramosaicError: the first block's error; finished blocks stay finished.
     """
     made = read_plan(run_folder)
-    wanted = set(block_ids)
     compute = computing.get() or _far_from_the_flow(made)
     receipts: list[BlockReceipt] = []
     failures: list[TerramosaicError] = []
-    for block in (block for block in made.blocks if block.id in wanted):
+    for block in map(made.block, block_ids):
         try:
             receipts.append(compute(made, block))
-        except (CatalogError, WorkerLostError, StoreError) as error:
+        except PASSING as error:
             failures.append(error)
     if failures:
         raise failures[0]

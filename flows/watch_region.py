@@ -64,7 +64,11 @@ def watch_region(
             try:
                 held[name] = leases.enter_context(_lease_on(region))
                 watches[name] = look(region, look_back_days, end)
-                log.info("%s%s", f"{name}: " if name else "", watches[name])
+                log.info(
+                    "%s%s",
+                    f"{name}: " if name else "",
+                    f"to map: {watches[name]}" if watches[name].new else watches[name],
+                )
             except LeaseHeldError as error:
                 # Whoever holds it maps what is new. A failure would be resumed, and meet it again.
                 held_elsewhere.append(f"{name}: {error}" if name else str(error))
@@ -135,15 +139,8 @@ def _map(watches: dict[str, Watch], held: dict[str, Held]) -> dict[str, Terramos
 
 
 def _told(watches: dict[str, Watch]) -> list[str]:
-    several = len(watches) > 1
-    return [f"{name}: {_mapped(watch)}" if several else _mapped(watch) for name, watch in watches.items()]
-
-
-def _mapped(watch: Watch) -> str:
-    if not watch.new:
-        return str(watch)
-    days = (f"{day} again" if day in watch.again else f"{day}" for day in sorted(watch.new))
-    return f"mapped {len(watch.new)} of {watch.found} acquisitions since {watch.since}: {', '.join(days)}"
+    lines = {name: f"mapped {watch}" if watch.new else f"{watch}" for name, watch in watches.items()}
+    return [f"{name}: {line}" for name, line in lines.items()] if len(lines) > 1 else list(lines.values())
 
 
 def _owner() -> str:

@@ -72,3 +72,12 @@ def land(tmp_path_factory) -> Catalog:
         )
     )
     return catalog
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A Prefect server on loopback, with a database of its own."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -22,14 +22,6 @@ from tests.integration.conftest import LAND, Catalog
 from tests.integration.scenes import write_scene
 
 
-@pytest.fixture(scope="module")
-def server():
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
 def artifacts(key):
     from prefect.client.orchestration import get_client
 

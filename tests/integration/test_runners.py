@@ -24,14 +24,6 @@ from tests.integration.conftest import LAND
 
 
 @pytest.fixture(scope="module")
-def server():
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="module")
 def alone(land, tmp_path_factory):
     """The region as one process maps it."""
     rect = Rect(LAND.row, LAND.col, 700, 600)

@@ -23,12 +23,7 @@ from tests.integration.scenes import write_scene
 PLACE = Rect(LAND.row, LAND.col, 600, 600)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server():
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @pytest.fixture
