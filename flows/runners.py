@@ -34,6 +34,10 @@ SETTING = "TERRAMOSAIC_RUNNER"
 #: Seconds that a cluster's first worker has to come.
 _WORKERS_PATIENCE = 120
 
+#: Dask's profiler stops a process for ever when a garbage collection comes at the wrong moment: CPython's issue 106883,
+#: mended in late releases of 3.11, seen in both workers within 950 tasks on 3.11.7.
+_NO_PROFILE = {"distributed.worker.profile.enabled": False}
+
 Kind = Literal["threads", "processes", "dask", "ray"]
 Compute = Callable[[Plan, Block], BlockReceipt]
 
@@ -148,6 +152,7 @@ def _in_threads(width: int, compute: Compute, stop: Callable[[], None]) -> Itera
 @contextmanager
 def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     with _extra("dask"):
+        import dask
         from prefect_dask import DaskTaskRunner
     on_gpu = {"GPU": 1} if device.kind == "cuda" else {}
     local = {
@@ -158,7 +163,7 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         "dashboard_address": "127.0.0.1:0",
     }
     pool = DaskTaskRunner(address=runner.address, cluster_kwargs=None if runner.address else local)
-    with pool:
+    with dask.config.set(_NO_PROFILE), pool:
         # Tasks for GPUs go to workers that say they have one; any worker takes the others.
         width = _dask_width(pool.client, bool(on_gpu))
         if not width:
