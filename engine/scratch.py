@@ -13,6 +13,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Objects that are copied at the same time.
 _COPIES = 8
+
+#: Seconds without a write after which another machine's half-written file is nobody's.
+_ABANDONED = 24 * 3600
 
 _NUMBERS = itertools.count()
 
@@ -47,19 +51,20 @@ def partial_name(name: str) -> str:
 
 
 def sweep_partials(folder: Location) -> None:
-    """Removes what processes of this machine left half-written when they died: below a folder, or in scratch.
+    """Removes what processes left half-written when they died: below a folder, or in scratch.
+
+    Those of this machine are asked for. Of other machines' files in a folder on disk it is known only that a file which
+    nobody has written to for a day has no writer any more.
 
     Args:
         folder: a run folder. Of one in a store the leftovers lie in scratch.
     """
-    remote = is_remote(folder)
-    for partial in scratch_folder().glob(".*.partial") if remote else folder.rglob(".*.partial"):
-        # What `partial_name` put behind the file's own name, which may have dots of its own.
-        host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
-        if host == _here() and not is_alive(pid):
-            # Scratch may be shared with other users of the machine, whose leftovers are theirs to remove.
-            with contextlib.suppress(PermissionError):
-                partial.unlink(missing_ok=True)
+    for partial in scratch_folder().glob(".*.partial") if is_remote(folder) else folder.rglob(".*.partial"):
+        # Scratch may be shared with other users of the machine, whose leftovers are theirs to remove; and a file may
+        # have got its name since the folder was listed.
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            if _is_abandoned(partial, days_tell=not is_remote(folder)):
+                partial.unlink()
 
 
 def is_alive(pid: str) -> bool:
@@ -151,6 +156,14 @@ def _download(place: UPath) -> Path:
             raise OutputError(f"{place} is missing; run the same request again") from error
         raise
     return partial
+
+
+def _is_abandoned(partial: Path, *, days_tell: bool) -> bool:
+    # What `partial_name` put behind the file's own name, which may have dots of its own.
+    host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
+    if host == _here():
+        return not is_alive(pid)
+    return days_tell and bool(host) and time.time() - partial.stat().st_mtime > _ABANDONED
 
 
 def _here() -> str:

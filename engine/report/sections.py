@@ -58,7 +58,7 @@ def hero(record: RunRecord) -> Html:
     return fill(
         '<div class="hero"><h1>$headline</h1><p class="lead"><b>$region</b> around $place, from Sentinel-2 '
         "of <b>$dates</b> by $model.</p><p>Run $run_id</p>$banner</div>",
-        headline=headline(record),
+        headline=headline(record).replace("-", "\N{NON-BREAKING HYPHEN}"),  # "Sentinel-1" stays on one line
         region=region_in_words(plan.request.region, plan.figures.area_km2),
         place=place(plan),
         dates=_dates(record),
