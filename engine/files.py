@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from engine.store import FileFacts
 
 __all__ = [
     "FileFacts", "create_text", "exists", "facts_of", "is_alive", "list_facts", "point_latest", "pointed_at",
-    "read_bytes", "read_json", "read_jsons", "read_text", "remove", "sweep_partials", "whole_file", "write_text",
+    "read_bytes", "read_json", "read_jsons", "read_text", "remove", "remove_folder", "sweep_partials", "whole_file",
+    "write_text",
 ]  # fmt: skip
 
 #: Small objects that are read at the same time.
@@ -157,6 +159,25 @@ def remove(path: Location) -> None:
         store.remove(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Location) -> None:
+    """Removes a folder with all that is in it, if it is there.
+
+    Raises:
+        OutputError: something in it could not be removed.
+    """
+    if is_remote(folder):
+        store.remove_folder(folder)
+        return
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder} could not be removed: {error.strerror or error}; remove it yourself"
+        ) from error
 
 
 def point_latest(folder: Location) -> None:

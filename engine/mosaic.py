@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -60,13 +61,14 @@ def assemble(plan: Plan) -> list[Location]:
             )
     for zone, layer, path in unmade:
         with local_files():
-            write_mosaic(path, _rows(plan, zone, layer), zone, layer, _tags(plan, layer))
+            geobox = zone.rect.geobox(zone.epsg)
+            write_mosaic(path, _rows(plan, zone, layer), geobox, layer, _tags(plan, layer))
         logger.info("mosaic %s written", path.name)
     return [path for _, _, path in wanted]
 
 
 def write_mosaic(
-    path: Location, rows: Iterator[np.ndarray], zone: Zone, layer: Layer, tags: Mapping[str, str]
+    path: Location, rows: Iterator[np.ndarray], geobox: GeoBox, layer: Layer, tags: Mapping[str, str]
 ) -> None:
     """Writes one layer's mosaic of a zone, from rows that arrive from the top.
 
@@ -80,7 +82,7 @@ def write_mosaic(
         write_cog(
             path,
             rows,
-            geobox=zone.rect.geobox(zone.epsg),
+            geobox=geobox,
             dtype=layer.dtype,
             count=len(layer.bands),
             nodata=layer.nodata,

@@ -4,240 +4,256 @@
     OUT/newest/acquired.tif      of which day each pixel is
     OUT/newest/newest.json       which acquisitions are in them; written last
 
-New acquisitions are laid over what is there, so an update reads those and nothing else. A pixel without any clear
+New acquisitions are laid over what is there, so an update reads those and nothing else. Where one was replaced, or the
+numbers are of another kind by now, all is made anew from the runs that the collection holds. A pixel without any clear
 acquisition is of the last cloudy one, and `quality` says so.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pystac
-import rasterio
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from engine.bundle import load_bundle
-from engine.encode import QUALITY_CLOUD, QUALITY_NODATA, Layer, layers
-from engine.errors import OutputError
-from engine.files import read_json, write_text
+from engine.collection import ACQUISITIONS, MapCollection
+from engine.encode import Layer, layers
+from engine.errors import RequestError
+from engine.files import exists, list_facts, read_json, remove, sweep_partials, write_text
 from engine.location import Location, is_remote
-from engine.mosaic import write_mosaic
-from engine.plan import Plan, Zone
-from engine.run import RunFolder
-from engine.scratch import LocalCopy
+from engine.overlay import ACQUIRED, QUALITY, Source, lay_over
+from engine.plan import Plan
+from engine.region import ZoneArea
+from engine.run import RunFolder, read_plan
 
 FOLDER = "newest"
 _STATE = "newest.json"
 _EPOCH = date(1970, 1, 1)
 
-#: Of which day a pixel is: days since 1970-01-01.
-ACQUIRED = Layer("acquired", "days", ("acquired",), "uint16", 0, unit="d", overviews="mode")
-
-#: Kinds of layers that decide which pixel is the best.
-_DECIDE = ("days", "flags")
-
-#: Puts clear pixels of any day before cloudy ones of any other.
-_CLEAR = 1 << 16
-
-#: Rows that are laid over each other at once.
-_BAND = 256
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where pixels may come from: an acquisition's run, or (without a day) what was there before."""
-
-    folder: Location
-    day: int | None
-    suffix: str
-
-    def raster(self, layer: str) -> Location:
-        return self.folder / f"{layer}{self.suffix}.tif"
-
-
-def holds(folder: Location, runs: Mapping[date, str]) -> bool:
-    """Whether the mosaics were made from these runs, by solar day, and are whole."""
-    state = read_json(folder / FOLDER / _STATE) or {}
-    known = state.get("runs", {}) | dict.fromkeys(state.get("left out", ()))
-    return bool(state) and all(known.get(day.isoformat(), "") in (run, None) for day, run in runs.items())
-
-
-def encoding_of(plan: Plan) -> list[str]:
-    """Names of a run's layers and how their numbers are stored, and the model's fingerprint."""
-    wanted = layers(plan.request, load_bundle(plan.request.model)).values()
-    return [*sorted(f"{layer.name} {layer.dtype}" for layer in wanted), plan.bundle.fingerprint]
-
 
 def update_newest(
-    folder: Location, runs: Mapping[date, Plan], left_out: Iterable[date] = ()
-) -> list[Location]:
-    """Brings the mosaics of newest pixels up to date.
+    collection: MapCollection, areas: Sequence[ZoneArea], mapped: Collection[date] = ()
+) -> None:
+    """Brings the mosaics of newest pixels up to date with the collection.
 
     Args:
-        folder: of the collection.
-        runs: the acquisitions of the collection that shall be in them, by solar day; of one encoding, published.
-        left_out: days that the collection has and that shall not be in them.
-
-    Returns:
-        The mosaics.
+        collection: what is mapped.
+        areas: the region's part in each UTM zone.
+        mapped: solar days that were mapped since the last time, perhaps again and under the same name.
 
     Raises:
         OutputError: a file could not be read or written.
     """
-    target = folder / FOLDER
-    plan = runs[max(runs)]
-    wanted = [*layers(plan.request, load_bundle(plan.request.model)).values(), ACQUIRED]
-    zones = _zones(runs.values())
-    shape = {"zones": _rects(zones), "encoding": encoding_of(plan)}
-    state = read_json(target / _STATE) or {}
-    named = {day.isoformat(): made.run_id for day, made in runs.items()}
-    known: dict[str, str] = state.get("runs", {})
-    # Pixels of a run that was replaced cannot be told from the others of its day; another outline has other pixels.
-    if any(state.get(part) != whole for part, whole in shape.items()) or any(
-        named.get(day, run) != run for day, run in known.items()
-    ):
-        known = {}
-    fresh = {day: made for day, made in runs.items() if known.get(day.isoformat()) != made.run_id}
-    # Those that decide are replaced last: an update that is broken off before them is made again, to the same end.
-    # Days before quality: a late clear pixel must not pass for one of the cloudy day that it replaced.
-    wanted.sort(
-        key=lambda layer: (ACQUIRED.name, "quality").index(layer.name) if layer.kind in _DECIDE else -1
-    )
+    target = collection.folder / FOLDER
+    state = _State.read(target)
+    held = {day: item.run_id for day, item in collection.held.items()}
+    fresh = {day: run for day, run in held.items() if state.seen(day) != run or day in mapped}
+    if not fresh:
+        return
     if not is_remote(target):
         target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for zone in zones:
-        suffix = f"_{zone.epsg}" if len(zones) > 1 else ""
-        sources = [
-            _Source(
-                RunFolder.of(made).path, (day - _EPOCH).days, f"_{zone.epsg}" if len(made.zones) > 1 else ""
-            )
-            for day, made in sorted(fresh.items(), reverse=True)
-            if any(other.epsg == zone.epsg and other.rect == zone.rect for other in made.zones)
-        ]
-        changes = bool(sources)
-        if known:
-            sources.append(_Source(target, None, suffix))
-        for layer in wanted:
-            path = target / f"{layer.name}{suffix}.tif"
-            if changes:
-                write_mosaic(path, _newest_rows(zone, layer, sources), zone, layer, _tags(plan, layer, named))
-            written.append(path)
-    if fresh:
-        write_text(
-            target / _STATE,
-            json.dumps(
-                shape | {"runs": known | named, "left out": sorted(day.isoformat() for day in left_out)},
-                indent=1,
-            ),
+    sweep_partials(target)
+    runs = _runs(collection.folder, fresh, areas)
+    if state.is_outdated(fresh, runs, areas):
+        # Without it, what is broken off from here on is made anew as well.
+        remove(target / _STATE)
+        state, runs = _State(), _runs(collection.folder, held, areas)
+    encoding = state.encoding or next((run.encoding for run in runs), [])
+    good = [run for run in runs if run.encoding == encoding]
+    done = state.runs | {run.day: held[run.day] for run in good}
+    zones = dict(state.zones)
+    if good:
+        plan = read_plan(good[0].folder)
+        mosaics = _Mosaics(target, areas, _wanted(plan))
+        zones |= mosaics.lay_over(good, state.zones, partial(_tags, plan, done))
+        if not state.runs:
+            mosaics.remove_others()
+        collection.put_assets(plan, mosaics.assets(zones))
+    left_out = {day: run for day, run in held.items() if day not in done}
+    _State(encoding, zones, done, left_out).write(target)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the mosaics were made from.
+
+    Attributes:
+        encoding: of what kind their numbers are; see `_encoding_of`.
+        zones: pixels of each zone's mosaics, by EPSG code.
+        runs: the runs that are in them, by solar day.
+        left_out: runs of the collection that are not: of another encoding, or removed by somebody.
+    """
+
+    encoding: list[str] = field(default_factory=list)
+    zones: dict[int, list[int]] = field(default_factory=dict)
+    runs: dict[date, str] = field(default_factory=dict)
+    left_out: dict[date, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Location) -> _State:
+        """The state that is written there; an empty one if there is none."""
+        document = read_json(folder / _STATE)
+        if document is None:
+            return cls()
+        days = {
+            part: {date.fromisoformat(day): run for day, run in document[part].items()}
+            for part in ("runs", "left_out")
+        }
+        zones = {int(epsg): rect for epsg, rect in document["zones"].items()}
+        return cls(document["encoding"], zones, **days)
+
+    def write(self, folder: Location) -> None:
+        """Writes it down; from then on the mosaics are what it says."""
+        document = {
+            "encoding": self.encoding,
+            "zones": self.zones,
+            "runs": {day.isoformat(): run for day, run in sorted(self.runs.items())},
+            "left_out": {day.isoformat(): run for day, run in sorted(self.left_out.items())},
+        }
+        write_text(folder / _STATE, json.dumps(document, indent=1))
+
+    def seen(self, day: date) -> str | None:
+        """The run of a day that was looked at, whether it is in the mosaics or left out."""
+        return self.runs.get(day) or self.left_out.get(day)
+
+    def is_outdated(self, fresh: Collection[date], runs: Sequence[_Run], areas: Sequence[ZoneArea]) -> bool:
+        """Whether what is new, the newest first, cannot be laid over these mosaics."""
+        if not self.runs:
+            return False
+        rects = {area.epsg: _rect_of(area) for area in areas}
+        return (
+            # Pixels of a run that was replaced cannot be told from the others of its day.
+            any(day in self.runs for day in fresh)
+            or any(run.day > max(self.runs) and run.encoding != self.encoding for run in runs[:1])
+            or any(rect != rects.get(epsg) for epsg, rect in self.zones.items())
         )
-    return written
 
 
-def describe_newest(folder: Location, plan: Plan) -> dict[str, Any]:
-    """The mosaics as assets of the collection, with hrefs relative to it.
+@dataclass(frozen=True)
+class _Run:
+    """An acquisition's run, without its plan, which may be large."""
+
+    day: date
+    folder: Location
+    encoding: list[str]
+    suffixes: dict[int, str]
+
+    def source(self, epsg: int, names: Sequence[str]) -> Source:
+        """Its mosaics in one of its zones."""
+        rasters = {
+            name: self.folder / f"{name}{self.suffixes[epsg]}.tif" for name in names if name != ACQUIRED.name
+        }
+        return Source((self.day - _EPOCH).days, rasters)
+
+
+def _runs(folder: Location, held: Mapping[date, str], areas: Sequence[ZoneArea]) -> list[_Run]:
+    """Those of the runs that are there and whole, the newest first."""
+    found = []
+    for day, run_id in sorted(held.items(), reverse=True):
+        run = RunFolder(folder / ACQUISITIONS / run_id)
+        try:
+            plan = read_plan(run.path)
+        except RequestError:  # somebody has removed it, or it is of an earlier version that told other things
+            continue
+        if exists(run.item_file):
+            rects = {area.epsg: area.rect for area in areas}
+            suffix = "_{epsg}" if len(plan.zones) > 1 else ""
+            suffixes = {
+                zone.epsg: suffix.format(epsg=zone.epsg)
+                for zone in plan.zones
+                if zone.rect == rects.get(zone.epsg)
+            }
+            found.append(_Run(day, run.path, _encoding_of(plan), suffixes))
+    return found
+
+
+def _encoding_of(plan: Plan) -> list[str]:
+    """What decides a run's layers, how their numbers are stored, and which model has made them."""
+    request = plan.request
+    return [*sorted(request.targets), *sorted(request.extras), request.dtype, plan.bundle.fingerprint]
+
+
+def _rect_of(area: ZoneArea) -> list[int]:
+    return [area.rect.row, area.rect.col, area.rect.height, area.rect.width]
+
+
+def _wanted(plan: Plan) -> list[Layer]:
+    """The layers, those that decide last: an update that is broken off before them is made again, to the same end."""
+    own = layers(plan.request, load_bundle(plan.request.model))
+    quality = own.pop(QUALITY)
+    return [*own.values(), ACQUIRED, quality]
+
+
+class _Mosaics:
+    """The mosaics of all layers and zones.
 
     Args:
-        folder: of the collection.
-        plan: of any of the acquisitions.
+        folder: where they are.
+        areas: the region's part in each UTM zone.
+        wanted: the layers, in the order in which they are written.
     """
-    names = [*layers(plan.request, load_bundle(plan.request.model)), ACQUIRED.name]
-    zones: dict[str, Any] = (read_json(folder / FOLDER / _STATE) or {}).get("zones", {})
-    return {
-        f"newest-{name}{suffix}": {
-            "href": f"./{FOLDER}/{name}{suffix}.tif",
-            "title": f"{name}: the last clear acquisition of each pixel",
-            "type": pystac.MediaType.COG,
-            "roles": ["data"],
-            "proj:code": f"EPSG:{epsg}",
+
+    def __init__(self, folder: Location, areas: Sequence[ZoneArea], wanted: Sequence[Layer]) -> None:
+        self._folder, self._areas, self._wanted = folder, areas, wanted
+        self._names = [layer.name for layer in wanted]
+
+    def lay_over(
+        self, runs: Sequence[_Run], there: Collection[int], tags: Callable[[Layer], Mapping[str, str]]
+    ) -> dict[int, list[int]]:
+        """Lays runs, the newest first, over the zones that are there; returns the pixels of those it has written."""
+        written = {}
+        for area in self._areas:
+            sources = [run.source(area.epsg, self._names) for run in runs if area.epsg in run.suffixes]
+            if sources:
+                paths = self._paths(area)
+                before = [Source(None, paths)] if area.epsg in there else []
+                lay_over(area, self._wanted, [*sources, *before], paths, tags)
+                written[area.epsg] = _rect_of(area)
+        return written
+
+    def remove_others(self) -> None:
+        """Removes mosaics of an earlier request's layers, which nobody keeps up to date any more."""
+        own = {path.name for area in self._areas for path in self._paths(area).values()}
+        for name in list_facts(self._folder):
+            if name.endswith((".tif", ".tif.aux.xml")) and name.removesuffix(".aux.xml") not in own:
+                remove(self._folder / name)
+
+    def assets(self, zones: Collection[int]) -> dict[str, Any]:
+        """As assets of the collection, with hrefs relative to it.
+
+        Args:
+            zones: EPSG codes of those that are there.
+        """
+        return {
+            f"{FOLDER}-{path.stem}": {
+                "href": f"./{FOLDER}/{path.name}",
+                "title": f"{name}: the last clear acquisition of each pixel",
+                "type": pystac.MediaType.COG,
+                "roles": ["data"],
+                "proj:code": f"EPSG:{area.epsg}",
+            }
+            for area in self._areas
+            if area.epsg in zones
+            for name, path in self._paths(area).items()
         }
-        for epsg in zones
-        for suffix in [f"_{epsg}" if len(zones) > 1 else ""]
-        for name in names
-    }
+
+    def _paths(self, area: ZoneArea) -> dict[str, Location]:
+        suffix = f"_{area.epsg}" if len(self._areas) > 1 else ""
+        return {name: self._folder / f"{name}{suffix}.tif" for name in self._names}
 
 
-def _zones(plans: Any) -> list[Zone]:
-    """The zones of the newest plan and of all others that have further ones, by EPSG code."""
-    found: dict[int, Zone] = {}
-    for made in sorted(plans, key=lambda made: made.acquisitions[0].solar_day, reverse=True):
-        for zone in made.zones:
-            found.setdefault(zone.epsg, zone)
-    return [found[epsg] for epsg in sorted(found)]
-
-
-def _rects(zones: Sequence[Zone]) -> dict[str, list[int]]:
-    return {str(zone.epsg): [zone.row, zone.col, zone.height, zone.width] for zone in zones}
-
-
-def _newest_rows(zone: Zone, layer: Layer, sources: Sequence[_Source]) -> Iterator[np.ndarray]:
-    with ExitStack() as stack:
-        opened = [_Opened(source, layer, stack) for source in sources]
-        for row in range(0, zone.height, _BAND):
-            window = Window(0, row, zone.width, min(_BAND, zone.height - row))
-            yield _newest(layer, opened, window)
-
-
-class _Opened:
-    """A source's rasters while a layer is read from it."""
-
-    def __init__(self, source: _Source, layer: Layer, stack: ExitStack) -> None:
-        def opened(name: str) -> rasterio.DatasetReader:
-            path = source.raster(name)
-            try:
-                return stack.enter_context(rasterio.open(stack.enter_context(LocalCopy(path))))
-            except RasterioError as error:
-                raise OutputError(f"{path} could not be read: {error}; map its day again") from error
-
-        self._day = source.day
-        self._quality = opened("quality")
-        self._acquired = opened(ACQUIRED.name) if source.day is None else None
-        self._values = None if layer is ACQUIRED else opened(layer.name)
-
-    def flags(self, window: Window) -> np.ndarray:
-        """The quality layer, uint8 (rows, columns)."""
-        return self._quality.read(1, window=window)
-
-    def days(self, window: Window) -> np.ndarray:
-        """Days since 1970-01-01, int32 (rows, columns)."""
-        if self._acquired is None:
-            return np.full((window.height, window.width), self._day, np.int32)
-        return self._acquired.read(1, window=window).astype(np.int32)
-
-    def values(self, window: Window) -> np.ndarray:
-        """The layer (bands, rows, columns)."""
-        return self.days(window)[None] if self._values is None else self._values.read(window=window)
-
-
-def _newest(layer: Layer, sources: Sequence[_Opened], window: Window) -> np.ndarray:
-    """Rows of a layer, each pixel from its best source: clear before cloudy, then the later day."""
-    shape = window.height, window.width
-    pixels = np.full((len(layer.bands), *shape), layer.nodata, layer.dtype)
-    best = np.zeros(shape, np.int32)
-    for source in sources:
-        flags = source.flags(window)
-        rank = source.days(window) + np.where(flags & QUALITY_CLOUD, 0, _CLEAR)
-        better = (flags != QUALITY_NODATA) & (rank > best)
-        if better.any():
-            pixels[:, better] = source.values(window)[:, better].astype(layer.dtype)
-            best[better] = rank[better]
-    return pixels
-
-
-def _tags(plan: Plan, layer: Layer, runs: Mapping[str, str]) -> dict[str, str]:
+def _tags(plan: Plan, runs: Collection[date], layer: Layer) -> dict[str, str]:
     return {
         "TERRAMOSAIC_VERSION": plan.engine_version,
         "TERRAMOSAIC_LAYER": layer.name,
         "TERRAMOSAIC_MODEL": plan.bundle.title,
         "TERRAMOSAIC_MODEL_FINGERPRINT": plan.bundle.fingerprint,
-        "TERRAMOSAIC_DATES": " ".join(sorted(runs)),
+        "TERRAMOSAIC_DATES": " ".join(day.isoformat() for day in sorted(runs)),
         "TIFFTAG_IMAGEDESCRIPTION": (
             "days since 1970-01-01 of the acquisition that each pixel is of"
             if layer is ACQUIRED

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -14,31 +15,32 @@ from typing import Any
 
 import numpy as np
 import shapely
-from shapely.geometry import box
-from shapely.geometry.base import BaseGeometry
 
 from engine.bands import GSD
 from engine.bundle import Bundle, load_bundle
 from engine.catalog import (
+    PASS_GAP,
     Acquisition,
     Catalog,
     Scene,
     drop_superseded,
     group_by_solar_day,
     hint_for_nothing,
+    moment_of,
     open_catalog,
     rank,
     scene_from_item,
 )
+from engine.cutting import cut_into_blocks
 from engine.devices import AUTO, parse_device, resolve
 from engine.documents import shown
-from engine.errors import NoScenesError, RequestError
-from engine.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
+from engine.errors import CatalogError, NoScenesError, RequestError
+from engine.grid import RESOLUTION
 from engine.interval import format_interval
-from engine.lattice import WINDOW, Lattice
+from engine.lattice import Lattice
 from engine.location import anchored
-from engine.plan import Block, BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
-from engine.region import Area, ZoneArea, as_geojson, lonlat_of, utm_of, zone_areas
+from engine.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
+from engine.region import Area, ZoneArea, as_geojson, zone_areas
 from engine.request import GeoJsonFile, RegionRequest
 
 logger = logging.getLogger(__name__)
@@ -51,12 +53,6 @@ _DECIDING = (
 
 #: Periods are told in whole seconds.
 _SECOND = timedelta(seconds=1)
-
-#: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
-_FOOTPRINT_SLACK = 500
-
-#: Metres around a zone's part of the region beyond which no widened footprint can matter; generous, it only saves time.
-_NEARBY = 20_000
 
 #: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
 _READ_BYTES_PER_PIXEL = 1.4
@@ -86,19 +82,30 @@ def plan(request: RegionRequest) -> Plan:
     return _decided(ground, found.best() if request.composite == "single" else found)
 
 
-def plan_acquisitions(request: RegionRequest) -> list[Plan]:
-    """A run for each acquisition that a request finds, of that acquisition alone; the newest first.
+def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
+    """A run for each acquisition that a request finds, of that acquisition alone; the oldest first.
 
     One search finds all. An acquisition's run depends on its scenes and the request, not on the others or the period,
     so it has the same id whenever it is planned; of imagery that was processed again it has another one.
+
+    Returns:
+        The plans, and what is wrong with items that cannot be used, whose acquisitions have no plan.
 
     Raises:
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
     ground = _Ground.of(request)
-    found = _search(ground)
-    newest_first = sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day, reverse=True)
-    return [_decided(ground.on(acquisition), found.only(acquisition)) for acquisition in newest_first]
+    spoilt = _Spoilt([], [])
+    found = _search(ground, spoilt)
+    plans = []
+    for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day):
+        if spoilt.has_part_of(acquisition):
+            continue
+        try:
+            plans.append(_decided(ground.on(acquisition), found.only(acquisition)))
+        except CatalogError as error:
+            spoilt.errors.append(error)
+    return plans, spoilt.errors
 
 
 @dataclass(frozen=True)
@@ -158,13 +165,34 @@ class _Found:
         return hint_for_nothing(self.catalog, self.ground.area.parts, *request.interval, request.max_cloud)
 
 
+@dataclass(frozen=True)
+class _Spoilt:
+    """Items that cannot be read: what is wrong with them, and the moments of those that tell one."""
+
+    errors: list[CatalogError]
+    moments: list[datetime]
+
+    def put(self, item: Any, error: CatalogError) -> None:
+        self.errors.append(error)
+        with suppress(CatalogError):
+            self.moments.append(moment_of(item))
+
+    def has_part_of(self, acquisition: Acquisition) -> bool:
+        """Whether one of them is of the same pass, so that the acquisition is not whole without it."""
+        return any(
+            abs(scene.datetime - moment) <= PASS_GAP
+            for scene in acquisition.scenes
+            for moment in self.moments
+        )
+
+
 def _decided(ground: _Ground, found: _Found) -> Plan:
     request, area, areas, bundle = ground.request, ground.area, ground.areas, ground.bundle
     bands, acquisitions = bundle.bands, found.acquisitions
     scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
-    zones, empty_blocks = _zones(request, areas, acquisitions)
+    zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
     covered = _covered_share(area, scenes.values())
     figures = Figures(
         area_km2=area.square_kilometres,
@@ -224,107 +252,22 @@ def _anchored(request: RegionRequest) -> RegionRequest:
     return request.model_copy(update=absolute)
 
 
-def _search(ground: _Ground) -> _Found:
+def _search(ground: _Ground, spoilt: _Spoilt | None = None) -> _Found:
+    """Asks the catalog; items that cannot be read are an error, or are put into ``spoilt``."""
     request, area = ground.request, ground.area
     catalog = open_catalog(request.catalog, request.collection or None)
     items = catalog.search(area.parts, *request.interval, request.max_cloud)
-    scenes = [scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")) for item in items]
+    scenes = []
+    for item in items:
+        try:
+            scenes.append(scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")))
+        except CatalogError as error:
+            if spoilt is None:
+                raise
+            spoilt.put(item, error)
     kept, dropped = drop_superseded(scenes)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
     return _Found(catalog, ground, searched, rank(group_by_solar_day(kept), area.outline), dropped)
-
-
-def _zones(
-    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition]
-) -> tuple[list[Zone], int]:
-    """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
-    zones, empty = [], 0
-    for area in areas:
-        finder = _SceneFinder(acquisitions, area.epsg, area.rect)
-        blocks = []
-        for block_rect in _aligned_blocks(area.rect, request.block_size):
-            rect = block_rect.intersection(area.rect)
-            inside = _box(rect) if area.outline is None else shapely.clip_by_rect(area.outline, *rect.bounds)
-            if inside.area == 0:
-                continue
-            touching = finder.touching(rect, inside)
-            if not touching:
-                empty += 1
-                continue
-            row, col = block_rect.row // request.block_size, block_rect.col // request.block_size
-            blocks.append(
-                Block(
-                    id=f"{zone_name(area.epsg)}_r{row:04d}_c{col:04d}",
-                    epsg=area.epsg,
-                    row=rect.row, col=rect.col, height=rect.height, width=rect.width,
-                    acquisitions=touching,
-                    windows=_count_windows(Lattice(request.stride), rect, inside),
-                )
-            )  # fmt: skip
-        if blocks:
-            outline = None if area.outline is None else as_geojson(area.outline)
-            zones.append(
-                Zone(
-                    epsg=area.epsg, outline=outline, blocks=tuple(blocks),
-                    row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
-                )
-            )  # fmt: skip
-    return zones, empty
-
-
-class _SceneFinder:
-    """Finds the scenes that touch a rectangle of one zone, in rank order.
-
-    Args:
-        acquisitions: in rank order.
-        epsg: the zone.
-        rect: its pixels that will be asked for.
-    """
-
-    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int, rect: Rect) -> None:
-        # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
-        around = lonlat_of(_box(rect.pad(WINDOW)).buffer(_NEARBY, join_style="mitre"), epsg)
-        shapely.prepare(around)
-        self._days = [
-            (day, scene)
-            for day, acquisition in enumerate(acquisitions)
-            for scene in acquisition.scenes
-            if around.intersects(scene.geometry)
-        ]
-        footprints = [utm_of(scene.geometry, epsg) for _, scene in self._days]
-        self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
-
-    def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
-        """Ids per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
-        if not len(self._tree.query(inside, predicate="intersects")):
-            return ()
-        days: dict[int, list[str]] = {}
-        for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
-            day, scene = self._days[index]
-            days.setdefault(day, []).append(scene.id)
-        return tuple(tuple(days[day]) for day in sorted(days))
-
-
-def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
-    whole = rect.snap(size)
-    rows, cols = range(whole.row, whole.row_end, size), range(whole.col, whole.col_end, size)
-    return [Rect(row, col, size, size) for row in rows for col in cols]
-
-
-def _box(rect: Rect) -> BaseGeometry:
-    return box(*rect.bounds)
-
-
-def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
-    """Windows that touch ``inside``, the region's part of the block ``rect``."""
-    rows, cols = lattice.rows(rect), lattice.cols(rect)
-    if inside.area >= _box(rect).area * (1 - 1e-9):
-        return len(rows) * len(cols)
-    i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
-    left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
-    windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
-    shapely.prepare(inside)
-    return int(shapely.intersects(inside, windows).sum())
 
 
 def _covered_share(area: Area, scenes: Any) -> float:

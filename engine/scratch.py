@@ -50,20 +50,25 @@ def partial_name(name: str) -> str:
     return f".{name}.{_here()}.{os.getpid()}.{threading.get_ident()}-{next(_NUMBERS)}.partial"
 
 
-def sweep_partials(folder: Location) -> None:
+def sweep_partials(folder: Location, *, deep: bool = True) -> None:
     """Removes what processes left half-written when they died: below a folder, or in scratch.
 
-    Those of this machine are asked for. Of other machines' files in a folder on disk it is known only that a file which
-    nobody has written to for a day has no writer any more.
+    Those of this machine are asked for. Of other machines' files it is known only that one which nobody has written to
+    for a day has no writer any more.
 
     Args:
-        folder: a run folder. Of one in a store the leftovers lie in scratch.
+        folder: a run folder, or another one. Of one in a store the leftovers lie in scratch.
+        deep: whether to look into the folders in it as well.
     """
-    for partial in scratch_folder().glob(".*.partial") if is_remote(folder) else folder.rglob(".*.partial"):
+    if is_remote(folder):
+        found = scratch_folder().glob(".*.partial")
+    else:
+        found = folder.rglob(".*.partial") if deep else folder.glob(".*.partial")
+    for partial in found:
         # Scratch may be shared with other users of the machine, whose leftovers are theirs to remove; and a file may
         # have got its name since the folder was listed.
         with contextlib.suppress(PermissionError, FileNotFoundError):
-            if _is_abandoned(partial, days_tell=not is_remote(folder)):
+            if _is_abandoned(partial):
                 partial.unlink()
 
 
@@ -158,12 +163,12 @@ def _download(place: UPath) -> Path:
     return partial
 
 
-def _is_abandoned(partial: Path, *, days_tell: bool) -> bool:
+def _is_abandoned(partial: Path) -> bool:
     # What `partial_name` put behind the file's own name, which may have dots of its own.
     host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
     if host == _here():
         return not is_alive(pid)
-    return days_tell and bool(host) and time.time() - partial.stat().st_mtime > _ABANDONED
+    return bool(host) and time.time() - partial.stat().st_mtime > _ABANDONED
 
 
 def _here() -> str:

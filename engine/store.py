@@ -153,6 +153,15 @@ def remove(place: UPath) -> None:
         pass
 
 
+def remove_folder(folder: UPath) -> None:
+    """Removes all objects below a folder."""
+    try:
+        with _told(folder, "removed"):
+            filesystem(folder).rm(folder.path, recursive=True)
+    except FileNotFoundError:
+        pass
+
+
 @contextmanager
 def _told(place: UPath, done: str, *, is_write: bool = False) -> Iterator[None]:
     """Raises what goes wrong as one of ours, but for files that are there, or not there, where that is an answer."""

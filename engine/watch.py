@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from engine.collection import ACQUISITIONS, MapCollection
+from engine.errors import CatalogError
+from engine.files import remove_folder
 from engine.interval import format_interval
 from engine.location import location
-from engine.newest import describe_newest, encoding_of, holds, update_newest
+from engine.newest import update_newest
 from engine.plan import Plan
 from engine.planning import plan_acquisitions
-from engine.region import as_geojson
+from engine.region import ZoneArea, as_geojson, zone_areas
 from engine.request import RegionRequest
-from engine.run import RunFolder, is_complete, read_plan
+from engine.run import RunFolder, is_complete
 
 
 @dataclass(frozen=True)
@@ -22,21 +25,52 @@ class Watch:
 
     Attributes:
         collection: what is mapped.
+        areas: the region's part in each UTM zone.
         since: the first day that was searched, in words for messages.
-        found: acquisitions in the period.
-        new: plans of those to map, by solar day, the newest first.
+        found: acquisitions in the period that can be mapped.
+        new: plans of those to map, by solar day, the oldest first.
         again: days of those that were mapped from an earlier processing.
+        unusable: why the others cannot be mapped.
     """
 
     collection: MapCollection
+    areas: Sequence[ZoneArea]
     since: date
     found: int
     new: dict[date, Plan]
     again: frozenset[date]
+    unusable: Sequence[CatalogError] = ()
+    _recorded: set[date] = field(default_factory=set)
 
     def record(self, day: date) -> None:
-        """Adds an acquisition to the collection, once its run is published."""
+        """Adds an acquisition to the collection, once its run is published; its block rasters go."""
         self.collection.put(self.new[day])
+        self._recorded.add(day)
+        remove_folder(RunFolder.of(self.new[day]).blocks)
+
+    def keep_newest(self) -> None:
+        """Brings the mosaics of the newest pixels up to date with the collection.
+
+        Raises:
+            OutputError: a file could not be read or written.
+        """
+        update_newest(self.collection, self.areas, self._recorded)
+
+    def require_usable(self) -> None:
+        """Says what could not be looked at, once the rest is mapped.
+
+        Raises:
+            CatalogError: items of the period cannot be used; a line for each.
+        """
+        if not self.unusable:
+            return
+        first, *more = self.unusable
+        if more:
+            lines = "\n".join(str(error) for error in self.unusable)
+            raise CatalogError(
+                f"{len(self.unusable)} items cannot be used; the other acquisitions are mapped\n{lines}"
+            )
+        raise type(first)(f"{first}; the other acquisitions are mapped")
 
     def __str__(self) -> str:
         if not self.new:
@@ -61,15 +95,17 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
     """
     start, end = _period(request, look_back_days, now or datetime.now(UTC))
     collection = MapCollection(location(request.out))
-    collection.require_region(as_geojson(request.area().outline))
+    area = request.area()
+    collection.require_region(as_geojson(area.outline))
     plans: list[Plan] = []
+    unusable: list[CatalogError] = []
     if start <= end:
         changes = {
             # Two passes of one solar day may lie on both sides of a midnight in UTC.
             "datetime": format_interval(start - timedelta(days=1), end),
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
-        found = plan_acquisitions(request.model_copy(update=changes))
+        found, unusable = plan_acquisitions(request.model_copy(update=changes))
         plans = [made for made in found if _day_of(made) >= start.date()]
     held = collection.held
     new, again = {}, set()
@@ -80,38 +116,7 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
             new[day] = made
         if known is not None and known.run_id != made.run_id:
             again.add(day)
-    return Watch(collection, start.date(), len(plans), new, frozenset(again))
-
-
-def keep_newest(collection: MapCollection, look_back_days: int) -> list[date]:
-    """Brings the mosaics of the newest pixels up to date with the collection.
-
-    Args:
-        collection: what is mapped.
-        look_back_days: acquisitions that are older than the newest by more are left out when all is made anew.
-
-    Returns:
-        The days of the acquisitions that are in them.
-
-    Raises:
-        OutputError: a file could not be read or written.
-    """
-    held = collection.held
-    recent = {
-        day: item.run_id for day, item in held.items() if day >= max(held) - timedelta(days=look_back_days)
-    }
-    if not recent or holds(collection.folder, recent):
-        return sorted(recent)
-    runs = {
-        day: read_plan(RunFolder(collection.folder / ACQUISITIONS / run_id).path)
-        for day, run_id in recent.items()
-    }
-    newest = runs[max(runs)]
-    # Of an earlier request there may be other layers, or other numbers in them.
-    runs = {day: made for day, made in runs.items() if encoding_of(made) == encoding_of(newest)}
-    update_newest(collection.folder, runs, left_out=recent.keys() - runs.keys())
-    collection.put_assets(newest, describe_newest(collection.folder, newest))
-    return sorted(runs)
+    return Watch(collection, zone_areas(area), start.date(), len(plans), new, frozenset(again), unusable)
 
 
 def _day_of(made: Plan) -> date:

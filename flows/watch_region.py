@@ -14,13 +14,14 @@ from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed, State
 
 from engine.errors import LeaseHeldError, RequestError, TerramosaicError
+from engine.files import sweep_partials
 from engine.lease import Held, lease
 from engine.location import location
 from engine.plan import Plan
 from engine.regions import raise_failures, requests_of
 from engine.request import RegionRequest
 from engine.run import write_plan
-from engine.watch import Watch, keep_newest, look
+from engine.watch import Watch, look
 from flows.carrying import carry_out
 from flows.deployed import begin_deployed_run, refuse_relative_request
 from flows.form import RequestForm, request_of_form
@@ -63,6 +64,7 @@ def watch_region(
         for name, region in requests.items():
             try:
                 held[name] = leases.enter_context(_lease_on(region))
+                sweep_partials(location(region.out), deep=False)
                 watches[name] = look(region, look_back_days, end)
                 log.info(
                     "%s%s",
@@ -76,12 +78,13 @@ def watch_region(
                 failures[name] = error
         failures |= _map(watches, held)
         for name, watch in watches.items():
-            if newest:
-                try:
+            try:
+                if newest:
                     held[name].check()
-                    keep_newest(watch.collection, look_back_days)
-                except TerramosaicError as error:
-                    failures.setdefault(name, error)
+                    watch.keep_newest()
+                watch.require_usable()
+            except TerramosaicError as error:
+                failures.setdefault(name, error)
     raise_failures(failures, len(requests))
     return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
 

@@ -4,12 +4,13 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 `rank`; `hint_for_nothing` if there is nothing.
 """
 
-from engine.catalog.acquisitions import Acquisition, drop_superseded, group_by_solar_day, rank
+from engine.catalog.acquisitions import PASS_GAP, Acquisition, drop_superseded, group_by_solar_day, rank
 from engine.catalog.providers import PROVIDERS, Provider, sign
-from engine.catalog.scene import AssetRef, Scene, scene_from_item
+from engine.catalog.scene import AssetRef, Scene, moment_of, scene_from_item
 from engine.catalog.search import Catalog, hint_for_nothing, open_catalog
 
 __all__ = [
+    "PASS_GAP",
     "PROVIDERS",
     "Acquisition",
     "AssetRef",
@@ -19,6 +20,7 @@ __all__ = [
     "drop_superseded",
     "group_by_solar_day",
     "hint_for_nothing",
+    "moment_of",
     "open_catalog",
     "rank",
     "scene_from_item",

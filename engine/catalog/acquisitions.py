@@ -14,7 +14,7 @@ from engine.catalog.footprint import square_degrees
 from engine.catalog.scene import Scene
 
 #: Scenes of one platform that are no further apart are of one pass; the next comes after 100 minutes.
-_PASS_GAP = timedelta(minutes=30)
+PASS_GAP = timedelta(minutes=30)
 
 #: Steps in which coverage counts for the rank: a sliver of ground does not outweigh a clear sky.
 _COVERAGE_STEPS = 20
@@ -130,7 +130,7 @@ def _passes(scenes: Iterable[Scene]) -> list[list[Scene]]:
     passes: list[list[Scene]] = []
     for scene in sorted(scenes, key=lambda scene: (scene.platform, scene.datetime, scene.id)):
         last: Sequence[Scene] = passes[-1] if passes else ()
-        if last and last[-1].platform == scene.platform and scene.datetime - last[-1].datetime <= _PASS_GAP:
+        if last and last[-1].platform == scene.platform and scene.datetime - last[-1].datetime <= PASS_GAP:
             passes[-1].append(scene)
         else:
             passes.append([scene])

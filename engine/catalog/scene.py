@@ -161,6 +161,16 @@ def scene_from_item(
     )
 
 
+def moment_of(item: Any) -> dt.datetime:
+    """When an item was sensed, in UTC, also of one that `scene_from_item` refuses.
+
+    Raises:
+        CatalogError: it does not say.
+    """
+    metadata.check_item(item)
+    return metadata.moment(item)
+
+
 def _fingerprint(item: Mapping[str, Any]) -> str:
     content = {
         "id": item["id"],

@@ -93,8 +93,33 @@ def test_three_days_of_a_growing_catalog(growing, tmp_path):
     assert {link["rel"]: link["href"] for link in replaced["links"]}["successor-version"].endswith(
         "/item.json"
     )
-    pystac.Collection.from_file(str(out / "collection.json")).validate()
+    collection = pystac.Collection.from_file(str(out / "collection.json"))
+    collection.validate()
+    assert (out / collection.assets["newest-acquired"].href).exists()
+    # What is needed no more, and what `latest` is.
+    assert not list((out / "acquisitions").glob("*/blocks"))
+    assert f"terramosaic-{(out / 'acquisitions' / 'latest').readlink()}" == items["2023-08-25"].id
     assert watch(request, "2023-08-25").message.startswith("nothing new: 3 acquisitions")
+
+
+def test_an_item_that_cannot_be_used_stops_no_other_acquisition(growing, tmp_path):
+    lacks = scene(growing.folder, "2023-08-20", platform="B")
+    del lacks["assets"]["B8A"]
+    growing.add(lacks)
+    nowhere = scene(growing.folder, "2023-08-22")
+    del nowhere["properties"]["proj:epsg"], nowhere["properties"]["s2:mgrs_tile"]
+    growing.add(nowhere | {"id": "nowhere"})
+    growing.add(scene(growing.folder, "2023-08-22"))  # of the same pass, which is not whole
+    growing.add(scene(growing.folder, "2023-08-25", level=500))
+    out = tmp_path / "maps"
+    state = watch(request_for(growing, out), "2023-08-25")
+    assert state.is_failed()
+    first, *lines = state.message.splitlines()
+    assert first == "2 items cannot be used; the other acquisitions are mapped"
+    assert any("S2B_33TWL_20230820" in line and "B8A" in line for line in lines)
+    assert any("nowhere" in line for line in lines)
+    assert list(items_of(out)) == ["2023-08-15", "2023-08-25"]
+    assert (out / "newest" / "NDVI.tif").exists()
 
 
 def test_an_acquisition_equals_a_run_of_that_day_alone(growing, tmp_path):
@@ -111,49 +136,6 @@ def test_an_acquisition_equals_a_run_of_that_day_alone(growing, tmp_path):
         rasterio.open(alone.mosaics["NDVI"]) as theirs,
     ):
         np.testing.assert_array_equal(ours.read(), theirs.read())
-
-
-def newest(out):
-    def read(name):
-        with rasterio.open(out / "newest" / f"{name}.tif") as dataset:
-            return dataset.read(1)
-
-    return {name: read(name) for name in ("NDVI", "LULC", "quality", "acquired")}
-
-
-def test_newest_pixels_are_the_last_clear_ones_however_they_arrived(growing, tmp_path):
-    clouds = np.full((300, 300), 4)
-    clouds[:, :100] = 9
-    later = scene(growing.folder, "2023-08-20", platform="B", level=300, scl=clouds)
-    growing.add(later)
-    request = request_for(growing, tmp_path / "forward")
-    for day in ("2023-08-15", "2023-08-20"):
-        watch(request, day)
-    at_once = request_for(growing, tmp_path / "at_once")
-    watch(at_once, "2023-08-20")
-    # The earlier acquisition comes late.
-    (growing.folder / "S2A_33TWL_20230815.json").rename(tmp_path / "kept.json")
-    late = request_for(growing, tmp_path / "late")
-    watch(late, "2023-08-20")
-    (tmp_path / "kept.json").rename(growing.folder / "S2A_33TWL_20230815.json")
-    watch(late, "2023-08-20")
-    forward = newest(tmp_path / "forward")
-    for other in ("at_once", "late"):
-        for name, pixels in newest(tmp_path / other).items():
-            np.testing.assert_array_equal(pixels, forward[name], err_msg=f"{other} {name}")
-    days = {day: (date.fromisoformat(day) - date(1970, 1, 1)).days for day in ("2023-08-15", "2023-08-20")}
-    assert set(np.unique(forward["acquired"])) == set(days.values())
-    items = items_of(tmp_path / "forward")
-    for day, number in days.items():
-        with rasterio.open(items[day].assets["NDVI"].get_absolute_href()) as dataset:
-            here = forward["acquired"] == number
-            assert here.any()
-            np.testing.assert_array_equal(forward["NDVI"][here], dataset.read(1)[here])
-    # Where the later day is clouded, the earlier one is seen.
-    assert (forward["acquired"][:, :190] == days["2023-08-15"]).all()
-    assert (forward["acquired"][:, 210:] == days["2023-08-20"]).all()
-    collection = pystac.Collection.from_file(str(tmp_path / "forward" / "collection.json"))
-    assert (tmp_path / "forward" / collection.assets["newest-acquired"].href).exists()
 
 
 def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path, monkeypatch):
@@ -191,29 +173,6 @@ def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, 
     for name in ("West", "Ost"):
         assert list(items_of(tmp_path / "maps" / name)) == ["2023-08-15"]
     assert not (tmp_path / "maps" / "lost" / "collection.json").exists()
-
-
-def test_newest_mosaics_that_were_broken_off_are_made_again(growing, tmp_path):
-    growing.add(scene(growing.folder, "2023-08-20", platform="B", level=300))
-    request = request_for(growing, tmp_path / "maps")
-    watch(request, "2023-08-20")
-    whole = newest(tmp_path / "maps")
-    (tmp_path / "maps" / "newest" / "newest.json").unlink()
-    (tmp_path / "maps" / "newest" / "quality.tif").unlink()
-    assert watch(request, "2023-08-20").message.startswith("nothing new")
-    for name, pixels in newest(tmp_path / "maps").items():
-        np.testing.assert_array_equal(pixels, whole[name], err_msg=name)
-
-
-def test_another_request_makes_the_newest_mosaics_anew(growing, tmp_path):
-    request = request_for(growing, tmp_path / "maps")
-    watch(request, "2023-08-15")
-    growing.add(scene(growing.folder, "2023-08-20", platform="B", level=300))
-    # The first acquisition has left the rolling period, and has numbers of another kind.
-    other = request.model_copy(update={"dtype": "float32"})
-    assert "mapped 1 of 1" in watch(other, "2023-08-21", look_back_days=3).message
-    with rasterio.open(tmp_path / "maps" / "newest" / "NDVI.tif") as dataset:
-        assert dataset.dtypes == ("float32",) and -1 <= dataset.read(1).max() <= 1
 
 
 def test_another_region_in_the_same_folder_is_refused(growing, tmp_path):
