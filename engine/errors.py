@@ -74,3 +74,7 @@ class RunCancelledError(TerramosaicError):
     """The run was stopped by its user; what is finished stays."""
 
     exit_code = 130
+
+
+#: What fails a block and says nothing about the others: an asset, a worker, the store for a while.
+PASSING = (CatalogError, WorkerLostError, StoreError)

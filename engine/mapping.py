@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.block import run_block
 from engine.devices import Device, worker_devices
-from engine.errors import CatalogError, TerramosaicError
+from engine.errors import PASSING, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.imagery.pool import READERS
@@ -177,7 +177,7 @@ def _run_in_threads(
                 except TerramosaicError as error:
                     logger.error("%s", error)
                     failures.append(error)
-                    if not isinstance(error, CatalogError):
+                    if not isinstance(error, PASSING):
                         waiting.clear()
     return failures
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from engine.errors import RequestError
@@ -41,10 +41,10 @@ class Batches:
 
     Args:
         blocks: with their runs, in the order of work.
-        width: tasks that run at the same time; towards the end batches get smaller, so that all have work.
+        width: tells how many tasks run at the same time; towards the end batches get smaller, so that all have work.
     """
 
-    def __init__(self, blocks: Iterable[tuple[Plan, Block]], width: int) -> None:
+    def __init__(self, blocks: Iterable[tuple[Plan, Block]], width: Callable[[], int]) -> None:
         self._waiting = deque(blocks)
         self._width = width
         self._worth = _task_seconds()
@@ -67,7 +67,7 @@ class Batches:
         """The next blocks to compute; until a first block is measured, one."""
         made, block = self._waiting.popleft()
         blocks, windows = [block], block.windows
-        most = min(_MOST_BLOCKS, len(self._waiting) // (2 * self._width))
+        most = min(_MOST_BLOCKS, len(self._waiting) // (2 * self._width()))
         while len(blocks) < most and self._waiting:
             after_plan, after = self._waiting[0]
             if after_plan is not made or self._expected(windows + after.windows) > self._worth:

@@ -16,7 +16,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed, State
 
-from engine.errors import RunCancelledError, TerramosaicError, WorkerLostError
+from engine.errors import PASSING, OutputError, RunCancelledError, TerramosaicError, WorkerLostError
 from engine.files import sweep_partials
 from engine.imagery.pool import READERS
 from engine.mapping import blocks_failed
@@ -27,7 +27,7 @@ from flows.batches import Batch, Batches
 from flows.deployed import whole_number
 from flows.reporting import RunProgress, report_outputs
 from flows.runners import Workforce, chosen_runner, workforce
-from flows.stages import PASSING, assemble_mosaics, compute_blocks, publish_run
+from flows.stages import assemble_mosaics, compute_blocks, publish_run
 
 logger = logging.getLogger("engine.flows")
 
@@ -187,7 +187,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
     running = 0
     errors: Errors = []
     while batches or running:
-        while batches and running < _AHEAD * force.width:
+        while batches and running < _AHEAD * force.width():
             batch = batches.next()
             future = force.submit(
                 compute_blocks,
@@ -237,5 +237,8 @@ def _put(ended: Ended, batch: Batch, future: PrefectFuture[Any]) -> None:
 
 def _receipt(made: Plan, block: Block, outcome: list[BlockReceipt] | TerramosaicError) -> BlockReceipt | None:
     if isinstance(outcome, TerramosaicError):
-        return finished_block(made, block)
+        try:
+            return finished_block(made, block)
+        except OutputError:  # the store that failed the block does not answer this either
+            return None
     return next(receipt for receipt in outcome if receipt.block == block.id)

@@ -90,8 +90,10 @@ def export_model(request: ExportRequest) -> str:
         steps=request.steps,
         conditioning=request.conditioning,
         precision=request.precision,
-        checkpoint=Path(request.checkpoint) if request.checkpoint else None,
-        tokenizer_checkpoints={name: Path(path) for name, path in request.tokenizer_checkpoints.items()},
+        checkpoint=Path(request.checkpoint).expanduser() if request.checkpoint else None,
+        tokenizer_checkpoints={
+            name: Path(path).expanduser() for name, path in request.tokenizer_checkpoints.items()
+        },
         random_weights=request.random_weights,
         progress=lambda name, done, total: log.info("%s (%d of %d)", name, done, total),
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,9 @@ SETTING = "TERRAMOSAIC_RUNNER"
 
 #: Seconds that a cluster's first worker has to come.
 _WORKERS_PATIENCE = 120
+
+#: Seconds after which a cluster is asked again how many workers it has.
+_COUNT_EVERY = 10
 
 #: Dask's profiler stops a process for ever when a garbage collection comes at the wrong moment: CPython's issue 106883,
 #: mended in late releases of 3.11, seen in both workers within 950 tasks on 3.11.7.
@@ -67,12 +71,12 @@ class Workforce:
     """A runner at work.
 
     Attributes:
-        width: tasks that run at the same time.
+        width: tells how many tasks run at the same time now; a cluster grows and shrinks.
         submit: hands it a task with its parameters.
         is_cluster: whether tasks leave this machine's processes, and so are sent with all that they need.
     """
 
-    width: int
+    width: Callable[[], int]
     submit: Callable[[Task[..., Any], dict[str, Any]], PrefectFuture[Any]]
     is_cluster: bool = False
 
@@ -140,7 +144,7 @@ def _in_threads(width: int, compute: Compute, stop: Callable[[], None]) -> Itera
         pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=width)
         with pool:
             try:
-                yield Workforce(width, pool.submit)
+                yield Workforce(lambda: width, pool.submit)
             except BaseException:
                 # Before the pool waits for its threads: Prefect would let them go on for half a minute.
                 stop()
@@ -164,11 +168,8 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     }
     pool = DaskTaskRunner(address=runner.address, cluster_kwargs=None if runner.address else local)
     with dask.config.set(_NO_PROFILE), pool:
-        # Tasks for GPUs go to workers that say they have one; any worker takes the others.
-        width = _dask_width(pool.client, bool(on_gpu))
-        if not width:
-            wanted = "started with --resources GPU=1" if on_gpu else "that runs"
-            raise RequestError(f"{SETTING}: the Dask cluster has no worker {wanted}")
+        wanted = "started with --resources GPU=1" if on_gpu else "that runs"
+        width = _width_of("Dask", partial(_dask_slots, pool.client, bool(on_gpu)), f"worker {wanted}")
         yield Workforce(width, _within(_annotated(on_gpu), pool), is_cluster=True)
 
 
@@ -190,22 +191,44 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         # Without max_calls=0 each task on a GPU would get a new process, which loads the model again.
         options |= {"num_gpus": 1, "num_cpus": 0, "max_calls": 0}
     with pool:
-        width = int(ray.cluster_resources().get("GPU" if device.kind == "cuda" else "CPU", 0))
-        if not width:
-            raise RequestError(f"{SETTING}: the Ray cluster has no {device.kind} to run on")
+        resource = "GPU" if device.kind == "cuda" else "CPU"
+        width = _width_of(
+            "Ray", lambda: int(ray.cluster_resources().get(resource, 0)), f"{resource} to run on"
+        )
         yield Workforce(width, _within(lambda: remote_options(**options), pool), is_cluster=True)
 
 
-def _dask_width(client: Any, on_gpu: bool) -> int:
-    """Tasks that the cluster runs at the same time; its workers may still be starting."""
-    with suppress(TimeoutError):
-        client.wait_for_workers(1, timeout=_WORKERS_PATIENCE)
+def _dask_slots(client: Any, on_gpu: bool) -> int:
+    """Tasks that the cluster's workers run at the same time: those for GPUs on workers that say they have one."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return sum(
         1 if on_gpu else worker["nthreads"]
         for worker in workers
         if not on_gpu or worker["resources"].get("GPU")
     )
+
+
+def _width_of(cluster: str, count: Callable[[], int], wanted: str) -> Callable[[], int]:
+    """What a cluster counts, asked now and then; its workers may still be starting.
+
+    Raises:
+        RequestError: none came.
+    """
+    deadline = time.monotonic() + _WORKERS_PATIENCE
+    while not (known := count()):
+        if time.monotonic() >= deadline:
+            raise RequestError(f"{SETTING}: the {cluster} cluster has no {wanted}")
+        time.sleep(0.5)
+    asked = time.monotonic()
+
+    def width() -> int:
+        nonlocal known, asked
+        if time.monotonic() - asked > _COUNT_EVERY:
+            # One that has lost all its workers may get others.
+            known, asked = max(1, count()), time.monotonic()
+        return known
+
+    return width
 
 
 def _within(

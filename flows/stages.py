@@ -13,14 +13,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from engine.block import run_block
 from engine.device_lock import claimed_gpu
-from engine.errors import (
-    CatalogError,
-    MissingBandError,
-    OffsetConflictError,
-    StoreError,
-    TerramosaicError,
-    WorkerLostError,
-)
+from engine.errors import PASSING, MissingBandError, OffsetConflictError, TerramosaicError
 from engine.mosaic import assemble
 from engine.plan import Plan
 from engine.planning import plan
@@ -32,10 +25,6 @@ from flows.runners import Compute, computing
 
 #: Prefect's result cache is not the record of finished work: receipts in the run folder are.
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-
-
-#: What fails a block, says nothing about the others, and may pass.
-PASSING = (CatalogError, WorkerLostError, StoreError)
 
 
 def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:

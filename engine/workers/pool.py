@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.devices import Device
-from engine.errors import CatalogError, ModelError, TerramosaicError
+from engine.errors import PASSING, ModelError, TerramosaicError
 from engine.files import sweep_partials
 from engine.generator import available_cpus
 from engine.plan import Block, Plan
@@ -147,7 +147,7 @@ class WorkerPool:
                 error = failed.exception()
                 if not isinstance(error, TerramosaicError):
                     raise error
-                self._fail(error, stops=not isinstance(error, CatalogError))
+                self._fail(error, stops=not isinstance(error, PASSING))
 
     def _bury(self, worker: Worker) -> None:
         """Takes the blocks out of a dead worker's hands."""

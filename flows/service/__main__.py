@@ -9,9 +9,12 @@ import asyncio
 import os
 import sys
 
+import httpx
 from prefect.client.orchestration import get_client
 
 from engine.errors import RequestError, TerramosaicError
+from engine.location import is_url
+from flows.deployed import whole_number
 from flows.service import setup
 from flows.service.settings import OUT_SETTING
 
@@ -24,22 +27,33 @@ def main() -> None:
     try:
         if not os.environ.get("PREFECT_API_URL"):
             raise RequestError("PREFECT_API_URL: name the server, such as http://127.0.0.1:4200/api")
-        if not os.environ.get(OUT_SETTING, "").startswith("/"):
+        out = os.environ.get(OUT_SETTING, "")
+        if not (out.startswith("/") or is_url(out)):
             raise RequestError(
-                f"{OUT_SETTING}: name the folder for runs, an absolute path that every worker sees"
+                f"{OUT_SETTING}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
             )
         folder = setup.deployments_folder()
-        asyncio.run(_pool_and_automations())
+        asyncio.run(_pool_and_automations(whole_number(RUNS_SETTING, 2)))
         setup.deploy(folder, os.environ)
     except TerramosaicError as error:
         print(f"terramosaic: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-async def _pool_and_automations() -> None:
-    async with get_client() as client:
-        await setup.make_pool(client, int(os.environ.get(RUNS_SETTING, "2")))
-        await setup.apply_automations(client, setup.deployments_folder())
+async def _pool_and_automations(runs: int) -> None:
+    server = os.environ["PREFECT_API_URL"]
+    try:
+        async with get_client() as client:
+            await setup.make_pool(client, runs)
+            await setup.apply_automations(client, setup.deployments_folder())
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        advice = "set PREFECT_API_AUTH_STRING" if status == 401 else "look into the server's log"
+        raise TerramosaicError(f"PREFECT_API_URL: {server} answered {status}; {advice}") from error
+    except httpx.HTTPError as error:
+        raise TerramosaicError(
+            f"PREFECT_API_URL: no server answers at {server} ({error}); start one"
+        ) from error
 
 
 if __name__ == "__main__":

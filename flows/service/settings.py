@@ -38,6 +38,9 @@ _BATCHES = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "100",
 }
 
+#: What is older than 90 days goes: flow runs with their logs and artifacts, which Prefect would keep for ever.
+_RETENTION = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
+
 _PACE = {
     # A run that waits for another one of its deployment asks again so soon.
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
@@ -60,9 +63,10 @@ def service_environment(home: Path, port: int) -> dict[str, str]:
     The database is the user's if PREFECT_SERVER_DATABASE_CONNECTION_URL names one, else a file in ``home``.
     """
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    # How often is a matter of taste, and may be set outside.
+    # How often and how long are matters of taste, and may be set outside.
     return (
         _BATCHES
+        | _RETENTION
         | _PACE
         | {OUT_SETTING: str(home / "maps")}
         | kept

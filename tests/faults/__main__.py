@@ -1,6 +1,7 @@
 """``python -m tests.faults``: at least 20 kills, from one seed, and the table of what they cost.
 
 python -m tests.faults --kills 20 --seed 1 --work out/faults
+python -m tests.faults --kills 4 --runner dask:2      (blocks in a flow run of their own below the run)
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from engine.demo.world import write_world
 from engine.request import BoundingBox, RegionRequest
-from tests.faults.shooting import TARGETS, Shot, same_pixels, shoot, shooting_range
+from tests.faults.shooting import Shot, same_pixels, shoot, shooting_range, targets_of
 
 #: Kills in one run. It may be started ten times, and each kill but a block process's costs a start.
 _A_RUN = 4
@@ -24,6 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runner", default="processes:cpu,cpu")
     parser.add_argument("--work", type=Path, default=Path("out/faults"))
     arguments = parser.parse_args()
     work = arguments.work.resolve()
@@ -31,12 +33,12 @@ def main() -> None:
     world = write_world(work / "world")
     rows: list[tuple[Shot, str, str]] = []
     number = 0
-    with shooting_range(work / "home", "processes:cpu,cpu") as place:
+    with shooting_range(work / "home", arguments.runner) as place:
         while len(rows) < arguments.kills:
             number += 1
             request = request_of_run(world, work / f"run-{number}", seed=number)
             # All four kinds in each run, in an order of its own.
-            targets = rng.sample(sorted(TARGETS), _A_RUN)
+            targets = rng.sample(sorted(targets_of(arguments.runner)), _A_RUN)
             shots, ended = shoot(place, number, request, targets, rng, lambda line: print(line, flush=True))
             equal = ended["state_type"] == "COMPLETED" and same_pixels(request, work / "unbroken")
             end = f"{ended['state_name']}, started {ended['run_count']} times"

@@ -19,13 +19,16 @@ from engine import map_region
 from engine.request import RegionRequest
 from tests.integration.services import Service, pids_of, wait_for
 
-#: What is killed: the words in its command line, the signal, and how the run goes on.
+#: What is killed: the words in its command line, and the signal.
 TARGETS = {
     "flow process, SIGKILL": ("prefect.engine", signal.SIGKILL),
     "block process, SIGKILL": ("engine.workers.process", signal.SIGKILL),
     "worker, SIGKILL": ("prefect worker start", signal.SIGKILL),
     "worker, SIGTERM": ("prefect worker start", signal.SIGTERM),
 }
+
+#: Words of the processes that compute blocks, where they are not ours.
+_BLOCK_PROCESSES = {"dask": "spawn_main", "ray": "ray::"}
 
 _PATIENCE = 240.0
 
@@ -51,6 +54,12 @@ class Shot:
     redone: int
 
 
+def targets_of(runner: str) -> dict[str, tuple[str, signal.Signals]]:
+    """What can be killed of a run on a runner."""
+    words = _BLOCK_PROCESSES.get(runner.partition(":")[0])
+    return TARGETS | ({"block process, SIGKILL": (words, signal.SIGKILL)} if words else {})
+
+
 class Range:
     """A service with one run at a time, which comes back whenever it was shot down.
 
@@ -60,14 +69,14 @@ class Range:
     """
 
     def __init__(self, home: Path, runner: str) -> None:
-        self._home, self._runner = home, runner
+        self._home, self.runner = home, runner
         self.service = Service(home, runner=runner)
 
     def revive(self) -> None:
         """Starts it again, if it ended with its worker."""
         self.service.process.wait(60)
         # At the same port: what was orphaned by the shot reports there.
-        self.service = Service(self._home, runner=self._runner, port=self.service.port)
+        self.service = Service(self._home, runner=self.runner, port=self.service.port)
 
     def stop(self) -> None:
         """Stops it."""
@@ -111,7 +120,7 @@ def shoot(
     folder = Path(request.out)
     shots: list[tuple[Shot, dict[Path, int]]] = []
     for target in targets:
-        words, number_of_signal = TARGETS[target]
+        words, number_of_signal = targets_of(place.runner)[target]
         before = set(receipts(folder))
         # In the middle of blocks: at least one came to an end since the last shot, and others are being written.
         wait_for("a further block", lambda before=before: set(receipts(folder)) - before, _PATIENCE)
