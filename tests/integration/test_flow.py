@@ -105,10 +105,8 @@ def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(ser
     scl = np.full((300, 549), 4)
     scl[:, 500:] = 9
     catalog.add(write_scene(catalog.folder / "a", place, scl=scl))
-    catalog.add(
-        write_scene(catalog.folder / "b", place, name="S2B_33TWL_20230820", day="2023-08-20", cloud=9.0)
-    )
-    # Not one of those on which the offset of all scenes is checked.
+    east = Rect(LAND.row, LAND.col + 966, 600, 132)
+    catalog.add(write_scene(catalog.folder / "b", east, name="S2B_33TWL_20230820", day="2023-08-20"))
     next(catalog.folder.glob("b/*_B11.tif")).unlink()
     request = catalog.request(place, tmp_path / "maps", targets=("NDVI",))
     state = map_region(request, return_state=True)
