@@ -21,6 +21,7 @@ from typing import Any, Literal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from engine.block import run_block
 from engine.devices import Device, cuda_device_count, parse_device, worker_devices
@@ -166,7 +167,10 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         # Any free port: two runs may be at work on one machine.
         "dashboard_address": "127.0.0.1:0",
     }
-    pool = DaskTaskRunner(address=runner.address, cluster_kwargs=None if runner.address else local)
+    if runner.address:
+        pool = DaskTaskRunner(address=runner.address)
+    else:
+        pool = DaskTaskRunner(cluster_class=_local_cluster, cluster_kwargs=local)
     with dask.config.set(_NO_PROFILE), pool:
         wanted = "started with --resources GPU=1" if on_gpu else "that runs"
         width = _width_of("Dask", partial(_dask_slots, pool.client, bool(on_gpu)), f"worker {wanted}")
@@ -196,6 +200,19 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
             "Ray", lambda: int(ray.cluster_resources().get(resource, 0)), f"{resource} to run on"
         )
         yield Workforce(width, _within(lambda: remote_options(**options), pool), is_cluster=True)
+
+
+def _local_cluster(**options: Any) -> Any:
+    """A temporary Dask cluster. One whose worker dies while it starts is tried again, as any lost worker is."""
+    from distributed import LocalCluster
+
+    attempts = Retrying(
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(1),
+        retry=retry_if_exception_type(RuntimeError),
+        reraise=True,
+    )
+    return attempts(LocalCluster, **options)
 
 
 def _dask_slots(client: Any, on_gpu: bool) -> int:

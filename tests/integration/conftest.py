@@ -81,3 +81,12 @@ def server():
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+#: Test files that mostly wait, for servers and for time to pass.
+_WAITING = ("test_up.py", "test_faults.py", "test_browser.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long and mostly waits comes first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in _WAITING)
