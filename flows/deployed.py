@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
+import time
+from functools import cache
 from pathlib import Path
 
 from prefect import runtime
@@ -18,8 +22,14 @@ STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
 _STARTS = 10
 
 
+#: Seconds between two looks at whether the worker is there.
+_LOOK_EVERY = 1.0
+
+
 def begin_deployed_run() -> None:
-    """Lets the engine's log lines into the flow run's log, and refuses a crash loop; nothing outside a deployment.
+    """What a flow run begins with if a worker started it; nothing outside a deployment.
+
+    The engine's log lines go into the flow run's log, the process ends with its worker, and a crash loop is refused.
 
     Raises:
         TerramosaicError: the run was started too often.
@@ -27,7 +37,25 @@ def begin_deployed_run() -> None:
     if is_deployed():
         # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
         logging.getLogger("engine").setLevel(logging.INFO)
+        end_with_parent()
         _refuse_crash_loop()
+
+
+@cache
+def end_with_parent() -> None:
+    """Ends this process, as if the machine were lost, once the process that started it is gone.
+
+    A worker that was killed no longer tells the server that its runs live, and so they are started again. What it left
+    behind would do their work twice, and tell the server its own end of a run that may long be complete.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end-with-worker", daemon=True).start()
 
 
 def _refuse_crash_loop() -> None:

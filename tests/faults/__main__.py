@@ -31,27 +31,32 @@ def main() -> None:
     work = arguments.work.resolve()
     rng = random.Random(arguments.seed)
     world = write_world(work / "world")
-    rows: list[tuple[Shot, str, str]] = []
-    number = 0
+    shots: list[Shot] = []
+    runs: dict[int, tuple[str, bool]] = {}
     with shooting_range(work / "home", arguments.runner) as place:
-        while len(rows) < arguments.kills:
-            number += 1
+        while len(shots) < arguments.kills:
+            number = len(runs) + 1
             request = request_of_run(world, work / f"run-{number}", seed=number)
             # All four kinds in each run, in an order of its own.
             targets = rng.sample(sorted(targets_of(arguments.runner)), _A_RUN)
-            shots, ended = shoot(place, number, request, targets, rng, lambda line: print(line, flush=True))
+            fired, ended = shoot(place, number, request, targets, rng, lambda line: print(line, flush=True))
             equal = ended["state_type"] == "COMPLETED" and same_pixels(request, work / "unbroken")
-            end = f"{ended['state_name']}, started {ended['run_count']} times"
-            rows += [(shot, "equal" if equal else "DIFFERENT", end) for shot in shots]
-            print(f"run {number}: {end}; pixels {'equal' if equal else 'DIFFERENT'}", flush=True)
+            runs[number] = ended["id"], equal
+            shots += fired
+            print(
+                f"run {number}: {ended['state_name']}; pixels {'equal' if equal else 'DIFFERENT'}", flush=True
+            )
+        # Not as each run ended, but as it is now: nothing that was left behind may have told the server otherwise.
+        ends = {number: place.end_of(run) for number, (run, _) in runs.items()}
     print(
         "\n| run | killed | moment, s | blocks done | in flight | finished blocks redone | pixels | the run's end |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for shot, pixels, end in rows:
+    for shot in shots:
+        pixels = "equal" if runs[shot.run][1] else "DIFFERENT"
         print(
             f"| {shot.run} | {shot.target} | {shot.moment:.1f} | {shot.done} | {shot.in_flight} | {shot.redone} "
-            f"| {pixels} | {end} |"
+            f"| {pixels} | {ends[shot.run]} |"
         )
 
 

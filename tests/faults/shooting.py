@@ -88,9 +88,10 @@ class Range:
         """Processes with these words in their command line."""
         return [pid for pid, line in pids_of(self._home).items() if words in line]
 
-    def state_of(self, run: str) -> str:
-        """The name of a flow run's state."""
-        return str(self.service.call(f"/flow_runs/{run}")["state_name"])
+    def end_of(self, run: str) -> str:
+        """What the server says of a flow run."""
+        found = self.service.call(f"/flow_runs/{run}")
+        return f"{found['state_name']}, started {found['run_count']} times"
 
 
 @contextmanager

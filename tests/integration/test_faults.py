@@ -12,6 +12,7 @@ import rasterio
 
 from engine import map_region
 from engine.grid import Rect
+from engine.scratch import is_alive
 from tests.integration.conftest import LAND
 from tests.integration.services import pids_of, service, wait_for
 
@@ -55,3 +56,18 @@ def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
         ):
             np.testing.assert_array_equal(ours.read(), theirs.read())
     assert not list((tmp_path / "out").rglob(".*.partial"))
+
+
+def test_a_flow_process_ends_with_its_worker():
+    flow = "from flows.deployed import end_with_parent as end; import time; end(); print('up', flush=True); time.sleep(60)"
+    worker = (
+        "import subprocess as s, sys, time; child = s.Popen([sys.executable, '-c', sys.argv[1]], stdout=s.PIPE);"
+        "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", worker, flow], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    child = process.stdout.readline().strip()
+    assert is_alive(child)
+    process.kill()
+    process.wait()
+    wait_for("the end of what it had started", lambda: not is_alive(child), 10)
