@@ -59,7 +59,7 @@ def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
 
 
 def test_a_flow_process_ends_with_its_worker():
-    flow = "from flows.deployed import end_with_parent as end; import time; end(); print('up', flush=True); time.sleep(60)"
+    flow = "import time; from flows.deployed import end_with_parent as f; f(); print('up', flush=True); time.sleep(60)"
     worker = (
         "import subprocess as s, sys, time; child = s.Popen([sys.executable, '-c', sys.argv[1]], stdout=s.PIPE);"
         "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)"
