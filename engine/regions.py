@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import RequestError, TerramosaicError
@@ -44,8 +45,15 @@ def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
     return requests
 
 
-def raise_failures(failures: dict[str, TerramosaicError], regions: int) -> None:
+def raise_failures(
+    failures: dict[str, TerramosaicError], regions: int, left_to_others: Sequence[str] = ()
+) -> None:
     """Raises what some of so many regions failed with; does nothing where none has.
+
+    Args:
+        failures: errors by the regions' names.
+        regions: how many there are.
+        left_to_others: a line for each that another run works on.
 
     Raises:
         TerramosaicError: of the kind of the first one, a line for each region.
@@ -55,9 +63,10 @@ def raise_failures(failures: dict[str, TerramosaicError], regions: int) -> None:
     first = next(iter(failures.values()))
     if regions == 1:
         raise first
-    lines = "\n".join(f"region {name}: {error}" for name, error in failures.items())
+    lines = [f"region {name}: {error}" for name, error in failures.items()]
+    others = "; the others are mapped" if len(failures) + len(left_to_others) < regions else ""
     raise type(first)(
-        f"failed, {len(failures)} of {regions} regions; the others are mapped\n{lines}"
+        "\n".join([f"failed, {len(failures)} of {regions} regions{others}", *lines, *left_to_others])
     ) from first
 
 

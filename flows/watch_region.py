@@ -85,7 +85,7 @@ def watch_region(
                 watch.require_usable()
             except TerramosaicError as error:
                 failures.setdefault(name, error)
-    raise_failures(failures, len(requests))
+    raise_failures(failures, len(requests), held_elsewhere)
     return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
 
 
