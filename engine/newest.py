@@ -12,6 +12,7 @@ acquisition is of the last cloudy one, and `quality` says so.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,6 +31,8 @@ from engine.overlay import ACQUIRED, QUALITY, Source, lay_over
 from engine.plan import Plan
 from engine.region import ZoneArea
 from engine.run import RunFolder, read_plan
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "newest"
 _STATE = "newest.json"
@@ -65,6 +68,8 @@ def update_newest(
         state, runs = _State(), _runs(collection.folder, held, areas)
     encoding = state.encoding or next((run.encoding for run in runs), [])
     good = [run for run in runs if run.encoding == encoding]
+    for day in {run.day for run in runs} - {run.day for run in good}:
+        logger.warning("the newest mosaics are made without %s: its numbers are of another kind", day)
     done = state.runs | {run.day: held[run.day] for run in good}
     zones = dict(state.zones)
     if good:
@@ -158,7 +163,8 @@ def _runs(folder: Location, held: Mapping[date, str], areas: Sequence[ZoneArea])
         run = RunFolder(folder / ACQUISITIONS / run_id)
         try:
             plan = read_plan(run.path)
-        except RequestError:  # somebody has removed it, or it is of an earlier version that told other things
+        except RequestError as error:  # somebody has removed it, or it is of an earlier version
+            logger.warning("the newest mosaics are made without %s: %s", day, error)
             continue
         if exists(run.item_file):
             rects = {area.epsg: area.rect for area in areas}
