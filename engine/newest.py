@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import date
 from functools import partial
 from typing import Any
@@ -26,11 +26,13 @@ from engine.collection import ACQUISITIONS, MapCollection
 from engine.encode import Layer, layers
 from engine.errors import RequestError
 from engine.files import exists, list_facts, read_json, remove, sweep_partials, write_text
+from engine.grid import Rect
 from engine.location import Location, is_remote
+from engine.mosaic import origin_tags
 from engine.overlay import ACQUIRED, QUALITY, Source, lay_over
 from engine.plan import Plan
 from engine.region import ZoneArea
-from engine.run import RunFolder, read_plan
+from engine.run import RunFolder, mosaic_name, read_plan
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +63,11 @@ def update_newest(
     if not is_remote(target):
         target.mkdir(parents=True, exist_ok=True)
     sweep_partials(target)
-    runs = _runs(collection.folder, fresh, areas)
+    runs = _runs(collection.folder, fresh)
     if state.is_outdated(fresh, runs, areas):
         # Without it, what is broken off from here on is made anew as well.
         remove(target / _STATE)
-        state, runs = _State(), _runs(collection.folder, held, areas)
+        state, runs = _State(), _runs(collection.folder, held)
     encoding = state.encoding or next((run.encoding for run in runs), [])
     good = [run for run in runs if run.encoding == encoding]
     for day in {run.day for run in runs} - {run.day for run in good}:
@@ -95,7 +97,7 @@ class _State:
     """
 
     encoding: list[str] = field(default_factory=list)
-    zones: dict[int, list[int]] = field(default_factory=dict)
+    zones: dict[int, Rect] = field(default_factory=dict)
     runs: dict[date, str] = field(default_factory=dict)
     left_out: dict[date, str] = field(default_factory=dict)
 
@@ -109,14 +111,14 @@ class _State:
             part: {date.fromisoformat(day): run for day, run in document[part].items()}
             for part in ("runs", "left_out")
         }
-        zones = {int(epsg): rect for epsg, rect in document["zones"].items()}
+        zones = {int(epsg): Rect(*numbers) for epsg, numbers in document["zones"].items()}
         return cls(document["encoding"], zones, **days)
 
     def write(self, folder: Location) -> None:
         """Writes it down; from then on the mosaics are what it says."""
         document = {
             "encoding": self.encoding,
-            "zones": self.zones,
+            "zones": {epsg: astuple(rect) for epsg, rect in self.zones.items()},
             "runs": {day.isoformat(): run for day, run in sorted(self.runs.items())},
             "left_out": {day.isoformat(): run for day, run in sorted(self.left_out.items())},
         }
@@ -130,7 +132,7 @@ class _State:
         """Whether what is new, the newest first, cannot be laid over these mosaics."""
         if not self.runs:
             return False
-        rects = {area.epsg: _rect_of(area) for area in areas}
+        rects = {area.epsg: area.rect for area in areas}
         return (
             # Pixels of a run that was replaced cannot be told from the others of its day.
             any(day in self.runs for day in fresh)
@@ -146,17 +148,23 @@ class _Run:
     day: date
     folder: Location
     encoding: list[str]
-    suffixes: dict[int, str]
+    zones: dict[int, Rect]
+
+    def covers(self, area: ZoneArea) -> bool:
+        """Whether it has mosaics of a zone, pixel for pixel."""
+        return self.zones.get(area.epsg) == area.rect
 
     def source(self, epsg: int, names: Sequence[str]) -> Source:
         """Its mosaics in one of its zones."""
         rasters = {
-            name: self.folder / f"{name}{self.suffixes[epsg]}.tif" for name in names if name != ACQUIRED.name
+            name: self.folder / mosaic_name(name, epsg, len(self.zones))
+            for name in names
+            if name != ACQUIRED.name
         }
         return Source((self.day - _EPOCH).days, rasters)
 
 
-def _runs(folder: Location, held: Mapping[date, str], areas: Sequence[ZoneArea]) -> list[_Run]:
+def _runs(folder: Location, held: Mapping[date, str]) -> list[_Run]:
     """Those of the runs that are there and whole, the newest first."""
     found = []
     for day, run_id in sorted(held.items(), reverse=True):
@@ -167,14 +175,8 @@ def _runs(folder: Location, held: Mapping[date, str], areas: Sequence[ZoneArea])
             logger.warning("the newest mosaics are made without %s: %s", day, error)
             continue
         if exists(run.item_file):
-            rects = {area.epsg: area.rect for area in areas}
-            suffix = "_{epsg}" if len(plan.zones) > 1 else ""
-            suffixes = {
-                zone.epsg: suffix.format(epsg=zone.epsg)
-                for zone in plan.zones
-                if zone.rect == rects.get(zone.epsg)
-            }
-            found.append(_Run(day, run.path, _encoding_of(plan), suffixes))
+            zones = {zone.epsg: zone.rect for zone in plan.zones}
+            found.append(_Run(day, run.path, _encoding_of(plan), zones))
     return found
 
 
@@ -182,10 +184,6 @@ def _encoding_of(plan: Plan) -> list[str]:
     """What decides a run's layers, how their numbers are stored, and which model has made them."""
     request = plan.request
     return [*sorted(request.targets), *sorted(request.extras), request.dtype, plan.bundle.fingerprint]
-
-
-def _rect_of(area: ZoneArea) -> list[int]:
-    return [area.rect.row, area.rect.col, area.rect.height, area.rect.width]
 
 
 def _wanted(plan: Plan) -> list[Layer]:
@@ -210,16 +208,16 @@ class _Mosaics:
 
     def lay_over(
         self, runs: Sequence[_Run], there: Collection[int], tags: Callable[[Layer], Mapping[str, str]]
-    ) -> dict[int, list[int]]:
+    ) -> dict[int, Rect]:
         """Lays runs, the newest first, over the zones that are there; returns the pixels of those it has written."""
         written = {}
         for area in self._areas:
-            sources = [run.source(area.epsg, self._names) for run in runs if area.epsg in run.suffixes]
+            sources = [run.source(area.epsg, self._names) for run in runs if run.covers(area)]
             if sources:
                 paths = self._paths(area)
                 before = [Source(None, paths)] if area.epsg in there else []
                 lay_over(area, self._wanted, [*sources, *before], paths, tags)
-                written[area.epsg] = _rect_of(area)
+                written[area.epsg] = area.rect
         return written
 
     def remove_others(self) -> None:
@@ -249,21 +247,16 @@ class _Mosaics:
         }
 
     def _paths(self, area: ZoneArea) -> dict[str, Location]:
-        suffix = f"_{area.epsg}" if len(self._areas) > 1 else ""
-        return {name: self._folder / f"{name}{suffix}.tif" for name in self._names}
+        zones = len(self._areas)
+        return {name: self._folder / mosaic_name(name, area.epsg, zones) for name in self._names}
 
 
 def _tags(plan: Plan, runs: Collection[date], layer: Layer) -> dict[str, str]:
-    return {
-        "TERRAMOSAIC_VERSION": plan.engine_version,
-        "TERRAMOSAIC_LAYER": layer.name,
-        "TERRAMOSAIC_MODEL": plan.bundle.title,
-        "TERRAMOSAIC_MODEL_FINGERPRINT": plan.bundle.fingerprint,
-        "TERRAMOSAIC_DATES": " ".join(day.isoformat() for day in sorted(runs)),
-        "TIFFTAG_IMAGEDESCRIPTION": (
-            "days since 1970-01-01 of the acquisition that each pixel is of"
-            if layer is ACQUIRED
-            else f"{layer.name} generated by {plan.bundle.title} from Sentinel-2 L2A: the last clear acquisition"
-        ),
-        "TIFFTAG_COPYRIGHT": "Contains modified Copernicus Sentinel data",
+    what = (
+        "days since 1970-01-01 of the acquisition that each pixel is of"
+        if layer is ACQUIRED
+        else f"{layer.name} generated by {plan.bundle.title} from Sentinel-2 L2A: the last clear acquisition"
+    )
+    return origin_tags(plan, layer, [day.isoformat() for day in sorted(runs)]) | {
+        "TIFFTAG_IMAGEDESCRIPTION": what
     }

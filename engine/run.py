@@ -71,9 +71,13 @@ class RunFolder:
         return self.blocks / block.id / f"{layer}.tif"
 
     def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Location:
-        """The mosaic of one layer; its name tells the zone only when there are several."""
-        suffix = f"_{zone.epsg}" if len(plan.zones) > 1 else ""
-        return self.path / f"{layer}{suffix}.tif"
+        """The mosaic of one layer."""
+        return self.path / mosaic_name(layer, zone.epsg, len(plan.zones))
+
+
+def mosaic_name(layer: str, epsg: int, zones: int) -> str:
+    """The file of a layer in one of so many zones; its name tells the zone only when there are several."""
+    return f"{layer}_{epsg}.tif" if zones > 1 else f"{layer}.tif"
 
 
 def write_plan(plan: Plan) -> RunFolder:

@@ -10,7 +10,6 @@ import os
 import sys
 
 import httpx
-from prefect.client.orchestration import get_client
 
 from engine.errors import RequestError, TerramosaicError
 from engine.location import is_url
@@ -33,19 +32,17 @@ def main() -> None:
                 f"{OUT_SETTING}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
             )
         folder = setup.deployments_folder()
-        asyncio.run(_pool_and_automations(whole_number(RUNS_SETTING, 2)))
+        asyncio.run(_prepare(whole_number(RUNS_SETTING, 2)))
         setup.deploy(folder, os.environ)
     except TerramosaicError as error:
         print(f"terramosaic: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-async def _pool_and_automations(runs: int) -> None:
+async def _prepare(runs: int) -> None:
     server = os.environ["PREFECT_API_URL"]
     try:
-        async with get_client() as client:
-            await setup.make_pool(client, runs)
-            await setup.apply_automations(client, setup.deployments_folder())
+        await setup.prepare(runs)
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         advice = "set PREFECT_API_AUTH_STRING" if status == 401 else "look into the server's log"

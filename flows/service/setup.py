@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect.client.orchestration import PrefectClient
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
@@ -34,6 +34,17 @@ def deployments_folder() -> Path:
             "pip install --editable"
         )
     return folder
+
+
+async def prepare(runs: int) -> None:
+    """Pool and automations on the server that PREFECT_API_URL names.
+
+    Args:
+        runs: flow runs that the pool lets work at the same time.
+    """
+    async with get_client() as client:
+        await make_pool(client, runs)
+        await apply_automations(client, deployments_folder())
 
 
 async def make_pool(client: PrefectClient, runs: int) -> None:

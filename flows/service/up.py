@@ -68,7 +68,7 @@ def up(
         stack.callback(server.stop, _STOP_PATIENCE)
         _wait_until_ready(server, port, stop)
         tell("setting up pool, deployments and automations")
-        _set_up(folder, runs)
+        asyncio.run(setup.prepare(runs))
         _requeue(tell, "left from before, and going on")
         worker = Kept(
             "worker",
@@ -98,19 +98,6 @@ def up(
             tell("Ctrl-C stops server and worker; runs go on at the next start")
             _watch([server, worker], stop)
         tell("stopping")
-
-
-def _set_up(folder: Path, runs: int) -> None:
-    from prefect.client.orchestration import get_client
-
-    from flows.service import setup
-
-    async def work() -> None:
-        async with get_client() as client:
-            await setup.make_pool(client, runs)
-            await setup.apply_automations(client, folder)
-
-    asyncio.run(work())
 
 
 def _requeue(tell: Tell, what: str) -> None:

@@ -76,16 +76,9 @@ def main() -> None:
 
 
 def _set_up() -> None:
-    from prefect.client.orchestration import get_client
-
     from flows.service import setup
 
-    async def pool_and_automations() -> None:
-        async with get_client() as client:
-            await setup.make_pool(client, 2)
-            await setup.apply_automations(client, setup.deployments_folder())
-
-    asyncio.run(pool_and_automations())
+    asyncio.run(setup.prepare(2))
     setup.deploy(setup.deployments_folder(), os.environ)
 
 
