@@ -1,4 +1,4 @@
-"""How fast are mosaics written? ``engine.cog`` against GDAL's ``COG`` driver on the same pixels.
+"""How fast are mosaics written? ``terramosaic.mosaic.cog`` against GDAL's ``COG`` driver on the same pixels.
 
     python tests/benchmarks/cog.py [SIZE] [--threads N] [--folder DIR]
 
@@ -31,7 +31,7 @@ from rasterio.windows import Window
 from rio_cogeo import cog_validate
 from scipy.ndimage import gaussian_filter
 
-from engine.cog import write_cog
+from terramosaic.mosaic.cog import write_cog
 
 CHUNK = 512
 TEXTURE, TEXTURE_ROWS = "texture.npy", 1024

@@ -22,13 +22,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from engine.block import BlockReceipt, finished_block
-from engine.files import write_text
-from engine.plan import Plan
-from engine.planning import plan
-from engine.region import as_geojson
-from engine.request import RegionRequest
-from engine.run import RunFolder, read_plan, write_plan
+from terramosaic.block.block import BlockReceipt, finished_block
+from terramosaic.ground.zones import as_geojson
+from terramosaic.planning.folder import RunFolder, read_plan, write_plan
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan
+from terramosaic.request.request import RegionRequest
+from terramosaic.storage.files import write_text
 from tests.integration.country import country, plain_template, write_country
 from tests.integration.stac_server import serve_stac
 

@@ -26,15 +26,15 @@ import shapely
 from rasterio.windows import Window
 from shapely.geometry import box
 
-from engine import map_region
-from engine.bands import GSD, S2L2A_BANDS
-from engine.grid import Rect
-from engine.region import as_geojson, lonlat_of
-from engine.request import RegionRequest
-from flows.batches import SETTING as TASK_SECONDS
-from flows.runners import SETTING as RUNNER
-from flows.service.processes import Kept, prefect_command
-from flows.service.settings import HOST, api_url, service_environment
+from terramosaic import map_region
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.request.request import RegionRequest
+from terramosaic_flows.batches import SETTING as TASK_SECONDS
+from terramosaic_flows.runners import SETTING as RUNNER
+from terramosaic_flows.service.processes import Kept, prefect_command
+from terramosaic_flows.service.settings import HOST, api_url, service_environment
 from tests.integration.services import free_port
 
 _BLOCK = 512
@@ -104,8 +104,8 @@ def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any
 
 
 def _flow(request: RegionRequest) -> None:
-    from engine.run import read_plan
-    from flows.map_region import map_region as flow
+    from terramosaic.planning.folder import read_plan
+    from terramosaic_flows.map_region import map_region as flow
 
     memory: list[float] = []
     over = threading.Event()

@@ -25,8 +25,9 @@ from tests.benchmarks.gpu.models import a_batch, gflop, make_bundle, make_refere
 
 def ours(folder: Path, variant: str, targets: tuple[str, ...], steps: int, threads: int) -> None:
     """Serves windows by the engine: a line in, seconds out."""
-    from engine.bundle import load_bundle
-    from engine.generator import GenerationOptions, open_generator
+    from terramosaic.model.bundle import load_bundle
+    from terramosaic.model.generator import GenerationOptions
+    from terramosaic.model.opening import open_generator
 
     started = time.perf_counter()
     bundle = load_bundle(folder)
@@ -42,7 +43,7 @@ def theirs(folder: Path, variant: str, targets: tuple[str, ...], steps: int, thr
     """Serves windows by terratorch's model, as a notebook calls it."""
     import torch
 
-    from engine.bundle import load_bundle
+    from terramosaic.model.bundle import load_bundle
 
     torch.set_num_threads(threads)
     windows, _ = a_batch(load_bundle(folder), targets, 1)

@@ -27,9 +27,10 @@ import rasterio.shutil
 from scipy import ndimage
 from shapely.geometry import box
 
-from engine.bands import GSD, S2L2A_BANDS
-from engine.grid import Rect
-from engine.region import area_from_tile, as_geojson, lonlat_of
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.request.region import area_from_tile
 
 TILE = "33TWL"
 _REFERENCE = Path(__file__).with_name("tiled_inference_reference.py")
@@ -84,11 +85,11 @@ def make_scene(work: Path, size: int) -> Path:
 
 def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[str, float]:
     """Maps the upper left ``side`` x ``side`` pixels of the scene in this process."""
-    from engine.mapping import Quiet, run_blocks
-    from engine.mosaic import assemble
-    from engine.planning import plan
-    from engine.publish import publish
-    from engine.request import RegionRequest
+    from terramosaic.mosaic.assemble import assemble
+    from terramosaic.planning.planning import plan
+    from terramosaic.publishing.publish import publish
+    from terramosaic.request.request import RegionRequest
+    from terramosaic.run.mapping import Quiet, run_blocks
 
     _, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
     # One metre inside, so that reprojecting to degrees and back adds no row of pixels.

@@ -17,11 +17,11 @@ import torch
 from terratorch.models.backbones.terramind.model import terramind_register
 from terratorch.models.backbones.terramind.tokenizer.models.unet.unet import PatchedUNetCondCat
 
-from engine.bundle import Bundle, load_bundle
-from engine.export.bundle import write_bundle
-from engine.export.random_weights import randomise
-from engine.export.reference import Reference, build_model
-from engine.export.variants import TARGETS
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.export.bundle import write_bundle
+from terramosaic.model.export.random_weights import randomise
+from terramosaic.model.export.reference import Reference, build_model
+from terramosaic.model.export.variants import TARGETS
 
 VARIANT = "terramind_v1_tiny"
 PATCHES = ("38D_378R_2_3", "637U_59R_1_3", "433D_629L_3_1")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.bundle import Bundle
-from engine.generator import WindowRandomness
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.generator import WindowRandomness
 
 
 def noise_for(bundle: Bundle, targets: Sequence[str], count: int, seed: int = 1) -> dict[str, np.ndarray]:

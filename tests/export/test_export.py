@@ -11,13 +11,13 @@ import onnx
 import pytest
 import torch
 
-import engine.export.reference
-from engine.bundle import Bundle, load_bundle
-from engine.check import check_bundle
-from engine.errors import ModelError, OutputError
-from engine.export.bundle import write_bundle
-from engine.export.reference import Reference, build_model, load_reference
-from engine.hashes import sha256_of
+import terramosaic.model.export.reference
+from terramosaic.errors import ModelError, OutputError
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.export.bundle import write_bundle
+from terramosaic.model.export.reference import Reference, build_model, load_reference
+from terramosaic.model.selftest import check_bundle
+from terramosaic.storage.hashes import sha256_of
 from tests.export.conftest import VARIANT, _narrow
 
 CHECKPOINT = "TerraMind_v1_tiny.pt"
@@ -47,7 +47,7 @@ def narrow_models(monkeypatch: pytest.MonkeyPatch) -> None:
                 _narrow(model.tokenizer[key])
         return model
 
-    monkeypatch.setattr(engine.export.reference, "build_model", build)
+    monkeypatch.setattr(terramosaic.model.export.reference, "build_model", build)
 
 
 def test_a_bundle_says_what_it_is(bundle: Bundle, narrow: Reference) -> None:

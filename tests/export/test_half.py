@@ -8,15 +8,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine.bundle import Bundle, load_bundle
-from engine.check import check_bundle
-from engine.cuda import prepare_step, prepare_transformer
-from engine.diffusion import ddim_steps
-from engine.export.bundle import write_bundle
-from engine.export.reference import Reference
-from engine.generator import GenerationOptions, open_generator
-from engine.manifest import CLASSES, STEP
-from engine.terramind import TerraMindGenerator
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.cuda import prepare_step, prepare_transformer
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.export.bundle import write_bundle
+from terramosaic.model.export.reference import Reference
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.manifest import CLASSES, STEP
+from terramosaic.model.opening import open_generator
+from terramosaic.model.selftest import check_bundle
+from terramosaic.model.terramind import TerraMindGenerator
 from tests.export.inputs import forced_tokens, noise_for, randomness, relative
 from tests.unit.cuda_emulation import emulated
 

@@ -11,9 +11,9 @@ import pytest
 import rasterio
 from shapely.geometry import box
 
-from engine import MapResult, load_bundle, map_region
-from engine.grid import Rect, rect_from_bounds
-from engine.region import lonlat_of
+from terramosaic import MapResult, load_bundle, map_region
+from terramosaic.ground.grid import Rect, rect_from_bounds
+from terramosaic.ground.zones import lonlat_of
 from tests.integration.pixels import read
 from tests.integration.real_scene import Case, cases
 

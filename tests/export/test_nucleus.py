@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 from terratorch.models.backbones.terramind.model.generate import GenerationSampler
 
-from engine.export.nucleus import draw
+from terramosaic.model.export.nucleus import draw
 
 TOP_P = torch.tensor([0.8])
 DRAWS = 100_000

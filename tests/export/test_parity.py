@@ -13,12 +13,13 @@ import pytest
 import torch
 from terratorch.models.backbones.terramind.model.generate import GenerationSampler
 
-from engine.bundle import Bundle, load_bundle
-from engine.export.bundle import write_bundle
-from engine.export.random_weights import randomise
-from engine.export.reference import Reference, build_model
-from engine.generator import GenerationOptions, open_generator
-from engine.terramind import TerraMindGenerator
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.export.bundle import write_bundle
+from terramosaic.model.export.random_weights import randomise
+from terramosaic.model.export.reference import Reference, build_model
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.opening import open_generator
+from terramosaic.model.terramind import TerraMindGenerator
 from tests.export.inputs import noise_for, randomness, relative, standardised
 
 Build = Callable[[Sequence[str]], Reference]

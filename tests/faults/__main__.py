@@ -10,8 +10,8 @@ import argparse
 import random
 from pathlib import Path
 
-from engine.demo.world import write_world
-from engine.request import BoundingBox, RegionRequest
+from terramosaic.demo.world import write_world
+from terramosaic.request.request import BoundingBox, RegionRequest
 from tests.faults.shooting import Shot, same_pixels, shoot, shooting_range, targets_of
 
 #: Kills in one run. It may be started ten times, and each kill but a block process's costs a start.

@@ -11,9 +11,9 @@ import os
 import time
 from pathlib import Path
 
-from engine.demo.world import write_world
-from flows.service.processes import Kept, prefect_command
-from flows.service.settings import HOST, POOL, service_environment
+from terramosaic.demo.world import write_world
+from terramosaic_flows.service.processes import Kept, prefect_command
+from terramosaic_flows.service.settings import HOST, POOL, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
 from tests.integration.services import call, free_port, wait_for
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _set_up() -> None:
-    from flows.service import setup
+    from terramosaic_flows.service import setup
 
     asyncio.run(setup.prepare(2))
     setup.deploy(setup.deployments_folder(), os.environ)

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from engine import map_region
-from engine.request import RegionRequest
+from terramosaic import map_region
+from terramosaic.request.request import RegionRequest
 from tests.integration.services import Service, pids_of, wait_for
 
 #: What is killed: the words in its command line, and the signal.
 TARGETS = {
     "flow process, SIGKILL": ("prefect.engine", signal.SIGKILL),
-    "block process, SIGKILL": ("engine.workers.process", signal.SIGKILL),
+    "block process, SIGKILL": ("terramosaic.run.workers.process", signal.SIGKILL),
     "worker, SIGKILL": ("prefect worker start", signal.SIGKILL),
     "worker, SIGTERM": ("prefect worker start", signal.SIGTERM),
 }
@@ -183,6 +183,6 @@ def _ended(service: Service, run: str) -> dict[str, Any] | None:
 
 
 def _blocks(folder: Path) -> int:
-    from engine.run import read_plan
+    from terramosaic.planning.folder import read_plan
 
     return len(read_plan(next(folder.glob("*/plan.json"))).blocks)

@@ -10,9 +10,9 @@ import pytest
 from scipy import ndimage
 from shapely.geometry import box
 
-from engine.grid import Rect
-from engine.region import as_geojson, lonlat_of
-from engine.request import RegionRequest
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.request.request import RegionRequest
 from tests.integration.scenes import write_scene
 
 EPSG = 32633

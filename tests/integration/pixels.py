@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from engine import MapResult
-from engine.grid import Rect, rect_from_bounds
+from terramosaic import MapResult
+from terramosaic.ground.grid import Rect, rect_from_bounds
 
 
 def read(path: Path) -> tuple[np.ndarray, Rect]:

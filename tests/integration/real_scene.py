@@ -22,12 +22,12 @@ import rasterio
 from rasterio.transform import Affine
 from shapely.geometry import box
 
-from engine import RegionRequest, map_region
-from engine.bands import GSD, S2L2A_BANDS
-from engine.demo.make_bundle import make_bundle
-from engine.grid import RESOLUTION, Rect, rect_from_bounds
-from engine.region import as_geojson, lonlat_of
+from terramosaic import RegionRequest, map_region
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.ground.grid import RESOLUTION, Rect, rect_from_bounds
+from terramosaic.ground.zones import as_geojson, lonlat_of
 from tests.conftest import SHARED_DATA
+from tools.make_demo_bundle import make_bundle
 
 #: TerraMesh patches that are here, and the +1000 that one of them still carries.
 PATCHES = {"38D_378R_2_3": 0, "637U_59R_1_3": 0, "433D_629L_3_1": 1000}

@@ -9,10 +9,10 @@ import numpy as np
 import rasterio
 from shapely.geometry import box
 
-from engine.bands import GSD, S2L2A_BANDS
-from engine.catalog.scene import Scene, scene_from_item
-from engine.grid import Rect
-from engine.region import as_geojson, lonlat_of
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.catalog.scene import Scene, scene_from_item
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
 
 
 def write_scene(

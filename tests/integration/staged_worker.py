@@ -1,7 +1,7 @@
 """A worker process in which something happens to chosen blocks, after their first batch and so in their midst.
 
 The variable ``STAGED`` holds what happens as JSON: by block id, an act and what it needs. Tests give this module to
-`engine.workers.worker` instead of the real one, which it otherwise is.
+`terramosaic.run.workers.worker` instead of the real one, which it otherwise is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from engine.workers import process
+from terramosaic.run.workers import process
 
 #: Seconds after which a worker that waits in vain is killed, so that a test fails instead of hanging.
 _PATIENCE = 120

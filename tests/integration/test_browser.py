@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from engine.demo.world import write_world
+from terramosaic.demo.world import write_world
 from tests.integration.browser import Screenshots, browser_page
 from tests.integration.services import service
 

@@ -64,7 +64,7 @@ def check_command(words: list[str]) -> None:
         given = [str(uuid4()) if word == "ID" else word for word in words[1:] if word != "--no-prompt"]
         _app.parse_args(given, exit_on_error=False, print_error=False)
     elif words[0] == "terramosaic":
-        from engine.cli.app import cli
+        from terramosaic.cli.app import cli
 
         context = cli.make_context("terramosaic", words[1:])
         name, command, rest = cli.resolve_command(context, words[1:])
@@ -95,7 +95,7 @@ def test_settings_are_known_to_prefect():
     from prefect.settings import Settings
     from prefect.settings.legacy import _get_settings_fields
 
-    from flows.service.settings import service_environment
+    from terramosaic_flows.service.settings import service_environment
 
     names = set(service_environment(Path("/home"), 1))
     for path in FOLDER.rglob("*"):

@@ -10,16 +10,20 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from engine import map_region
-from engine.grid import Rect
-from engine.scratch import is_alive
+from terramosaic import map_region
+from terramosaic.ground.grid import Rect
+from terramosaic.storage.scratch import is_alive
 from tests.integration.conftest import LAND
 from tests.integration.services import pids_of, service, wait_for
 
 
 def flow_processes(home: Path) -> list[str]:
     """Processes that belong to flow runs."""
-    return [line for line in pids_of(home).values() if "prefect.engine" in line or "engine.workers" in line]
+    return [
+        line
+        for line in pids_of(home).values()
+        if "prefect.engine" in line or "terramosaic.run.workers" in line
+    ]
 
 
 def test_a_cancelled_run_stops_within_half_a_minute_and_leaves_nothing(land, tmp_path):
@@ -45,7 +49,9 @@ def test_a_cancelled_run_stops_within_half_a_minute_and_leaves_nothing(land, tmp
 
 def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
     request = land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path / "out", targets=("NDVI", "LULC"))
-    program = "import sys; from engine import *; map_region(RegionRequest.model_validate_json(sys.argv[1]))"
+    program = (
+        "import sys; from terramosaic import *; map_region(RegionRequest.model_validate_json(sys.argv[1]))"
+    )
     both = [subprocess.Popen([sys.executable, "-c", program, request.model_dump_json()]) for _ in range(2)]
     assert [process.wait(120) for process in both] == [0, 0]
     alone = map_region(request.model_copy(update={"out": str(tmp_path / "alone")}))
@@ -59,7 +65,10 @@ def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
 
 
 def test_a_flow_process_ends_with_its_worker():
-    flow = "import time; from flows.deployed import end_with_parent as f; f(); print('up', flush=True); time.sleep(60)"
+    flow = (
+        "import time; from terramosaic_flows.deployed import end_with_parent as f; f(); print('up', flush=True);"
+        "time.sleep(60)"
+    )
     worker = (
         "import subprocess as s, sys, time; child = s.Popen([sys.executable, '-c', sys.argv[1]], stdout=s.PIPE);"
         "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)"

@@ -11,13 +11,13 @@ import pytest
 import rasterio
 from prefect import flow
 
-from engine import map_region as map_without_prefect
-from engine.errors import ModelError, RequestError
-from engine.grid import Rect
-from engine.planning import plan
-from engine.receipt import finished_blocks
-from engine.run import read_plan
-from flows.runners import SETTING, Runner, chosen_runner
+from terramosaic import map_region as map_without_prefect
+from terramosaic.block.receipt import finished_blocks
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.planning.folder import read_plan
+from terramosaic.planning.planning import plan
+from terramosaic_flows.runners import SETTING, Runner, chosen_runner
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.scenes import write_scene
 
@@ -33,7 +33,7 @@ def artifacts(key):
 
 
 def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     rect = Rect(LAND.row, LAND.col, 700, 600)
     request = land.request(rect, tmp_path / "flow", targets=("NDVI", "LULC"))
@@ -66,7 +66,7 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
 
 
 def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     features = []
     for name, row in (("North side", LAND.row), ("South_2", LAND.row + 400)):
@@ -83,7 +83,7 @@ def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
 
 
 def test_flow_maps_into_an_object_store(server, land):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     request = land.request(Rect(LAND.row, LAND.col, 300, 300), "memory://flow/maps", targets=("NDVI",))
     (folder,) = map_region(request)
@@ -93,10 +93,10 @@ def test_flow_maps_into_an_object_store(server, land):
 
 
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(server, tmp_path, monkeypatch):
-    from flows import carrying
-    from flows.map_region import map_region
+    from terramosaic_flows import execution as carrying
+    from terramosaic_flows.map_region import map_region
 
-    monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
+    monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     monkeypatch.setattr(
         carrying, "compute_blocks", carrying.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
     )
@@ -128,8 +128,8 @@ def runs_of(flow_name):
 
 
 def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, monkeypatch):
-    from flows import carrying
-    from flows.map_region import map_region
+    from terramosaic_flows import execution as carrying
+    from terramosaic_flows.map_region import map_region
 
     monkeypatch.setenv("TERRAMOSAIC_SPLIT", "3")
     monkeypatch.setattr(carrying, "_CELL", 512)
@@ -151,7 +151,7 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
 
 
 def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_path, monkeypatch):
-    from flows import carrying
+    from terramosaic_flows import execution as carrying
 
     made = {
         name: plan(
@@ -170,7 +170,7 @@ def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_pa
 
 
 def test_a_wrong_request_fails_with_the_line_of_the_command_line(server):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     upside_down = {"region": {"west": 14, "south": 45, "east": 13, "north": 46}, "datetime": "2023"}
     state = map_region(upside_down, return_state=True)
@@ -180,7 +180,7 @@ def test_a_wrong_request_fails_with_the_line_of_the_command_line(server):
 
 
 def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, monkeypatch):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
     relative = {
@@ -204,8 +204,8 @@ def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, m
 
 def test_a_run_that_is_started_again_goes_on_with_its_plan(server, land, tmp_path, monkeypatch):
     """Although the catalog has a new scene by then."""
-    from flows import carrying
-    from flows.map_region import map_region
+    from terramosaic_flows import execution as carrying
+    from terramosaic_flows.map_region import map_region
 
     rect = Rect(LAND.row, LAND.col, 300, 300)
     catalog = Catalog(tmp_path / "catalog")
@@ -227,7 +227,7 @@ def test_a_run_that_is_started_again_goes_on_with_its_plan(server, land, tmp_pat
 
 
 def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, tmp_path):
-    from flows.models import check_model, export_model
+    from terramosaic_flows.models import check_model, export_model
 
     state = check_model("demo", return_state=True)
     assert state.is_failed() and "holds no self-test" in state.message
@@ -240,8 +240,8 @@ def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, 
 def test_only_what_can_pass_is_retried():
     from prefect.states import Failed
 
-    from engine.errors import CatalogError, MissingBandError, ModelError, WorkerLostError
-    from flows.stages import can_pass
+    from terramosaic.errors import CatalogError, MissingBandError, ModelError, WorkerLostError
+    from terramosaic_flows.stages import can_pass
 
     for error, expected in (
         (CatalogError("x"), True),
@@ -282,8 +282,8 @@ def test_a_wrong_runner_setting_is_named(monkeypatch, setting):
 def test_an_error_of_the_engine_is_logged_in_its_line_and_a_bug_with_its_traceback(server, caplog):
     from prefect import flow, task
 
-    from engine.errors import CatalogError
-    from flows.outcome import fails_in_one_line
+    from terramosaic.errors import CatalogError
+    from terramosaic_flows.failures import fails_in_one_line
 
     @task
     def fail(error: Exception) -> None:

@@ -5,12 +5,12 @@ import pytest
 import rasterio
 from pyproj import Transformer
 
-from engine.bands import GSD, S2L2A_BANDS
-from engine.errors import CatalogError, MissingBandError
-from engine.grid import Rect
-from engine.imagery import reader as reader_module
-from engine.imagery.reader import TRIES, SceneReader
-from engine.imagery.stack import Imagery, StackReader, read_ahead
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.errors import CatalogError, MissingBandError
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery import reader as reader_module
+from terramosaic.imagery.reader import TRIES, SceneReader
+from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from tests.integration.file_server import serve_files
 from tests.integration.scenes import as_scene, dn_of, write_scene
 

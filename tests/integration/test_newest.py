@@ -11,12 +11,12 @@ import pytest
 import rasterio
 from shapely.geometry import box
 
-from engine.grid import Rect
-from engine.mapping import carry_out
-from engine.region import as_geojson, utm_of
-from engine.request import RegionRequest
-from engine.scratch import partial_name
-from engine.watch import look
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, utm_of
+from terramosaic.request.request import RegionRequest
+from terramosaic.run.mapping import carry_out
+from terramosaic.storage.scratch import partial_name
+from terramosaic.watch.watch import look
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.scenes import write_scene
 
@@ -131,7 +131,7 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
         cloudy = rng.random((30, 30)) < 0.7
         put(catalog, day, level=50 * level, scl=np.where(np.kron(cloudy, np.ones((10, 10), bool)), 9, 4))
     watch(request_for(catalog, tmp_path / "few"), "2023-08-20")
-    monkeypatch.setattr("engine.overlay._AT_ONCE", 100)
+    monkeypatch.setattr("terramosaic.watch.overlay._AT_ONCE", 100)
     watch(request_for(catalog, tmp_path / "all"), "2023-08-20")
     seen = newest(tmp_path / "few")
     assert_same(seen, newest(tmp_path / "all"))

@@ -16,18 +16,19 @@ import rasterio
 from rio_cogeo import cog_validate
 from shapely.geometry import Polygon, box
 
-from engine import assemble, load_bundle, map_region, plan, run_block
-from engine.block import finished_block
-from engine.devices import Device
-from engine.direct import DirectGenerator
-from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
-from engine.errors import CatalogError, OffsetConflictError, OutputError
-from engine.generator import Needs
-from engine.grid import Rect
-from engine.imagery.pool import READERS
-from engine.region import area_from_box, zone_areas
-from engine.request import RegionRequest
-from engine.run import RunFolder, read_plan, write_plan
+from terramosaic import assemble, load_bundle, map_region, plan, run_block
+from terramosaic.block.block import finished_block
+from terramosaic.errors import CatalogError, OffsetConflictError, OutputError
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import zone_areas
+from terramosaic.imagery.pool import READERS
+from terramosaic.model.devices import Device
+from terramosaic.model.generator import Needs
+from terramosaic.model.single_graph import DirectGenerator
+from terramosaic.planning.folder import RunFolder, read_plan, write_plan
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
+from terramosaic.request.region import area_from_box
+from terramosaic.request.request import RegionRequest
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.pixels import assert_same_on_shared_pixels, read
 from tests.integration.scenes import dn_of, write_scene
@@ -37,7 +38,7 @@ EXTRAS = ("spread", "confidence")
 
 MAP_IN_A_PROCESS = """
 import sys
-from engine import RegionRequest, map_region
+from terramosaic import RegionRequest, map_region
 map_region(RegionRequest.model_validate_json(open(sys.argv[1]).read()), workers=2)
 """
 
@@ -363,7 +364,7 @@ def test_a_damaged_block_is_computed_again(land, tmp_path):
 def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(
     land, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
+    monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     red = next(land.folder.glob("a/*_B04.tif"))
     hidden = red.with_suffix(".hidden")
     request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
@@ -453,7 +454,7 @@ def test_killed_in_the_middle_and_started_again(whole, land, tmp_path):
 
 
 def test_wrong_bundle_stops_before_anything_runs(land, tmp_path):
-    from engine.errors import RequestError
+    from terramosaic.errors import RequestError
 
     with pytest.raises(RequestError, match="DEM"):
         plan(land.request(LAND, tmp_path, targets=("DEM",)))

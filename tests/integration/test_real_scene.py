@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine import map_region, plan
-from engine.bands import S2L2A_BANDS
-from engine.grid import Rect
-from engine.imagery.stack import Imagery, StackReader
+from terramosaic import map_region, plan
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.stack import Imagery, StackReader
 from tests.conftest import SHARED_DATA
 from tests.integration.pixels import assert_same_on_shared_pixels
 from tests.integration.real_scene import cases, ndvi_error

@@ -7,12 +7,13 @@ import json
 import pytest
 from shapely.geometry import box
 
-from engine import assemble, plan, publish, run_block
-from engine.errors import RequestError
-from engine.grid import Rect
-from engine.region import area_from_file, as_geojson, lonlat_of
-from engine.request import GeoJsonFile
-from engine.run import is_complete, read_plan
+from terramosaic import assemble, plan, publish, run_block
+from terramosaic.errors import RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.planning.folder import is_complete, read_plan
+from terramosaic.request.region import area_from_file
+from terramosaic.request.request import GeoJsonFile
 from tests.integration.conftest import EPSG, LAND
 from tests.integration.file_server import serve_files
 
@@ -48,8 +49,8 @@ def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, monkeypat
     write(tmp_path, "page.html", "<html>")
     write(tmp_path, "point.geojson", {"type": "Point", "coordinates": [1, 2]})
     write(tmp_path, "large.geojson", {"type": "Polygon", "coordinates": [[[1, 2]] * 1000]})
-    monkeypatch.setattr("engine.region._LARGEST_FILE", 2000)
-    monkeypatch.setattr("engine.documents._PAUSE_FIRST", 0.01)
+    monkeypatch.setattr("terramosaic.request.region._LARGEST_FILE", 2000)
+    monkeypatch.setattr("terramosaic.storage.documents._PAUSE_FIRST", 0.01)
     files.fail["down.geojson"] = (503, 9)
     said = {}
     urls = [

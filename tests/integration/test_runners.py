@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import rasterio
 
-from engine import map_region as map_without_prefect
-from engine.device_lock import device_to_itself
-from engine.devices import Device
-from engine.errors import RunCancelledError
-from engine.grid import Rect
-from engine.planning import plan
-from engine.workers import DeviceProcesses
-from flows.runners import SETTING
+from terramosaic import map_region as map_without_prefect
+from terramosaic.errors import RunCancelledError
+from terramosaic.ground.grid import Rect
+from terramosaic.model.device_lock import device_to_itself
+from terramosaic.model.devices import Device
+from terramosaic.planning.planning import plan
+from terramosaic.run.workers import DeviceProcesses
+from terramosaic_flows.runners import SETTING
 from tests.integration.conftest import LAND
 
 
@@ -51,7 +51,7 @@ def children() -> set[str]:
 def test_a_runner_makes_the_same_map_and_leaves_no_process(
     server, land, alone, tmp_path, monkeypatch, setting
 ):
-    from flows.map_region import map_region
+    from terramosaic_flows.map_region import map_region
 
     pytest.importorskip(
         {"dask": "prefect_dask", "ray": "prefect_ray"}.get(setting.partition(":")[0], "prefect")
@@ -71,7 +71,7 @@ def test_a_runner_makes_the_same_map_and_leaves_no_process(
 
 
 def test_a_process_that_dies_is_a_lost_worker_and_the_next_block_gets_a_new_one(land, tmp_path):
-    from engine.errors import WorkerLostError
+    from terramosaic.errors import WorkerLostError
 
     made = plan(land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",)))
     with DeviceProcesses(made, [Device("cpu")]) as processes:

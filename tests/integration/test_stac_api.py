@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from shapely.geometry import Point, Polygon, box, shape
 
-from engine.catalog.search import hint_for_nothing, open_catalog
-from engine.errors import CatalogError, RequestError
+from terramosaic.catalog.search import hint_for_nothing, open_catalog
+from terramosaic.errors import CatalogError, RequestError
 from tests.integration.stac_server import CORE, serve_stac
 
 #: Part of the tiles around 13TDE, which the real items cover in nine days.
@@ -161,7 +161,7 @@ def test_a_server_that_is_down_is_given_up_quickly():
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr("engine.catalog.api._TIMEOUT", (0.5, 0.3))
+    monkeypatch.setattr("terramosaic.catalog.api._TIMEOUT", (0.5, 0.3))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(CatalogError, match="cannot be reached: it does not answer in time"):

@@ -20,17 +20,17 @@ import rasterio
 pytest.importorskip("moto", reason="moto, which plays S3, is not installed")
 pytest.importorskip("s3fs", reason="s3fs is not installed")
 
-from engine import RegionRequest, map_region, plan, publish, run_block
-from engine.block import finished_block
-from engine.cli.show import result_as_json
-from engine.errors import LeaseHeldError, OutputError, RequestError, StoreError
-from engine.files import create_text, exists, list_facts, read_json, write_text
-from engine.grid import Rect
-from engine.lease import lease
-from engine.location import location
-from engine.mosaic import assemble
-from engine.receipt import finished_blocks
-from engine.run import RunFolder, read_plan
+from terramosaic import RegionRequest, map_region, plan, publish, run_block
+from terramosaic.block.block import finished_block
+from terramosaic.block.receipt import finished_blocks
+from terramosaic.cli.show import result_as_json
+from terramosaic.errors import LeaseHeldError, OutputError, RequestError, StoreError
+from terramosaic.ground.grid import Rect
+from terramosaic.mosaic.assemble import assemble
+from terramosaic.planning.folder import RunFolder, read_plan
+from terramosaic.storage.files import create_text, exists, list_facts, read_json, write_text
+from terramosaic.storage.lease import lease
+from terramosaic.storage.location import location
 from tests.integration.conftest import LAND
 from tests.integration.s3 import BUCKET, Store, forget_clients, s3_server
 
@@ -142,7 +142,7 @@ def test_a_mosaic_in_a_store_opens_as_xarray(store, request_for, local, scratch)
     """In a process of its own, because the copy that it reads from stays until the process ends."""
     map_region(request_for(store.url("whole")))
     program = (
-        "import sys; from engine.mapping import result_of; from engine.run import read_plan\n"
+        "import sys; from terramosaic.run.mapping import result_of; from terramosaic.planning.folder import read_plan\n"
         "result = result_of(read_plan(sys.argv[1]))\n"
         "one, two = result.open('NDVI'), result.open('NDVI')\n"
         "print(float(one.mean()), float(two[:, :50].mean()), one.rio.crs.to_epsg())"
@@ -157,7 +157,7 @@ def test_the_command_line_takes_a_url(store, request_for, local, tmp_path):
     request = request_for(store.url("cli"))
     region = tmp_path / "region.geojson"
     region.write_text(json.dumps(request.region.geojson))
-    program = "from engine.cli import main; main()"
+    program = "from terramosaic.cli import main; main()"
     arguments = [
         *("map", "--region", str(region), "--datetime", "2023-08", "--catalog", request.catalog),
         *("--targets", "NDVI,LULC", "--block-size", "512", "--out", store.url("cli"), "--json"),
@@ -172,8 +172,8 @@ def test_the_command_line_takes_a_url(store, request_for, local, tmp_path):
 
 MAP_AND_DIE_IN_THE_THIRD_BLOCK = """
 import os, signal, sys
-from engine import RegionRequest, map_region
-from engine.mapping import Quiet
+from terramosaic import RegionRequest, map_region
+from terramosaic.run.mapping import Quiet
 
 class Fuse(Quiet):
     done = 0
@@ -204,8 +204,8 @@ def test_killed_in_the_middle_and_started_again(store, request_for, local, tmp_p
 
 HALF_OF_THE_BLOCKS = """
 import sys
-from engine import run_block
-from engine.run import read_plan
+from terramosaic import run_block
+from terramosaic.planning.folder import read_plan
 url, half = sys.argv[1], int(sys.argv[2])
 for block in read_plan(url).blocks[half::2]:
     run_block(read_plan(url), block)
@@ -213,14 +213,14 @@ for block in read_plan(url).blocks[half::2]:
 
 THE_REST = """
 import sys
-from engine import assemble, publish
-from engine.run import read_plan
+from terramosaic import assemble, publish
+from terramosaic.planning.folder import read_plan
 print(*assemble(read_plan(sys.argv[1])), publish(read_plan(sys.argv[1])))
 """
 
 
 def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tmp_path):
-    from engine.run import write_plan
+    from terramosaic.planning.folder import write_plan
 
     url = write_plan(plan(request_for(store.url("shared")))).location
     folders = {}
@@ -283,8 +283,8 @@ def test_what_another_process_writes_or_removes_is_seen_at_once(store):
 
 
 def test_a_plan_is_parsed_once_until_it_changes(store, request_for, monkeypatch):
-    from engine.plan import Plan
-    from engine.run import write_plan
+    from terramosaic.planning.folder import write_plan
+    from terramosaic.planning.plan import Plan
 
     made = plan(request_for(store.url("parsed")))
     folder = write_plan(made)
@@ -388,7 +388,7 @@ def test_other_stores_and_file_urls(request_for, local, tmp_path):
 
 
 def shelf_pixels(place) -> np.ndarray:
-    from engine.scratch import LocalCopy
+    from terramosaic.storage.scratch import LocalCopy
 
     with LocalCopy(place) as copy, rasterio.open(copy) as file:
         pixels: np.ndarray = file.read()
@@ -419,9 +419,9 @@ def test_of_many_that_create_a_file_one_does(store):
 
 RACE = """
 import sys, time
-from engine.errors import LeaseHeldError
-from engine.grid import Rect
-from engine.lease import lease
+from terramosaic.errors import LeaseHeldError
+from terramosaic.ground.grid import Rect
+from terramosaic.storage.lease import lease
 url, name = sys.argv[1:]
 times = 0
 while times < 3:
@@ -454,7 +454,7 @@ def test_a_lease_has_one_holder_among_processes(store, tmp_path, where):
 def test_a_lease_in_a_store_whose_holder_was_killed(store, tmp_path):
     url = store.url("lease/killed")
     program = (
-        "import sys, time; from engine.lease import lease\n"
+        "import sys, time; from terramosaic.storage.lease import lease\n"
         "with lease(sys.argv[1], owner='victim', ttl=300): print('held', flush=True); time.sleep(60)"
     )
     process = run_in_a_process(program, url, cwd=tmp_path, store=store)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.grid import Rect
+from terramosaic.ground.grid import Rect
 from tests.integration.conftest import LAND
 from tests.integration.postgres import postgres_server
 from tests.integration.services import UP, Service, environment, processes_of, service, wait_for

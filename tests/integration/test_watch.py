@@ -11,11 +11,11 @@ import pytest
 import rasterio
 from shapely.geometry import box, mapping
 
-from engine import map_region as map_without_prefect
-from engine.grid import Rect
-from engine.lease import lease
-from engine.region import lonlat_of
-from engine.request import request_of
+from terramosaic import map_region as map_without_prefect
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import lonlat_of
+from terramosaic.request.request import request_of
+from terramosaic.storage.lease import lease
 from tests.integration.conftest import EPSG, LAND, Catalog
 from tests.integration.scenes import write_scene
 
@@ -44,7 +44,7 @@ def scene(folder, day, *, platform="A", **more):
 
 
 def watch(request, until, **options):
-    from flows.watch_region import watch_region
+    from terramosaic_flows.watch_region import watch_region
 
     return watch_region(request, until=date.fromisoformat(until), return_state=True, **options)
 
@@ -139,9 +139,9 @@ def test_an_acquisition_equals_a_run_of_that_day_alone(growing, tmp_path):
 
 
 def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path, monkeypatch):
-    from flows import carrying
+    from terramosaic_flows import execution as carrying
 
-    monkeypatch.setattr("engine.imagery.reader._PAUSE_FIRST", 0.01)
+    monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     once = carrying.compute_blocks.with_options(retries=0)
     monkeypatch.setattr(carrying, "compute_blocks", once)
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from engine import MapResult, map_region, plan
-from engine.block import BlockReceipt, finished_block
-from engine.devices import Device, cuda_device_count
-from engine.errors import ModelError, OffsetConflictError, OutputError, RequestError
-from engine.grid import Rect
-from engine.mapping import Quiet, carry_out
-from engine.plan import Block, Plan
-from engine.run import RunFolder
-from engine.workers import WorkerPool
-from engine.workers.messages import Failed
+from terramosaic import MapResult, map_region, plan
+from terramosaic.block.block import BlockReceipt, finished_block
+from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.run.mapping import Quiet, carry_out
+from terramosaic.run.workers import WorkerPool
+from terramosaic.run.workers.messages import Failed
 from tests.integration.conftest import LAND
 
 #: Four blocks of 6 and 12 windows, so each has several batches.
@@ -31,15 +31,15 @@ RECT = Rect(LAND.row + 300, LAND.col + 300, 700, 700)
 MAP_IN_A_PROCESS = """
 import sys
 from pathlib import Path
-import engine.workers.worker
-from engine import RegionRequest, map_region
-from engine.mapping import Quiet
+import terramosaic.run.workers.worker
+from terramosaic import RegionRequest, map_region
+from terramosaic.run.mapping import Quiet
 
 class Told(Quiet):
     def windows(self, count):
         print("computing", flush=True)
 
-engine.workers.worker.MODULE = "tests.integration.staged_worker"
+terramosaic.run.workers.worker.MODULE = "tests.integration.staged_worker"
 request = RegionRequest.model_validate_json(Path(sys.argv[1]).read_text())
 map_region(request, devices=["cpu", "cpu"], progress=Told())
 """
@@ -78,7 +78,7 @@ def stage(monkeypatch):
     """Lets something happen in worker processes."""
 
     def set_acts(**acts: list[object]) -> None:
-        monkeypatch.setattr("engine.workers.worker.MODULE", "tests.integration.staged_worker")
+        monkeypatch.setattr("terramosaic.run.workers.worker.MODULE", "tests.integration.staged_worker")
         monkeypatch.setenv("STAGED", json.dumps(acts))
 
     return set_acts
@@ -112,7 +112,7 @@ def test_two_processes_at_the_same_time_make_what_one_makes(request_here, in_thr
 def test_a_block_whose_worker_is_killed_is_done_by_another(request_here, in_threads, stage, tmp_path, caplog):
     stage(**{in_threads.plan.blocks[0].id: ["die once", signal.SIGKILL, str(tmp_path / "mark")]})
     recorder = Recorder()
-    with caplog.at_level(logging.INFO, "engine"):
+    with caplog.at_level(logging.INFO, "terramosaic"):
         result = map_region(request_here, devices=["cpu", "cpu"], progress=recorder)
     assert rasters(result) == rasters(in_threads)
     # Progress never goes back, and never beyond the end.

@@ -5,9 +5,9 @@ Never run where this was written, which has none.
 
 import pytest
 
-from engine import RegionRequest, plan
-from engine.catalog.offset import check_offset
-from engine.imagery.reader import SceneReader
+from terramosaic import RegionRequest, plan
+from terramosaic.imagery.offset import check_offset
+from terramosaic.imagery.reader import SceneReader
 
 #: Ljubljana: two tiles, and scenes of each baseline.
 REGION = (14.45, 46.02, 14.55, 46.08)

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from engine.cuda.graph import HALF, MICROSOFT, attribute
+from terramosaic.model.cuda.graph import HALF, MICROSOFT, attribute
 
 #: Veltkamp's splitter: x * s - (x * s - x) is x with 24 - 13 digits, as half precision has.
 _SPLITTER = float(2**13 + 1)

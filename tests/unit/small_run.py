@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry import Polygon, box
 
-from engine.block import run_block
-from engine.grid import Rect
-from engine.mosaic import assemble
-from engine.plan import Plan
-from engine.planning import plan
-from engine.region import as_geojson, lonlat_of
-from engine.request import RegionRequest
+from terramosaic.block.block import run_block
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.mosaic.assemble import assemble
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan
+from terramosaic.request.request import RegionRequest
 from tests.integration.scenes import write_scene
 
 #: One tile in zone 33, and two beside 12 degrees east, where zone 32 meets zone 33.

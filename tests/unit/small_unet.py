@@ -1,4 +1,4 @@
-"""A U-Net of a few channels, spelled as PyTorch's exporter spells TerraMind's, so that `engine.cuda` finds it.
+"""A U-Net of a few channels, spelled as PyTorch's exporter spells TerraMind's, for `terramosaic.model.cuda` to find.
 
 Patches of 2, three residual blocks that are told the time, attention on joined pixels, one halving and one doubling.
 """

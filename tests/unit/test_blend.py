@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine.blend import RowBandAccumulator, window_weights
-from engine.grid import Rect
-from engine.lattice import WINDOW, Lattice
+from terramosaic.ground.blend import RowBandAccumulator, window_weights
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
 
 REGION = Rect(1000, 3000, 500, 700)
 
@@ -130,7 +130,7 @@ def test_windows_out_of_order_are_refused():
 
 def test_ground_anchored_noise_keeps_its_texture_where_windows_overlap():
     """What the noise is anchored for: independent noise would fall to 0.72 of its deviation under two windows."""
-    from engine.noise import GroundNoise
+    from terramosaic.ground.noise import GroundNoise
 
     noise, lattice, rect = GroundNoise(0, "S1GRD", 32633, 2), Lattice(192), Rect(0, 0, 600, 600)
     accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights("mean", 192))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from engine.bundle import DEMO_FOLDER, load_bundle
-from engine.errors import ModelError, RequestError
-from engine.manifest import LULC_CLASSES
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import DEMO_FOLDER, load_bundle
+from terramosaic.model.manifest import LULC_CLASSES
 
 Edit = Callable[[dict[str, Any]], Any]
 

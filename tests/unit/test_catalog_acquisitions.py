@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from shapely.geometry import box, mapping
 
-from engine.catalog.acquisitions import drop_superseded, group_by_solar_day, rank
-from engine.catalog.scene import Scene, scene_from_item
+from terramosaic.catalog.acquisitions import drop_superseded, group_by_solar_day, rank
+from terramosaic.catalog.scene import Scene, scene_from_item
 
 
 def scene(name="a", *, ground=(14, 46, 15, 47), day=15, hour=10, minute=0, cloud=0.0, **changes) -> Scene:

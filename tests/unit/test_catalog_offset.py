@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import rasterio
 
-from engine.catalog.offset import check_offset, decide_offset, harmonise, resolve_offset
-from engine.catalog.providers import COPERNICUS, EARTH_SEARCH, EARTH_SEARCH_V0, GENERIC, PLANETARY_COMPUTER
-from engine.errors import CatalogError, OffsetConflictError
+from terramosaic.catalog.offset import decide_offset
+from terramosaic.catalog.profiles import (
+    COPERNICUS,
+    EARTH_SEARCH,
+    EARTH_SEARCH_V0,
+    GENERIC,
+    PLANETARY_COMPUTER,
+)
+from terramosaic.errors import CatalogError, OffsetConflictError
+from terramosaic.imagery.offset import check_offset, harmonise, resolve_offset
 
 DECLARED_1000 = {"raster:bands": [{"scale": 0.0001, "offset": -0.1}]}
 DECLARED_0 = {"raster:bands": [{"scale": 0.0001, "offset": 0}]}

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import planetary_computer
 import pytest
 
-from engine.bands import GSD
-from engine.catalog import providers
-from engine.catalog.providers import GENERIC, PROVIDERS, sign
-from engine.errors import CatalogError
+from terramosaic.bands import GSD
+from terramosaic.catalog import profiles as providers
+from terramosaic.catalog.profiles import GENERIC, PROVIDERS, sign
+from terramosaic.errors import CatalogError
 
 BLOB = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/13/T/EF/B04_10m.tif"
 

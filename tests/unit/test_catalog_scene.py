@@ -9,11 +9,11 @@ import pytest
 import shapely
 from shapely.geometry import box, mapping, shape
 
-from engine.bands import S2L2A_BANDS
-from engine.catalog.footprint import footprint_of, middle_longitude, square_degrees
-from engine.catalog.providers import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER, provider_of
-from engine.catalog.scene import SCENE_BANDS, Scene, scene_from_item
-from engine.errors import CatalogError, MissingBandError
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.catalog.footprint import footprint_of, middle_longitude, square_degrees
+from terramosaic.catalog.profiles import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER, provider_of
+from terramosaic.catalog.scene import SCENE_BANDS, Scene, scene_from_item
+from terramosaic.errors import CatalogError, MissingBandError
 
 PC_TILE_EDGES = (499980.0, 4490220.0, 609780.0, 4600020.0)
 

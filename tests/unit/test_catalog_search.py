@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from shapely.geometry import box, mapping
 
-from engine.catalog.api import ApiCatalog
-from engine.catalog.files import FileCatalog
-from engine.catalog.providers import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER
-from engine.catalog.search import hint_for_nothing, open_catalog
-from engine.errors import CatalogError, RequestError
+from terramosaic.catalog.api import ApiCatalog
+from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.profiles import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER
+from terramosaic.catalog.search import hint_for_nothing, open_catalog
+from terramosaic.errors import CatalogError, RequestError
 
 WORLD = [box(-180, -90, 180, 90)]
 REGION = [box(14.2, 46.2, 14.8, 46.8)]
@@ -177,7 +177,7 @@ def test_a_region_on_both_sides_of_the_antimeridian(tmp_path):
 
 
 def test_a_catalog_can_be_moved(tmp_path, shared_data):
-    from engine.catalog.scene import scene_from_item
+    from terramosaic.catalog.scene import scene_from_item
 
     source = shared_data / "scenes-33TWL-33TWM"
     copy = tmp_path / "copy"

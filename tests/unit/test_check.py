@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bundle import load_bundle
-from engine.check import check_bundle
-from engine.errors import ModelError, RequestError
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.selftest import check_bundle
 from tests.unit.toy_terramind import make_toy
 
 

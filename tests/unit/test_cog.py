@@ -24,8 +24,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
 
-from engine.cog import halve_average, halve_mode, tiff, write_cog
-from engine.errors import OutputError
+from terramosaic.errors import OutputError
+from terramosaic.mosaic.cog import halve_average, halve_mode, tiff, write_cog
 
 GDAL_METADATA = 42112
 TRANSFORM = Affine(10, 0, 600000, 0, -10, 5300040)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.imagery.composite import Composite, Observation, best, clear_mask, median
+from terramosaic.imagery.composite import Composite, Observation, best, clear_mask, median
 
 
 def observation(values, clear, valid=None):

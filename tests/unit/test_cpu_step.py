@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.cpu import rewrite_step
-from engine.cpu.winograd import from_products, into_tiles, transform_filters
+from terramosaic.model.cpu import rewrite_step
+from terramosaic.model.cpu.winograd import from_products, into_tiles, transform_filters
 
 
 def test_one_dimension_by_hand() -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine.bundle import DEMO_FOLDER
-from engine.cuda import sessions
-from engine.cuda.sessions import open_on_cuda
-from engine.errors import ModelError
+from terramosaic.errors import ModelError
+from terramosaic.model.bundle import DEMO_FOLDER
+from terramosaic.model.cuda import sessions
+from terramosaic.model.cuda.sessions import open_on_cuda
 
 GRAPH = DEMO_FOLDER / "NDVI.onnx"
 CUDA = "CUDAExecutionProvider"
@@ -93,7 +93,7 @@ def test_other_operators_on_the_cpu_are_told(
     gpu: type[FakeSession], caplog: pytest.LogCaptureFixture
 ) -> None:
     gpu.on_cpu = ("Shape", "Gather", "Mod")
-    with caplog.at_level(logging.WARNING, "engine"):
+    with caplog.at_level(logging.WARNING, "terramosaic"):
         open_it()
     assert "no CUDA kernel for Mod and runs it on the CPU" in caplog.text
     gpu.on_cpu = ("Shape", "Gather")
@@ -106,7 +106,7 @@ def test_a_graph_that_cannot_be_captured_is_run_without_and_that_is_told(
     gpu: type[FakeSession], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu.fails_at = "opening"
-    with caplog.at_level(logging.WARNING, "engine"):
+    with caplog.at_level(logging.WARNING, "terramosaic"):
         open_it(capture=True)
     assert "cannot be captured as a CUDA graph" in caplog.text
     assert [options["enable_cuda_graph"] for options in gpu.opened] == ["1", "0"]
@@ -117,7 +117,7 @@ def test_a_graph_that_cannot_be_captured_is_run_without_and_that_is_told(
     gpu.fails_at = ""
     caplog.clear()
     monkeypatch.setattr(sessions, "_try_capture", fail)
-    with caplog.at_level(logging.WARNING, "engine"):
+    with caplog.at_level(logging.WARNING, "terramosaic"):
         open_it(capture=True)
     assert "operation not permitted when stream is capturing" in caplog.text
 

@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.cuda.graph import HALF, MICROSOFT, load_graph
-from engine.cuda.norms import fuse_group_norms
-from engine.cuda.step import fuse_step, prepare_step
-from engine.errors import ModelError
+from terramosaic.errors import ModelError
+from terramosaic.model.cuda.graph import HALF, MICROSOFT, load_graph
+from terramosaic.model.cuda.norms import fuse_group_norms
+from terramosaic.model.cuda.step import fuse_step, prepare_step
 from tests.unit.cuda_emulation import emulated
 from tests.unit.small_unet import a_step, write_small_unet
 

@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.cuda.graph import HALF
-from engine.cuda.transformer import prepare_transformer
-from engine.errors import ModelError
+from terramosaic.errors import ModelError
+from terramosaic.model.cuda.graph import HALF
+from terramosaic.model.cuda.transformer import prepare_transformer
 from tests.unit.cuda_emulation import emulated
 
 #: As exported: standardised windows, patches, one block of attention, a last norm; ids are looked up, not computed.

@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from engine.bands import S2L2A_BANDS
-from engine.bundle import DEMO_FOLDER, Bundle, load_bundle
-from engine.demo.make_bundle import make_bundle
-from engine.errors import RequestError
-from engine.generator import WindowRandomness, open_generator
-from engine.manifest import LULC_CLASSES
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.errors import RequestError
+from terramosaic.model.bundle import DEMO_FOLDER, Bundle, load_bundle
+from terramosaic.model.generator import WindowRandomness
+from terramosaic.model.manifest import LULC_CLASSES
+from terramosaic.model.opening import open_generator
+from tools.make_demo_bundle import make_bundle
 
 #: Surface reflectance in per cent of B02 B03 B04 B08 B11: textbook spectra, and what each must be called.
 SPECTRA = {

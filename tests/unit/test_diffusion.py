@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.diffusion import ddim_steps
-from engine.errors import ModelError
+from terramosaic.errors import ModelError
+from terramosaic.model.diffusion import ddim_steps
 from tests.unit.toy_terramind import SCHEDULE
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from engine.bundle import load_bundle
-from engine.encode import NODATA, encode_classes, encode_values, layers
-from engine.request import RegionRequest
+from terramosaic.block.encoding import encode_classes, encode_values
+from terramosaic.model.bundle import load_bundle
+from terramosaic.planning.layers import NODATA, layers
+from terramosaic.request.request import RegionRequest
 
 BUNDLE = load_bundle("demo")
 

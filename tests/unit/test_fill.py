@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.fill import fill_nearest, near_missing
+from terramosaic.ground.fill import fill_nearest, near_missing
 
 
 def test_each_hole_takes_its_nearest_valid_pixel():

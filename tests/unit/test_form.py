@@ -6,9 +6,9 @@ import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
-from engine.errors import RequestError
-from engine.request import RegionRequest, request_of
-from flows.form import BOXES, RequestForm, request_of_form
+from terramosaic.errors import RequestError
+from terramosaic.request.request import RegionRequest, request_of
+from terramosaic_flows.form import BOXES, RequestForm, request_of_form
 
 WHERE = {"region": {"tile": "33TWL"}, "datetime": "2023-08"}
 

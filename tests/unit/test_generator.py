@@ -14,13 +14,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-import engine.cuda.sessions
-import engine.direct
-from engine.bundle import DEMO_FOLDER, Bundle, load_bundle
-from engine.demo.make_bundle import make_bundle
-from engine.devices import Device, cuda_device_count
-from engine.errors import ModelError, RequestError
-from engine.generator import Needs, WindowRandomness, open_generator
+import terramosaic.model.cuda.sessions
+import terramosaic.model.single_graph
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import DEMO_FOLDER, Bundle, load_bundle
+from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.model.generator import Needs, WindowRandomness
+from terramosaic.model.opening import open_generator
+from tools.make_demo_bundle import make_bundle
 
 TARGETS = ("S1GRD", "S1RTC", "NDVI", "LULC")
 
@@ -91,9 +92,9 @@ def test_sessions_are_made_once_per_process(bundle: Bundle, monkeypatch: pytest.
         time.sleep(0.02)  # time for the others to find no session yet
         return open_session(path, device, threads)
 
-    open_session = engine.direct._open
-    monkeypatch.setattr(engine.direct, "_open", count)
-    monkeypatch.setattr(engine.direct, "_sessions", {})
+    open_session = terramosaic.model.single_graph._open
+    monkeypatch.setattr(terramosaic.model.single_graph, "_open", count)
+    monkeypatch.setattr(terramosaic.model.single_graph, "_sessions", {})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda size: open_generator(bundle, TARGETS, batch_size=size, threads=1), (1, 2, 4, 8)))
     assert sorted(opened) == sorted(TARGETS)
@@ -166,7 +167,7 @@ def test_cuda_never_falls_back_quietly(
     """Also where there is a driver that ONNX Runtime cannot use: left alone, it would open a CPU session."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no CUDA provider")
-    monkeypatch.setattr(engine.cuda.sessions, "_load_cuda_libraries", lambda: "")
+    monkeypatch.setattr(terramosaic.model.cuda.sessions, "_load_cuda_libraries", lambda: "")
     with pytest.raises(ModelError, match=r"cuda was asked for and cannot be used: .*CPU"):
         open_generator(bundle, ["NDVI"], "cuda")
     assert capfd.readouterr() == ("", "")

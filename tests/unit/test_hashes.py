@@ -8,23 +8,25 @@ from pathlib import Path
 
 import pytest
 
-import engine.hashes
-from engine.hashes import sha256_of
+import terramosaic.storage.hashes
+from terramosaic.storage.hashes import sha256_of
 
 
 @pytest.fixture
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Files that were really read; all count as large, and the cache is new."""
     read: list[Path] = []
-    compute = engine.hashes._compute
-    monkeypatch.setattr(engine.hashes, "_WORTH_KEEPING", 0)
-    monkeypatch.setattr(engine.hashes, "_compute", lambda path: read.append(path) or compute(path))
+    compute = terramosaic.storage.hashes._compute
+    monkeypatch.setattr(terramosaic.storage.hashes, "_WORTH_KEEPING", 0)
+    monkeypatch.setattr(
+        terramosaic.storage.hashes, "_compute", lambda path: read.append(path) or compute(path)
+    )
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "cache"))
     return read
 
 
 def as_a_new_process() -> None:
-    engine.hashes._sha256.cache_clear()
+    terramosaic.storage.hashes._sha256.cache_clear()
 
 
 def test_a_file_is_read_once(tmp_path: Path, counted: list[Path]) -> None:

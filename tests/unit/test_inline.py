@@ -11,10 +11,10 @@ import pytest
 import rasterio
 from PIL import Image
 
-from engine import MapResult, Mosaic, RegionRequest
-from engine.errors import RequestError, UnknownMosaicError
-from engine.plan import Block
-from engine.result import result_of
+from terramosaic import MapResult, Mosaic, RegionRequest
+from terramosaic.errors import RequestError, UnknownMosaicError
+from terramosaic.mosaic.result import result_of
+from terramosaic.planning.plan import Block
 from tests.unit.small_run import HOSTILE_ID, polygon_run, two_zone_run
 from tests.unit.test_report import Page
 

@@ -16,10 +16,10 @@ from PIL import Image
 from pystac.validation import RegisteredValidator
 from shapely.geometry import shape
 
-from engine.errors import OutputError
-from engine.item import scene_href
-from engine.publish import publish
-from engine.run import RunFolder
+from terramosaic.errors import OutputError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.publishing.item import scene_href
+from terramosaic.publishing.publish import publish
 from tests.unit.small_run import HOSTILE_ID, polygon_run, two_zone_run
 
 
@@ -87,7 +87,7 @@ class TestItem:
         assert properties["terramosaic:seed"] == 0
         model = properties["terramosaic:model"]
         assert model.items() >= plan.bundle.model_dump(exclude={"bands"}).items()
-        assert model["source"] == "terramosaic, engine/demo/make_bundle.py"
+        assert model["source"] == "terramosaic, tools/make_demo_bundle.py"
         assert not model["is_terramind"]
         assert properties["processing:software"]["terramosaic"] == plan.engine_version
         assert properties["terramosaic:offsets"]["S2B_33TWL_20230820"] == {
@@ -231,7 +231,7 @@ class TestPublish:
         folder = RunFolder.of(unpublished)
         folder.item_file.unlink(missing_ok=True)
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["engine.publish"], step, lambda record: 1 / 0)
+            patch.setattr(sys.modules["terramosaic.publishing.publish"], step, lambda record: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 publish(unpublished)
         assert not folder.item_file.exists()

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.grid import Rect
-from engine.lattice import WINDOW, Lattice
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
 
 
 def test_worked_example_of_the_module():

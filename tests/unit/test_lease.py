@@ -13,10 +13,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from engine.errors import LeaseHeldError, LeaseLostError, OutputError, StoreError
-from engine.files import create_text, list_facts, read_text, write_text
-from engine.lease import lease
-from engine.location import location
+from terramosaic.errors import LeaseHeldError, LeaseLostError, OutputError, StoreError
+from terramosaic.storage.files import create_text, list_facts, read_text, write_text
+from terramosaic.storage.lease import lease
+from terramosaic.storage.location import location
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -134,7 +134,7 @@ def test_one_who_was_slow_to_create_a_number_that_was_removed_since_does_not_hol
             else:
                 create_text(place, text)
 
-        monkeypatch.setattr("engine.lease.create_text", create_late)
+        monkeypatch.setattr("terramosaic.storage.lease.create_text", create_late)
         with pytest.raises(LeaseHeldError, match="quick"), hold(folder, "late", clock):
             pass
         assert list(list_facts(location(folder))) == ["000003.json"]
@@ -149,7 +149,7 @@ def test_an_answer_that_was_lost_on_its_way_is_no_refusal(folder, clock, monkeyp
         create_text(place, text)
         create_text(place, text)
 
-    monkeypatch.setattr("engine.lease.create_text", create_twice)
+    monkeypatch.setattr("terramosaic.storage.lease.create_text", create_twice)
     with hold(folder, "a", clock) as held:
         held.renew()
         held.check()
@@ -158,7 +158,9 @@ def test_an_answer_that_was_lost_on_its_way_is_no_refusal(folder, clock, monkeyp
 def test_a_place_that_does_not_answer_for_a_while_loses_no_lease(tmp_path, clock, monkeypatch):
     with lease(str(tmp_path), owner="a", ttl=120, clock=clock, renews=False) as held:
         with monkeypatch.context() as patch:
-            patch.setattr("engine.lease.create_text", lambda *_: _raise(StoreError("out: no answer")))
+            patch.setattr(
+                "terramosaic.storage.lease.create_text", lambda *_: _raise(StoreError("out: no answer"))
+            )
             with pytest.raises(StoreError):
                 held.renew()
         held.check()
@@ -179,7 +181,7 @@ def test_a_thread_renews_it_and_tries_again_after_a_failure(folder, monkeypatch)
             raise StoreError("out: no answer")
         create_text(place, text)
 
-    monkeypatch.setattr("engine.lease.create_text", fail_once)
+    monkeypatch.setattr("terramosaic.storage.lease.create_text", fail_once)
     with lease(folder, owner="a", ttl=0.6) as held:
         time.sleep(1.2)
         held.check()
@@ -216,7 +218,7 @@ def test_a_holder_that_was_killed_is_taken_over_at_once_on_its_own_machine_and_a
     tmp_path,
 ):
     program = (
-        "import sys, time; from engine.lease import lease\n"
+        "import sys, time; from terramosaic.storage.lease import lease\n"
         "with lease(sys.argv[1], owner='victim', ttl=300): print('held', flush=True); time.sleep(60)"
     )
     folder = tmp_path / "lock"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.grid import Rect
-from engine.noise import GroundNoise, GroundUniform
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.noise import GroundNoise, GroundUniform
 
 GOLDEN_NOISE = [
     -0.32933419942855835,

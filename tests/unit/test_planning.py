@@ -10,13 +10,13 @@ import pytest
 import shapely
 from shapely.geometry import box
 
-from engine import cutting
-from engine.errors import RequestError
-from engine.plan import Plan
-from engine.planning import plan
-from engine.region import as_geojson, utm_of
-from engine.request import RegionRequest
-from engine.run import read_plan, write_plan
+from terramosaic.errors import RequestError
+from terramosaic.ground.zones import as_geojson, utm_of
+from terramosaic.planning import blocks as cutting
+from terramosaic.planning.folder import read_plan, write_plan
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan
+from terramosaic.request.request import RegionRequest
 from tests.integration.country import country, items, plain_template, write_country
 
 

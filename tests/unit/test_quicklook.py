@@ -10,14 +10,14 @@ import pytest
 import rasterio
 from PIL import ImageColor
 
-from engine.cog import halve_average, halve_mode, write_cog
-from engine.encode import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
-from engine.errors import OutputError
-from engine.grid import Rect
-from engine.overview import Overview, count_values, read_overview
-from engine.quicklook import draw, true_colour
-from engine.rasters import preview_rect
-from engine.run import RunFolder
+from terramosaic.block.preview import preview_rect
+from terramosaic.errors import OutputError
+from terramosaic.ground.grid import Rect
+from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
+from terramosaic.publishing.quicklook import draw, true_colour
+from terramosaic.publishing.reduced import Overview, count_values, read_overview
 
 NODATA = -32768
 NDVI = Layer("NDVI", "value", ("NDVI",), "int16", NODATA, scale=0.0001)
@@ -61,7 +61,7 @@ class TestOverview:
 
     def test_reads_no_more_than_it_needs(self, tmp_path, monkeypatch):
         path = mosaic(tmp_path / "m.tif", S1, np.ones((2, 1100, 530), np.int16))
-        monkeypatch.setattr("engine.overview.halve_average", lambda pixels, nodata: 1 / 0)
+        monkeypatch.setattr("terramosaic.publishing.reduced.halve_average", lambda pixels, nodata: 1 / 0)
         assert read_overview(path, S1, 4).stored.shape == (2, 275, 133)
 
     def test_statistics_are_physical_and_over_valid_pixels(self):

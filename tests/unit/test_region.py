@@ -4,8 +4,9 @@ import pytest
 import shapely
 from pyproj import Transformer
 
-from engine.grid import Rect, rect_from_bounds
-from engine.region import area_from_box, area_from_geojson, area_from_tile, zone_areas
+from terramosaic.ground.grid import Rect, rect_from_bounds
+from terramosaic.ground.zones import zone_areas
+from terramosaic.request.region import area_from_box, area_from_geojson, area_from_tile
 
 
 def zones(area):

@@ -15,17 +15,19 @@ from click.testing import CliRunner
 from PIL import Image
 from shapely.geometry import box
 
-from engine.cli import app, options
-from engine.errors import OutputError
-from engine.planning import plan as make_plan
-from engine.publish import publish
-from engine.quicklook import Quicklook
-from engine.report import locator, maps, markup, render_report
-from engine.report.markup import Html, fill
-from engine.report.record import gather, union_length
-from engine.report.repeat import map_command
-from engine.request import RegionRequest
-from engine.run import RunFolder
+from terramosaic.cli import app, options
+from terramosaic.errors import OutputError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.planning import plan as make_plan
+from terramosaic.publishing import locator, markup
+from terramosaic.publishing.markup import Html, fill
+from terramosaic.publishing.publish import publish
+from terramosaic.publishing.quicklook import Quicklook
+from terramosaic.publishing.record import gather, union_length
+from terramosaic.publishing.report import maps
+from terramosaic.publishing.report.page import render_report
+from terramosaic.publishing.report.repeat import map_command
+from terramosaic.request.request import RegionRequest
 from tests.unit.small_run import HOSTILE_ID, polygon_run
 
 #: Elements that have no end tag.

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from prefect.artifacts import Artifact
 
-from engine.block import BlockReceipt
-from flows import reporting
-from flows.reporting import RunProgress
+from terramosaic.block.block import BlockReceipt
+from terramosaic_flows import reporting
+from terramosaic_flows.reporting import RunProgress
 
 
 def receipt(windows: int = 10, **seconds: float) -> BlockReceipt:
@@ -79,7 +79,7 @@ def test_a_server_that_is_away_costs_one_line_and_is_asked_again_later(said, mon
 
     create = reporting.create_progress_artifact
     monkeypatch.setattr(reporting, "create_progress_artifact", refuse)
-    with caplog.at_level(logging.WARNING, "engine.flows"):
+    with caplog.at_level(logging.WARNING, "terramosaic.flows"):
         progress = RunProgress(10, 0)
         for _ in range(8):
             reporting_clock[0] += 10

@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from engine.errors import RequestError
-from engine.request import (
+from terramosaic.errors import RequestError
+from terramosaic.request.request import (
     BoundingBox,
     GeoJson,
     GeoJsonFile,

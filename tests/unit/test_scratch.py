@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from engine.scratch import partial_name, sweep_partials
+from terramosaic.storage.scratch import partial_name, sweep_partials
 
 _DAY = 24 * 3600
 
@@ -14,7 +14,7 @@ _DAY = 24 * 3600
 def test_only_files_without_a_writer_are_swept(tmp_path: Path) -> None:
     folder = tmp_path / "blocks" / "0-0"
     folder.mkdir(parents=True)
-    code = "from engine.scratch import partial_name; print(partial_name('NDVI.tif'))"
+    code = "from terramosaic.storage.scratch import partial_name; print(partial_name('NDVI.tif'))"
     of_the_dead = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()

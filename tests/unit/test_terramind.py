@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine.terramind
-from engine.bundle import Bundle, load_bundle
-from engine.errors import ModelError
-from engine.generator import GenerationOptions, Needs, WindowRandomness, open_generator
-from engine.lane import Lane, Slot
+import terramosaic.model.terramind
+from terramosaic.errors import ModelError
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.opening import open_generator
+from terramosaic.model.pipeline import Lane, Slot
 from tests.unit.toy_terramind import expected, make_toy
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
@@ -162,9 +163,9 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(
 ) -> None:
     windows, noise, uniform = a_batch(7)
     wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
-    monkeypatch.setattr(engine.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
     generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
-    with caplog.at_level(logging.WARNING, "engine"):
+    with caplog.at_level(logging.WARNING, "terramosaic"):
         found = generator.generate(windows, randomness(noise, uniform))
     assert "cpu: out of memory with batches of 8 windows; going on with 4" in caplog.text
     assert generator.batch_size == 4
@@ -177,7 +178,7 @@ def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
 ) -> None:
     windows, noise, uniform = a_batch(5)
     wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
-    monkeypatch.setattr(engine.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
     generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
 
     def window(n: int) -> dict[str, np.ndarray]:
@@ -196,7 +197,7 @@ def test_a_generator_that_lost_its_memory_is_opened_anew(
     generator = open_generator(toy, TARGETS, batch_size=6, threads=1)
     with monkeypatch.context() as patch:
         patch.setattr(Lane, "compute", raise_out_of_memory)
-        patch.setattr(engine.terramind.TerraMindGenerator, "_lane_of", raise_no_room)
+        patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_lane_of", raise_no_room)
         with pytest.raises(ModelError, match="no room"):
             generator.generate(windows, randomness(noise, uniform))
     again = open_generator(toy, TARGETS, batch_size=6, threads=1)
@@ -215,7 +216,7 @@ def raise_no_room(*_: Any) -> Lane:
 def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(3)
     generator = open_generator(toy, TARGETS)
-    assert isinstance(generator, engine.terramind.TerraMindGenerator)
+    assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
     values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
     same, drawn = generator.generate_with_tokens(windows, randomness(noise, uniform), tokens)
     other = {**tokens, "S1GRD": (tokens["S1GRD"] + 1) % 8}
@@ -233,7 +234,7 @@ def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(3)
-    monkeypatch.setattr(engine.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
     monkeypatch.setattr(Small, "room", 1)
     generator = open_generator(toy, TARGETS, batch_size=4, threads=1)
     with pytest.raises(
@@ -252,7 +253,7 @@ def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytes
         ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             raise RuntimeError("Non-zero status code returned\nwhile running Mul")
 
-    monkeypatch.setattr(engine.terramind, "Lane", Broken)
+    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Broken)
     generator = open_generator(toy, TARGETS, batch_size=2, threads=1)
     with pytest.raises(
         ModelError, match="cpu: ONNX Runtime failed: Non-zero status code returned while running Mul"
@@ -264,7 +265,7 @@ def test_graphs_are_prepared_once(
     toy: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "cache"))
-    with caplog.at_level(logging.INFO, "engine"):
+    with caplog.at_level(logging.INFO, "terramosaic"):
         open_generator(toy, ("LULC",), threads=1)
         prepared = caplog.text.count("preparing")
         open_generator(toy, ("LULC", "NDVI"), threads=1)

@@ -16,14 +16,14 @@ from pystac.validation import validate_dict
 from rio_cogeo import cog_validate
 from shapely.geometry import Point, shape
 
-from engine.bands import GSD, S2L2A_BANDS
-from engine.catalog.offset import check_offset, harmonise
-from engine.catalog.scene import Scene, scene_from_item
-from engine.demo import relief
-from engine.demo.acquisitions import overlap_of, tiles
-from engine.demo.texture import double, fractal_noise, grain, shrink, smooth_noise
-from engine.demo.world import write_world
-from engine.errors import OutputError, RequestError
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.catalog.scene import Scene, scene_from_item
+from terramosaic.demo import relief
+from terramosaic.demo.acquisitions import overlap_of, tiles
+from terramosaic.demo.texture import double, fractal_noise, grain, shrink, smooth_noise
+from terramosaic.demo.world import write_world
+from terramosaic.errors import OutputError, RequestError
+from terramosaic.imagery.offset import check_offset, harmonise
 
 SIZE = 600
 WITH_OFFSET, WITHOUT = "2020-04-11", "2020-04-19"

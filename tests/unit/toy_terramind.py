@@ -11,10 +11,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engine.bands import S2L2A_BANDS
-from engine.diffusion import ddim_steps
-from engine.generator import GenerationOptions
-from engine.manifest import LULC_CLASSES, FileSpec, InputSpec, Manifest, Sampling, Schedule, TargetSpec
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.manifest import (
+    LULC_CLASSES,
+    FileSpec,
+    InputSpec,
+    Manifest,
+    Sampling,
+    Schedule,
+    TargetSpec,
+)
 
 SCHEDULE = Schedule(
     training_steps=1000,

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.bundle import Bundle
-from engine.check import check_bundle
-from engine.devices import Device, parse_device
-from engine.diffusion import ddim_steps
-from engine.generator import GenerationOptions, open_generator
-from engine.manifest import STEP
-from engine.sessions import open_session
-from engine.terramind import TerraMindGenerator
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import Device, parse_device
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.manifest import STEP
+from terramosaic.model.opening import open_generator
+from terramosaic.model.selftest import check_bundle
+from terramosaic.model.sessions import open_session
+from terramosaic.model.terramind import TerraMindGenerator
 from tests.benchmarks.gpu.models import a_batch
 from tests.benchmarks.gpu.table import Results
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from engine.bundle import Bundle
-    from engine.export.reference import Reference
-    from engine.generator import WindowRandomness
+    from terramosaic.model.bundle import Bundle
+    from terramosaic.model.export.reference import Reference
+    from terramosaic.model.generator import WindowRandomness
 
 SEED = 7
 
@@ -29,8 +29,8 @@ def gflop(variant: str, targets: tuple[str, ...], steps: int) -> float:
 
 def make_bundle(folder: Path, variant: str, targets: tuple[str, ...]) -> Bundle:
     """The bundle, exported now unless it is there already."""
-    from engine.bundle import load_bundle
-    from engine.export import export_bundle
+    from terramosaic.model.bundle import load_bundle
+    from terramosaic.model.export import export_bundle
 
     if not (folder / "bundle.json").exists():
         export_bundle(variant, folder, targets=targets, random_weights=SEED)
@@ -39,7 +39,7 @@ def make_bundle(folder: Path, variant: str, targets: tuple[str, ...]) -> Bundle:
 
 def make_reference(variant: str, targets: tuple[str, ...]) -> Reference:
     """terratorch's model with the same weights as the bundle's."""
-    from engine.export.reference import load_reference
+    from terramosaic.model.export.reference import load_reference
 
     return load_reference(variant, targets, seed=SEED)
 
@@ -50,7 +50,7 @@ def a_batch(
     """Windows of soft patches of differing spectra, whole DN, and the randomness that the targets ask for."""
     from scipy.ndimage import gaussian_filter
 
-    from engine.generator import WindowRandomness
+    from terramosaic.model.generator import WindowRandomness
 
     rng = np.random.default_rng(count)
     spectra = rng.uniform(300, 4500, (4, 12))

@@ -80,10 +80,10 @@ def show(folder: Path, batch: int) -> int:
     """Prints each graph's nodes by where they would run; fails if the engine would refuse one."""
     import onnxruntime
 
-    from engine.bundle import load_bundle
-    from engine.cuda import prepare_step, prepare_transformer, sessions
-    from engine.errors import ModelError
-    from engine.manifest import STEP
+    from terramosaic.errors import ModelError
+    from terramosaic.model.bundle import load_bundle
+    from terramosaic.model.cuda import prepare_step, prepare_transformer, sessions
+    from terramosaic.model.manifest import STEP
 
     sessions._load_cuda_libraries = lambda: ""
     bundle = load_bundle(folder)

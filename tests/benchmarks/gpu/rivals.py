@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.diffusion import ddim_steps
-from engine.export.graphs import Classes, Decode, Encode, Tokens
-from engine.export.reference import Reference
-from engine.manifest import Schedule
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.export.graphs import Classes, Decode, Encode, Tokens
+from terramosaic.model.export.reference import Reference
+from terramosaic.model.manifest import Schedule
 from tests.benchmarks.gpu.machine import PEAK_TFLOPS
 from tests.benchmarks.gpu.models import gflop
 from tests.benchmarks.gpu.speed import median_seconds

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.bound import Tensor
-from engine.bundle import Bundle
-from engine.denoiser import Denoiser
-from engine.devices import parse_device
-from engine.diffusion import ddim_steps
-from engine.generator import GenerationOptions, open_generator
-from engine.manifest import STEP
-from engine.terramind import TerraMindGenerator
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.denoiser import Denoiser
+from terramosaic.model.devices import parse_device
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.io_binding import Tensor
+from terramosaic.model.manifest import STEP
+from terramosaic.model.opening import open_generator
+from terramosaic.model.terramind import TerraMindGenerator
 from tests.benchmarks.gpu.machine import PEAK_TFLOPS
 from tests.benchmarks.gpu.models import UNET_STEP, a_batch, gflop
 from tests.benchmarks.gpu.table import Results
@@ -91,7 +92,7 @@ def measure_choices(
     results: Results, bundle: Bundle, target: str, device: str, steps: int, batch: int, repeats: int
 ) -> None:
     """One target's U-Net with one choice changed at a time. Needs CUDA."""
-    from engine.cuda import prepare_step, sessions
+    from terramosaic.model.cuda import prepare_step, sessions
 
     choices: list[tuple[str, Any, dict[str, str], bool]] = [
         ("as it is", prepare_step, {}, True),
@@ -138,9 +139,9 @@ def measure_choices(
 
 def _half_alone(source: Path, target: Path) -> None:
     """Half precision without any fusing: what ONNX Runtime makes of the exporter's operators by itself."""
-    from engine.cuda import step
-    from engine.cuda.graph import load_graph
-    from engine.cuda.half import to_half
+    from terramosaic.model.cuda import step
+    from terramosaic.model.cuda.graph import load_graph
+    from terramosaic.model.cuda.half import to_half
 
     graph = load_graph(source)
     to_half(graph, step._half_part(graph))

@@ -1,5 +1,0 @@
-"""The processor's own way through a graph: fewer multiplications in convolutions than the processor would do itself."""
-
-from engine.cpu.step import rewrite_step
-
-__all__ = ["rewrite_step"]

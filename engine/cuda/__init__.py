@@ -1,7 +1,0 @@
-"""TerraMind's graphs on NVIDIA GPUs: rewritten for them once, then opened so that they never run anywhere else."""
-
-from engine.cuda.sessions import open_on_cuda
-from engine.cuda.step import prepare_step
-from engine.cuda.transformer import prepare_transformer
-
-__all__ = ["open_on_cuda", "prepare_step", "prepare_transformer"]

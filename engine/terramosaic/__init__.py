@@ -1,0 +1,99 @@
+"""Terramosaic maps large regions with TerraMind. This is its face: what is named here is public, and nothing else is.
+
+    request → catalog → planning → [per block: imagery → windows → model → blend → block rasters] → mosaic → publishing
+
+Names are looked up when they are first used, so that a command or a worker process pays for what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terramosaic.block.block import run_block
+    from terramosaic.errors import (
+        CatalogError,
+        LeaseHeldError,
+        LeaseLostError,
+        ModelError,
+        NoScenesError,
+        OffsetConflictError,
+        OutputError,
+        RequestError,
+        RunCancelledError,
+        StoreError,
+        TerramosaicError,
+        UnknownMosaicError,
+        WorkerLostError,
+    )
+    from terramosaic.model.bundle import Bundle, load_bundle
+    from terramosaic.mosaic.assemble import assemble
+    from terramosaic.mosaic.result import MapResult, Mosaic, open_run
+    from terramosaic.planning.folder import read_plan
+    from terramosaic.planning.plan import Plan
+    from terramosaic.planning.planning import plan
+    from terramosaic.publishing.publish import publish
+    from terramosaic.request.request import RegionRequest
+    from terramosaic.run.mapping import Progress, map_region
+
+__all__ = [
+    "Bundle",
+    "CatalogError",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "MapResult",
+    "ModelError",
+    "Mosaic",
+    "NoScenesError",
+    "OffsetConflictError",
+    "OutputError",
+    "Plan",
+    "Progress",
+    "RegionRequest",
+    "RequestError",
+    "RunCancelledError",
+    "StoreError",
+    "TerramosaicError",
+    "UnknownMosaicError",
+    "WorkerLostError",
+    "assemble",
+    "load_bundle",
+    "map_region",
+    "open_run",
+    "plan",
+    "publish",
+    "read_plan",
+    "run_block",
+]
+
+#: Where each public name is defined; whatever is not here is an error, and defined among the errors.
+_HOMES = {
+    "Bundle": "model.bundle",
+    "MapResult": "mosaic.result",
+    "Mosaic": "mosaic.result",
+    "Plan": "planning.plan",
+    "Progress": "run.mapping",
+    "RegionRequest": "request.request",
+    "assemble": "mosaic.assemble",
+    "load_bundle": "model.bundle",
+    "map_region": "run.mapping",
+    "open_run": "mosaic.result",
+    "plan": "planning.planning",
+    "publish": "publishing.publish",
+    "read_plan": "planning.folder",
+    "run_block": "block.block",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    if name in _HOMES:
+        # From here on values show themselves in a notebook.
+        import_module(f"{__name__}.publishing.notebook")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

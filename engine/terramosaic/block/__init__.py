@@ -1,0 +1,1 @@
+"""One block, from scenes to rasters."""

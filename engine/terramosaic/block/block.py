@@ -1,0 +1,323 @@
+"""One block, from scenes to rasters: reading ahead, windows, model, blending and writing, at the same time.
+
+    strips of the stack → windows → batches → model → accumulator → finished rows → block rasters
+
+A block computes every window that touches the region in it, also those that stick out, so its neighbours agree with it
+bit for bit on what they share.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from terramosaic.block.rasters import BlockRasters, Ground
+from terramosaic.block.receipt import BlockReceipt, finished_block
+from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
+from terramosaic.errors import RunCancelledError, TerramosaicError
+from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
+from terramosaic.ground.fill import fill_nearest, near_missing
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.noise import GroundNoise, GroundUniform
+from terramosaic.imagery.offset_decisions import OffsetBook
+from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.device_lock import device_to_itself
+from terramosaic.model.devices import parse_device
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.generator import Generator as Model
+from terramosaic.model.opening import open_generator
+from terramosaic.planning.folder import RunFolder, write_plan
+from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED, layers
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.files import exists, write_text
+from terramosaic.storage.gdal import local_files
+
+logger = logging.getLogger(__name__)
+
+#: Windows per call of the model, by kind of device.
+_BATCH_SIZES = {"cpu": 2, "cuda": 32}
+
+#: Finished bands of rows that may wait for the writer.
+_WRITES_AHEAD = 2
+
+
+def run_block(
+    plan: Plan,
+    block: Block,
+    *,
+    model: Model | None = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    on_windows: Callable[[int], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> BlockReceipt:
+    """Computes one block and writes its rasters; one that is done already is not done again.
+
+    Args:
+        plan: the run's plan.
+        block: one of the plan's blocks.
+        model: the generator; by default the plan's bundle on the device, opened once per process.
+        device: where to run, such as ``cuda:1``; by default the plan's provider.
+        batch_size: windows per call of the model; by default 2 on the CPU, whose caches are small, and 32 on CUDA.
+            Results do not depend on it with the demo bundle.
+        threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
+        on_windows: called with the number of windows done since the last call.
+        cancelled: once set, the block stops between two batches.
+
+    Raises:
+        CatalogError: an asset could not be read after retries; names it.
+        ModelError: the model or its device failed.
+        OutputError: a raster could not be written.
+    """
+    done = finished_block(plan, block)
+    if done is not None:
+        if on_windows:
+            on_windows(block.windows)
+        return done
+    folder = RunFolder.of(plan)
+    if not exists(folder.plan_file):
+        write_plan(plan)
+    device = device or plan.request.provider
+    batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
+    try:
+        with device_to_itself(parse_device(device), cancelled):
+            model = model or open_model(plan, device, threads=threads)
+            receipt = _BlockJob(
+                plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
+            ).run()
+    except TerramosaicError as error:
+        raise type(error)(f"block {block.id}: {error}") from error
+    if on_windows and receipt.windows < block.windows:
+        on_windows(block.windows - receipt.windows)  # those without a valid pixel were left out
+    write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
+    logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
+    return receipt
+
+
+def open_model(plan: Plan, device: str | None = None, *, threads: int | None = None) -> Model:
+    """Opens the plan's model, once per process.
+
+    Args:
+        plan: a run's plan.
+        device: where to run; by default the plan's provider.
+        threads: processors for the model on the CPU; by default all.
+
+    Raises:
+        ModelError: the bundle is broken, or the device cannot be used.
+    """
+    request = plan.request
+    options = GenerationOptions(
+        steps=request.steps,
+        conditioning=request.conditioning,
+        sampling=request.sampling,
+        x0_clip=request.x0_clip,
+    )
+    return open_generator(
+        load_bundle(request.model),
+        request.targets,
+        device or request.provider,
+        options=options,
+        threads=threads,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A window to compute; its pixels wait in the batch. ``flags`` tells which of them were filled."""
+
+    i: int
+    j: int
+    flags: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _RowEnd:
+    """All windows of a row have been handed out; the ground under the rows that are now final."""
+
+    ground: Ground
+
+
+class _BlockJob:
+    def __init__(
+        self,
+        plan: Plan,
+        block: Block,
+        model: Model,
+        device: str,
+        batch_size: int,
+        on_windows: Callable[[int], None],
+        cancelled: threading.Event | None,
+    ) -> None:
+        request = plan.request
+        self._plan, self._block, self._model, self._device = plan, block, model, device
+        self._on_windows, self._cancelled = on_windows, cancelled
+        self._bundle = load_bundle(request.model)
+        self._lattice = Lattice(request.stride)
+        self._region = region_mask(plan, block)
+        self._rows = windows_by_row(self._lattice, block.rect, self._region)
+        self._noise = {
+            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
+            for name, need in model.needs.items()
+            if need.noise_channels
+        }
+        self._uniform = {
+            name: GroundUniform(request.seed, name, block.epsg)
+            for name, need in model.needs.items()
+            if need.uniform
+        }
+        planes: dict[str, int] = {name: self._bundle.targets[name].planes for name in request.targets}
+        value_targets = tuple(
+            name for name in request.targets if self._bundle.targets[name].output == "values"
+        )
+        self._accumulator = RowBandAccumulator(
+            block.rect,
+            self._lattice,
+            planes,
+            window_weights(request.blend, request.stride),
+            spread=value_targets if "spread" in request.extras else (),
+        )
+        # Windows are cut straight into the batch, one slot after the other; a flush empties it.
+        self._batch = np.empty((batch_size, len(self._bundle.bands), WINDOW, WINDOW), np.float32)
+        self._slot = 0
+        self._seconds = {"data": 0.0, "model": 0.0}
+        self._done = 0
+
+    def run(self) -> BlockReceipt:
+        started = time.perf_counter()
+        with local_files(), ExitStack() as stack:
+            rasters = stack.enter_context(
+                BlockRasters(self._plan, self._block, layers(self._plan.request, self._bundle), self._bundle)
+            )
+            writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
+            writes: deque[Future[None]] = deque()
+            # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.
+            for band, ground in stack.enter_context(closing(self._finished_rows())):
+                writes.append(writer.submit(rasters.write, band, ground))
+                while len(writes) > _WRITES_AHEAD:
+                    writes.popleft().result()
+            for write in writes:
+                write.result()
+            files = rasters.finish()
+        total = time.perf_counter() - started
+        return BlockReceipt(
+            run_id=self._plan.run_id,
+            block=self._block.id,
+            windows=self._done,
+            valid_pixels=rasters.valid_pixels,
+            cloudy_pixels=rasters.cloudy_pixels,
+            scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
+            files=files,
+            seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
+            provider=self._device,
+        )
+
+    def _finished_rows(self) -> Generator[tuple[RowBand, Ground], None, None]:
+        """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
+        pending: list[_Job | _RowEnd] = []
+        with closing(self._windows()) as windows:
+            for item in self._timed("data", windows):
+                pending.append(item)
+                if self._slot == len(self._batch):
+                    yield from self._flush(pending)
+                    pending = []
+            yield from self._flush(pending)
+
+    def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, Ground]]:
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise RunCancelledError("cancelled; run the same request again to go on from here")
+        jobs = [item for item in pending if isinstance(item, _Job)]
+        outputs = self._generate(jobs)
+        self._slot = 0
+        index = 0
+        for item in pending:
+            if isinstance(item, _RowEnd):
+                yield self._accumulator.finish_row(), item.ground
+            else:
+                values = {name: batch[index] for name, batch in outputs.items()}
+                self._accumulator.add(item.i, item.j, values, item.flags)
+                index += 1
+        self._done += len(jobs)
+        self._on_windows(len(jobs))
+
+    def _generate(self, jobs: list[_Job]) -> dict[str, np.ndarray]:
+        if not jobs:
+            return {}
+        started = time.perf_counter()
+        rects = [self._lattice.window(job.i, job.j) for job in jobs]
+        randomness = {
+            name: WindowRandomness(
+                noise=np.stack([self._noise[name].cut(rect) for rect in rects])
+                if name in self._noise
+                else None,
+                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
+                if name in self._uniform
+                else None,
+            )
+            for name in self._noise.keys() | self._uniform.keys()
+        }
+        values = self._model.generate(self._batch[: len(jobs)], randomness)
+        self._seconds["model"] += time.perf_counter() - started
+        return values
+
+    def _windows(self) -> Generator[_Job | _RowEnd, None, None]:
+        """Windows in row-major order, each row followed by its end; windows without a valid pixel are left out."""
+        rect, wanted = pixels_under(self._lattice, self._rows, self._block.rect)
+        plan = self._plan
+        imagery = Imagery(
+            epsg=self._block.epsg,
+            bands=self._bundle.bands,
+            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in self._block.acquisitions),
+            composite=plan.request.composite,
+            offset_of=OffsetBook(plan.request, RunFolder.of(plan)).offset_of,
+        )
+        with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
+            held = HeldRows(strips, self._bundle.bands)
+            for i, columns in self._rows:
+                top = i * self._lattice.stride
+                held.drop_above(top)
+                for j in columns:
+                    window = self._lattice.window(i, j)
+                    pixels = self._batch[self._slot]
+                    valid = held.cut(window, pixels)
+                    if not valid.any():
+                        continue
+                    flags = None
+                    if not valid.all():
+                        fill_nearest(pixels, valid)
+                        flags = np.where(
+                            near_missing(valid),
+                            np.uint8(QUALITY_FILLED | QUALITY_EDGE),
+                            np.uint8(QUALITY_FILLED),
+                        )
+                    self._slot += 1
+                    yield _Job(i, j, flags)
+                yield _RowEnd(self._ground(held, i))
+
+    def _ground(self, held: HeldRows, i: int) -> Ground:
+        """What lies under the rows that row ``i`` of windows makes final."""
+        block, start = self._block.rect, i * self._lattice.stride
+        end = block.row_end if i == self._rows[-1][0] else min(block.row_end, start + self._lattice.stride)
+        top = max(block.row, start)
+        rows = Rect(top, block.col, max(0, end - top), block.width)
+        return held.ground(rows, self._region[rows.slices(block)])
+
+    def _timed(self, name: str, items: Iterator[_Job | _RowEnd]) -> Iterator[_Job | _RowEnd]:
+        while True:
+            started = time.perf_counter()
+            item = next(items, None)
+            self._seconds[name] += time.perf_counter() - started
+            if item is None:
+                return
+            yield item

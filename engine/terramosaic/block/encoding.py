@@ -1,0 +1,54 @@
+"""Layers of a run and how their numbers are stored: one place for dtype, scale, nodata, units, classes and colours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from terramosaic.model.bundle import Bundle
+from terramosaic.planning.layers import (
+    NODATA,
+    Layer,
+)
+
+
+def encode_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Physical values float32 (bands, height, width) as stored numbers; nodata where not valid."""
+    if layer.dtype == "float32":
+        return np.where(valid, values, np.float32(NODATA)).astype(np.float32, copy=False)
+    # Multiply by the whole number 1 / scale: dividing by 0.0001 would already be off by half a float32 step.
+    steps = values * np.float32(round(1 / layer.scale))
+    np.rint(steps, out=steps)
+    np.clip(steps, NODATA + 1, -(NODATA + 1), out=steps)
+    return np.where(valid, steps, NODATA).astype(layer.dtype)
+
+
+def encode_classes(
+    layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable class and its probability.
+
+    Args:
+        layer: the class layer.
+        bundle: tells which stored value each of the model's classes has.
+        probabilities: float32 (classes, height, width); the class stored as nodata is no candidate.
+        valid: bool (height, width).
+
+    Returns:
+        Stored class uint8 (1, height, width), and its probability in percent uint8 (1, height, width), 255 = no data.
+    """
+    values = np.array([item.value for item in bundle.targets[layer.name].classes], np.uint8)
+    candidates = np.flatnonzero(values != layer.nodata)
+    most = probabilities[candidates[0]].copy()
+    winner = np.full(most.shape, candidates[0], np.uint8)
+    for index in candidates[1:]:
+        # Strictly greater: ties go to the class that comes first, everywhere alike. Indices rise, so the last class
+        # that was greater than all before it is the largest index: a maximum of bytes, not a masked assignment.
+        greater = np.greater(probabilities[index], most).view(np.uint8)
+        greater *= np.uint8(index)
+        np.maximum(winner, greater, out=winner)
+        np.maximum(most, probabilities[index], out=most)
+    stored = values[winner]
+    stored[~valid] = layer.nodata
+    percent = np.rint(np.clip(most, 0, 1) * 100).astype(np.uint8)
+    percent[~valid] = 255
+    return stored[None], percent[None]

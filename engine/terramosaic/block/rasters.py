@@ -1,0 +1,167 @@
+"""A block's rasters: finished rows are encoded and written as they come, and appear whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from terramosaic.block.encoding import encode_classes, encode_values
+from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
+from terramosaic.errors import OutputError
+from terramosaic.ground.blend import RowBand
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.stack import Strip
+from terramosaic.model.bundle import Bundle
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_FOREIGN, QUALITY_NODATA, Layer
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.files import whole_file
+
+#: Rows in a strip of a block's raster. Blocks are read back by bands of rows, so they are not tiled.
+_STRIP_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks."""
+
+    rect: Rect
+    dn: np.ndarray
+    valid: np.ndarray
+    cloudy: np.ndarray
+    foreign: np.ndarray
+
+    @classmethod
+    def empty(cls, rect: Rect, bands: int) -> Ground:
+        """Ground that no scene covers."""
+        masks = (np.zeros(rect.shape, bool) for _ in range(3))
+        return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
+
+    def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
+        """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
+        here, there = shared.slices(self.rect), shared.slices(strip.rect)
+        for index, band in enumerate(bands):
+            self.dn[index][here] = strip.dn[band][there]
+        self.valid[here] = strip.valid[there]
+        self.cloudy[here] = strip.cloudy[there]
+        self.foreign[here] = strip.foreign[there]
+
+
+class BlockRasters:
+    """Opens a block's rasters under temporary names; `finish` gives them their own."""
+
+    def __init__(self, plan: Plan, block: Block, layers: Mapping[str, Layer], bundle: Bundle) -> None:
+        self._plan, self._block, self._layers, self._bundle = plan, block, layers, bundle
+        self._folder = RunFolder.of(plan)
+        self._files = ExitStack()
+        self._datasets: dict[str, DatasetWriter] = {}
+        self._partials: dict[str, Path] = {}
+        self._factor = plan.preview_factor
+        self._preview_rect = preview_rect(block.rect, self._factor)
+        self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
+        self.valid_pixels = 0
+        self.cloudy_pixels = 0
+
+    def __enter__(self) -> Self:
+        for layer in self._layers.values():
+            self._open(layer.name, self._block.rect, len(layer.bands), layer.dtype, layer.nodata)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for dataset in self._datasets.values():
+            # Only after an error are any still open, and that one counts.
+            with suppress(RasterioError):
+                dataset.close()
+        self._files.__exit__(*error)
+
+    def write(self, band: RowBand, ground: Ground) -> None:
+        """Encodes and writes finished rows of all layers."""
+        if band.rect.is_empty:
+            return
+        self.valid_pixels += int(ground.valid.sum())
+        self.cloudy_pixels += int((ground.cloudy & ground.valid).sum())
+        for name in self._plan.request.targets:
+            layer = self._layers[name]
+            if layer.kind == "class":
+                classes, percent = encode_classes(layer, self._bundle, band.means[name], ground.valid)
+                self._put(name, classes, band.rect)
+                if f"{name}_confidence" in self._layers:
+                    self._put(f"{name}_confidence", percent, band.rect)
+                continue
+            self._put(name, encode_values(layer, band.means[name], ground.valid), band.rect)
+            if name in band.spreads:
+                spread = self._layers[f"{name}_spread"]
+                self._put(spread.name, encode_values(spread, band.spreads[name], ground.valid), band.rect)
+        quality = (
+            band.flags | ground.cloudy * np.uint8(QUALITY_CLOUD) | ground.foreign * np.uint8(QUALITY_FOREIGN)
+        )
+        quality[~ground.valid] = QUALITY_NODATA
+        self._put("quality", quality[None], band.rect)
+        self._keep_preview(ground)
+
+    def finish(self) -> dict[str, int]:
+        """Closes all rasters, gives them their names, and returns their sizes in bytes."""
+        # A sliver of a block may lie between two pixels of the preview.
+        if not self._preview_rect.is_empty:
+            self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
+            self._put(PREVIEW, self._preview, self._preview_rect)
+        try:
+            while self._datasets:
+                self._datasets.popitem()[1].close()
+        except RasterioError as error:
+            raise OutputError(f"{error}; make room or choose another output folder") from error
+        sizes = {name: partial.stat().st_size for name, partial in self._partials.items()}
+        self._files.close()
+        return sizes
+
+    def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:
+        partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
+        self._partials[name] = partial
+        try:
+            self._datasets[name] = rasterio.open(
+                partial,
+                "w",
+                driver="GTiff",
+                height=rect.height,
+                width=rect.width,
+                count=count,
+                dtype=dtype,
+                nodata=nodata,
+                crs=f"EPSG:{self._block.epsg}",
+                transform=rect.transform if factor == 1 else preview_transform(rect, factor),
+                blockysize=_STRIP_ROWS,
+                # As the arrays are: weaving bands together costs more than all else in writing.
+                interleave="band",
+                # Classes and flags shrink to almost nothing. Noisy values would lose a tenth, for as much work as
+                # all the rest of writing.
+                compress="zstd" if dtype == "uint8" else "none",
+                **({"zstd_level": 1} if dtype == "uint8" else {}),
+            )
+        except RasterioError as error:
+            raise OutputError(f"{partial} could not be made: {error}") from error
+
+    def _put(self, name: str, pixels: np.ndarray, rect: Rect) -> None:
+        own = self._preview_rect if name == PREVIEW else self._block.rect
+        try:
+            self._datasets[name].write(
+                pixels, window=Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
+            )
+        except RasterioError as error:
+            raise OutputError(f"raster {name} could not be written: {error}; make room") from error
+
+    def _keep_preview(self, ground: Ground) -> None:
+        kept = preview_rect(ground.rect, self._factor)
+        if not kept.is_empty:
+            row, col = kept.row * self._factor - ground.rect.row, kept.col * self._factor - ground.rect.col
+            pixels = ground.dn[:, row :: self._factor, col :: self._factor]
+            pixels = pixels * ground.valid[row :: self._factor, col :: self._factor]
+            self._preview[:, *kept.slices(self._preview_rect)] = pixels

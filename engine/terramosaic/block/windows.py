@@ -1,0 +1,124 @@
+"""From the strips of a stack to the windows that a block must compute."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import rasterio.features
+import shapely
+from rasterio.errors import NotGeoreferencedWarning
+
+from terramosaic.block.preview import PREVIEW_BANDS
+from terramosaic.block.rasters import Ground
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.imagery.stack import Strip
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.gdal import local_files
+
+# rasterio rasterises into an array of its own first, and warns that this one lies nowhere.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.features")
+
+#: A row of windows: its index in the lattice, and the columns of those that touch the region in the block.
+WindowRow = tuple[int, list[int]]
+
+
+def windows_by_row(lattice: Lattice, block: Rect, region: np.ndarray) -> list[WindowRow]:
+    """Each row of windows that touches the block, with the columns of those that touch the region in it.
+
+    Args:
+        lattice: the windows' lattice.
+        block: the block's pixels.
+        region: bool (height, width) of the block, from `region_mask`.
+    """
+    found = []
+    for i in lattice.rows(block):
+        columns = []
+        for j in lattice.cols(block):
+            shared = lattice.window(i, j).intersection(block)
+            if region[shared.slices(block)].any():
+                columns.append(j)
+        found.append((i, columns))
+    return found
+
+
+def pixels_under(lattice: Lattice, rows: list[WindowRow], block: Rect) -> tuple[Rect, np.ndarray]:
+    """The rectangle that the windows cover (the block, where there is none), and in it the pixels under any of them."""
+    windows = [lattice.window(i, j) for i, columns in rows for j in columns]
+    if not windows:
+        return block, np.zeros(block.shape, bool)
+    cover = windows[0]
+    for window in windows[1:]:
+        cover = cover.union(window)
+    wanted = np.zeros(cover.shape, bool)
+    for window in windows:
+        wanted[window.slices(cover)] = True
+    return cover, wanted
+
+
+class HeldRows:
+    """The rows of a stack that windows still need; strips are taken in as they are asked for."""
+
+    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
+        self._strips = strips
+        # A model without a visible band is shown by its first one.
+        self._picture = [bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]
+        self._held: list[Strip] = []
+
+    def drop_above(self, row: int) -> None:
+        """Forgets strips that end above ``row``."""
+        while self._held and self._held[0].rect.row_end <= row:
+            self._held.pop(0)
+
+    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
+        """Writes a window into float32 (bands, 224, 224); returns its valid pixels. Outside the stack none is valid."""
+        self._take_until(window.row_end)
+        valid = np.zeros(window.shape, bool)
+        if not self._covers(window):
+            pixels[:] = 0
+        for strip in self._held:
+            shared = strip.rect.intersection(window)
+            if not shared.is_empty:
+                pixels[:, *shared.slices(window)] = strip.dn[:, *shared.slices(strip.rect)]
+                valid[shared.slices(window)] = strip.valid[shared.slices(strip.rect)]
+        return valid
+
+    def _covers(self, window: Rect) -> bool:
+        if not self._held:
+            return False
+        top, bottom = self._held[0].rect, self._held[-1].rect
+        return top.union(bottom).intersection(window) == window
+
+    def ground(self, rect: Rect, region: np.ndarray) -> Ground:
+        """What lies under ``rect``, valid only inside the region's mask."""
+        self._take_until(rect.row_end)
+        ground = Ground.empty(rect, len(self._picture))
+        for strip in self._held:
+            shared = strip.rect.intersection(rect)
+            if not shared.is_empty:
+                ground.take(strip, shared, self._picture)
+        ground.valid[~region] = False
+        return ground
+
+    def _take_until(self, row: int) -> None:
+        while (not self._held or self._held[-1].rect.row_end < row) and (
+            strip := next(self._strips, None)
+        ) is not None:
+            self._held.append(strip)
+
+
+def region_mask(plan: Plan, block: Block) -> np.ndarray:
+    """Bool (height, width) of the block: pixels whose centre lies in the region."""
+    outline = plan.zone_of(block).shape
+    if outline is None:
+        return np.ones(block.rect.shape, bool)
+    nearby = shapely.clip_by_rect(outline, *block.rect.pad(WINDOW).bounds)
+    if nearby.area == 0:
+        return np.zeros(block.rect.shape, bool)
+    with local_files():
+        mask: np.ndarray = rasterio.features.rasterize(
+            [(nearby, 1)], out_shape=block.rect.shape, transform=block.rect.transform, fill=0, dtype=np.uint8
+        ).astype(bool)
+    return mask

@@ -1,0 +1,141 @@
+"""Acquisitions: which scenes are one product, which belong to one day, which days serve a region best."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog.footprint import square_degrees
+from terramosaic.catalog.scene import Scene
+
+#: Scenes of one platform that are no further apart are of one pass; the next comes after 100 minutes.
+PASS_GAP = timedelta(minutes=30)
+
+#: Steps in which coverage counts for the rank: a sliver of ground does not outweigh a clear sky.
+_COVERAGE_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """The scenes of one solar day.
+
+    Attributes:
+        solar_day: the day by the sun.
+        scenes: in an order that the ground decides: MGRS tile, then start of the datastrip, then id.
+        coverage: share of a region's area under their footprints, 0 to 1; set by `rank`.
+        cloud: their mean cloud cover in percent, weighted by the region's area under each; set by `rank`.
+    """
+
+    solar_day: date
+    scenes: tuple[Scene, ...]
+    coverage: float = 0.0
+    cloud: float = 100.0
+
+
+def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Scene, str]]]:
+    """Keeps one of the scenes that are the same product, the newest processing of it.
+
+    The same are those of one platform, one datastrip (by the start of its sensing) and one MGRS tile. Two
+    datastrips of one datatake cover two halves of a tile, so both stay. A scene whose tile is unknown stays.
+
+    Returns:
+        The scenes to use, in their order, and those dropped, each with the reason.
+    """
+    scenes = list(scenes)
+    newest: dict[tuple[str, ...], Scene] = {}
+    for scene in scenes:
+        key = _product(scene)
+        newest[key] = max(newest.get(key, scene), scene, key=_processing)
+    kept, dropped = [], []
+    for scene in scenes:
+        best = newest[_product(scene)]
+        if scene is best:
+            kept.append(scene)
+        else:
+            dropped.append((scene, _why(best, scene)))
+    return kept, dropped
+
+
+def group_by_solar_day(scenes: Iterable[Scene]) -> list[Acquisition]:
+    """Groups scenes into acquisitions by their solar day, in order of time.
+
+    A pass over the antimeridian meets two dates within a minute. It stays whole, under the earlier.
+    """
+    days: dict[date, list[Scene]] = defaultdict(list)
+    for scenes_of_pass in _passes(scenes):
+        days[min(scene.solar_day for scene in scenes_of_pass)] += scenes_of_pass
+    return [Acquisition(day, tuple(sorted(days[day], key=_ground_order))) for day in sorted(days)]
+
+
+def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acquisition]:
+    """Orders acquisitions by how well they serve a region, the best first.
+
+    By coverage in steps of 5 %, then by cloud, then the newer first. A scene that does not tell its cloud
+    cover counts as clouded. An acquisition that does not touch the region is left out.
+
+    Args:
+        acquisitions: what to order.
+        region: polygon or multipolygon in lon/lat degrees, split at the antimeridian.
+
+    Returns:
+        The acquisitions with their coverage and cloud filled in.
+    """
+    area = square_degrees(region)
+    ranked = []
+    for acquisition in acquisitions:
+        parts = [scene.geometry.intersection(region) for scene in acquisition.scenes]
+        areas = [square_degrees(part) for part in parts]
+        if sum(areas) == 0:
+            continue
+        clouds = [100.0 if scene.cloud_cover is None else scene.cloud_cover for scene in acquisition.scenes]
+        cloud = sum(share * cloud for share, cloud in zip(areas, clouds, strict=True)) / sum(areas)
+        coverage = min(1.0, square_degrees(shapely.union_all(parts)) / area)
+        ranked.append(replace(acquisition, coverage=coverage, cloud=cloud))
+    return sorted(
+        ranked,
+        key=lambda one: (-round(one.coverage * _COVERAGE_STEPS), one.cloud, -one.solar_day.toordinal()),
+    )
+
+
+def _product(scene: Scene) -> tuple[str, ...]:
+    if scene.mgrs_tile is None:
+        return scene.collection, scene.id
+    return scene.platform, scene.sensing_start.isoformat(), scene.mgrs_tile
+
+
+def _processing(scene: Scene) -> tuple[str, datetime, str]:
+    made = scene.generation_time or datetime.min.replace(tzinfo=UTC)
+    return scene.processing_baseline or "", made, scene.id
+
+
+def _why(best: Scene, scene: Scene) -> str:
+    if best.processing_baseline != scene.processing_baseline:
+        newer = (
+            f"processing baseline {best.processing_baseline}, not {scene.processing_baseline or 'unknown'}"
+        )
+    elif best.generation_time != scene.generation_time:
+        newer = f"made {best.generation_time:%Y-%m-%d}"
+    else:
+        newer = "a duplicate"
+    return f"superseded by {best.id} ({newer})"
+
+
+def _passes(scenes: Iterable[Scene]) -> list[list[Scene]]:
+    """The scenes of each pass of a satellite."""
+    passes: list[list[Scene]] = []
+    for scene in sorted(scenes, key=lambda scene: (scene.platform, scene.datetime, scene.id)):
+        last: Sequence[Scene] = passes[-1] if passes else ()
+        if last and last[-1].platform == scene.platform and scene.datetime - last[-1].datetime <= PASS_GAP:
+            passes[-1].append(scene)
+        else:
+            passes.append([scene])
+    return passes
+
+
+def _ground_order(scene: Scene) -> tuple[str, datetime, str]:
+    return scene.mgrs_tile or "", scene.sensing_start, scene.id

@@ -1,0 +1,138 @@
+"""Catalogs on disk: an ItemCollection, an item, a folder of items, or a static catalog."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog.matching import Wanted
+from terramosaic.catalog.metadata import check_item
+from terramosaic.catalog.profiles import GENERIC, Provider
+from terramosaic.errors import CatalogError
+
+
+class FileCatalog:
+    """Items on disk; each one's own marks tell whose vocabulary it speaks. Read once, when first searched.
+
+    Args:
+        path: a JSON file with an ItemCollection, a list of items, an item, a catalog or a collection (whose
+            links are followed), or a folder, whose items are found at any depth.
+        collection: id of the collection to use; all of them if None.
+    """
+
+    provider: Provider = GENERIC
+
+    def __init__(self, path: Path, collection: str | None = None) -> None:
+        self._path, self._collection = path.absolute(), collection
+
+    def describe(self) -> str:
+        """Names the catalog in messages."""
+        return f"{self._path}{f' ({self._collection})' if self._collection else ''}"
+
+    def search(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+    ) -> list[dict[str, Any]]:
+        """Items that match, hrefs made absolute; see `terramosaic.catalog.search.Catalog`.
+
+        Raises:
+            CatalogError: a file is missing, is not JSON or not STAC, or a matching item has no geometry.
+        """
+        wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
+        return [item for item in self._items if wanted.matches(item)]
+
+    @cached_property
+    def _items(self) -> list[dict[str, Any]]:
+        found: dict[tuple[str | None, str], dict[str, Any]] = {}
+        for item, file in _items_below(self._path):
+            check_item(item)
+            found.setdefault((item.get("collection"), item["id"]), _with_absolute_hrefs(item, file))
+        return list(found.values())
+
+
+def _items_below(path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Each item of a file or folder, with the file that it stands in."""
+    if not path.is_dir():
+        yield from _items_of(path, seen=set())
+        return
+    for file in sorted(path.rglob("*json")):
+        if file.suffix not in (".json", ".geojson") or not file.is_file():
+            continue
+        document = _read(file)
+        # Catalogs and collections are passed over: their items are found by themselves.
+        for feature in _features(document):
+            if isinstance(feature, dict) and "assets" in feature:  # other GeoJSON may lie there too
+                yield feature, file
+
+
+def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Each item that a file holds or, being a catalog or collection, links to."""
+    if file in seen:
+        return
+    seen.add(file)
+    document = _read(file)
+    kind = document.get("type") if isinstance(document, dict) else "list of items"
+    if kind not in ("Feature", "FeatureCollection", "Catalog", "Collection", "list of items"):
+        raise CatalogError(
+            f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection (type {kind!r})"
+        )
+    for feature in _features(document):
+        yield feature, file
+    for link in document.get("links", []) if kind in ("Catalog", "Collection") else []:
+        if link.get("rel") not in ("child", "item"):
+            continue
+        target = _absolute(link["href"], file)
+        if "://" in target:
+            raise CatalogError(f"{file} links to {target}; a catalog on disk must hold its items on disk")
+        if not Path(target).is_file():
+            raise CatalogError(f"{file} links to {link['rel']} {link['href']}, which does not exist")
+        yield from _items_of(Path(target), seen)
+
+
+def _features(document: Any) -> list[Any]:
+    if isinstance(document, list):
+        return document
+    if not isinstance(document, dict):
+        return []
+    if document.get("type") == "FeatureCollection":
+        return document.get("features") or []
+    return [document] if document.get("type") == "Feature" else []
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise CatalogError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise CatalogError(f"{file} is not JSON: {error}") from error
+
+
+def _with_absolute_hrefs(item: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The item itself where its hrefs are absolute: a country's catalog has hundreds of thousands of assets."""
+    moved = {
+        key: asset | {"href": href}
+        for key, asset in item["assets"].items()
+        if "href" in asset and (href := _absolute(asset["href"], file)) != asset["href"]
+    }
+    return item | {"assets": item["assets"] | moved} if moved else item
+
+
+def _absolute(href: str, file: Path) -> str:
+    """An href as URL or absolute path; relative ones start at the file they stand in."""
+    if href.startswith("file://"):
+        return unquote(urlsplit(href).path)
+    if "://" in href or href.startswith("/"):
+        return href
+    return os.path.normpath(file.parent / href)

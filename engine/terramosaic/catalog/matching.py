@@ -1,0 +1,53 @@
+"""Whether an item is what was searched for: servers ignore filters that they do not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog.footprint import footprint_of
+from terramosaic.catalog.metadata import cloud_cover, moment
+
+
+class Wanted:
+    """A search's conditions.
+
+    Args:
+        geometry_parts: polygons in lon/lat degrees; a footprint must touch one.
+        start: the earliest moment in UTC, inclusive; None if open.
+        end: the latest, to the second, inclusive; None if open.
+        max_cloud: the largest cloud cover in percent, or None. An item that does not tell its own passes.
+        collection: id of the collection, or None for any.
+    """
+
+    def __init__(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+        collection: str | None,
+    ) -> None:
+        self._region = shapely.union_all(list(geometry_parts))
+        shapely.prepare(self._region)
+        self._start, self._end, self._max_cloud, self._collection = start, end, max_cloud, collection
+
+    def matches(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item meets all conditions.
+
+        Raises:
+            CatalogError: the item's date or geometry cannot be read.
+        """
+        if self._collection is not None and item.get("collection") not in (None, self._collection):
+            return False
+        when = moment(item).replace(microsecond=0)
+        if (self._start and when < self._start.replace(microsecond=0)) or (self._end and when > self._end):
+            return False
+        cloud = cloud_cover(item)
+        if self._max_cloud is not None and cloud is not None and cloud > self._max_cloud:
+            return False
+        return bool(shapely.intersects(self._region, footprint_of(item)))

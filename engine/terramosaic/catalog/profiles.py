@@ -1,0 +1,207 @@
+"""What differs from catalog to catalog: its place, its names of bands, its offsets, its signatures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from terramosaic.bands import GSD
+from terramosaic.errors import CatalogError
+
+#: How long a token for Planetary Computer may take; its client sets no time limit of its own.
+_TOKEN_SECONDS = 90.0
+
+_RASTER_MARKS = {"raster:bands", "raster:offset", "bands"}
+
+_ESA_NAMES = {band: (band,) for band in GSD}
+
+_EARTH_SEARCH_NAMES = {
+    band: (name, f"{name}-jp2")
+    for band, name in {
+        "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B06": "rededge2",
+        "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
+        "SCL": "scl",
+    }.items()
+}  # fmt: skip
+
+#: Native resolution first. B01 also comes at 20 m there, but TerraMind was trained on its 60 m pixels.
+_COPERNICUS_NAMES = {
+    band: tuple(f"{band}_{metres}m" for metres in sorted({gsd, 20, 60}) if metres >= gsd)
+    for band, gsd in GSD.items()
+} | {"B01": ("B01_60m", "B01_20m")}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider's profile.
+
+    Attributes:
+        name: what a request calls it, and what a scene records.
+        title: its name for people.
+        url: root of its STAC API, empty where a profile only describes items.
+        collection: the collection that is searched when the request names none.
+        assets: band -> names its assets go by, the preferred first: a COG before its JPEG 2000 twin.
+        offset_rule: what tells whether pixels carry the +1000 (see `terramosaic.catalog.offset`).
+        signing: who must sign an asset's href before it is opened.
+        credentials: what a user must set to read its pixels, in a line; empty if nothing.
+    """
+
+    name: str
+    title: str
+    assets: Mapping[str, Sequence[str]]
+    offset_rule: Literal["baseline", "flag", "declared"]
+    url: str = ""
+    collection: str = "sentinel-2-l2a"
+    signing: Literal["planetary-computer"] | None = None
+    credentials: str = ""
+
+    def asset_key(self, band: str, assets: Mapping[str, Any]) -> str | None:
+        """The name of a band's preferred asset among an item's, or None."""
+        names = self.assets.get(band, ())
+        return next((name for name in names if name in assets and assets[name].get("href")), None)
+
+
+PLANETARY_COMPUTER = Provider(
+    name="planetary-computer",
+    title="Microsoft Planetary Computer",
+    url="https://planetarycomputer.microsoft.com/api/stac/v1",
+    assets=_ESA_NAMES,
+    offset_rule="baseline",
+    signing="planetary-computer",
+)
+
+#: Both collections: `sentinel-2-l2a` (the default; its COGs have the offset taken off) and
+#: `sentinel-2-c1-l2a`.
+EARTH_SEARCH = Provider(
+    name="earth-search",
+    title="Earth Search",
+    url="https://earth-search.aws.element84.com/v1",
+    assets=_EARTH_SEARCH_NAMES,
+    offset_rule="flag",
+)
+
+#: Items of the retired API, which live on in saved catalogs.
+EARTH_SEARCH_V0 = Provider(
+    name="earth-search-v0",
+    title="Earth Search v0",
+    collection="sentinel-s2-l2a-cogs",
+    assets=_ESA_NAMES,
+    offset_rule="flag",
+)
+
+COPERNICUS = Provider(
+    name="copernicus",
+    title="Copernicus Data Space",
+    url="https://stac.dataspace.copernicus.eu/v1",
+    assets=_COPERNICUS_NAMES,
+    offset_rule="declared",
+    credentials=(
+        "s3://eodata needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of Copernicus Data Space, "
+        "AWS_S3_ENDPOINT=eodata.dataspace.copernicus.eu and AWS_VIRTUAL_HOSTING=FALSE"
+    ),
+)
+
+#: Items that bear nobody's marks: any of the band names above, and what the assets declare.
+GENERIC = Provider(
+    name="stac",
+    title="STAC",
+    assets={
+        band: (
+            *_ESA_NAMES[band],
+            *_EARTH_SEARCH_NAMES[band][:1],
+            *_COPERNICUS_NAMES[band],
+            *_EARTH_SEARCH_NAMES[band][1:],
+        )
+        for band in GSD
+    },
+    offset_rule="declared",
+)
+
+#: The catalogs that a request can call by name.
+PROVIDERS = {provider.name: provider for provider in (PLANETARY_COMPUTER, EARTH_SEARCH, COPERNICUS)}
+
+_BY_NAME = PROVIDERS | {provider.name: provider for provider in (EARTH_SEARCH_V0, GENERIC)}
+
+
+def provider_of(item: Mapping[str, Any]) -> Provider:
+    """Recognises by its marks whose vocabulary an item speaks, wherever the item was found.
+
+    Args:
+        item: a STAC item as a dict.
+
+    Returns:
+        The profile; `GENERIC` for an item without marks.
+    """
+    properties, assets = item.get("properties") or {}, item.get("assets") or {}
+    prefixes = {name.partition(":")[0] for name in properties}
+    if "earthsearch" in prefixes or item.get("collection") == "sentinel-2-c1-l2a":
+        return EARTH_SEARCH
+    if "sentinel" in prefixes:
+        return EARTH_SEARCH_V0
+    if "eopf" in prefixes or "B04_10m" in assets:
+        return COPERNICUS
+    b04 = assets.get("B04") or {}
+    # Planetary Computer's assets have no raster metadata; items like them that do are better asked for it.
+    if _is_azure_blob(b04.get("href", "")) or (b04 and "s2" in prefixes and not _RASTER_MARKS & b04.keys()):
+        return PLANETARY_COMPUTER
+    return GENERIC
+
+
+def sign(href: str, provider: str) -> str:
+    """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
+
+    Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
+    else needs a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
+    keys (Copernicus Data Space: those that `COPERNICUS.credentials` names; Earth Search's JPEG 2000 twins:
+    keys of AWS and ``AWS_REQUEST_PAYER=requester``).
+
+    Args:
+        href: URL or path of an asset.
+        provider: name of the provider's profile, as a scene records it.
+
+    Raises:
+        CatalogError: no token could be had.
+    """
+    profile = _BY_NAME.get(provider, GENERIC)
+    if profile.signing is None or not _is_azure_blob(href):
+        return href
+    return _signed_within(_TOKEN_SECONDS, unsigned(href))
+
+
+def unsigned(href: str) -> str:
+    """Takes a signature off an Azure URL: a saved one has expired, and signing would return it unchanged."""
+    if "?" not in href:
+        return href
+    parts = urlsplit(href)
+    if _is_azure_blob(href) and {"sig", "se", "st", "sp"} & set(parse_qs(parts.query)):
+        return urlunsplit(parts._replace(query=""))
+    return href
+
+
+def _is_azure_blob(href: str) -> bool:
+    return urlsplit(href).netloc.endswith(".blob.core.windows.net")
+
+
+def _signed_within(seconds: float, href: str) -> str:
+    """Signs in a thread of its own, since the request for a token waits for ever on a silent server."""
+    import planetary_computer  # heavy, and needed for one provider only
+
+    answer: list[str] = []
+    failure: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            answer.append(planetary_computer.sign_url(href))
+        except Exception as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=ask, name="sign", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if answer:
+        return answer[0]
+    reason = " ".join(str(failure[0]).split()) if failure else f"no answer in {seconds:g} s"
+    raise CatalogError(f"Planetary Computer gave no token for {href}: {reason}; try again later")

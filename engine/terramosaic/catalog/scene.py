@@ -1,0 +1,181 @@
+"""Scenes: one frozen value per STAC item, the same for every provider's vocabulary."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.catalog import metadata
+from terramosaic.catalog.footprint import footprint_of, middle_longitude
+from terramosaic.catalog.offset import decide_offset
+from terramosaic.catalog.profiles import GENERIC, Provider, provider_of, unsigned
+from terramosaic.errors import MissingBandError
+from terramosaic.ground.zones import as_geojson
+
+#: What the engine reads of a scene: the model's bands and the scene classification.
+SCENE_BANDS = (*S2L2A_BANDS, "SCL")
+
+
+class AssetRef(BaseModel):
+    """A band's file.
+
+    Attributes:
+        band: ESA's name of the band, or ``SCL``.
+        key: the asset's name in the item.
+        href: absolute URL or path, unsigned.
+        offset: what the item's metadata says must be subtracted from its numbers, 0 or 1000.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    band: str
+    key: str
+    href: str
+    offset: int
+
+
+class Scene(BaseModel):
+    """One STAC item.
+
+    Attributes:
+        id: the item's id.
+        collection: the item's collection, empty if it names none.
+        provider: name of the profile whose words the item speaks; decides how hrefs are signed.
+        platform: ``sentinel-2a`` and so on.
+        datetime: when it was sensed, UTC.
+        solar_day: the day at the footprint's centre by the sun.
+        sensing_start: when its datastrip began, UTC.
+        mgrs_tile: ``33TWL``; None if the item does not say.
+        epsg: the UTM zone that its pixels come in.
+        processing_baseline: ``05.09``; None if the item does not say.
+        generation_time: when the product was made, UTC.
+        cloud_cover: percent of the whole scene; None if the item does not say.
+        footprint: GeoJSON geometry in lon/lat, valid, split at the antimeridian.
+        grid_bounds: (left, bottom, right, top) of its 10 m pixels in metres of ``epsg``, if the item tells.
+        assets: band -> file, for those wanted bands that the item has.
+        offset_rule: the rule that decided the assets' offsets, in a line.
+        item_assets: names of all the item's assets.
+        fingerprint: SHA-256 of what in the item decides pixels. Hrefs and links do not count, so that a
+            catalog can be moved.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    collection: str
+    provider: str
+    platform: str
+    datetime: dt.datetime
+    solar_day: dt.date
+    sensing_start: dt.datetime
+    mgrs_tile: str | None
+    epsg: int
+    processing_baseline: str | None
+    generation_time: dt.datetime | None
+    cloud_cover: float | None
+    footprint: dict[str, Any]
+    grid_bounds: tuple[float, float, float, float] | None
+    assets: dict[str, AssetRef]
+    offset_rule: str
+    item_assets: tuple[str, ...]
+    fingerprint: str
+
+    @cached_property
+    def geometry(self) -> BaseGeometry:
+        """The footprint as a shapely geometry, lon/lat degrees."""
+        return shape(self.footprint)
+
+    def require(self, bands: Iterable[str]) -> dict[str, AssetRef]:
+        """The files of these bands.
+
+        Raises:
+            MissingBandError: the item lacks one.
+        """
+        wanted = list(bands)
+        missing = [band for band in wanted if band not in self.assets]
+        if missing:
+            raise MissingBandError(
+                f"item {self.id} lacks {', '.join(missing)}; "
+                f"its assets are {', '.join(self.item_assets) or 'none'}"
+            )
+        return {band: self.assets[band] for band in wanted}
+
+
+def scene_from_item(
+    item: Mapping[str, Any], provider: Provider = GENERIC, bands: Iterable[str] = SCENE_BANDS
+) -> Scene:
+    """Reads an item.
+
+    Args:
+        item: STAC item as a dict, its hrefs absolute.
+        provider: the profile of the catalog it came from; `GENERIC` lets the item's own marks decide.
+        bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
+
+    Raises:
+        CatalogError: no geometry, no date, no UTM zone, or an offset of another size than Sentinel-2's.
+    """
+    metadata.check_item(item)
+    if provider is GENERIC:
+        provider = provider_of(item)
+    keys = {band: key for band in bands if (key := provider.asset_key(band, item["assets"]))}
+    ten_metres = next((keys[band] for band in ("B04", "B03", "B02", "B08") if band in keys), None)
+    reference = item["assets"][ten_metres] if ten_metres else {}
+    epsg, when, geometry = metadata.epsg(item, reference), metadata.moment(item), footprint_of(item)
+    baseline = metadata.processing_baseline(item)
+    decisions = {band: decide_offset(item, key, band=band, provider=provider) for band, key in keys.items()}
+    return Scene(
+        id=item["id"],
+        collection=item.get("collection") or "",
+        provider=provider.name,
+        platform=metadata.platform(item),
+        datetime=when,
+        solar_day=(when + dt.timedelta(hours=middle_longitude(geometry, epsg) / 15)).date(),
+        sensing_start=metadata.sensing_start(item),
+        mgrs_tile=metadata.mgrs_tile(item),
+        epsg=epsg,
+        processing_baseline=baseline,
+        generation_time=metadata.generation_time(item),
+        cloud_cover=metadata.cloud_cover(item),
+        footprint=as_geojson(geometry),
+        grid_bounds=metadata.bounds(item, reference),
+        assets={
+            band: AssetRef(
+                band=band, key=key, href=unsigned(item["assets"][key]["href"]), offset=decisions[band].offset
+            )
+            for band, key in keys.items()
+        },
+        offset_rule="; ".join(
+            dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
+        ),
+        item_assets=tuple(item["assets"]),
+        fingerprint=_fingerprint(item),
+    )
+
+
+def moment_of(item: Any) -> dt.datetime:
+    """When an item was sensed, in UTC, also of one that `scene_from_item` refuses.
+
+    Raises:
+        CatalogError: it does not say.
+    """
+    metadata.check_item(item)
+    return metadata.moment(item)
+
+
+def _fingerprint(item: Mapping[str, Any]) -> str:
+    content = {
+        "id": item["id"],
+        "collection": item.get("collection"),
+        "properties": item["properties"],
+        "assets": {key: asset.get("file:checksum") for key, asset in item["assets"].items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

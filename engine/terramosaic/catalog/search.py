@@ -1,0 +1,150 @@
+"""Opening a catalog by its name, URL or path, and what to say when it has nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog.api import ApiCatalog
+from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.metadata import cloud_cover, moment
+from terramosaic.catalog.profiles import GENERIC, PROVIDERS, Provider
+from terramosaic.errors import CatalogError, RequestError
+
+#: How far from the period an API is asked for the nearest scenes, in days, one after the other.
+_HINT_DAYS = (16, 64, 366)
+
+
+class Catalog(Protocol):
+    """Where scenes are found."""
+
+    @property
+    def provider(self) -> Provider:
+        """The profile of its items; `GENERIC` if each item's own marks decide."""
+        ...
+
+    def describe(self) -> str:
+        """Names the catalog in messages."""
+        ...
+
+    def search(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+    ) -> list[dict[str, Any]]:
+        """Finds items, each once.
+
+        Args:
+            geometry_parts: polygons in lon/lat degrees (EPSG:4326), none of which crosses the antimeridian.
+            start: the earliest moment in UTC, inclusive; None if open.
+            end: the latest, inclusive; None if open.
+            max_cloud: the largest cloud cover in percent, or None. Items that do not tell theirs match.
+
+        Returns:
+            STAC items as dicts, with absolute hrefs.
+
+        Raises:
+            CatalogError: the catalog could not be searched.
+        """
+        ...
+
+
+def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
+    """Opens a catalog; nothing is read before it is searched.
+
+    Args:
+        catalog: a provider's name, a STAC API's URL, or a path: an ItemCollection, an item, a static catalog
+            or collection, or a folder of items.
+        collection: id of the collection; None for the provider's Sentinel-2 L2A, or on disk for all.
+
+    Raises:
+        RequestError: no provider has that name.
+        CatalogError: nothing exists at that path.
+    """
+    if catalog in PROVIDERS:
+        return _api_of(PROVIDERS[catalog], collection)
+    if catalog.startswith(("http://", "https://")):
+        for provider in PROVIDERS.values():
+            if catalog.rstrip("/") == provider.url:
+                return _api_of(provider, collection)
+        return ApiCatalog(catalog, collection or GENERIC.collection)
+    path = Path(catalog.removeprefix("file://")).expanduser()
+    if path.exists():
+        return FileCatalog(path, collection)
+    if "/" in catalog or path.suffix:
+        raise CatalogError(f"catalog {catalog} does not exist")
+    raise RequestError(
+        f"catalog: {catalog!r} is not known; take {', '.join(PROVIDERS)}, "
+        "a STAC API's URL, or a path that exists"
+    )
+
+
+def hint_for_nothing(
+    catalog: Catalog,
+    geometry_parts: Sequence[BaseGeometry],
+    start: datetime | None,
+    end: datetime | None,
+    max_cloud: float | None,
+) -> str:
+    """Says what would have been found where a search found nothing, in a line.
+
+    Raises:
+        CatalogError: the catalog could not be searched.
+    """
+    clouded = catalog.search(geometry_parts, start, end, None)
+    if clouded:
+        clearest = min(100.0 if (cloud := cloud_cover(item)) is None else cloud for item in clouded)
+        if max_cloud is None or clearest <= max_cloud:
+            return "what lies there in that period touches the region only at its edge"
+        scenes = "the only scene" if len(clouded) == 1 else f"the clearest of {len(clouded)} scenes"
+        limit = math.ceil(clearest)
+        return f"{scenes} there in that period has {clearest:.0f} % cloud: use --max-cloud {limit}"
+    before = _nearest(catalog, geometry_parts, before=start) if start else None
+    after = _nearest(catalog, geometry_parts, after=end) if end else None
+    near = []
+    if before and start:
+        near.append(_dated(before, start - moment(before), "before"))
+    if after and end:
+        near.append(_dated(after, moment(after) - end, "after"))
+    if near:
+        return f"the nearest there {'is' if len(near) == 1 else 'are'} of {' and of '.join(near)}"
+    reach = "" if isinstance(catalog, FileCatalog) else " within a year of that period"
+    return f"{catalog.describe()} has nothing there{reach}: check the region and the collection"
+
+
+def _api_of(provider: Provider, collection: str | None) -> ApiCatalog:
+    return ApiCatalog(provider.url, collection or provider.collection, provider)
+
+
+def _nearest(
+    catalog: Catalog,
+    parts: Sequence[BaseGeometry],
+    *,
+    before: datetime | None = None,
+    after: datetime | None = None,
+) -> dict[str, Any] | None:
+    """The last item before a moment, or the first after it."""
+    # Files are at hand, so there the first look goes as far as they do.
+    for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
+        reach = None if days is None else timedelta(days=days)
+        if before:
+            items = catalog.search(parts, before - reach if reach else None, before, None)
+        else:
+            items = catalog.search(parts, after, after + reach if after and reach else None, None)
+        if items:
+            return max(items, key=moment) if before else min(items, key=moment)
+    return None
+
+
+def _dated(item: dict[str, Any], away: timedelta, side: str) -> str:
+    days = math.ceil(away / timedelta(days=1))
+    cloud = cloud_cover(item)
+    sky = "" if cloud is None else f", {cloud:.0f} % cloud"
+    return f"{moment(item):%Y-%m-%d} ({days} day{'' if days == 1 else 's'} {side}{sky})"

@@ -1,0 +1,117 @@
+"""The command, its exit codes, and where each subcommand is. Errors are a line each; ``--debug`` shows tracebacks.
+
+Subcommands are imported when they are used: ``--help`` and ``--version`` answer without what mapping needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from typing import NamedTuple, cast
+
+import click
+
+from terramosaic.cli.plugins import plugin_command, plugin_names
+from terramosaic.errors import TerramosaicError, one_line
+
+_STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
+
+
+class _Place(NamedTuple):
+    """Where a subcommand is, and its line in the help, which is the first of its docstring."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+_COMMANDS = {
+    "demo": _Place(
+        "demo",
+        "demo_command",
+        "Maps a made-up Sentinel-2 world, offline, in about a minute: the whole job, through the Prefect flow.",
+    ),
+    "map": _Place("mapping", "map_command", "Maps a region. A run that was stopped goes on where it was."),
+    "model": _Place("model", "model_group", "Makes, describes and tests models."),
+    "plan": _Place(
+        "mapping",
+        "plan_command",
+        "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",
+    ),
+}
+
+
+class _Commands(click.Group):
+    """The subcommands of this table and of other distributions."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*_COMMANDS, *plugin_names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return plugin_command(cmd_name)
+        module = import_module(f"terramosaic.cli.{place.module}")
+        return cast(click.Command, getattr(module, place.attribute))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._help_of(name)) for name in self.list_commands(ctx)])
+
+    def _help_of(self, name: str) -> str:
+        if name in _COMMANDS:
+            return _COMMANDS[name].help
+        command = plugin_command(name)
+        return command.get_short_help_str(limit=100) if command else ""
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks and the engine's log")
+@click.version_option(package_name="terramosaic")
+def cli(debug: bool) -> None:
+    """Maps large regions with TerraMind: Sentinel-2 in, seamless Sentinel-1, NDVI and land cover mosaics out."""
+    logging.basicConfig(
+        level=logging.INFO if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if not debug:
+        # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
+        logging.getLogger("terramosaic").setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Entry point of the command ``terramosaic``."""
+    # Wherever a person writes it.
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        code = cli(["--debug", *arguments] if debug else arguments, standalone_mode=False)
+    except TerramosaicError as error:
+        if debug:
+            _show_traceback()
+        for line in str(error).splitlines():
+            click.echo(f"terramosaic: {line}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"terramosaic: {_STOPPED}", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        if debug:
+            _show_traceback()
+        what = f"{type(error).__name__}: {one_line(error)}"
+        click.echo(
+            f"terramosaic: this should not happen: {what}; run it again with --debug to see where", err=True
+        )
+        code = TerramosaicError.exit_code
+    sys.exit(code)
+
+
+def _show_traceback() -> None:
+    from terramosaic.cli.consoles import ERR  # for start-up time: most commands end without one
+
+    ERR.print_exception()

@@ -1,0 +1,114 @@
+"""``terramosaic plan | map``: a region planned, and mapped on this machine or through Prefect."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.options import request_from, selection_options
+from terramosaic.cli.plugins import load_runner
+from terramosaic.cli.progress import Bars, Lines
+from terramosaic.cli.show import result_as_json, show_plan, show_result
+from terramosaic.errors import RequestError, RunCancelledError, TerramosaicError
+from terramosaic.mosaic.result import MapResult
+from terramosaic.planning.planning import plan
+from terramosaic.request.features import raise_failures, requests_of
+from terramosaic.request.request import RegionRequest
+from terramosaic.run.mapping import carry_out
+
+
+@click.command("plan")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
+def plan_command(as_json: bool, **options: Any) -> None:
+    """Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written."""
+    plans = [plan(request) for request in requests_of(request_from(options)).values()]
+    if as_json:
+        texts = [made.model_dump_json(indent=1) for made in plans]
+        click.echo(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")
+    else:
+        for made in plans:
+            show_plan(OUT, made)
+
+
+@click.command("map")
+@selection_options
+@click.option(
+    "--workers", type=click.IntRange(1), help="Blocks at the same time  [default: one a processor, at most 4]"
+)
+@click.option(
+    "--devices",
+    metavar="NAME,NAME",
+    help="A worker process for each, such as cuda:0,cuda:1 or cpu,cpu; --workers then counts in each of them",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Windows per call of the model  [default: 2 on cpu, 32 on cuda]",
+)
+@click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
+@click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
+def map_command(
+    workers: int | None,
+    devices: str | None,
+    batch_size: int | None,
+    prefect: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Maps a region. A run that was stopped goes on where it was."""
+    request = request_from(options)
+    if prefect and (workers or batch_size or devices):
+        raise RequestError(
+            "--workers, --batch-size and --devices go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
+        )
+    if prefect:
+        results = with_prefect(request)
+    else:
+        results = _one_after_the_other(
+            requests_of(request), workers=workers, batch_size=batch_size, devices=devices
+        )
+    if as_json:
+        told = [result_as_json(result) for result in results]
+        click.echo(json.dumps(told[0] if len(told) == 1 else told, indent=1))
+    else:
+        for result in results:
+            show_result(OUT, result)
+
+
+def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list[MapResult]:
+    """Maps regions; one that fails does not stop the others, and is told at the end."""
+    results, failures = [], {}
+    for name, request in requests.items():
+        try:
+            with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
+                results.append(carry_out(plan(request), progress=progress, **how))
+        except RunCancelledError:
+            raise
+        except TerramosaicError as error:
+            failures[name] = error
+    raise_failures(failures, len(requests))
+    return results
+
+
+def with_prefect(request: RegionRequest, home: Path | None = None) -> list[MapResult]:
+    """Maps a request through the Prefect flow; what the engine logs is shown as it works.
+
+    Args:
+        request: what to map.
+        home: folder for Prefect's database; by default the user's.
+    """
+    run_flow = load_runner("prefect")
+    # The flow shows its progress in the Prefect UI; here, what the engine logs takes its place.
+    log = logging.getLogger("terramosaic")
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    return run_flow(request, home)

@@ -1,0 +1,188 @@
+"""``terramosaic model export | info | check``."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.show import show_bundle, show_check
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.devices import AUTO, resolve
+from terramosaic.model.export import export_bundle
+from terramosaic.model.selftest import check_bundle
+
+
+@click.group("model")
+def model_group() -> None:
+    """Makes, describes and tests models."""
+
+
+@model_group.command("info")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print bundle.json's content")
+def info_command(model: str, as_json: bool) -> None:
+    """Describes a bundle: a folder, or `demo`. Its files are checked on the way."""
+    bundle = load_bundle(model)
+    if as_json:
+        click.echo(bundle.manifest.model_dump_json(indent=1))
+    else:
+        show_bundle(OUT, bundle)
+
+
+@model_group.command("check")
+@click.argument("model")
+@click.option("--provider", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="Device  [default: cpu]")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON")
+def check_command(model: str, provider: str, as_json: bool) -> None:
+    """Runs a bundle's self-test: how far it is from the reference, and how fast."""
+    bundle = load_bundle(model)
+    ERR.print(f"checking {bundle.title}; the first time on a machine its graphs are prepared for it")
+    check = check_bundle(bundle, str(resolve(provider)) if provider == AUTO else provider)
+    if as_json:
+        click.echo(check.as_json())
+    else:
+        show_check(OUT, check)
+    if check.failures:
+        raise ModelError("\n".join(check.failures))
+
+
+@model_group.command("export")
+@click.argument("variant", metavar="VARIANT")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
+@click.option(
+    "--targets", default="S1GRD,S1RTC,NDVI,LULC", show_default=True, help="What to generate; also DEM"
+)
+@click.option(
+    "--steps", default=10, show_default=True, help="Diffusion steps that its runs are meant to take"
+)
+@click.option(
+    "--conditioning", type=click.Choice(["chained", "independent"]), default="chained", show_default=True
+)
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="TerraMind's weights  [default: from the hub]"
+)
+@click.option(
+    "--tokenizer-checkpoint",
+    "tokenizers",
+    multiple=True,
+    metavar="TARGET=FILE",
+    help="A target's tokenizer weights, one option each  [default: from the hub]",
+)
+@click.option(
+    "--random-weights", type=int, metavar="SEED", help="No checkpoints: weights drawn by a seed, for trying"
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the stored weights; fp16 takes half the room. A device computes in what suits it in any case",
+)
+def export_command(
+    variant: str,
+    out: Path,
+    targets: str,
+    steps: int,
+    conditioning: Literal["chained", "independent"],
+    checkpoint: Path | None,
+    tokenizers: tuple[str, ...],
+    random_weights: int | None,
+    precision: Literal["fp32", "fp16"],
+) -> None:
+    """Exports TerraMind from terratorch: VARIANT is terramind_v1_tiny, _small, _base or _large."""
+    # terratorch and what it imports warn about themselves; what concerns the user is raised.
+    warnings.simplefilter("ignore")
+    started = time.monotonic()
+    with (_Bar if ERR.is_terminal else _Lines)(ERR) as progress:
+        folder = export_bundle(
+            variant,
+            out.expanduser(),
+            targets=[target.strip() for target in targets.split(",") if target.strip()],
+            steps=steps,
+            conditioning=conditioning,
+            checkpoint=_existing("checkpoint", checkpoint),
+            tokenizer_checkpoints=_tokenizers(tokenizers),
+            random_weights=random_weights,
+            precision=precision,
+            progress=progress,
+        )
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    OUT.print(
+        f"{folder}: {size / 1e9:.2f} GB in {time.monotonic() - started:.0f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _tokenizers(texts: tuple[str, ...]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for target, path in map(_tokenizer, texts):
+        if target in files:
+            raise RequestError(f"tokenizer-checkpoint: {target} is given twice")
+        files[target] = path
+    return files
+
+
+def _tokenizer(text: str) -> tuple[str, Path]:
+    target, equals, file = text.partition("=")
+    if not equals:
+        raise RequestError(f"tokenizer-checkpoint: {text!r} is not TARGET=FILE, such as NDVI=NDVI.pt")
+    path = _existing(f"tokenizer-checkpoint {target}", Path(file))
+    assert path is not None
+    return target.strip(), path
+
+
+def _existing(field: str, path: Path | None) -> Path | None:
+    if path is not None and not path.expanduser().is_file():
+        raise RequestError(f"{field}: there is no file {path}")
+    return path and path.expanduser()
+
+
+class _Bar:
+    """A bar of the parts that are written."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        self._task = self._bar.add_task("importing terratorch", total=None)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.stop()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        self._bar.update(self._task, description=name, completed=done, total=total)
+
+
+class _Lines:
+    """A line for each part, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._started = console, time.monotonic()
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        return
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        self._console.print(
+            f"{time.monotonic() - self._started:4.0f} s  {done}/{total}  {name}", highlight=False
+        )

@@ -1,0 +1,86 @@
+"""Options of ``map`` and ``plan``, made from `RegionRequest`: names, defaults and help cannot drift apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from terramosaic.errors import RequestError
+from terramosaic.request.request import RegionRequest, request_of
+
+Command = Callable[..., Any]
+
+#: How the values of text fields look, by title.
+_METAVARS = {"Period": "START/END", "Device": "cpu|cuda|cuda:N|auto"}
+
+
+def selection_options(command: Command) -> Command:
+    """Gives a command the options that make up a request; it gets their values as keyword arguments."""
+    for name, field in reversed(RegionRequest.model_fields.items()):
+        if name != "region":
+            command = click.option(
+                f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field)
+            )(command)
+    command = click.option("--mgrs", metavar="ID", help="Region: a Sentinel-2 tile such as 33TWL")(command)
+    command = click.option("--region", "region_file", metavar="FILE|URL", help="Region: a GeoJSON file")(
+        command
+    )
+    return click.option(
+        "--bbox", nargs=4, type=float, metavar="W S E N", help="Region: west south east north in degrees"
+    )(command)
+
+
+def request_from(options: dict[str, Any]) -> RegionRequest:
+    """The request that the command line describes.
+
+    Raises:
+        RequestError: one line for each option that is wrong.
+    """
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None and name in RegionRequest.model_fields
+    }
+    regions = [
+        value for value in (options["bbox"], options["region_file"], options["mgrs"]) if value is not None
+    ]
+    if len(regions) != 1:
+        raise RequestError("region: give one of --bbox W S E N, --region FILE or --mgrs ID")
+    if "datetime" not in given:
+        raise RequestError("datetime: give the period as --datetime START/END, such as 2023-08-01/2023-08-31")
+    region: Any = regions[0]
+    if options["mgrs"] is not None:
+        region = {"tile": region}
+    elif options["region_file"] is not None:
+        region = {"path": region}
+    return request_of(region=region, **given)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind = field.annotation
+    inner = [arg for arg in get_args(kind) if arg not in (type(None), ...)]
+    if inner and all(isinstance(choice, str) for choice in inner):
+        return "|".join(inner)
+    if get_origin(kind) is tuple:
+        return ",".join(get_args(inner[0])[:3])
+    if field.title in _METAVARS:
+        return _METAVARS[field.title]
+    return {int: "N", float: "X"}.get(kind, "TEXT")  # type: ignore[arg-type]
+
+
+def _help(field: FieldInfo) -> str:
+    default = field.default
+    if default is PydanticUndefined or default in ((), ""):
+        return field.description or ""
+    shown = (
+        ",".join(default)
+        if isinstance(default, tuple)
+        else f"{default:g}"
+        if isinstance(default, float)
+        else default
+    )
+    return f"{field.description}  [default: {shown}]"

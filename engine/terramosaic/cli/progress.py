@@ -1,0 +1,119 @@
+"""What a run looks like while it works: bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from terramosaic.block.block import BlockReceipt
+from terramosaic.planning.plan import Block, Plan
+
+_STAGES = {"assemble": "putting mosaics together", "publish": "writing report and item"}
+
+#: Seconds between two plain lines.
+_LINE_EVERY = 10.0
+
+
+class Bars:
+    """Two bars, blocks and windows, with windows a second and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._started = 0.0
+        self._count = 0
+        self._lock = threading.Lock()
+        self._blocks, self._windows = TaskID(0), TaskID(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def planned(self, plan: Plan, remaining: list[Block]) -> None:
+        """Starts the bars, unless there is nothing to do."""
+        done = len(plan.blocks) - len(remaining)
+        if done:
+            self._console.print(f"{done} of {len(plan.blocks)} blocks were done before")
+        if not remaining:
+            return
+        self._started = time.monotonic()
+        self._blocks = self._bars.add_task("blocks", total=len(plan.blocks), completed=done, rate="")
+        self._windows = self._bars.add_task(
+            "windows", total=sum(block.windows for block in remaining), rate=""
+        )
+        self._bars.start()
+
+    def windows(self, count: int) -> None:
+        """Moves the bar of windows."""
+        with self._lock:
+            self._count += count
+            rate = self._count / max(1e-3, time.monotonic() - self._started)
+        self._bars.update(self._windows, advance=count, rate=f"{rate:.1f} windows/s")
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+        """Moves the bar of blocks."""
+        self._bars.update(self._blocks, advance=1)
+
+    def stage(self, name: str) -> None:
+        """Ends the bars and names the stage."""
+        self._bars.stop()
+        self._console.print(_STAGES[name])
+
+
+class Lines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._count, self._done, self._total = 0, 0, 0
+        self._started = self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return
+
+    def planned(self, plan: Plan, remaining: list[Block]) -> None:
+        """Says how much there is to do."""
+        self._started = self._last = time.monotonic()
+        self._total = len(plan.blocks)
+        self._done = self._total - len(remaining)
+        windows = sum(block.windows for block in remaining)
+        self._console.print(f"{self._total} blocks, {self._done} done before; {windows} windows to compute")
+
+    def windows(self, count: int) -> None:
+        """Says how far it is, every ten seconds."""
+        with self._lock:
+            self._count += count
+            now = time.monotonic()
+            if now - self._last < _LINE_EVERY:
+                return
+            self._last = now
+            rate = self._count / (now - self._started)
+        self._console.print(f"{self._done}/{self._total} blocks, {self._count} windows, {rate:.1f} windows/s")
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+        """Counts the block."""
+        self._done += 1
+
+    def stage(self, name: str) -> None:
+        """Names the stage."""
+        self._console.print(_STAGES[name])

@@ -1,0 +1,133 @@
+"""Averaging overlapping windows, a band of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
+
+
+def window_weights(blend: Literal["mean", "cosine"], stride: int) -> np.ndarray:
+    """Weight of each pixel of a window: float32 (224, 224), above 0 everywhere.
+
+    ``mean`` weighs all alike. ``cosine`` falls over the overlap as sin², so that the weights of two neighbours add up
+    to one (while they overlap by no more than half a window).
+    """
+    if blend == "mean":
+        return np.ones((WINDOW, WINDOW), np.float32)
+    ramp = min(WINDOW - stride, WINDOW // 2)
+    profile = np.ones(WINDOW)
+    if ramp:
+        # Half-pixel centres: the outermost weight stays above zero, so a pixel under one window alone is kept.
+        profile[:ramp] = np.sin((np.arange(ramp) + 0.5) / ramp * np.pi / 2) ** 2
+        profile[WINDOW - ramp :] = profile[:ramp][::-1]
+    return np.outer(profile, profile).astype(np.float32)
+
+
+class RowBandAccumulator:
+    """Sums windows row by row and hands out rows that no later window touches.
+
+    It holds one window's height of rows, as wide as ``rect``, whatever the height of ``rect``. Windows must come in
+    row-major order of the lattice: float sums then have one order everywhere, so a pixel gets the same bits in any
+    block that computes it.
+
+    Args:
+        rect: the pixels wanted; the rest of a window is ignored.
+        lattice: the windows' lattice.
+        channels: channels of each target.
+        weights: float32 (224, 224), from `window_weights`.
+        spread: targets of which the standard deviation over overlapping windows is wanted as well.
+    """
+
+    def __init__(
+        self,
+        rect: Rect,
+        lattice: Lattice,
+        channels: Mapping[str, int],
+        weights: np.ndarray,
+        spread: tuple[str, ...] = (),
+    ) -> None:
+        self._rect, self._lattice, self._weights = rect, lattice, weights
+        self._plain = bool((weights == 1).all())
+        self._i = lattice.rows(rect)[0]
+        self._weight = np.zeros((WINDOW, rect.width), np.float32)
+        self._sums = {
+            name: np.zeros((count, WINDOW, rect.width), np.float32) for name, count in channels.items()
+        }
+        # Squares cancel badly in float32: the variance of -15 dB would be good to 0.01 dB² only.
+        self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in spread}
+        self._flags = np.zeros((WINDOW, rect.width), np.uint8)
+
+    def add(self, i: int, j: int, values: Mapping[str, np.ndarray], flags: np.ndarray | None = None) -> None:
+        """Adds window (i, j): per target float32 (channels, 224, 224), and optional uint8 bit flags (224, 224)."""
+        if i != self._i:
+            raise ValueError(f"window row {i} came while row {self._i} was open; finish rows in order")
+        window = self._lattice.window(i, j)
+        shared = window.intersection(Rect(window.row, self._rect.col, WINDOW, self._rect.width))
+        (_, src), (_, dst) = shared.slices(window), shared.slices(self._rect)
+        weights = self._weights[:, src]
+        self._weight[:, dst] += weights
+        for name, value in values.items():
+            cut = value[:, :, src]
+            self._sums[name][:, :, dst] += cut if self._plain else cut * weights
+            if name in self._squares:
+                self._squares[name][:, :, dst] += np.square(cut, dtype=np.float64) * weights
+        if flags is not None:
+            self._flags[:, dst] |= flags[:, src]
+
+    def finish_row(self) -> RowBand:
+        """Closes the open row of windows and hands out the rows that are now final, cropped to ``rect``."""
+        start = self._i * self._lattice.stride
+        is_last = self._i == self._lattice.rows(self._rect)[-1]
+        height = WINDOW if is_last else self._lattice.stride
+        top = max(0, self._rect.row - start)
+        bottom = max(top, min(height, self._rect.row_end - start))
+        rows = slice(top, bottom)
+        # Where no window came the sum is 0 as well: dividing by 1 there keeps the arithmetic quiet.
+        weight = np.where(self._weight[rows] > 0, self._weight[rows], np.float32(1))
+        means = {name: sums[:, rows] / weight for name, sums in self._sums.items()}
+        band = RowBand(
+            rect=Rect(start + top, self._rect.col, bottom - top, self._rect.width),
+            means=means,
+            spreads={name: self._spread(name, rows, weight) for name in self._squares},
+            flags=self._flags[rows].copy(),
+        )
+        rows_held: list[np.ndarray] = [
+            self._weight,
+            self._flags,
+            *self._sums.values(),
+            *self._squares.values(),
+        ]
+        for held in rows_held:
+            held[..., : WINDOW - height, :] = held[..., height:, :].copy()
+            held[..., WINDOW - height :, :] = 0
+        self._i += 1
+        return band
+
+    def _spread(self, name: str, rows: slice, weight: np.ndarray) -> np.ndarray:
+        mean = self._sums[name][:, rows].astype(np.float64) / weight
+        variance = self._squares[name][:, rows] / weight - np.square(mean)
+        # What float32 sums cannot resolve is no spread: a pixel under one window has none.
+        floor = np.square(mean) * 1e-7
+        spread: np.ndarray = np.sqrt(np.where(variance > floor, variance, 0)).astype(np.float32)
+        return spread
+
+
+class RowBand:
+    """Finished rows: per target the weighted mean (and spread), and the flags of all windows that made a pixel.
+
+    Attributes:
+        rect: where the rows lie on the grid.
+        means: per target float32 (channels, height, width).
+        spreads: the same shapes, for targets whose spread was asked for.
+        flags: uint8 (height, width).
+    """
+
+    def __init__(
+        self, rect: Rect, means: dict[str, np.ndarray], spreads: dict[str, np.ndarray], flags: np.ndarray
+    ) -> None:
+        self.rect, self.means, self.spreads, self.flags = rect, means, spreads, flags

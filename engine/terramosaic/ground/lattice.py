@@ -1,0 +1,44 @@
+"""The windows of a grid. They belong to the ground: window (i, j) starts at row i·stride and column j·stride.
+
+One dimension, stride 192, a block of columns [2048, 4096): window 9 covers [1728, 1952) and misses it, window 10 covers
+[1920, 2144) and sticks out to the left, window 21 covers [4032, 4256) and sticks out to the right. The block computes
+windows 10 to 21; its right neighbour computes 21 again, from the same pixels, and so gets the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from terramosaic.ground.grid import Rect
+
+#: Side of the window that TerraMind sees, and of its patches, in pixels.
+WINDOW = 224
+PATCH = 16
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """All windows of a zone's grid, ``stride`` pixels apart."""
+
+    stride: int
+
+    def window(self, i: int, j: int) -> Rect:
+        """Window (i, j) of the lattice."""
+        return Rect(i * self.stride, j * self.stride, WINDOW, WINDOW)
+
+    def rows(self, rect: Rect) -> range:
+        """Indices i of the windows that touch the rectangle's rows."""
+        return self._touching(rect.row, rect.row_end)
+
+    def cols(self, rect: Rect) -> range:
+        """Indices j of the windows that touch the rectangle's columns."""
+        return self._touching(rect.col, rect.col_end)
+
+    def cover(self, rect: Rect) -> Rect:
+        """The pixels of all windows that touch ``rect``: what must be read to compute it."""
+        rows, cols = self.rows(rect), self.cols(rect)
+        return self.window(rows[0], cols[0]).union(self.window(rows[-1], cols[-1]))
+
+    def _touching(self, start: int, end: int) -> range:
+        # The first window that ends after `start` and the last that starts before `end`.
+        return range((start - WINDOW) // self.stride + 1, (end - 1) // self.stride + 1)

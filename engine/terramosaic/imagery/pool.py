@@ -1,0 +1,76 @@
+"""Open scenes, shared by the blocks of a process.
+
+Neighbouring blocks overlap, and a file's tiles lie across their borders. GDAL remembers decoded tiles per open file,
+so a file that stays open from block to block is decoded once where it would be decoded two or three times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from terramosaic.catalog.scene import Scene
+from terramosaic.imagery.reader import SceneReader
+
+#: Scenes that stay open while nobody reads them (13 files each).
+_KEEP_IDLE = 8
+
+_Key = tuple[str, int]
+
+
+class ReaderPool:
+    """Lends readers; the same scene is the same reader, whoever asks."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._lent: dict[_Key, tuple[SceneReader, int]] = {}
+        self._idle: OrderedDict[_Key, SceneReader] = OrderedDict()
+
+    @contextmanager
+    def borrow(self, scene: Scene, epsg: int) -> Iterator[SceneReader]:
+        """A reader of ``scene`` on zone ``epsg``'s grid, for as long as the context lasts."""
+        # All of the scene: the same files with another decision about their offset are another scene.
+        key = (scene.model_dump_json(), epsg)
+        with self._guard:
+            if key not in self._lent:
+                self._lent[key] = self._idle.pop(key) if key in self._idle else SceneReader(scene, epsg), 0
+            reader, users = self._lent[key]
+            self._lent[key] = reader, users + 1
+        try:
+            yield reader
+        finally:
+            self._give_back(key)
+
+    @contextmanager
+    def closing_idle(self) -> Iterator[None]:
+        """Closes the files that nobody reads when the context ends, however it ends."""
+        try:
+            yield
+        finally:
+            self.close_idle()
+
+    def close_idle(self) -> None:
+        """Closes the files that nobody reads."""
+        with self._guard:
+            idle, self._idle = list(self._idle.values()), OrderedDict()
+        for reader in idle:
+            reader.close()
+
+    def _give_back(self, key: _Key) -> None:
+        surplus = []
+        with self._guard:
+            reader, users = self._lent.pop(key)
+            if users > 1:
+                self._lent[key] = reader, users - 1
+            else:
+                self._idle[key] = reader
+                while len(self._idle) > _KEEP_IDLE:
+                    surplus.append(self._idle.popitem(last=False)[1])
+        for reader in surplus:
+            reader.close()
+
+
+#: The pool of this process.
+READERS = ReaderPool()

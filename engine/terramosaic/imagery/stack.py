@@ -1,0 +1,222 @@
+"""The stack of a block: harmonised reflectance on the grid, strip by strip, read ahead while the model works."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from terramosaic.catalog.scene import Scene
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.composite import Composite, Look, Observation, best, clear_mask, median
+from terramosaic.imagery.offset import harmonise
+from terramosaic.imagery.pool import READERS
+from terramosaic.imagery.reader import SceneReader
+
+#: Rows read at once.
+STRIP = 256
+
+#: A median holds all its observations at once: with more than these a strip gets lower, down to this height.
+_OBSERVATIONS, _STRIP_LEAST = 8, 32
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Some rows of a stack.
+
+    Attributes:
+        rect: where they lie on the grid.
+        dn: uint16 (bands, height, width), reflectance x 10 000, 0 = no data.
+        valid: bool (height, width).
+        cloudy: bool (height, width): valid, but no acquisition was clear.
+        foreign: bool (height, width): taken from a neighbouring zone's scene.
+    """
+
+    rect: Rect
+    dn: np.ndarray
+    valid: np.ndarray
+    cloudy: np.ndarray
+    foreign: np.ndarray
+
+
+@dataclass(frozen=True)
+class Imagery:
+    """What a block's pixels are made from.
+
+    Attributes:
+        epsg: the zone whose grid is filled.
+        bands: bands in the model's order.
+        acquisitions: scenes of each acquisition in rank order; within one, the first that is valid wins.
+        composite: how acquisitions are combined.
+        offset_of: what to subtract from a scene's band; called before the scene's first pixel is used.
+    """
+
+    epsg: int
+    bands: tuple[str, ...]
+    acquisitions: tuple[tuple[Scene, ...], ...]
+    composite: Literal["best", "median", "single"]
+    offset_of: Callable[[SceneReader, str], int]
+
+
+class StackReader:
+    """Reads the stack of one rectangle; a context, for its threads. Files stay open in the process's pool.
+
+    Args:
+        imagery: the scenes and how to combine them.
+        rect: the rectangle.
+        wanted: bool (height, width) of ``rect``: pixels that a window needs; others may stay empty.
+        threads: bands read at the same time.
+    """
+
+    def __init__(self, imagery: Imagery, rect: Rect, wanted: np.ndarray, *, threads: int = 4) -> None:
+        self._imagery, self._rect, self._wanted = imagery, rect, wanted
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+
+    def __enter__(self) -> StackReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def strips(self) -> Iterator[Strip]:
+        """The stack from top to bottom, cut at multiples of 256 rows of the grid, or fewer for a median of many."""
+        height = STRIP
+        if self._imagery.composite == "median":
+            while height > _STRIP_LEAST and height * len(self._imagery.acquisitions) > STRIP * _OBSERVATIONS:
+                height //= 2
+        row = self._rect.row
+        while row < self._rect.row_end:
+            end = min((row // height + 1) * height, self._rect.row_end)
+            yield self._strip(Rect(row, self._rect.col, end - row, self._rect.width))
+            row = end
+
+    def _strip(self, rect: Rect) -> Strip:
+        wanted = self._wanted[rect.slices(self._rect)]
+        composite = Composite.empty(len(self._imagery.bands), rect.shape)
+        combine = median if self._imagery.composite == "median" else best
+        combine(composite, wanted, self._looks(rect, own_zone=True))
+        own = composite.valid.copy()
+        # A neighbouring zone's scenes fill gaps only: a cloudy pixel of this zone's own is not a gap.
+        gaps = wanted & ~own
+        if gaps.any():
+            combine(composite, gaps, self._looks(rect, own_zone=False))
+        return Strip(rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own)
+
+    def _looks(self, rect: Rect, *, own_zone: bool) -> list[Look]:
+        looks: list[Look] = []
+        for acquisition in self._imagery.acquisitions:
+            scenes = [scene for scene in acquisition if (scene.epsg == self._imagery.epsg) == own_zone]
+            if scenes:
+                looks.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))
+        return looks[:1] if self._imagery.composite == "single" else looks
+
+    def _observe(
+        self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray
+    ) -> Observation | None:
+        """One acquisition: scenes are fused for all bands at once, the first that is valid at a pixel wins.
+
+        The scene classification is read first, and the twelve bands only around pixels that they can help: roofs that
+        are called cloud on every date would otherwise make each acquisition be read in full.
+        """
+        observation: Observation | None = None
+        left = open_
+        for scene in scenes:
+            around = _bounding_rect(left, rect)
+            if around.is_empty:
+                break
+            helpful = np.zeros(rect.shape, bool)
+            inside = around.slices(rect)
+            with READERS.borrow(scene, self._imagery.epsg) as reader:
+                clear = clear_mask(reader.read("SCL", around))
+                helpful[inside] = left[inside] & (clear | missing[inside])
+                part = _bounding_rect(helpful, rect)
+                if part.is_empty:
+                    continue
+                inside = part.slices(rect)
+                dn, valid = self._read(reader, part)
+            valid &= helpful[inside]
+            if not valid.all():
+                dn *= valid
+            clear = valid & clear[part.slices(around)]
+            if observation is None and part == rect:
+                observation = Observation(dn, valid, clear)
+            else:
+                observation = observation or Observation.empty(len(self._imagery.bands), rect.shape)
+                np.copyto(observation.dn[:, *inside], dn, where=valid)
+                observation.valid[inside] |= valid
+                observation.clear[inside] |= clear
+            left = left & ~observation.valid
+        return observation
+
+    def _read(self, reader: SceneReader, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
+        """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
+        dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
+
+        def read_band(index: int, band: str) -> np.ndarray:
+            raw = reader.read(band, rect, dn[index])
+            harmonised = harmonise(raw, self._imagery.offset_of(reader, band))
+            if harmonised is not raw:
+                raw[:] = harmonised
+            return raw != 0
+
+        reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
+        # All are waited for, also when one fails: the reader goes back to the pool, and `dn` away.
+        wait(reads)
+        valid = reads[0].result()
+        for read in reads[1:]:
+            valid &= read.result()
+        return dn, valid
+
+
+def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None, None]:
+    """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would.
+
+    Close it before the stack: the thread may be in the middle of a read.
+    """
+    ready: queue.Queue[Strip | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: Strip | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for strip in strips:
+                put(strip)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    worker = threading.Thread(target=work, name="read-ahead", daemon=True)
+    worker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        worker.join()
+
+
+def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return Rect(rect.row, rect.col, 0, 0)
+    return Rect(
+        rect.row + int(rows[0]),
+        rect.col + int(cols[0]),
+        int(rows[-1] - rows[0]) + 1,
+        int(cols[-1] - cols[0]) + 1,
+    )

@@ -1,0 +1,191 @@
+"""A bundle: an exported model as a folder of ``bundle.json`` and ONNX graphs, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from terramosaic.errors import ModelError, RequestError, one_line
+from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.manifest import FORMAT, GENERATE, VERSION, FileSpec, Manifest, TargetSpec
+from terramosaic.storage.hashes import sha256_of
+
+#: The bundle that comes with the engine.
+DEMO_FOLDER = Path(__file__).parent / "bundles" / "demo"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that passed its checks."""
+
+    folder: Path
+    manifest: Manifest
+    #: Sha256 of the manifest's content, and through the hashes in it of every file.
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def title(self) -> str:
+        return self.manifest.title
+
+    @property
+    def is_terramind(self) -> bool:
+        return self.manifest.family == "terramind"
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of a window, in the model's order."""
+        return self.manifest.input.bands
+
+    @property
+    def targets(self) -> Mapping[str, TargetSpec]:
+        """What the bundle generates, by name."""
+        return self.manifest.targets
+
+    def require(self, targets: Sequence[str]) -> None:
+        """Checks that all of ``targets`` are in the bundle.
+
+        Raises:
+            RequestError: some are not; the message lists those that are.
+        """
+        if missing := [target for target in targets if target not in self.targets]:
+            have = ", ".join(self.targets)
+            raise RequestError(
+                f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {have}"
+            )
+
+
+def load_bundle(model: str | Path) -> Bundle:
+    """Reads a bundle and checks it: manifest, size and sha256 of every file, inputs and outputs of graphs.
+
+    A file is hashed once per process, as long as its size and time of change stay.
+
+    Args:
+        model: The bundle's folder, or ``demo`` for the one that comes with the engine.
+
+    Raises:
+        RequestError: there is no such folder.
+        ModelError: the bundle is broken; the message names file and field.
+    """
+    folder = DEMO_FOLDER if str(model) == "demo" else Path(model).expanduser()
+    if not folder.is_dir():
+        raise RequestError(f"model: there is no folder {folder}; give a bundle's folder, or 'demo'")
+    folder = folder.resolve()
+    content = _read_json(folder / "bundle.json")
+    manifest = _validate(folder / "bundle.json", content)
+    for name, spec in manifest.files.items():
+        _check_file(folder, name, spec)
+    for name, target in manifest.targets.items():
+        # Other roles' contracts belong to the generator that plays them.
+        if target.kind == "direct" and GENERATE in target.graphs:
+            _check_graph(folder, manifest, name)
+    # Layout and line ends of the file do not count.
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return Bundle(folder, manifest, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent} is not a bundle: it has no bundle.json") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def _validate(path: Path, content: Any) -> Manifest:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"{path}: format: is not {FORMAT!r}, so this is no bundle")
+    if content.get("version") != VERSION:
+        found = content.get("version")
+        raise ModelError(
+            f"{path}: version: is {found!r}, this engine reads {VERSION}; export the bundle anew"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "content"
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ModelError(f"{path}: {field}: {first['msg']}{more}") from error
+
+
+def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):  # a link may lead out where the name does not
+        raise ModelError(f"{folder / 'bundle.json'}: files.{name}: leads out of the folder, to {path}")
+    try:
+        stat = path.stat()
+        if stat.st_size != spec.size:
+            raise ModelError(
+                f"{path}: size: is {stat.st_size} bytes, bundle.json says {spec.size}; copy it anew"
+            )
+        found = sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"{path}: files.{name}: cannot be read: {error.strerror}") from error
+    if found != spec.sha256:
+        raise ModelError(
+            f"{path}: sha256: is {found[:12]}…, bundle.json says {spec.sha256[:12]}…; copy it anew"
+        )
+
+
+#: Tensors by name as (type, shape); None stands for a size left open, as the batch's must be.
+Tensors = dict[str, tuple[str, tuple[int | None, ...]]]
+
+
+def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
+    """Compares what a target's one graph declares with what the manifest promises."""
+    spec, patches = manifest.targets[target], WINDOW // PATCH
+    inputs: Tensors = {"windows": ("tensor(float)", (None, len(manifest.input.bands), WINDOW, WINDOW))}
+    if spec.noise_channels:
+        inputs["noise"] = ("tensor(float)", (None, spec.noise_channels, WINDOW, WINDOW))
+    if spec.uniform:
+        inputs["uniform"] = ("tensor(float)", (None, patches, patches))
+    outputs: Tensors = {target: ("tensor(float)", (None, spec.planes, WINDOW, WINDOW))}
+
+    file = spec.graphs[GENERATE]
+    declared = _declared_tensors(folder / file, manifest.files[file].sha256)
+    for side, found, wanted in zip(("input", "output"), declared, (inputs, outputs), strict=True):
+        for name in sorted(found.keys() | wanted.keys()):
+            if found.get(name) != wanted.get(name):
+                raise ModelError(
+                    f"{folder / file}: {side} {name!r} is {_show(found.get(name))} in the graph, "
+                    f"but {_show(wanted.get(name))} by targets.{target} of bundle.json"
+                )
+
+
+@lru_cache(maxsize=64)
+def _declared_tensors(path: Path, sha256: str) -> tuple[Tensors, Tensors]:
+    """Inputs and outputs that a graph declares, read by ONNX Runtime without optimising; once per content."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no other common base
+        raise ModelError(f"{path}: is no graph that ONNX Runtime opens: {one_line(error)}") from error
+
+    def tabulate(tensors: Sequence[Any]) -> Tensors:
+        return {
+            tensor.name: (tensor.type, tuple(n if isinstance(n, int) else None for n in tensor.shape))
+            for tensor in tensors
+        }
+
+    return tabulate(session.get_inputs()), tabulate(session.get_outputs())
+
+
+def _show(tensor: tuple[str, tuple[int | None, ...]] | None) -> str:
+    return f"{tensor[0]} {list(tensor[1])}".replace("None", "N") if tensor else "absent"

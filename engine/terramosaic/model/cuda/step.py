@@ -1,0 +1,70 @@
+"""A diffusion decoder's step graph for CUDA: fused, channels last, its convolutions in half precision.
+
+What is exported is PyTorch's graph, operator by operator, in single precision. It becomes, in this order:
+
+1. group normalisation and SiLU one operator (`terramosaic.model.cuda.norms`);
+2. the time embedding's products one, added by the convolutions (`terramosaic.model.cuda.timestep`);
+3. channels last, with ONNX Runtime's ``NhwcConv`` and ``GroupNorm`` (`terramosaic.model.cuda.layout`);
+4. sums that a normalisation reads made by it (``SkipGroupNorm``);
+5. half precision from the first convolution to the last one (`terramosaic.model.cuda.half`). In single precision
+   stay the noisy sample, the time embedding, the statistics of normalisations, the denoising update and the values in their
+   unit.
+
+The first four change the arithmetic's order, not what is computed.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from terramosaic.model.cuda.graph import Graph, load_graph
+from terramosaic.model.cuda.half import between, to_half
+from terramosaic.model.cuda.layout import channels_last
+from terramosaic.model.cuda.norms import fuse_group_norms, fuse_skips
+from terramosaic.model.cuda.timestep import merge_time_products
+
+logger = logging.getLogger(__name__)
+
+_PRODUCTS = frozenset(("Conv", "Einsum", "MatMul", "NhwcConv"))
+
+
+def prepare_step(source: Path, target: Path) -> None:
+    """Rewrites a step graph for CUDA; see the module. Only CUDA can run the result.
+
+    Args:
+        source: the graph as exported (opset 20: later ones spell group normalisation in an operator that ONNX Runtime
+            has no CUDA kernel for); its weights in single precision, or in half and cast.
+        target: the graph to write; its weights are written beside it, as ``<stem>.data``.
+
+    Raises:
+        ModelError: a weight is too large for half precision, or the graph holds loops or branches.
+    """
+    graph = load_graph(source)
+    fuse_step(graph)
+    to_half(graph, _half_part(graph))
+    graph.save(target)
+
+
+def fuse_step(graph: Graph) -> None:
+    """The rewriting that leaves all numbers in single precision."""
+    norms = fuse_group_norms(graph)
+    blocks = merge_time_products(graph)
+    channels_last(graph)
+    skips = fuse_skips(graph)
+    logger.debug(
+        "%d group normalisations, %d of them with the sum before; %d blocks told the time",
+        norms,
+        skips,
+        blocks,
+    )
+
+
+def _half_part(graph: Graph) -> set[int]:
+    """Ids of the nodes between the first and the last product of pixels, and of the one that deals out the time."""
+    of_pixels = graph.descendants(name for name in graph.inputs if name in ("x", "code"))
+    products = [node for node in graph.nodes if node.op_type in _PRODUCTS and id(node) in of_pixels]
+    half = (between(graph, products) | {id(node) for node in products}) & of_pixels
+    biases = {node.input[2] for node in products if len(node.input) > 2}
+    # Cast before it is dealt out: one cast instead of one for each block.
+    return half | {id(node) for node in graph.nodes if node.op_type == "Split" and biases & set(node.output)}

@@ -1,0 +1,90 @@
+"""From terratorch's TerraMind to a bundle. Needs the extra ``export``; nothing else of the engine does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.export.variants import TARGETS, VARIANTS
+
+if TYPE_CHECKING:
+    from terramosaic.model.export.bundle import Progress
+
+__all__ = ["TARGETS", "VARIANTS", "export_bundle"]
+
+
+def export_bundle(
+    variant: str,
+    out: Path,
+    *,
+    targets: Sequence[str] = ("S1GRD", "S1RTC", "NDVI", "LULC"),
+    steps: int = 10,
+    conditioning: Literal["chained", "independent"] = "chained",
+    checkpoint: Path | None = None,
+    tokenizer_checkpoints: Mapping[str, Path] | None = None,
+    random_weights: int | None = None,
+    precision: Literal["fp32", "fp16"] = "fp32",
+    progress: Progress = lambda name, done, total: None,
+) -> Path:
+    """Exports TerraMind as a bundle.
+
+    Args:
+        variant: One of `VARIANTS`.
+        out: The folder to make.
+        targets: What the bundle generates; out of `TARGETS`.
+        steps: Denoising steps that its runs are meant to take; a run may ask for others.
+        conditioning: What its runs are meant for; a run may ask for the other.
+        checkpoint: TerraMind's weights; by default from the Hugging Face hub.
+        tokenizer_checkpoints: By target, its tokenizer's weights; by default from the hub.
+        random_weights: Seed of random weights; then no checkpoint is read.
+        precision: Of the stored weights. What a device computes in is its own choice.
+        progress: Told what is done, and how many parts of how many are finished.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RequestError: The variant, a target or the number of steps is wrong.
+        ModelError: The extra is missing, or a checkpoint cannot be had or does not fit.
+        OutputError: The bundle cannot be written.
+    """
+    if variant not in VARIANTS:
+        raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
+    if unknown := [target for target in targets if target not in TARGETS]:
+        raise RequestError(
+            f"targets: {', '.join(unknown)} cannot be exported; take some of {', '.join(TARGETS)}"
+        )
+    if not targets or len(set(targets)) < len(targets):
+        raise RequestError(
+            f"targets: {', '.join(targets) or 'nothing'}; name each target once, and at least one"
+        )
+    if steps < 1 or 1000 % steps:
+        raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
+    wrong = [target for target in tokenizer_checkpoints or {} if target not in targets]
+    if wrong:
+        raise RequestError(
+            f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"
+        )
+    if random_weights is not None and (checkpoint or tokenizer_checkpoints):
+        raise RequestError("random-weights: goes without checkpoints; give one or the other")
+    try:
+        from terramosaic.model.export.bundle import require_new, write_bundle
+        from terramosaic.model.export.reference import load_reference
+    except ImportError as error:
+        raise ModelError(
+            f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
+        ) from error
+    require_new(out)  # before gigabytes are loaded
+    reference = load_reference(
+        variant,
+        targets,
+        checkpoint=checkpoint,
+        tokenizer_checkpoints=tokenizer_checkpoints,
+        seed=random_weights,
+        tell=lambda what: progress(what, 0, 1),
+    )
+    return write_bundle(
+        reference, out, steps=steps, conditioning=conditioning, precision=precision, progress=progress
+    )

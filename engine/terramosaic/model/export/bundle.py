@@ -1,0 +1,289 @@
+"""Writes a bundle from a reference: graphs, self-test and ``bundle.json``, in a folder that is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.export import Dim
+
+from terramosaic.bands import S2L2A_BANDS
+from terramosaic.errors import OutputError
+from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.export.graphs import Classes, Decode, Encode, Step, Tokens
+from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
+from terramosaic.model.export.reference import Reference
+from terramosaic.model.export.selftest import write_selftest
+from terramosaic.model.export.variants import TARGETS
+from terramosaic.model.manifest import (
+    CLASSES,
+    DECODE,
+    ENCODE,
+    LULC_CLASSES,
+    STEP,
+    TOKENS,
+    FileSpec,
+    InputSpec,
+    Manifest,
+    TargetSpec,
+)
+from terramosaic.storage.files import is_alive
+from terramosaic.storage.hashes import sha256_of
+
+#: Told what is written, and how many of how many parts are finished.
+Progress = Callable[[str, int, int], None]
+
+#: Attention became an operator of ONNX in set 23. Steps stay at 20: from 21 on, group normalisation is an operator
+#: too, which ONNX Runtime neither runs on CUDA nor fuses with what follows.
+_OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
+
+_SELFTEST = "selftest.npz"
+
+#: Patches to a side of a window, each a token.
+_SIDE = WINDOW // PATCH
+_BATCH = Dim("batch", min=1, max=4096)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph to write: its file, its module (made when it is its turn), and its form."""
+
+    file: str
+    make: Callable[[], nn.Module]
+    form: GraphForm
+
+
+def write_bundle(
+    reference: Reference,
+    out: Path,
+    *,
+    steps: int = 10,
+    conditioning: Literal["chained", "independent"] = "chained",
+    precision: Precision = "fp32",
+    progress: Progress = lambda name, done, total: None,
+) -> Path:
+    """Writes a bundle.
+
+    Args:
+        reference: the model.
+        out: the folder to make; it must not be there yet, or be empty.
+        steps: denoising steps that runs of the bundle are meant to take.
+        conditioning: the conditioning that it is meant for.
+        precision: of the stored weights.
+        progress: told what is done.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    out = require_new(out)
+    for leftover in out.parent.glob(f".{out.name}.*.partial"):
+        if not is_alive(leftover.name.split(".")[-2]):
+            shutil.rmtree(leftover, ignore_errors=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        files = _write_files(reference, partial, precision, progress)
+        manifest = _manifest(reference, files, steps, conditioning)
+        text = manifest.model_dump_json(indent=2, exclude_none=True)
+        (partial / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        partial.replace(out)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: cannot be written: {error.strerror or error}; make room, or choose another"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def require_new(out: Path) -> Path:
+    """The absolute path of a folder that may be made.
+
+    Raises:
+        OutputError: something is there.
+    """
+    out = out.expanduser().resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"out: {out} is there already; choose another folder, or remove it")
+    return out
+
+
+def _write_files(
+    reference: Reference, folder: Path, precision: Precision, progress: Progress
+) -> dict[str, FileSpec]:
+    graphs = list(_graphs(reference))
+    files: dict[str, FileSpec] = {}
+    for done, graph in enumerate(graphs):
+        progress(graph.file, done, len(graphs) + 1)
+        path = folder / graph.file
+        export_graph(graph.make(), graph.form, path, precision)
+        for written in (path, path.with_suffix(".data")):
+            if written.exists():
+                files[written.name] = FileSpec(
+                    sha256=sha256_of(written),
+                    size=written.stat().st_size,
+                    opset=graph.form.opset if written == path else None,
+                    precision=precision,
+                )
+    progress(_SELFTEST, len(graphs), len(graphs) + 1)
+    path = folder / _SELFTEST
+    write_selftest(reference, path)
+    files[_SELFTEST] = FileSpec(sha256=sha256_of(path), size=path.stat().st_size)
+    progress("bundle.json", len(graphs) + 1, len(graphs) + 1)
+    return files
+
+
+def _graphs(reference: Reference) -> Iterator[_Graph]:
+    """All graphs of a bundle, shared ones first."""
+    transformer = reference.model.sampler.model
+    width = transformer.mask_token.shape[-1]
+    earlier, tokens = Dim("generated", min=0, max=8), _SIDE**2
+    windows = torch.full((2, len(S2L2A_BANDS), WINDOW, WINDOW), 1000.0)
+    ids = torch.zeros(2, 2 * tokens, dtype=torch.long)
+    yield _Graph(
+        "encode.onnx",
+        lambda: Encode(reference),
+        GraphForm(
+            {"windows": windows, "ids": ids, "modality": torch.zeros(2, dtype=torch.long)},
+            ("context",),
+            {"windows": {0: _BATCH}, "ids": {0: _BATCH, 1: tokens * earlier}, "modality": {0: earlier}},
+            _OPSET_TRANSFORMER,
+        ),
+    )
+    yield _Graph(
+        "decode.onnx",
+        lambda: Decode(reference),
+        GraphForm(
+            {"context": torch.randn(2, 3 * tokens, width), "target": torch.zeros(1, dtype=torch.long)},
+            ("hidden",),
+            {"context": {0: _BATCH, 1: Dim("length", min=2, max=8192)}},
+            _OPSET_TRANSFORMER,
+        ),
+    )
+    for target in reference.targets:
+        yield from _graphs_of(reference, target, width)
+
+
+def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph]:
+    tokenizer = reference.model.tokenizer[reference.key(target)]
+    code = torch.rand(2, tokenizer.latent_dim, _SIDE, _SIDE)
+    yield _Graph(
+        f"{target}.tokens.onnx",
+        lambda: Tokens(reference, target),
+        GraphForm(
+            {
+                "hidden": torch.randn(2, _SIDE**2, width),
+                "uniform": torch.rand(2, _SIDE, _SIDE),
+                "top_p": torch.full((1,), 0.8),
+            },
+            ("ids", "code"),
+            {"hidden": {0: _BATCH}, "uniform": {0: _BATCH}},
+            _OPSET_TRANSFORMER,
+        ),
+    )
+    if target == "LULC":
+        yield _Graph(
+            f"{target}.classes.onnx",
+            lambda: Classes(reference, target),
+            GraphForm({"code": code}, ("probabilities", "logits"), {"code": {0: _BATCH}}, _OPSET_TRANSFORMER),
+        )
+        return
+    yield _Graph(
+        f"{target}.step.onnx",
+        lambda: Step(reference, target),
+        GraphForm(
+            {
+                "x": torch.randn(2, tokenizer.n_channels, WINDOW, WINDOW),
+                "code": code,
+                "t": torch.full((1,), 999.0),
+                "coefficients": torch.tensor([1.0, 0.5, 0.25, 1.0]),
+            },
+            ("next", "values"),
+            {"x": {0: _BATCH}, "code": {0: _BATCH}},
+            _OPSET_STEP,
+        ),
+    )
+
+
+def _manifest(
+    reference: Reference,
+    files: dict[str, FileSpec],
+    steps: int,
+    conditioning: Literal["chained", "independent"],
+) -> Manifest:
+    model = reference.model
+    image = model.mod_name_mapping["S2L2A"]
+    words = reference.variant.removeprefix("terramind_").replace("_", " ")
+    random = (
+        "" if reference.seed is None else f" with RANDOM WEIGHTS (seed {reference.seed}; its maps are noise)"
+    )
+    return Manifest(
+        name=reference.variant if reference.seed is None else f"{reference.variant}_random",
+        title=f"TerraMind {words}{random}",
+        family="terramind",
+        variant=reference.variant,
+        source="IBM and ESA, TerraMind 1.0 (ICCV 2025, https://arxiv.org/abs/2504.11171), exported from terratorch",
+        licence="Apache-2.0",
+        checkpoints=dict(reference.checkpoints),
+        input=InputSpec(
+            bands=S2L2A_BANDS,
+            convention="Sentinel-2 L2A, DN = reflectance x 10 000, offset removed, at least 1; gaps filled",
+            mean=tuple(model.pretraining_mean[image].flatten().double().tolist()),
+            std=tuple(model.pretraining_std[image].flatten().double().tolist()),
+        ),
+        conditioning=conditioning,
+        targets={target: _target(reference, target, steps) for target in reference.targets},
+        graphs={ENCODE: "encode.onnx", DECODE: "decode.onnx"},
+        files=files,
+        selftest=_SELFTEST,
+        random_weights=reference.seed,
+        versions={name: version(name) for name in ("terratorch", "torch", "onnx", "onnxscript")}
+        | {"terramosaic": version("terramosaic")},
+    )
+
+
+def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
+    model, key = reference.model, reference.key(target)
+    tokenizer = model.tokenizer[key]
+    channels, unit = TARGETS[target]
+    tokens = f"{target}.tokens.onnx"
+    spec: dict[str, Any] = {
+        "channels": channels,
+        "unit": unit,
+        "uniform": True,
+        "codebook_levels": tokenizer.quantize._levels.tolist(),
+        "sampling": {"temperature": 1, "top_p": model.top_p},
+    }
+    if target == "LULC":
+        spec |= {"kind": "direct", "output": "probabilities", "classes": LULC_CLASSES}
+        spec["graphs"] = {TOKENS: tokens, CLASSES: f"{target}.classes.onnx"}
+        return TargetSpec.model_validate(spec)
+    scheduler = tokenizer.noise_scheduler.config
+    spec["schedule"] = {
+        "training_steps": scheduler.num_train_timesteps,
+        "betas": scheduler.beta_schedule,
+        "beta_start": scheduler.beta_start,
+        "beta_end": scheduler.beta_end,
+        "zero_terminal_snr": scheduler.zero_terminal_snr,
+        "prediction": {"sample": "x0"}.get(scheduler.prediction_type, scheduler.prediction_type),
+        "spacing": "trailing",
+        "eta": 0,
+        "default_steps": steps,
+    }
+    spec |= {"kind": "diffusion", "output": "values", "noise_channels": tokenizer.n_channels}
+    spec |= {"x0_clip": scheduler.sample_max_value, "graphs": {TOKENS: tokens, STEP: f"{target}.step.onnx"}}
+    spec |= {
+        "mean": model.pretraining_mean[key].flatten().double().tolist(),
+        "std": model.pretraining_std[key].flatten().double().tolist(),
+    }
+    return TargetSpec.model_validate(spec)

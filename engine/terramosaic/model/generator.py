@@ -1,0 +1,78 @@
+"""Windows in, targets out: the one boundary between the engine and whatever model a bundle holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The randomness that a target asks for: planes of noise, and whether a uniform number for each patch."""
+
+    noise_channels: int
+    uniform: bool
+
+
+@dataclass(frozen=True)
+class WindowRandomness:
+    """Ground-anchored randomness of a batch of windows for one target.
+
+    Attributes:
+        noise: Standard normal, float32 (N, channels, 224, 224); None where the target needs none.
+        uniform: In [0, 1), float32 (N, 14, 14), one number per patch; None where the target needs none.
+    """
+
+    noise: np.ndarray | None = None
+    uniform: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """Choices of a run that a bundle leaves open; a model without diffusion or tokens has no use for them.
+
+    Attributes:
+        steps: denoising steps of diffusion targets.
+        conditioning: ``chained``, where a target sees the tokens of those before it, or ``independent``.
+        sampling: ``nucleus``, by the bundle's top-p and the window's uniforms, or ``greedy``.
+        x0_clip: bound of the predicted sample in standard deviations; None for the bundle's own.
+    """
+
+    steps: int = 10
+    conditioning: Literal["chained", "independent"] = "chained"
+    sampling: Literal["nucleus", "greedy"] = "nucleus"
+    x0_clip: float | None = None
+
+
+class Generator(Protocol):
+    """A model that is ready to run. ``generate`` may be called by several threads at once."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What ``generate`` returns, in the order of generation."""
+
+    @property
+    def needs(self) -> Mapping[str, Needs]:
+        """The randomness that each target asks for."""
+
+    def generate(
+        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+    ) -> dict[str, np.ndarray]:
+        """Generates all targets for a batch of windows.
+
+        Args:
+            windows: float32 (N, bands, 224, 224), harmonised DN, no gaps.
+            randomness: What ``needs`` asks for, by target; a target that needs none may be left out.
+
+        Returns:
+            By target, float32 (N, C, 224, 224): values in the target's unit, or class probabilities.
+
+        Raises:
+            ModelError: the model or its device failed, or returned numbers that are not finite.
+        """

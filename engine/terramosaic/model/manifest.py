@@ -1,0 +1,208 @@
+"""What ``bundle.json`` says: a model's input, its targets, how each is generated, and the files that do it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from terramosaic.bands import S2L2A_BANDS
+
+FORMAT: Final = "terramosaic-bundle"
+VERSION: Final = 1
+
+#: Role of the graph that makes a target from windows (and randomness) in one go.
+GENERATE: Final = "generate"
+
+#: Roles of TerraMind's shared graphs: windows and earlier tokens to context, context to a target's hidden state.
+ENCODE: Final = "encode"
+DECODE: Final = "decode"
+
+#: Roles of a TerraMind target's own graphs: hidden state to tokens, then tokens to pixels by steps or at once.
+TOKENS: Final = "tokens"
+STEP: Final = "step"
+CLASSES: Final = "classes"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LandCover(_Frozen):
+    """A class: the model's plane, the value written to the raster, its name and its colour."""
+
+    index: int = Field(ge=0, le=255)
+    value: int = Field(ge=0, le=255)
+    name: str
+    colour: str = Field(pattern=r"^#[0-9a-f]{6}$")
+
+
+#: TerraMind's LULC planes, with values, names and colours of the IO/ESRI land cover (io-lulc-annual-v02).
+LULC_CLASSES = (
+    LandCover(index=0, value=0, name="no data", colour="#000000"),
+    LandCover(index=1, value=1, name="water", colour="#419bdf"),
+    LandCover(index=2, value=2, name="trees", colour="#397d49"),
+    LandCover(index=3, value=4, name="flooded vegetation", colour="#7a87c6"),
+    LandCover(index=4, value=5, name="crops", colour="#e49635"),
+    LandCover(index=5, value=7, name="built area", colour="#c4281b"),
+    LandCover(index=6, value=8, name="bare ground", colour="#a59b8f"),
+    LandCover(index=7, value=9, name="snow/ice", colour="#a8ebff"),
+    LandCover(index=8, value=10, name="clouds", colour="#616161"),
+    LandCover(index=9, value=11, name="rangeland", colour="#e3e2c3"),
+)
+
+
+def _inside(name: str) -> str:
+    """Refuses a file name that leaves the bundle's folder on any platform."""
+    if (
+        re.search(r'[\\:*?"<>|\0]', name)
+        or PurePosixPath(name).is_absolute()
+        or ".." in PurePosixPath(name).parts
+    ):
+        raise ValueError(f"{name!r} is no path inside the bundle's folder")
+    return name
+
+
+FileName = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class InputSpec(_Frozen):
+    """What a window holds. The graphs standardise it; ``mean`` and ``std`` are on record for readers."""
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    convention: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> InputSpec:
+        if not set(self.bands) <= set(S2L2A_BANDS) or len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands must be distinct names out of {' '.join(S2L2A_BANDS)}")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if numbers is not None and len(numbers) != len(self.bands):
+                raise ValueError(f"{name} has {len(numbers)} numbers for {len(self.bands)} bands")
+        return self
+
+
+class Schedule(_Frozen):
+    """Noise schedule of a diffusion decoder and how it is walked; the number of steps is the run's choice."""
+
+    training_steps: int = Field(gt=0)
+    betas: Literal["linear"]
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    zero_terminal_snr: bool
+    prediction: Literal["x0"]
+    spacing: Literal["trailing"]
+    eta: float
+    default_steps: int = Field(gt=0)
+
+
+class Sampling(_Frozen):
+    """How tokens are drawn: at temperature 1 from the nucleus ``top_p``; temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = Field(gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Sampling:
+        if self.temperature not in (0, 1):
+            raise ValueError(f"temperature {self.temperature:g} is not supported; 1 samples, 0 is greedy")
+        return self
+
+
+_ROLES_WITH_TOKENS = {"diffusion": {TOKENS, STEP}, "direct": {TOKENS, CLASSES}}
+
+
+class TargetSpec(_Frozen):
+    """A target: how it is generated, what the model returns for it, and the graphs that do it."""
+
+    kind: Literal["direct", "diffusion"]
+    output: Literal["values", "probabilities"]
+    channels: tuple[str, ...] = Field(min_length=1, description="Bands of the mosaic, such as VV and VH")
+    unit: str | None = Field(default=None, description="Unit of the values, where they have one")
+    classes: tuple[LandCover, ...] = Field(default=(), description="By index, with probabilities only")
+    noise_channels: int = Field(default=0, ge=0, description="Planes of standard normal noise a window needs")
+    uniform: bool = Field(default=False, description="Whether each patch needs a uniform number")
+    codebook_levels: tuple[int, ...] = ()
+    sampling: Sampling | None = None
+    schedule: Schedule | None = None
+    x0_clip: float | None = Field(default=None, gt=0, description="Bound of the predicted sample, in std")
+    mean: tuple[float, ...] | None = Field(
+        default=None, description="Of the standardised values, per channel"
+    )
+    std: tuple[float, ...] | None = None
+    graphs: dict[str, FileName] = Field(min_length=1, description="Role to file, of this target's own graphs")
+
+    @property
+    def planes(self) -> int:
+        """Planes that the model returns for a window: one per class, or one per channel."""
+        return len(self.classes) if self.output == "probabilities" else len(self.channels)
+
+    @model_validator(mode="after")
+    def _check(self) -> TargetSpec:
+        if (self.output == "probabilities") != bool(self.classes):
+            raise ValueError("an output of probabilities has classes, one of values has none")
+        if [land_cover.index for land_cover in self.classes] != list(range(len(self.classes))):
+            raise ValueError("classes must be in the order of index, from 0, without a gap")
+        if self.kind == "diffusion" and not (self.schedule and self.codebook_levels):
+            raise ValueError("a diffusion target needs schedule and codebook_levels")
+        if wanted := _ROLES_WITH_TOKENS.get(self.kind) if TOKENS in self.graphs else None:
+            if set(self.graphs) != wanted:
+                raise ValueError(f"a {self.kind} target's graphs are {' and '.join(sorted(wanted))}")
+            if not (self.codebook_levels and self.sampling and self.uniform):
+                raise ValueError("a target with tokens needs codebook_levels, sampling and uniform")
+        elif self.kind == "diffusion":
+            raise ValueError(f"a diffusion target needs the graphs {TOKENS} and {STEP}")
+        return self
+
+
+class FileSpec(_Frozen):
+    """A file as it must be found; ``opset`` and ``precision`` where it is a graph."""
+
+    sha256: Sha256
+    size: int = Field(ge=0)
+    opset: int | None = None
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+
+
+class Manifest(_Frozen):
+    """The content of ``bundle.json``."""
+
+    format: Literal["terramosaic-bundle"] = FORMAT
+    version: Literal[1] = VERSION
+    name: str
+    title: str
+    family: str = Field(description="`terramind`, or a name for what is not TerraMind")
+    variant: str | None = Field(default=None, description="Such as terramind_v1_base")
+    source: str
+    licence: str
+    checkpoints: dict[str, Sha256] = Field(default_factory=dict, description="Hashes of what was exported")
+    input: InputSpec
+    window: Literal[224] = 224
+    patch: Literal[16] = 16
+    conditioning: Literal["chained", "independent"]
+    targets: dict[str, TargetSpec] = Field(min_length=1)
+    graphs: dict[str, FileName] = Field(default_factory=dict, description="Role to file, of shared graphs")
+    files: dict[FileName, FileSpec]
+    selftest: FileName | None = Field(default=None, description="Stored input and the reference's output")
+    random_weights: int | None = Field(default=None, description="Seed, where the weights are not trained")
+    versions: dict[str, str] = Field(default_factory=dict, description="Of the tools that made the bundle")
+
+    @model_validator(mode="after")
+    def _check(self) -> Manifest:
+        named = {f"graphs.{role}": file for role, file in self.graphs.items()}
+        for target, spec in self.targets.items():
+            named |= {f"targets.{target}.graphs.{role}": file for role, file in spec.graphs.items()}
+        if self.selftest:
+            named["selftest"] = self.selftest
+        with_tokens = [name for name, spec in self.targets.items() if TOKENS in spec.graphs]
+        if with_tokens and not {ENCODE, DECODE} <= set(self.graphs):
+            raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {ENCODE} and {DECODE}")
+        for field, file in named.items():
+            if file not in self.files:
+                raise ValueError(f"{field} names {file!r}, which `files` does not list")
+        return self

@@ -1,0 +1,64 @@
+"""Opens a bundle's model on a device; which of the two kinds it is, is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+
+from terramosaic.errors import ModelError
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import available_cpus, parse_device
+from terramosaic.model.generator import GenerationOptions, Generator
+from terramosaic.model.manifest import ENCODE, GENERATE, TOKENS
+from terramosaic.model.single_graph import DirectGenerator
+from terramosaic.model.terramind import TerraMindGenerator
+
+_terramind: dict[tuple[object, ...], TerraMindGenerator] = {}
+_opening = Lock()
+
+
+def open_generator(
+    bundle: Bundle,
+    targets: Sequence[str],
+    device: str = "cpu",
+    *,
+    options: GenerationOptions | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+) -> Generator:
+    """Opens a bundle's model, with sessions made once per process.
+
+    Args:
+        bundle: A loaded bundle.
+        targets: What to generate, in this order.
+        device: Where to run, such as ``cpu`` or ``cuda:1``. CUDA is strict: it never falls back to the CPU.
+        options: The run's choices.
+        batch_size: Windows in one pass of the model, whatever ``generate`` is given; by default 1 on the CPU,
+            whose caches like it best, and 16 on a GPU, 32 with TerraMind.
+        threads: CPU threads of a session; by default all that the process may use.
+
+    Raises:
+        RequestError: the bundle lacks a target, or there is no device of that name.
+        ModelError: this engine cannot run the bundle, or the device cannot be used; with the reason.
+    """
+    bundle.require(targets)
+    graphs = [bundle.targets[target].graphs for target in targets]
+    threads = threads or available_cpus()
+    if all(GENERATE in roles for roles in graphs):
+        return DirectGenerator(bundle, targets, parse_device(device), batch_size=batch_size, threads=threads)
+    if ENCODE not in bundle.manifest.graphs or not all(TOKENS in roles for roles in graphs):
+        wrong = next(target for target, roles in zip(targets, graphs, strict=True) if TOKENS not in roles)
+        raise ModelError(
+            f"bundle {bundle.name!r}: targets.{wrong} is of kind {bundle.targets[wrong].kind!r} with graphs "
+            f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
+        )
+    options = options or GenerationOptions()
+    key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
+    with _opening:
+        if key not in _terramind or _terramind[key].is_broken:
+            # One model at a time: its weights and buffers fill a device.
+            _terramind.clear()
+            _terramind[key] = TerraMindGenerator(
+                bundle, targets, parse_device(device), options, batch_size=batch_size, threads=threads
+            )
+        return _terramind[key]

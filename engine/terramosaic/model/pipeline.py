@@ -1,0 +1,244 @@
+"""TerraMind's graphs on one device for one size of batch: sessions open, buffers in place, everything bound.
+
+The way of a batch, target after target:
+
+    windows, earlier tokens → encode → context → decode → hidden → tokens → steps (or classes) → values
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+
+from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.denoiser import Denoiser
+from terramosaic.model.devices import Device
+from terramosaic.model.diffusion import ddim_steps
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.io_binding import BoundGraph, Tensor
+from terramosaic.model.manifest import CLASSES, DECODE, ENCODE, STEP, TOKENS, TargetSpec
+from terramosaic.model.sessions import open_session
+
+#: Patches to a side of a window, each a token.
+_SIDE = WINDOW // PATCH
+_TOKENS = _SIDE**2
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a batch brings along, and what reads it; while one batch is computed, the next is copied to another slot."""
+
+    windows: Tensor
+    noise: dict[str, Tensor]
+    uniform: dict[str, Tensor]
+    encode: dict[int, BoundGraph]
+    tokens: dict[str, BoundGraph]
+    first_step: dict[str, BoundGraph]
+
+
+class Lane:
+    """One device's sessions and buffers for batches of a fixed size; ``compute`` is for one thread at a time."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        targets: Sequence[str],
+        device: Device,
+        options: GenerationOptions,
+        *,
+        batch: int,
+        threads: int,
+    ) -> None:
+        self.batch = batch
+        self._bundle, self._targets, self._device, self._options = bundle, tuple(targets), device, options
+        self._threads = threads
+        self._specs = {target: bundle.targets[target] for target in targets}
+        chained = options.conditioning == "chained"
+        self._before = {target: self._targets[:k] if chained else () for k, target in enumerate(targets)}
+        self._position = {target: index for index, target in enumerate(bundle.targets)}
+        self._bind_transformer()
+        self._bind_targets()
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        # On the CPU there is nothing to copy ahead.
+        for number in range(1 if device.kind == "cpu" else 2):
+            slot = self._make_slot(number)
+            if device.kind == "cuda":
+                # The first runs choose algorithms and capture launches, which copies by other threads would disturb.
+                self.compute(slot)
+            self._free.put(slot)
+
+    @contextmanager
+    def slot(self) -> Iterator[Slot]:
+        """A slot that no other batch uses; waits for one."""
+        free = self._free  # kept at hand: `close` may come while it is waited for
+        slot = free.get()
+        try:
+            yield slot
+        finally:
+            free.put(slot)
+
+    def stage(
+        self,
+        slot: Slot,
+        windows: np.ndarray,
+        noise: Mapping[str, np.ndarray],
+        uniform: Mapping[str, np.ndarray],
+    ) -> None:
+        """Copies a batch, full or not, to the device. Shapes are the generator's to check."""
+        slot.windows.write(windows)
+        for target, tensor in slot.noise.items():
+            tensor.write(noise[target])
+        if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
+            for target, tensor in slot.uniform.items():
+                tensor.write(uniform[target])
+
+    def compute(
+        self, slot: Slot, chain: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196).
+
+        With ``chain``, int64 (batch or less, 196) by target, values are made of these tokens, and later targets see
+        them, instead of those that were drawn.
+        """
+        values: dict[str, np.ndarray] = {}
+        tokens: dict[str, np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {}
+        encoded: tuple[str, ...] | None = None
+        for target in self._targets:
+            before = self._before[target]
+            if before != encoded:
+                if before:
+                    self._ids[len(before)].write(np.concatenate([seen[name] for name in before], axis=1))
+                slot.encode[len(before)].run()
+                encoded = before
+            self._decode[target].run()
+            slot.tokens[target].run()
+            tokens[target] = seen[target] = self._tokens_of[target].read().copy()
+            if chain is not None:
+                seen[target] = tokens[target].copy()
+                seen[target][: len(chain[target])] = chain[target]
+                self._codes[target].write(_code_of(seen[target], self._specs[target].codebook_levels))
+            if target in self._denoisers:
+                self._denoisers[target].walk(slot.first_step[target])
+            else:
+                self._classes[target].run()
+            values[target] = self._values[target].read().copy()
+        return values, tokens
+
+    def close(self) -> None:
+        """Gives sessions and buffers back at once; whoever still uses the lane gets an error."""
+        self.__dict__.clear()
+
+    @property
+    def _is_greedy(self) -> bool:
+        return self._options.sampling == "greedy"
+
+    def _bind_transformer(self) -> None:
+        """The shared graphs: a context for each number of earlier targets, and the decoder bound for each target."""
+        self._encode, decode = self._open(ENCODE), self._open(DECODE)
+        width = decode.get_outputs()[0].shape[-1]
+        chains = {len(before): before for before in self._before.values()}
+        self._ids = {n: self._tensor(n * _TOKENS, dtype=np.int64) for n in chains}
+        self._modality = {
+            n: self._constant([self._position[name] for name in before], np.int64)
+            for n, before in chains.items()
+        }
+        self._context = {n: self._tensor((n + 1) * _TOKENS, width) for n in chains}
+        self._hidden = self._tensor(_TOKENS, width)
+        self._decode = {
+            target: BoundGraph(
+                decode,
+                {
+                    "context": self._context[len(before)],
+                    "target": self._constant([self._position[target]], np.int64),
+                },
+                {"hidden": self._hidden},
+            )
+            for target, before in self._before.items()
+        }
+
+    def _bind_targets(self) -> None:
+        """Each target's own graphs, from its code on."""
+        self._tokens = {target: self._open(TOKENS, target) for target in self._targets}
+        self._tokens_of, self._codes, self._values, self._top_p = {}, {}, {}, {}
+        self._denoisers, self._classes = {}, {}
+        for target, spec in self._specs.items():
+            self._tokens_of[target] = self._tensor(_TOKENS, dtype=np.int64)
+            self._codes[target] = code = self._tensor(len(spec.codebook_levels), _SIDE, _SIDE)
+            self._values[target] = values = self._tensor(spec.planes, WINDOW, WINDOW)
+            self._top_p[target] = self._constant([self._mass(spec)], np.float32)
+            if spec.schedule is None:
+                session = self._open(CLASSES, target)
+                self._classes[target] = BoundGraph(session, {"code": code}, {"probabilities": values})
+            else:
+                steps = ddim_steps(spec.schedule, self._options.steps)
+                clip = self._options.x0_clip or spec.x0_clip or float(np.finfo(np.float32).max)
+                session = self._open(STEP, target)
+                self._denoisers[target] = Denoiser(session, steps, clip, self._device, code, values)
+
+    def _make_slot(self, number: int) -> Slot:
+        windows = self._tensor(len(self._bundle.bands), WINDOW, WINDOW)
+        noise = {
+            target: self._tensor(self._specs[target].noise_channels, WINDOW, WINDOW)
+            for target in self._denoisers
+        }
+        uniform = {target: self._tensor(_SIDE, _SIDE) for target in self._targets}
+        return Slot(
+            windows,
+            noise,
+            uniform,
+            encode={
+                n: BoundGraph(
+                    self._encode,
+                    {"windows": windows, "ids": self._ids[n], "modality": self._modality[n]},
+                    {"context": context},
+                )
+                for n, context in self._context.items()
+            },
+            tokens={
+                target: BoundGraph(
+                    session,
+                    {"hidden": self._hidden, "uniform": uniform[target], "top_p": self._top_p[target]},
+                    {"ids": self._tokens_of[target], "code": self._codes[target]},
+                )
+                for target, session in self._tokens.items()
+            },
+            first_step={
+                target: denoiser.from_noise(noise[target], number)
+                for target, denoiser in self._denoisers.items()
+            },
+        )
+
+    def _mass(self, spec: TargetSpec) -> float:
+        """Probability mass that tokens are drawn from; none at all leaves the most probable one alone."""
+        if self._is_greedy or spec.sampling is None or spec.sampling.temperature == 0:
+            return 0.0
+        return spec.sampling.top_p
+
+    def _open(self, role: str, target: str | None = None) -> onnxruntime.InferenceSession:
+        graphs = self._bundle.manifest.graphs if target is None else self._specs[target].graphs
+        return open_session(
+            self._bundle, role, graphs[role], self._device, threads=self._threads, batch=self.batch
+        )
+
+    def _tensor(self, *shape: int, dtype: type = np.float32) -> Tensor:
+        return Tensor((self.batch, *shape), dtype, self._device)
+
+    def _constant(self, numbers: Sequence[float], dtype: type) -> Tensor:
+        tensor = Tensor((len(numbers),), dtype, self._device)
+        tensor.write(np.array(numbers, dtype))
+        return tensor
+
+
+def _code_of(tokens: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+    """The code of tokens by finite scalar quantisation, float32 (N, levels, 14, 14): its digits, from 0 to 1."""
+    sizes = np.array(levels)[:, None]
+    basis = np.cumprod([1, *levels[:-1]])[:, None]
+    digits = tokens[:, None] // basis % sizes
+    return (digits / (sizes - 1)).astype(np.float32).reshape(len(tokens), len(levels), _SIDE, _SIDE)

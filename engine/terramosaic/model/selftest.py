@@ -1,0 +1,171 @@
+"""A bundle's self-test: its stored input run on a device, compared with what the reference made of it at export."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from terramosaic.errors import ModelError, RequestError, one_line
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import parse_device
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.opening import open_generator
+from terramosaic.model.terramind import BATCH_SIZES, TerraMindGenerator
+
+#: Largest relative difference that passes: float32 rounding on the CPU, half precision on a GPU or in the bundle.
+_LIMITS = {"cpu": 1e-3, "cuda": 1e-2}
+
+#: Share of tokens that must agree; a token near a tie may flip where sums are rounded in another order.
+_TOKENS_AGREE = 0.99
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    """How a target compares with the reference.
+
+    Attributes:
+        relative: L2 norm of the difference by that of the reference's output, both made of the reference's tokens.
+        largest: largest difference of a pixel, in ``unit``; of a probability for classes.
+        tokens: share of tokens that agree, those of earlier targets given.
+        classes: share of pixels of the same class; None for values.
+    """
+
+    target: str
+    relative: float
+    largest: float
+    unit: str
+    tokens: float
+    classes: float | None
+
+
+@dataclass(frozen=True)
+class BundleCheck:
+    """A self-test's outcome on a device, with the speed measured on the way."""
+
+    device: str
+    targets: tuple[TargetCheck, ...]
+    steps: int
+    batch_size: int
+    windows_per_second: float
+    limit: float
+
+    def as_json(self) -> str:
+        """The outcome for other programs."""
+        return json.dumps({**asdict(self), "failures": self.failures}, indent=1)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """A line for each target that differs by more than it may."""
+        return tuple(
+            f"{check.target} differs from the reference by {check.relative:.1e} (limit {self.limit:.0e}), "
+            f"{check.tokens:.2%} of its tokens agree (at least {_TOKENS_AGREE:.0%})"
+            for check in self.targets
+            if check.relative > self.limit or check.tokens < _TOKENS_AGREE
+        )
+
+
+def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
+    """Runs a bundle's self-test.
+
+    Args:
+        bundle: a loaded bundle of TerraMind.
+        device: where to run, such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        RequestError: the bundle holds no self-test.
+        ModelError: the stored self-test is broken, or the model or its device failed.
+    """
+    name = bundle.manifest.selftest
+    if name is None:
+        raise RequestError(
+            f"model: bundle {bundle.name!r} holds no self-test; it is checked by the engine's own tests"
+        )
+    stored = _read(bundle, name)
+    targets, windows, steps = tuple(bundle.targets), stored["windows"], int(stored["steps"])
+    randomness = {
+        target: WindowRandomness(
+            noise=stored.get(f"{target}.noise"), uniform=np.zeros((len(windows), 14, 14), np.float32)
+        )
+        for target in targets
+    }
+    # What was stored is the reference's, which always chains.
+    options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy")
+    generator = open_generator(bundle, targets, device, options=options)
+    if not isinstance(generator, TerraMindGenerator):
+        raise RequestError(f"model: bundle {bundle.name!r} is not TerraMind; its self-test cannot be run")
+    # A token that falls to the other side of an equal lead would change a patch, and the chain behind it.
+    chain = {target: stored[f"{target}.ids"].reshape(len(windows), -1) for target in targets}
+    values, tokens = generator.generate_with_tokens(windows, randomness, chain)
+    checks = tuple(_compare(bundle, target, values[target], tokens[target], stored) for target in targets)
+    del generator  # the next one, with another number of steps, would find its memory taken
+    in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
+    limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
+    batch, speed = _speed(bundle, targets, device, windows, randomness)
+    default_steps = _default_steps(bundle)
+    return BundleCheck(device, checks, default_steps, batch, speed, limit)
+
+
+def _read(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
+    try:
+        with np.load(bundle.folder / name, allow_pickle=False) as file:
+            stored = dict(file)
+        wanted = {"windows", "steps"} | {f"{target}.ids" for target in bundle.targets}
+        wanted |= {f"{target}.{spec.output}" for target, spec in bundle.targets.items()}
+        wanted |= {f"{target}.noise" for target, spec in bundle.targets.items() if spec.noise_channels}
+        if missing := sorted(wanted - set(stored)):
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{bundle.folder / name}: is no self-test: {one_line(error)}") from error
+    return stored
+
+
+def _compare(
+    bundle: Bundle, target: str, values: np.ndarray, tokens: np.ndarray, stored: dict[str, np.ndarray]
+) -> TargetCheck:
+    spec = bundle.targets[target]
+    reference = stored[f"{target}.{spec.output}"]
+    # Measured from the mean: an offset of -12 dB would hide what differs.
+    centre = np.float32(0) if spec.mean is None else np.array(spec.mean, np.float32)[:, None, None]
+    difference = values - reference
+    return TargetCheck(
+        target,
+        relative=float(np.linalg.norm(difference) / np.linalg.norm(reference - centre)),
+        largest=float(np.abs(difference).max()),
+        unit=spec.unit or "",
+        tokens=float((tokens == stored[f"{target}.ids"].reshape(tokens.shape)).mean()),
+        classes=float((values.argmax(1) == reference.argmax(1)).mean()) if spec.classes else None,
+    )
+
+
+def _default_steps(bundle: Bundle) -> int:
+    schedules = [spec.schedule for spec in bundle.targets.values() if spec.schedule]
+    return schedules[0].default_steps if schedules else 1
+
+
+def _speed(
+    bundle: Bundle,
+    targets: tuple[str, ...],
+    device: str,
+    windows: np.ndarray,
+    randomness: dict[str, WindowRandomness],
+) -> tuple[int, float]:
+    """Windows in a batch, and windows per second with the bundle's own step count, after one warm-up."""
+    options = GenerationOptions(steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning)
+    generator = open_generator(bundle, targets, device, options=options)
+    count = BATCH_SIZES[parse_device(device).kind]
+    some = np.arange(count) % len(windows)
+    batch = {
+        target: WindowRandomness(
+            noise=None if random.noise is None else random.noise[some],
+            uniform=None if random.uniform is None else random.uniform[some],
+        )
+        for target, random in randomness.items()
+    }
+    generator.generate(windows[some], batch)
+    started = time.perf_counter()
+    generator.generate(windows[some], batch)
+    seconds = time.perf_counter() - started
+    return getattr(generator, "batch_size", count), count / seconds

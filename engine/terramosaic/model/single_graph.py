@@ -1,0 +1,120 @@
+"""Models whose targets are each one graph, from windows (and randomness) to values: the demo bundle is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import onnxruntime
+
+from terramosaic.errors import ModelError, one_line
+from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import Device
+from terramosaic.model.generator import Needs, WindowRandomness
+from terramosaic.model.manifest import GENERATE
+from terramosaic.model.runtime import session_options
+
+
+class DirectGenerator:
+    """Runs targets of kind ``direct``, each by one ONNX graph from windows (and randomness) to the target."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        targets: Sequence[str],
+        device: Device,
+        *,
+        batch_size: int | None = None,
+        threads: int,
+    ) -> None:
+        self.targets = tuple(targets)
+        self._bands = len(bundle.bands)
+        self._specs = {target: bundle.targets[target] for target in self.targets}
+        self._batch_size = batch_size or (1 if device.kind == "cpu" else 16)
+        files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
+        self._sessions = {
+            target: _session(bundle.folder / file, bundle.manifest.files[file].sha256, device, threads)
+            for target, file in files.items()
+        }
+
+    @property
+    def needs(self) -> dict[str, Needs]:
+        return {target: Needs(spec.noise_channels, spec.uniform) for target, spec in self._specs.items()}
+
+    def generate(
+        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+    ) -> dict[str, np.ndarray]:
+        return {
+            target: self._run(target, windows, randomness.get(target, WindowRandomness()))
+            for target in self.targets
+        }
+
+    def _run(self, target: str, windows: np.ndarray, randomness: WindowRandomness) -> np.ndarray:
+        feeds = self._feeds(target, windows, randomness)
+        out = np.empty((len(windows), self._specs[target].planes, WINDOW, WINDOW), np.float32)
+        session = self._sessions[target]
+        for start in range(0, len(windows), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            try:
+                # Bound, results are written where they belong instead of being copied there.
+                binding = session.io_binding()
+                for name, feed in feeds.items():
+                    binding.bind_cpu_input(name, feed[part])
+                results = out[part]
+                binding.bind_output(
+                    session.get_outputs()[0].name, "cpu", 0, np.float32, results.shape, results.ctypes.data
+                )
+                session.run_with_iobinding(binding)
+            except Exception as error:  # ONNX Runtime's errors have no other common base
+                raise ModelError(f"{target}: ONNX Runtime failed: {one_line(error)}") from error
+        # A sum is finite only if all its terms are, and costs a fiftieth of what the model does.
+        if not np.isfinite(out.sum()):
+            raise ModelError(f"{target}: the model returned numbers that are not finite; nothing was written")
+        return out
+
+    def _feeds(self, target: str, windows: np.ndarray, randomness: WindowRandomness) -> dict[str, np.ndarray]:
+        spec, n = self._specs[target], len(windows)
+        wanted: dict[str, tuple[np.ndarray | None, tuple[int, ...]]] = {
+            "windows": (windows, (n, self._bands, WINDOW, WINDOW))
+        }
+        if spec.noise_channels:
+            wanted["noise"] = (randomness.noise, (n, spec.noise_channels, WINDOW, WINDOW))
+        if spec.uniform:
+            wanted["uniform"] = (randomness.uniform, (n, WINDOW // PATCH, WINDOW // PATCH))
+        feeds = {}
+        for name, (array, shape) in wanted.items():
+            if array is None or array.dtype != np.float32 or array.shape != shape:
+                found = "absent" if array is None else f"{array.dtype} {array.shape}"
+                raise ModelError(f"{target}: {name} must be float32 {shape}, and is {found}")
+            feeds[name] = np.ascontiguousarray(array)
+        return feeds
+
+
+_sessions: dict[tuple[Path, str, Device, int], onnxruntime.InferenceSession] = {}
+_opening = Lock()
+
+
+def _session(path: Path, sha256: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    """The process's one session of a graph's content on a device; threads may share its ``run``."""
+    key = path, sha256, device, threads
+    with _opening:
+        if key not in _sessions:
+            _sessions[key] = _open(path, device, threads)
+        return _sessions[key]
+
+
+def _open(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    if device.kind == "cuda":
+        from terramosaic.model.cuda import open_on_cuda
+
+        return open_on_cuda(path, device_index=device.index, batch=None, threads=threads)
+    options = session_options(threads)
+    # ENABLE_ALL adds blocked layouts for wide convolutions; the demo's narrow ones take twice as long so.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no other common base
+        raise ModelError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error

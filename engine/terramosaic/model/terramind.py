@@ -1,0 +1,232 @@
+"""TerraMind behind the engine's `Generator`: batches of any size, run on one device by a lane of fixed batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+import numpy as np
+
+from terramosaic.errors import ModelError, TerramosaicError, one_line
+from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import Device
+from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.pipeline import Lane
+
+logger = logging.getLogger(__name__)
+
+#: Windows in a run of the graphs, by kind of device. Alone, a window fits the CPU's caches and never depends on others.
+BATCH_SIZES = {"cpu": 1, "cuda": 32}
+
+
+class TerraMindGenerator:
+    """Generates targets with an exported TerraMind; threads may share it, their batches follow one another.
+
+    Args:
+        bundle: a bundle with TerraMind's graphs.
+        targets: what to generate, in this order.
+        device: where to run; CUDA is strict.
+        options: the run's choices.
+        batch_size: windows in a run of the graphs; by default 1 on the CPU and 32 on CUDA.
+        threads: processors that the model may use.
+
+    Raises:
+        ModelError: the device cannot be used, or a graph cannot be opened on it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        targets: Sequence[str],
+        device: Device,
+        options: GenerationOptions,
+        *,
+        batch_size: int | None = None,
+        threads: int,
+    ) -> None:
+        self.targets = tuple(targets)
+        self._bundle, self._device, self._options, self._threads = bundle, device, options, threads
+        # CUDA keeps captured graphs by thread, so one thread alone runs the model.
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._swapping = Lock()
+        self._was_halved = False
+        #: Whether it has lost its memory and got no other: it must be opened anew.
+        self.is_broken = False
+        self._lane = self._open_lane(batch_size or BATCH_SIZES[device.kind])
+
+    @property
+    def needs(self) -> Mapping[str, Needs]:
+        """The randomness that each target asks for."""
+        specs = ((target, self._bundle.targets[target]) for target in self.targets)
+        return {target: Needs(spec.noise_channels, spec.uniform) for target, spec in specs}
+
+    @property
+    def batch_size(self) -> int:
+        """Windows in a run of the graphs; halved where the device's memory was too small."""
+        return self._lane.batch
+
+    def generate(
+        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+    ) -> dict[str, np.ndarray]:
+        """Generates all targets for a batch of windows; see `terramosaic.model.generator.Generator`."""
+        return self.generate_with_tokens(windows, randomness)[0]
+
+    def generate_with_tokens(
+        self,
+        windows: np.ndarray,
+        randomness: Mapping[str, WindowRandomness],
+        chain: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
+
+        With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
+        makes can then be compared where another one drew another token.
+        """
+        noise, uniform = self._checked(windows, randomness)
+        found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
+        start = 0
+        while start < len(windows):
+            found.append(self._run_some(start, windows, noise, uniform, chain))
+            start += len(next(iter(found[-1][1].values())))
+        values, tokens = (
+            {target: np.concatenate([part[kind][target] for part in found]) for target in self.targets}
+            for kind in (0, 1)
+        )
+        for target, array in values.items():
+            # A sum is finite only if all its terms are, and costs nothing beside what the model does. Logits that are
+            # not even numbers leave no token to draw, which the graph tells by -1.
+            if not np.isfinite(array.sum()) or (tokens[target] < 0).any():
+                raise ModelError(
+                    f"{target}: the model returned numbers that are not finite; nothing was written"
+                )
+        return values, tokens
+
+    def _run_some(
+        self,
+        start: int,
+        windows: np.ndarray,
+        noise: Mapping[str, np.ndarray],
+        uniform: Mapping[str, np.ndarray],
+        chain: Mapping[str, np.ndarray] | None,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Computes windows from ``start`` on, as many as one batch holds."""
+        while True:
+            lane = self._lane
+            try:
+                part = slice(start, start + lane.batch)
+                values, tokens = self._compute(
+                    lane,
+                    windows[part],
+                    {target: array[part] for target, array in noise.items()},
+                    {target: array[part] for target, array in uniform.items()},
+                    chain and {target: array[part] for target, array in chain.items()},
+                )
+            except TerramosaicError:
+                raise
+            except Exception as error:  # ONNX Runtime's errors have no other common base
+                self._halve_after(error, lane)
+                continue
+            count = len(windows[part])
+            return (
+                {target: array[:count] for target, array in values.items()},
+                {target: array[:count] for target, array in tokens.items()},
+            )
+
+    def _compute(
+        self,
+        lane: Lane,
+        windows: np.ndarray,
+        noise: Mapping[str, np.ndarray],
+        uniform: Mapping[str, np.ndarray],
+        chain: Mapping[str, np.ndarray] | None,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        with lane.slot() as slot:
+            lane.stage(slot, windows, noise, uniform)
+            return self._model_thread.submit(lane.compute, slot, chain).result()
+
+    def _halve_after(self, error: Exception, lane: Lane) -> None:
+        """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
+        with self._swapping:
+            if self._lane is not lane:
+                return  # another thread has halved it meanwhile
+            if not is_out_of_memory(error):
+                raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
+            batch = lane.batch
+            if self._was_halved or batch == 1:
+                raise ModelError(
+                    f"{self._device}: out of memory even with batches of {batch}, the smallest tried; free the "
+                    f"device's memory or ask for fewer targets ({one_line(error)})"
+                ) from error
+            self._was_halved = True
+            logger.warning(
+                "%s: out of memory with batches of %d windows; going on with %d",
+                self._device,
+                batch,
+                batch // 2,
+            )
+            # What holds the device's memory: the lane, and the frames of the error.
+            error.__traceback__ = None
+            lane.close()
+            self.is_broken = True
+            self._lane = self._lane_of(batch // 2)
+            self.is_broken = False
+
+    def _open_lane(self, batch: int) -> Lane:
+        """A lane of the size asked for, or of half that where the device has no room for its weights and buffers."""
+        try:
+            return self._lane_of(batch)
+        except ModelError as error:
+            if batch == 1 or not is_out_of_memory(error):
+                raise
+        self._was_halved = True
+        logger.warning("%s: no memory for batches of %d windows; trying %d", self._device, batch, batch // 2)
+        try:
+            return self._lane_of(batch // 2)
+        except ModelError as error:
+            raise ModelError(f"{error}; the smallest batch tried was {batch // 2}") from error
+
+    def _lane_of(self, batch: int) -> Lane:
+        def make() -> Lane:
+            return Lane(
+                self._bundle, self.targets, self._device, self._options, batch=batch, threads=self._threads
+            )
+
+        try:
+            return self._model_thread.submit(make).result()
+        except TerramosaicError:
+            raise
+        except Exception as error:  # buffers and first runs fail in ONNX Runtime's own ways
+            raise ModelError(f"{self._device}: {one_line(error)}") from error
+
+    def _checked(
+        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        count, side = len(windows), WINDOW // PATCH
+        _check("windows", windows, (count, len(self._bundle.bands), WINDOW, WINDOW))
+        noise, uniform = {}, {}
+        for target, need in self.needs.items():
+            given = randomness.get(target, WindowRandomness())
+            if need.noise_channels:
+                shape = (count, need.noise_channels, WINDOW, WINDOW)
+                noise[target] = _check(f"{target}: noise", given.noise, shape)
+            uniform[target] = _check(f"{target}: uniform", given.uniform, (count, side, side))
+        return noise, uniform
+
+
+def _check(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    if array is None or array.dtype != np.float32 or array.shape != shape:
+        found = "absent" if array is None else f"{array.dtype} {array.shape}"
+        raise ModelError(f"{name} must be float32 {shape}, and is {found}")
+    return array
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left, by ONNX Runtime's words for it."""
+    text = str(error).lower()
+    return any(
+        words in text
+        for words in ("out of memory", "failed to allocate memory", "bad_alloc", "cudaerrormemoryallocation")
+    ) or isinstance(error, MemoryError)

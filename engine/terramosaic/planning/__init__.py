@@ -1,0 +1,1 @@
+"""What a run will do, decided from metadata alone and written down."""

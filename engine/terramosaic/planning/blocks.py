@@ -1,0 +1,116 @@
+"""Cuts a region into blocks, and finds the scenes that each of them is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog import Acquisition
+from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
+from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.zones import ZoneArea, as_geojson, lonlat_of, utm_of
+from terramosaic.planning.plan import Block, Zone
+from terramosaic.request.request import RegionRequest
+
+#: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
+_FOOTPRINT_SLACK = 500
+
+#: Metres around a zone's part of the region beyond which no widened footprint can matter; generous, it only saves time.
+_NEARBY = 20_000
+
+
+def cut_into_blocks(
+    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition]
+) -> tuple[list[Zone], int]:
+    """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
+    zones, empty = [], 0
+    for area in areas:
+        finder = _SceneFinder(acquisitions, area.epsg, area.rect)
+        blocks = []
+        for block_rect in _aligned_blocks(area.rect, request.block_size):
+            rect = block_rect.intersection(area.rect)
+            inside = _box(rect) if area.outline is None else shapely.clip_by_rect(area.outline, *rect.bounds)
+            if inside.area == 0:
+                continue
+            touching = finder.touching(rect, inside)
+            if not touching:
+                empty += 1
+                continue
+            row, col = block_rect.row // request.block_size, block_rect.col // request.block_size
+            blocks.append(
+                Block(
+                    id=f"{zone_name(area.epsg)}_r{row:04d}_c{col:04d}",
+                    epsg=area.epsg,
+                    row=rect.row, col=rect.col, height=rect.height, width=rect.width,
+                    acquisitions=touching,
+                    windows=_count_windows(Lattice(request.stride), rect, inside),
+                )
+            )  # fmt: skip
+        if blocks:
+            outline = None if area.outline is None else as_geojson(area.outline)
+            zones.append(
+                Zone(
+                    epsg=area.epsg, outline=outline, blocks=tuple(blocks),
+                    row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
+                )
+            )  # fmt: skip
+    return zones, empty
+
+
+class _SceneFinder:
+    """Finds the scenes that touch a rectangle of one zone, in rank order.
+
+    Args:
+        acquisitions: in rank order.
+        epsg: the zone.
+        rect: its pixels that will be asked for.
+    """
+
+    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int, rect: Rect) -> None:
+        # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
+        around = lonlat_of(_box(rect.pad(WINDOW)).buffer(_NEARBY, join_style="mitre"), epsg)
+        shapely.prepare(around)
+        self._days = [
+            (day, scene)
+            for day, acquisition in enumerate(acquisitions)
+            for scene in acquisition.scenes
+            if around.intersects(scene.geometry)
+        ]
+        footprints = [utm_of(scene.geometry, epsg) for _, scene in self._days]
+        self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
+
+    def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
+        """Ids per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
+        if not len(self._tree.query(inside, predicate="intersects")):
+            return ()
+        days: dict[int, list[str]] = {}
+        for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
+            day, scene = self._days[index]
+            days.setdefault(day, []).append(scene.id)
+        return tuple(tuple(days[day]) for day in sorted(days))
+
+
+def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
+    whole = rect.snap(size)
+    rows, cols = range(whole.row, whole.row_end, size), range(whole.col, whole.col_end, size)
+    return [Rect(row, col, size, size) for row in rows for col in cols]
+
+
+def _box(rect: Rect) -> BaseGeometry:
+    return box(*rect.bounds)
+
+
+def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
+    """Windows that touch ``inside``, the region's part of the block ``rect``."""
+    rows, cols = lattice.rows(rect), lattice.cols(rect)
+    if inside.area >= _box(rect).area * (1 - 1e-9):
+        return len(rows) * len(cols)
+    i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
+    left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
+    windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
+    shapely.prepare(inside)
+    return int(shapely.intersects(inside, windows).sum())

@@ -1,0 +1,88 @@
+"""What a plan amounts to, estimated from metadata: gigabytes, coverage, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+
+from terramosaic.bands import GSD
+from terramosaic.catalog import (
+    Acquisition,
+)
+from terramosaic.ground.grid import RESOLUTION
+from terramosaic.ground.lattice import Lattice
+from terramosaic.ground.zones import Area
+from terramosaic.model.bundle import Bundle
+from terramosaic.planning.plan import Figures, Zone
+from terramosaic.request.request import RegionRequest
+
+#: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
+_READ_BYTES_PER_PIXEL = 1.4
+
+_OUTPUT_BYTES_PER_PIXEL = {
+    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "LULC": 0.3, "DEM": 1.5},
+    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "LULC": 0.3, "DEM": 4.0},
+}
+
+
+def covered_share(area: Area, scenes: Any) -> float:
+    footprints = shapely.union_all([scene.geometry for scene in scenes])
+    covered = Area(area.outline.intersection(footprints)).square_kilometres
+    return min(1.0, covered / area.square_kilometres)
+
+
+def read_gigabytes(
+    request: RegionRequest, zones: Sequence[Zone], acquisitions: Sequence[Acquisition], bands: Sequence[str]
+) -> float:
+    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
+    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
+    cloud = {
+        scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
+    }
+    total = 0.0
+    for block in (block for zone in zones for block in zone.blocks):
+        pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
+        left = 1.0
+        for scenes in block.acquisitions:
+            total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
+            left *= cloud[scenes[0]]
+    return total / 1e9
+
+
+def output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
+    pixels = area.square_kilometres * 1e6 / RESOLUTION**2
+    sizes = _OUTPUT_BYTES_PER_PIXEL[request.dtype]
+    return {target: pixels * sizes[target] / 1e9 for target in request.targets}
+
+
+def warnings_of(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any) -> list[str]:
+    warnings = []
+    if not bundle.is_terramind:
+        warnings.append(
+            f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
+        )
+    elif bundle.manifest.random_weights is not None:
+        warnings.append(f"{bundle.title}: the weights are random, and so are the outputs")
+    if bundle.is_terramind and request.conditioning != bundle.manifest.conditioning:
+        warnings.append(
+            f"the model was exported for {bundle.manifest.conditioning} conditioning and is run {request.conditioning}"
+        )
+    schedules = [bundle.targets[target].schedule for target in request.targets]
+    meant = {schedule.default_steps for schedule in schedules if schedule}
+    if meant - {request.steps}:
+        warnings.append(
+            f"the model was exported for {max(meant)} diffusion steps and is run with {request.steps}"
+        )
+    if figures.gap_share > 0.001:
+        warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
+    if request.offset == "keep":
+        warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
+    unknown = [scene.id for scene in scenes if scene.processing_baseline is None]
+    if unknown:
+        warnings.append(
+            f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}"
+        )
+    return warnings

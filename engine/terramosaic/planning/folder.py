@@ -1,0 +1,161 @@
+"""The run folder: where each stage finds its inputs and leaves its outputs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from terramosaic.errors import RequestError
+from terramosaic.model.bundle import load_bundle
+from terramosaic.planning.layers import layers
+from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.storage.files import (
+    FileFacts,
+    exists,
+    facts_of,
+    point_latest,
+    pointed_at,
+    read_text,
+    write_text,
+)
+from terramosaic.storage.location import Location, is_remote, location
+
+#: Threads that ask for a plan at once wait for the first of them instead of parsing it each.
+_PARSING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of everything in ``OUT/RUN_ID``."""
+
+    path: Location
+
+    @classmethod
+    def of(cls, plan: Plan) -> RunFolder:
+        """The folder of a plan's run."""
+        return cls(location(plan.request.out) / plan.run_id)
+
+    @property
+    def location(self) -> str:
+        """The folder as text that names it for any process: an absolute path, or a URL."""
+        return str(self.path if is_remote(self.path) else self.path.resolve())
+
+    @property
+    def plan_file(self) -> Location:
+        return self.path / "plan.json"
+
+    @property
+    def item_file(self) -> Location:
+        return self.path / "item.json"
+
+    @property
+    def report_file(self) -> Location:
+        return self.path / "report.html"
+
+    @property
+    def quicklooks(self) -> Location:
+        return self.path / "quicklooks"
+
+    @property
+    def blocks(self) -> Location:
+        return self.path / "blocks"
+
+    def offset_file(self, scene_id: str) -> Location:
+        """Where the offset decision of a scene and its evidence from pixels are recorded."""
+        # A catalog may call its items what it likes; their ids must not lead out of the folder.
+        return self.path / "offsets" / f"{quote(scene_id, safe='')}.json"
+
+    def receipt_file(self, block: Block) -> Location:
+        """Written last: a block with a receipt is done."""
+        return self.blocks / block.id / "block.json"
+
+    def block_raster(self, block: Block, layer: str) -> Location:
+        """A block's raster of one layer."""
+        return self.blocks / block.id / f"{layer}.tif"
+
+    def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Location:
+        """The mosaic of one layer."""
+        return self.path / mosaic_name(layer, zone.epsg, len(plan.zones))
+
+
+def mosaic_name(layer: str, epsg: int, zones: int) -> str:
+    """The file of a layer in one of so many zones; its name tells the zone only when there are several."""
+    return f"{layer}_{epsg}.tif" if zones > 1 else f"{layer}.tif"
+
+
+def write_plan(plan: Plan) -> RunFolder:
+    """Makes the run folder with its ``plan.json``.
+
+    One that is there already stays, unless it says something else: a run is named by what decides its pixels, and the
+    same pixels may by now be found under another path or signed by another catalog.
+    """
+    folder = RunFolder.of(plan)
+    if not exists(folder.plan_file) or _but_created(read_plan(folder.path)) != _but_created(plan):
+        write_text(folder.plan_file, plan.model_dump_json(indent=1))
+    return folder
+
+
+def read_plan(path: str | Location) -> Plan:
+    """The plan in a run folder or a ``plan.json``; a folder that was moved is the run's output folder from then on.
+
+    A file that did not change since it was last read is not read again: a thousand block tasks of one process parse it
+    once.
+
+    Args:
+        path: a folder, a file, or the URL of either; ``OUT/latest`` is understood too.
+
+    Raises:
+        RequestError: there is none, or it is not one of this version.
+        OutputError: the store that it lies in failed.
+    """
+    file = pointed_at(location(path))
+    if file.suffix != ".json" if is_remote(file) else file.is_dir():
+        file = file / "plan.json"
+    try:
+        facts = facts_of(file)
+        if facts is None:
+            raise RequestError(f"plan: cannot read {file}: there is no such file")
+        with _PARSING:
+            return _parsed(str(file if is_remote(file) else file.resolve()), facts)
+    except OSError as error:
+        raise RequestError(f"plan: cannot read {file}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise RequestError(
+            f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _parsed(file: str, _: FileFacts) -> Plan:
+    """The plan in a file that has these facts."""
+    place = location(file)
+    plan = Plan.model_validate_json(read_text(place))
+    out = str(place.parent.parent).rstrip("/") or "/"
+    return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
+
+
+def mosaics_of(plan: Plan) -> dict[str, Location]:
+    """The mosaics that a run has, or will have, by name."""
+    names = layers(plan.request, load_bundle(plan.request.model))
+    paths = [RunFolder.of(plan).mosaic(plan, zone, name) for zone in plan.zones for name in names]
+    return {path.stem: path for path in paths}
+
+
+def is_complete(plan: Plan) -> bool:
+    """Whether everything that a run publishes is there; its block rasters may be gone by then."""
+    folder = RunFolder.of(plan)
+    return all(exists(path) for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
+
+
+def _but_created(plan: Plan) -> dict[str, Any]:
+    return plan.model_dump(mode="json", exclude={"created"})
+
+
+def link_latest(folder: RunFolder) -> None:
+    """Points ``OUT/latest`` at the run, where the file system knows links; in a store it is a text with its id."""
+    point_latest(folder.path)

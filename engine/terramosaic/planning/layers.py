@@ -1,0 +1,106 @@
+"""Layers of a run and how their numbers are stored: one place for dtype, scale, nodata, units, classes and colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import ImageColor
+
+from terramosaic.model.bundle import Bundle
+from terramosaic.request.request import RegionRequest
+
+#: No data of every value layer, stored as int16 or float32 alike.
+NODATA = -32768
+
+#: Bits of the quality layer; where there is no output it holds 255.
+QUALITY_CLOUD = 1
+QUALITY_FILLED = 2
+QUALITY_EDGE = 4
+QUALITY_FOREIGN = 8
+QUALITY_NODATA = 255
+
+QUALITY_BITS = {
+    QUALITY_CLOUD: "generated under cloud: no acquisition was clear here",
+    QUALITY_FILLED: "filled neighbour: a window that made this pixel had missing pixels, filled with their nearest",
+    QUALITY_EDGE: "edge of data: within 160 m of missing imagery, as seen in the windows that made the pixel",
+    QUALITY_FOREIGN: "imagery of the neighbouring UTM zone, reprojected",
+}
+
+#: Stored integer = value / scale.
+_SCALES = {"dB": 0.01, "1": 0.0001, "m": 1.0}
+
+
+@dataclass(frozen=True)
+class LandCoverClass:
+    """A class of a categorical layer: the value that is stored, its name, and its colour as red, green, blue."""
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster of a run.
+
+    Attributes:
+        name: stem of its file.
+        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent`` or ``days`` (since 1970-01-01).
+        bands: name of each band.
+        unit: physical unit, ``1`` for none.
+        scale: physical value of one stored step.
+        overviews: how coarser levels are made.
+    """
+
+    name: str
+    kind: Literal["value", "class", "flags", "percent", "days"]
+    bands: tuple[str, ...]
+    dtype: Literal["int16", "uint16", "float32", "uint8"]
+    nodata: int
+    unit: str = "1"
+    scale: float = 1.0
+    overviews: Literal["average", "mode"] = "average"
+    classes: tuple[LandCoverClass, ...] = field(default=())
+
+    @property
+    def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
+        """GDAL colour table: classes opaque, no data transparent."""
+        if not self.classes:
+            return None
+        return {self.nodata: (0, 0, 0, 0)} | {item.value: (*item.colour, 255) for item in self.classes}
+
+
+def layers(request: RegionRequest, bundle: Bundle) -> dict[str, Layer]:
+    """All rasters that a request asks of a bundle, by name; the quality layer comes last."""
+    found = []
+    for name in request.targets:
+        target = bundle.targets[name]
+        if target.output == "probabilities":
+            found.append(_class_layer(name, bundle))
+            if "confidence" in request.extras:
+                found.append(
+                    Layer(f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255, unit="%")
+                )
+        else:
+            found.append(_value_layer(name, target.channels, target.unit or "1", request.dtype))
+            if "spread" in request.extras:
+                found.append(
+                    _value_layer(f"{name}_spread", target.channels, target.unit or "1", request.dtype)
+                )
+    found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
+    return {layer.name: layer for layer in found}
+
+
+def _value_layer(name: str, bands: tuple[str, ...], unit: str, dtype: Literal["int16", "float32"]) -> Layer:
+    scale = _SCALES.get(unit, 0.0001) if dtype == "int16" else 1.0
+    return Layer(name, "value", tuple(bands), dtype, NODATA, unit=unit, scale=scale)
+
+
+def _class_layer(name: str, bundle: Bundle) -> Layer:
+    classes = tuple(
+        LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3])
+        for item in bundle.targets[name].classes
+        if item.value != 0
+    )
+    return Layer(name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes)

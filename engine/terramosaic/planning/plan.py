@@ -1,0 +1,191 @@
+"""A plan: everything about a run, decided. What `terramosaic.planning.planning` makes and every stage works from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import shapely
+from pydantic import BaseModel, ConfigDict, Field
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog import Scene
+from terramosaic.errors import RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.request.request import RegionRequest
+from terramosaic.shown import Shown
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; what was computed from the old ones is forgotten, which pydantic's copy keeps."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+
+class Block(_Value):
+    """The unit of work, retry and resume: a rectangle of a zone's grid.
+
+    Attributes:
+        id: names its folder, from the zone and the aligned block's row and column.
+        acquisitions: ids of the scenes that touch it, one tuple for each acquisition in rank order.
+        windows: windows of the lattice that touch the region in it.
+    """
+
+    id: str
+    epsg: int
+    row: int
+    col: int
+    height: int
+    width: int
+    acquisitions: tuple[tuple[str, ...], ...]
+    windows: int
+
+    @property
+    def rect(self) -> Rect:
+        """The block's pixels: the aligned block, cropped to the zone's mosaic."""
+        return Rect(self.row, self.col, self.height, self.width)
+
+
+class Zone(_Value):
+    """The part of a run in one UTM zone: one grid, one mosaic per target.
+
+    Attributes:
+        outline: GeoJSON geometry in the zone's metres to which mosaics are cut, or None when the rectangle is full.
+    """
+
+    epsg: int
+    row: int
+    col: int
+    height: int
+    width: int
+    outline: dict[str, Any] | None
+    blocks: tuple[Block, ...]
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # A notebook keeps this text beside what it shows, and a country's blocks fill megabytes.
+        yield from (("epsg", self.epsg), ("rect", self.rect), ("blocks", len(self.blocks)))
+
+    @property
+    def rect(self) -> Rect:
+        """Pixels of the mosaic."""
+        return Rect(self.row, self.col, self.height, self.width)
+
+    @cached_property
+    def shape(self) -> BaseGeometry | None:
+        """The outline as geometry in metres."""
+        if self.outline is None:
+            return None
+        outline = shape(self.outline)
+        # Every block asks which of its pixels lie inside, and a country's border has many vertices.
+        shapely.prepare(outline)
+        return outline
+
+
+class RankedAcquisition(_Value):
+    """One solar day's scenes: ids, the share of the region under their footprints, their mean cloud cover in %."""
+
+    solar_day: str
+    scenes: tuple[str, ...]
+    coverage: float
+    cloud: float
+
+
+class DroppedScene(_Value):
+    """A scene that was found and not used, and why."""
+
+    id: str
+    reason: str
+
+
+class Figures(_Value):
+    """What the plan amounts to."""
+
+    area_km2: float = Field(description="Area of the region")
+    covered_share: float = Field(description="Share of the region under at least one scene's footprint")
+    scenes: int
+    acquisitions: int
+    blocks: int
+    empty_blocks: int = Field(description="Blocks of the region that no scene touches; they are left out")
+    windows: int = Field(description="Windows to compute; those on block borders count in each block")
+    read_gigabytes: float = Field(
+        description="Estimate: bytes to fetch with the expected use of further acquisitions"
+    )
+    output_gigabytes: dict[str, float] = Field(description="Estimate per target, overviews included")
+
+    @property
+    def gap_share(self) -> float:
+        """Share of the region without imagery."""
+        return 1 - self.covered_share
+
+
+class BundleRef(_Value):
+    """Which model a plan was made for."""
+
+    name: str
+    title: str
+    fingerprint: str
+    is_terramind: bool
+    bands: tuple[str, ...]
+
+
+class Plan(Shown, _Value):
+    """A request with everything decided; written once as ``plan.json``, and all that a worker needs."""
+
+    format: Literal["terramosaic-plan-1"] = "terramosaic-plan-1"
+    run_id: str
+    engine_version: str
+    created: datetime
+    request: RegionRequest
+    region: dict[str, Any] = Field(description="The region as GeoJSON, lon/lat")
+    searched: str = Field(description="What was searched, in words")
+    bundle: BundleRef
+    acquisitions: tuple[RankedAcquisition, ...]
+    scenes: dict[str, Scene]
+    dropped: tuple[DroppedScene, ...]
+    zones: tuple[Zone, ...]
+    figures: Figures
+    warnings: tuple[str, ...]
+    preview_factor: int = Field(description="Pixels of ground to one of the report's pictures")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield from (
+            ("run_id", self.run_id),
+            ("scenes", len(self.scenes)),
+            ("blocks", len(self.blocks)),
+            ("windows", self.figures.windows),
+        )
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, zone after zone."""
+        return tuple(block for zone in self.zones for block in zone.blocks)
+
+    def block(self, block_id: str) -> Block:
+        """The block of that id.
+
+        Raises:
+            RequestError: the plan has none.
+        """
+        try:
+            return self._blocks_by_id[block_id]
+        except KeyError:
+            some = f"{self.blocks[0].id} to {self.blocks[-1].id}" if self.blocks else "none"
+            raise RequestError(
+                f"block: run {self.run_id} has no {block_id!r}; its {len(self.blocks)} blocks are {some}"
+            ) from None
+
+    def zone_of(self, block: Block) -> Zone:
+        """The zone that a block lies in."""
+        return next(zone for zone in self.zones if zone.epsg == block.epsg)
+
+    @cached_property
+    def _blocks_by_id(self) -> dict[str, Block]:
+        return {block.id: block for block in self.blocks}

@@ -1,0 +1,282 @@
+"""What a run will do, decided from metadata alone: scenes, blocks, figures. The plan's content names the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from terramosaic.catalog import (
+    PASS_GAP,
+    Acquisition,
+    Catalog,
+    Scene,
+    drop_superseded,
+    group_by_solar_day,
+    hint_for_nothing,
+    moment_of,
+    open_catalog,
+    rank,
+    scene_from_item,
+)
+from terramosaic.errors import CatalogError, NoScenesError, RequestError
+from terramosaic.ground.zones import Area, ZoneArea, as_geojson, zone_areas
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.devices import AUTO, parse_device, resolve
+from terramosaic.planning.blocks import cut_into_blocks
+from terramosaic.planning.estimates import (
+    covered_share,
+    output_gigabytes,
+    read_gigabytes,
+    warnings_of,
+)
+from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
+from terramosaic.request.interval import format_interval
+from terramosaic.request.request import GeoJsonFile, RegionRequest
+from terramosaic.storage.documents import shown
+from terramosaic.storage.location import anchored
+
+logger = logging.getLogger(__name__)
+
+#: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
+_DECIDING = (
+    "targets", "composite", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
+    "offset", "offset_conflict", "dtype", "extras", "provider",
+)  # fmt: skip
+
+#: Periods are told in whole seconds.
+_SECOND = timedelta(seconds=1)
+
+#: Pixels of the longest side of the pictures in the report.
+_PREVIEW_SIDE = 1400
+
+
+def plan(request: RegionRequest) -> Plan:
+    """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing.
+
+    Raises:
+        RequestError: the request, its region file or its catalog's name is wrong.
+        NoScenesError: nothing was found; says what was searched and what would have matched.
+        CatalogError: the catalog failed.
+        ModelError: the bundle is broken.
+        OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
+    """
+    ground = _Ground.of(request)
+    found = _search(ground)
+    if not found.acquisitions:
+        raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
+    return _decided(ground, found.best() if request.composite == "single" else found)
+
+
+def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
+    """A run for each acquisition that a request finds, of that acquisition alone; the oldest first.
+
+    One search finds all. An acquisition's run depends on its scenes and the request, not on the others or the period,
+    so it has the same id whenever it is planned; of imagery that was processed again it has another one.
+
+    Returns:
+        The plans, and what is wrong with items that cannot be used, whose acquisitions have no plan.
+
+    Raises:
+        RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
+    """
+    ground = _Ground.of(request)
+    spoilt = _Spoilt([], [])
+    found = _search(ground, spoilt)
+    plans = []
+    for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day):
+        if spoilt.has_part_of(acquisition):
+            continue
+        try:
+            plans.append(_decided(ground.on(acquisition), found.only(acquisition)))
+        except CatalogError as error:
+            spoilt.errors.append(error)
+    return plans, spoilt.errors
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """A request with what is known before the catalog is searched."""
+
+    request: RegionRequest
+    area: Area
+    areas: Sequence[ZoneArea]
+    bundle: Bundle
+
+    @classmethod
+    def of(cls, request: RegionRequest) -> _Ground:
+        area = request.area()
+        request = _anchored(request)
+        areas = zone_areas(area)
+        if not areas:
+            raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
+        bundle = load_bundle(request.model)
+        bundle.require(request.targets)
+        return cls(request, area, areas, bundle)
+
+    def on(self, acquisition: Acquisition) -> _Ground:
+        """As a request for one acquisition."""
+        moments = [scene.datetime for scene in acquisition.scenes]
+        period = format_interval(min(moments), max(moments) + _SECOND)
+        return replace(
+            self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason."""
+
+    catalog: Catalog
+    ground: _Ground
+    searched: str
+    acquisitions: Sequence[Acquisition]
+    dropped: Sequence[tuple[Scene, str]]
+
+    def best(self) -> _Found:
+        """The best acquisition alone; the others' scenes are dropped."""
+        others = [scene for acquisition in self.acquisitions[1:] for scene in acquisition.scenes]
+        dropped = [*self.dropped, *((scene, "not of the best acquisition") for scene in others)]
+        return replace(self, acquisitions=self.acquisitions[:1], dropped=dropped)
+
+    def only(self, acquisition: Acquisition) -> _Found:
+        """One acquisition, as if nothing else had been there."""
+        ids = {(scene.platform, scene.solar_day) for scene in acquisition.scenes}
+        dropped = [(scene, why) for scene, why in self.dropped if (scene.platform, scene.solar_day) in ids]
+        return replace(self, acquisitions=[acquisition], dropped=dropped)
+
+    def hint(self) -> str:
+        """Why there may be nothing."""
+        request = self.ground.request
+        return hint_for_nothing(self.catalog, self.ground.area.parts, *request.interval, request.max_cloud)
+
+
+@dataclass(frozen=True)
+class _Spoilt:
+    """Items that cannot be read: what is wrong with them, and the moments of those that tell one."""
+
+    errors: list[CatalogError]
+    moments: list[datetime]
+
+    def put(self, item: Any, error: CatalogError) -> None:
+        self.errors.append(error)
+        with suppress(CatalogError):
+            self.moments.append(moment_of(item))
+
+    def has_part_of(self, acquisition: Acquisition) -> bool:
+        """Whether one of them is of the same pass, so that the acquisition is not whole without it."""
+        return any(
+            abs(scene.datetime - moment) <= PASS_GAP
+            for scene in acquisition.scenes
+            for moment in self.moments
+        )
+
+
+def _decided(ground: _Ground, found: _Found) -> Plan:
+    request, area, areas, bundle = ground.request, ground.area, ground.areas, ground.bundle
+    bands, acquisitions = bundle.bands, found.acquisitions
+    scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
+    for scene in scenes.values():
+        scene.require([*bands, "SCL"])
+    zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
+    covered = covered_share(area, scenes.values())
+    figures = Figures(
+        area_km2=area.square_kilometres,
+        covered_share=covered,
+        scenes=len(scenes),
+        acquisitions=len(acquisitions),
+        blocks=sum(len(zone.blocks) for zone in zones),
+        empty_blocks=empty_blocks,
+        windows=sum(block.windows for zone in zones for block in zone.blocks),
+        read_gigabytes=read_gigabytes(request, zones, acquisitions, bands),
+        output_gigabytes=output_gigabytes(request, area),
+    )
+    longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
+    return Plan(
+        run_id=_run_id(request, zones, scenes, bundle),
+        engine_version=version("terramosaic"),
+        created=datetime.now(UTC).replace(microsecond=0),
+        request=request,
+        region=as_geojson(area.outline),
+        searched=found.searched,
+        bundle=BundleRef(
+            name=bundle.name,
+            title=bundle.title,
+            fingerprint=bundle.fingerprint,
+            is_terramind=bundle.is_terramind,
+            bands=bands,
+        ),
+        acquisitions=tuple(
+            RankedAcquisition(
+                solar_day=acquisition.solar_day.isoformat(),
+                scenes=tuple(scene.id for scene in acquisition.scenes),
+                coverage=acquisition.coverage,
+                cloud=acquisition.cloud,
+            )
+            for acquisition in acquisitions
+        ),
+        scenes=scenes,
+        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
+        zones=tuple(zones),
+        figures=figures,
+        warnings=tuple(warnings_of(request, bundle, figures, scenes.values())),
+        preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
+    )
+
+
+def _anchored(request: RegionRequest) -> RegionRequest:
+    """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
+    absolute: dict[str, Any] = {"out": anchored(request.out)}
+    if request.model != "demo":
+        absolute["model"] = str(Path(request.model).expanduser().resolve())
+    if isinstance(request.region, GeoJsonFile):
+        # The area has been read; what stays on record must not tell a signature.
+        absolute["region"] = request.region.model_copy(update={"path": shown(request.region.path)})
+    if request.provider == AUTO:
+        absolute["provider"] = resolve(AUTO).kind
+    return request.model_copy(update=absolute)
+
+
+def _search(ground: _Ground, spoilt: _Spoilt | None = None) -> _Found:
+    """Asks the catalog; items that cannot be read are an error, or are put into ``spoilt``."""
+    request, area = ground.request, ground.area
+    catalog = open_catalog(request.catalog, request.collection or None)
+    items = catalog.search(area.parts, *request.interval, request.max_cloud)
+    scenes = []
+    for item in items:
+        try:
+            scenes.append(scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")))
+        except CatalogError as error:
+            if spoilt is None:
+                raise
+            spoilt.put(item, error)
+    kept, dropped = drop_superseded(scenes)
+    searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
+    return _Found(catalog, ground, searched, rank(group_by_solar_day(kept), area.outline), dropped)
+
+
+def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
+    """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
+    deciding = request.model_dump(mode="json", include=set(_DECIDING))
+    # A CPU and a GPU round differently; one GPU computes what another one does.
+    deciding["provider"] = parse_device(request.provider).kind
+    content = {
+        "engine": version("terramosaic"),
+        "request": deciding,
+        "bundle": bundle.fingerprint,
+        "zones": [zone.model_dump(mode="json") for zone in zones],
+        "scenes": {
+            scene.id: [scene.fingerprint, {band: asset.offset for band, asset in scene.assets.items()}]
+            for scene in scenes.values()
+        },
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,275 @@
+"""Mosaics as pictures: drawn from overviews, all in one pixel frame, with the legends that explain them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from PIL import Image, ImageColor
+from rasterio.errors import RasterioError
+
+from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect
+from terramosaic.errors import OutputError
+from terramosaic.ground.grid import RESOLUTION
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import (
+    QUALITY_BITS,
+    QUALITY_CLOUD,
+    QUALITY_EDGE,
+    QUALITY_FILLED,
+    QUALITY_FOREIGN,
+)
+from terramosaic.planning.plan import Plan, Zone
+from terramosaic.publishing.reduced import Overview
+from terramosaic.storage.gdal import local_files
+from terramosaic.storage.scratch import each_locally
+
+#: Colours of NDVI from -0.2 to 0.9 in steps of 0.1: slate water, sand, straw, then deepening greens.
+_NDVI_RANGE = (-0.2, 0.9)
+_NDVI_COLOURS = (
+    "#4a6a8a", "#8fa3b3", "#d8d0c3", "#e9dcb9", "#efe6a3", "#d9dc7f",
+    "#b4cc66", "#86b653", "#589d46", "#33823c", "#166532", "#064626",
+)  # fmt: skip
+#: Backscatter in red, green and blue, from low to high: fixed, so that runs can be compared by eye.
+_BACKSCATTER = (
+    ("VV", -20.0, 0.0, "#ff0000"),
+    ("VH", -28.0, -8.0, "#00ff00"),
+    ("VV − VH", 2.0, 14.0, "#0000ff"),
+)
+_TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
+_SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
+_PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
+
+#: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
+_CLEAN_COLOUR = "#d5dcd8"
+_FLAG_COLOURS = {
+    QUALITY_FILLED: "#f0b840",
+    QUALITY_EDGE: "#e0762f",
+    QUALITY_FOREIGN: "#3a78b8",
+    QUALITY_CLOUD: "#8a3fa0",
+}
+
+#: Stretch of pictures whose range comes from the data, in percent of the valid pixels.
+_STRETCH = (2.0, 98.0)
+#: Heights are never stretched to more contrast than this: noise shall not look like hills.
+_LEAST_METRES = 10.0
+_TRUE_COLOUR_GAMMA = 1.35
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A colour bar: evenly spaced colours from ``low`` to ``high``."""
+
+    label: str
+    low: float
+    high: float
+    unit: str
+    colours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """A colour that stands for a stored value, or for a bit of it."""
+
+    value: int
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Quicklook:
+    """A picture, transparent where there is no data, and its legend.
+
+    Attributes:
+        image: RGBA, or a palette for classes and flags.
+        caption: how to read it, in a line.
+        scales: colour bars; three of them for a colour composite.
+        swatches: colours of classes or flags.
+    """
+
+    image: Image.Image
+    caption: str
+    scales: tuple[Scale, ...] = ()
+    swatches: tuple[Swatch, ...] = ()
+
+
+def draw(overview: Overview) -> Quicklook:
+    """The picture of a mosaic, in the style that its layer is usually shown in."""
+    layer = overview.layer
+    if layer.kind == "class":
+        return _draw_classes(overview)
+    if layer.kind == "flags":
+        return _draw_flags(overview)
+    if not overview.valid.any():
+        return Quicklook(_rgba(np.zeros((*overview.valid.shape, 3), np.uint8), overview.valid), "No data.")
+    if layer.kind == "percent":
+        scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
+        return _draw_ramp(overview, scale, "Probability of the class that won.")
+    if layer.name.endswith("_spread"):
+        return _draw_spread(overview)
+    return _DRAW.get(layer.name, _draw_any)(overview)
+
+
+def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quicklook:
+    """Sentinel-2's true colour under a zone's mosaics, in their frame, from the previews that blocks left.
+
+    Args:
+        plan: the run's plan; its blocks are done.
+        zone: the zone.
+        clear: bool (height, width) in the same frame: where to take the stretch from; elsewhere is cloud.
+
+    Raises:
+        OutputError: a block's preview is missing or broken.
+    """
+    factor = plan.preview_factor
+    frame = preview_rect(zone.rect, factor)
+    dn = np.zeros((len(PREVIEW_BANDS), *frame.shape), np.uint16)
+    folder = RunFolder.of(plan)
+    shown_blocks = [block for block in zone.blocks if not preview_rect(block.rect, factor).is_empty]
+    paths = [folder.block_raster(block, PREVIEW) for block in shown_blocks]
+    with local_files(), closing(each_locally(paths)) as copies:
+        for block, path, copy in zip(shown_blocks, paths, copies, strict=True):
+            try:
+                with rasterio.open(copy) as dataset:
+                    dn[:, *preview_rect(block.rect, factor).slices(frame)] = dataset.read()
+            except RasterioError as error:
+                raise OutputError(
+                    f"{path} cannot be read: {error}; remove it and run the same request again"
+                ) from error
+    # The last row and column of an overview may be too narrow to hold a pixel of the preview's grid.
+    missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
+    dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+    valid = (dn != 0).all(axis=0)
+    shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
+    low, high = _range(dn[:, shown], 1) if shown.any() else (0.0, 1.0)
+    stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
+    caption = f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)})"
+    return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
+
+
+def _draw_backscatter(overview: Overview) -> Quicklook:
+    """The usual false colour of two polarisations."""
+    vv, vh = overview.values[:2]
+    channels, scales = [], []
+    for band, (name, low, high, colour) in zip((vv, vh, vv - vh), _BACKSCATTER, strict=True):
+        channels.append(np.clip((band - low) / (high - low), 0, 1))
+        scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
+    rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
+    caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
+    return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
+
+
+def _draw_ndvi(overview: Overview) -> Quicklook:
+    scale = Scale("NDVI", *_NDVI_RANGE, "", _NDVI_COLOURS)
+    return _draw_ramp(
+        overview, scale, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
+    )
+
+
+def _draw_terrain(overview: Overview) -> Quicklook:
+    """Elevation tints, shaded by a sun in the north-west."""
+    height = overview.values[0]
+    low, high = _range(height[overview.valid], _LEAST_METRES)
+    tints = _colours(_TERRAIN_COLOURS, height, low, high)
+    ground = np.where(overview.valid, height, np.float32(low))
+    # A gradient takes two pixels, and a mosaic may have one.
+    down, right = np.gradient(np.pad(ground, (0, 1), mode="edge"), RESOLUTION * overview.factor)
+    down, right = down[:-1, :-1], right[:-1, :-1]
+    # The steeper the land, the less it is exaggerated: a plain shows its forms, mountains keep theirs.
+    exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[overview.valid], 95)))
+    dx, dy = right * exaggeration, down * exaggeration
+    # East, south and up, the surface's normal is (-dx, -dy, 1), and the sun stands at (-0.5, -0.5, 0.7071).
+    flat = 0.7071
+    shade = np.clip((0.5 * dx + 0.5 * dy + flat) / np.sqrt(1 + dx**2 + dy**2), 0, 1) / flat
+    rgb = np.clip(tints * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
+    scale = Scale("Elevation", low, high, "m", _TERRAIN_COLOURS)
+    return Quicklook(_rgba(rgb, overview.valid), "Elevation tints, lit from the north-west.", (scale,))
+
+
+def _draw_spread(overview: Overview) -> Quicklook:
+    mean = overview.values.mean(axis=0)
+    top = max(_range(mean[overview.valid], 0)[1], overview.layer.scale)
+    bands = " and ".join(overview.layer.bands)
+    caption = f"Standard deviation of {bands} over overlapping windows; 0 where a single one made the pixel."
+    scale = Scale("Spread", 0, top, _unit(overview), _SPREAD_COLOURS)
+    return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), overview.valid), caption, (scale,))
+
+
+def _draw_any(overview: Overview) -> Quicklook:
+    span = _range(overview.values[0][overview.valid], overview.layer.scale)
+    name = overview.layer.bands[0]
+    return _draw_ramp(overview, Scale(name, *span, _unit(overview), _PLAIN_COLOURS), f"{name}.")
+
+
+def _draw_ramp(overview: Overview, scale: Scale, caption: str) -> Quicklook:
+    rgb = _colours(scale.colours, overview.values[0], scale.low, scale.high)
+    return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
+
+
+def _draw_classes(overview: Overview) -> Quicklook:
+    swatches = [
+        Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in overview.layer.classes
+    ]
+    image = _palette(overview.stored[0], swatches, overview.layer.nodata)
+    return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
+
+
+def _draw_flags(overview: Overview) -> Quicklook:
+    flags, shown = overview.stored[0], np.zeros(overview.valid.shape, np.uint8)
+    for bit in _FLAG_COLOURS:
+        shown[flags & bit != 0] = bit
+    shown[~overview.valid] = overview.layer.nodata
+    swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
+    swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
+    image = _palette(shown, swatches, overview.layer.nodata)
+    return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
+
+
+_DRAW: dict[str, Callable[[Overview], Quicklook]] = {
+    "S1GRD": _draw_backscatter,
+    "S1RTC": _draw_backscatter,
+    "NDVI": _draw_ndvi,
+    "DEM": _draw_terrain,
+}
+
+
+def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values (height, width) as uint8 (height, width, 3); NaN takes the lowest colour and is masked later."""
+    table = np.array([ImageColor.getrgb(colour) for colour in ramp], float)
+    finer = np.linspace(0, len(ramp) - 1, 256)
+    lookup = np.stack([np.interp(finer, np.arange(len(ramp)), channel) for channel in table.T], axis=-1)
+    index = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low) * 255, 0, 255)
+    return np.rint(lookup).astype(np.uint8)[np.rint(index).astype(np.uint8)]
+
+
+def _range(values: np.ndarray, least: float) -> tuple[float, float]:
+    """The stretch of valid values: their percentiles, widened about the middle to at least ``least``."""
+    low, high = (float(end) for end in np.percentile(values, _STRETCH))
+    widen = max(0.0, least - (high - low)) / 2
+    return low - widen, high + widen
+
+
+def _unit(overview: Overview) -> str:
+    return "" if overview.layer.unit == "1" else overview.layer.unit
+
+
+def _bytes(fractions: np.ndarray) -> np.ndarray:
+    return np.rint(fractions * 255).astype(np.uint8)
+
+
+def _rgba(rgb: np.ndarray, valid: np.ndarray) -> Image.Image:
+    alpha = np.where(valid, 255, 0).astype(np.uint8)
+    return Image.fromarray(np.dstack([rgb * valid[..., None], alpha]))
+
+
+def _palette(values: np.ndarray, swatches: Sequence[Swatch], nodata: int) -> Image.Image:
+    image = Image.fromarray(values).convert("P")
+    table = np.zeros((256, 3), np.uint8)
+    for swatch in swatches:
+        table[swatch.value] = ImageColor.getrgb(swatch.colour)
+    image.putpalette(table.tobytes())
+    image.info["transparency"] = nodata
+    return image

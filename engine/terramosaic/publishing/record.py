@@ -1,0 +1,259 @@
+"""What a run left on disk, gathered once: the report and the item are two ways of telling it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from shapely.geometry import box
+
+from terramosaic.block.preview import PREVIEW
+from terramosaic.block.receipt import BlockReceipt, finished_blocks, finishing_times
+from terramosaic.block.windows import region_mask
+from terramosaic.errors import OutputError
+from terramosaic.ground.grid import RESOLUTION
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
+from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.publishing.quicklook import Quicklook, draw, true_colour
+from terramosaic.publishing.reduced import BandStatistics, Overview, count_values, read_overview
+from terramosaic.storage.files import exists, read_jsons
+from terramosaic.storage.gdal import local_files
+from terramosaic.storage.hashes import multihash_of
+from terramosaic.storage.location import Location, is_remote
+from terramosaic.storage.scratch import LocalCopy
+
+_PIXEL_KM2 = RESOLUTION**2 / 1e6
+
+_QUALITY = "quality"
+
+#: Mosaics of a run in a store that are looked at, and so lie in scratch, at the same time.
+_COPIES = 2
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A finished mosaic.
+
+    Attributes:
+        size: of the file, in bytes.
+        checksum: SHA-256 of the file as a multihash in hexadecimal.
+        statistics: of each band, from the overview; none for classes and flags.
+        counts: pixels of each stored value 0-255 at full resolution, int64 (256,); None for values.
+        valid_share: share of the mosaic's rectangle that has data.
+    """
+
+    zone: Zone
+    layer: Layer
+    path: Location
+    size: int
+    checksum: str
+    statistics: tuple[BandStatistics, ...]
+    counts: np.ndarray | None
+    valid_share: float
+    quicklook: Quicklook
+
+    @property
+    def name(self) -> str:
+        """The mosaic's file name without its ending: names its quicklook and its asset."""
+        return self.path.stem
+
+    def shares(self) -> dict[int, float]:
+        """Share of each class or flag among the pixels with data; those of flags may overlap."""
+        return {} if self.counts is None else shares_of(self.layer, self.counts)
+
+    @property
+    def valid_km2(self) -> float:
+        """Area of the pixels with data, for layers that are counted."""
+        if self.counts is None:
+            return 0.0
+        return (int(self.counts.sum()) - int(self.counts[self.layer.nodata])) * _PIXEL_KM2
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run.
+
+    Attributes:
+        layers: every mosaic, zone after zone.
+        true_colour: Sentinel-2's picture of each zone, by EPSG code.
+        receipts: of each block, by id.
+        offsets: the record of each scene that was read: rule, decision, evidence of its pixels.
+        busy_seconds: time in which at least one block was being computed.
+    """
+
+    plan: Plan
+    bundle: Bundle
+    folder: RunFolder
+    layers: tuple[LayerRecord, ...]
+    true_colour: dict[int, Quicklook]
+    receipts: dict[str, BlockReceipt]
+    offsets: dict[str, dict[str, Any]]
+    busy_seconds: float
+
+    @property
+    def pictures(self) -> dict[str, Quicklook]:
+        """All pictures by the name of their file: the mosaic's, and for the true colour ``S2``."""
+        found = {self.true_colour_name(zone): self.true_colour[zone.epsg] for zone in self.plan.zones}
+        return found | {record.name: record.quicklook for record in self.layers}
+
+    def true_colour_name(self, zone: Zone) -> str:
+        """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""
+        return f"{PREVIEW}_{zone.epsg}" if len(self.plan.zones) > 1 else PREVIEW
+
+    @property
+    def windows(self) -> int:
+        """Windows that were computed; those without a valid pixel were left out."""
+        return sum(receipt.windows for receipt in self.receipts.values())
+
+    @property
+    def mapped_km2(self) -> float:
+        """Area of the pixels that have data."""
+        return sum(receipt.valid_pixels for receipt in self.receipts.values()) * _PIXEL_KM2
+
+    @property
+    def cloud_share(self) -> float:
+        """Share of the mapped pixels that were generated under cloud."""
+        cloudy = sum(receipt.cloudy_pixels for receipt in self.receipts.values())
+        return cloudy / max(1, sum(receipt.valid_pixels for receipt in self.receipts.values()))
+
+    @cached_property
+    def gap_share(self) -> float:
+        """Share of the pixels to map that stayed without data; exact where every part of the region has a block."""
+        figures = self.plan.figures
+        pixels = sum(_region_pixels(self.plan, block) for block in self.plan.blocks)
+        valid = sum(receipt.valid_pixels for receipt in self.receipts.values())
+        # Parts of the region without a block are known by their area only, which UTM stretches a little.
+        in_blocks = min(1.0, pixels * _PIXEL_KM2 / figures.area_km2) if figures.empty_blocks else 1.0
+        return 1 - valid / max(1, pixels) * in_blocks
+
+    @property
+    def warnings(self) -> list[str]:
+        """The plan's warnings, and what only the run could tell."""
+        found = list(self.plan.warnings)
+        if self.cloud_share > 0.01:
+            found.append(
+                f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
+            )
+        if self.gap_share > self.plan.figures.gap_share + 0.01:
+            found.append(f"{self.gap_share:.1%} of the pixels to map stayed without data")
+        for scene_id, record in self.offsets.items():
+            if record["applied"] != record["decided"]:
+                found.append(f"{scene_id}: pixels overruled the metadata, {record['applied']} was subtracted")
+        return found
+
+    def seconds(self, phase: str) -> float:
+        """Sum of a phase (``total``, ``data``, ``model``, ``other``) over all blocks."""
+        return sum(receipt.seconds.get(phase, 0.0) for receipt in self.receipts.values())
+
+
+def gather(plan: Plan) -> RunRecord:
+    """Reads the outputs of a run: receipts, offset records, overviews; classes and flags are counted in full.
+
+    Raises:
+        OutputError: a block or a mosaic is missing or cannot be read.
+    """
+    folder, bundle = RunFolder.of(plan), load_bundle(plan.request.model)
+    wanted = [(zone, layer) for zone in plan.zones for layer in layers(plan.request, bundle).values()]
+    # Of a run in a store each of them holds a copy of a mosaic in scratch.
+    threads = _COPIES if is_remote(folder.path) else None
+    with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
+        surveys = list(pool.map(lambda item: _survey(plan, folder, *item), wanted))
+    clear = {
+        record.zone.epsg: overview.valid & (overview.stored[0] & QUALITY_CLOUD == 0)
+        for record, overview in surveys
+        if record.layer.name == _QUALITY
+    }
+    receipts = _receipts(plan)
+    offsets = read_jsons([folder.offset_file(id_) for id_ in plan.scenes])
+    return RunRecord(
+        plan=plan,
+        bundle=bundle,
+        folder=folder,
+        layers=tuple(record for record, _ in surveys),
+        true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},
+        receipts=receipts,
+        offsets={id_: record for id_, record in zip(plan.scenes, offsets, strict=True) if record is not None},
+        busy_seconds=_busy_seconds(plan, receipts),
+    )
+
+
+def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, Overview]:
+    path = folder.mosaic(plan, zone, layer.name)
+    if not exists(path):
+        raise OutputError(f"{path} is missing; assemble the run before publishing it")
+    measured = layer.kind in ("value", "percent")
+    # All that is wanted of a mosaic is read at once: from a store it comes a single time.
+    with LocalCopy(path) as local, local_files():
+        overview = read_overview(local, layer, plan.preview_factor)
+        counts = None if measured else count_values(local)
+        size, checksum = local.stat().st_size, multihash_of(local)
+    record = LayerRecord(
+        zone=zone,
+        layer=layer,
+        path=path,
+        size=size,
+        checksum=checksum,
+        statistics=overview.statistics() if measured else (),
+        counts=counts,
+        valid_share=float(overview.valid.mean()),
+        quicklook=draw(overview),
+    )
+    return record, overview
+
+
+def _receipts(plan: Plan) -> dict[str, BlockReceipt]:
+    receipts = finished_blocks(plan)
+    missing = [block.id for block in plan.blocks if block.id not in receipts]
+    if missing:
+        raise OutputError(
+            f"{len(missing)} of {len(plan.blocks)} blocks are not done (such as {missing[0]}); "
+            "run the same request again"
+        )
+    return receipts
+
+
+def _region_pixels(plan: Plan, block: Block) -> int:
+    """Pixels of a block that lie in the region."""
+    outline = plan.zone_of(block).shape
+    if outline is None or outline.contains(box(*block.rect.bounds)):
+        return block.height * block.width
+    return int(region_mask(plan, block).sum())
+
+
+def _busy_seconds(plan: Plan, receipts: dict[str, BlockReceipt]) -> float:
+    """Length of the union of the blocks' spells of work; a receipt is written when its block ends.
+
+    So blocks that ran at the same time count once, and a pause between a crash and its resumption does not.
+    """
+    ends = finishing_times(plan)
+    return union_length(
+        [(ends[id_] - receipt.seconds["total"], ends[id_]) for id_, receipt in receipts.items()]
+    )
+
+
+def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
+    """Share of each class or flag among the pixels with data, from the pixels of each stored value, (256,)."""
+    held = counts.copy()
+    held[layer.nodata] = 0
+    total = max(1, int(held.sum()))
+    if layer.kind == "flags":
+        values = np.arange(256)
+        return {0: int(held[0]) / total} | {
+            bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
+        }
+    return {item.value: int(held[item.value]) / total for item in layer.classes}
+
+
+def union_length(spells: Sequence[tuple[float, float]]) -> float:
+    """Length of the union of intervals: of (0, 2), (1, 3) and (5, 6) it is 4."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spells):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

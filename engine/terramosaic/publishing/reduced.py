@@ -1,0 +1,126 @@
+"""Mosaics seen from afar: as many pixels as a picture needs, and figures of each band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from terramosaic.errors import OutputError
+from terramosaic.mosaic.cog import halve_average, halve_mode
+from terramosaic.planning.layers import Layer
+
+#: Rows of a mosaic that are counted at once.
+_COUNT_ROWS = 512
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """Figures of one band in physical units, over the valid pixels of an overview, so approximate."""
+
+    minimum: float
+    percentile_2: float
+    median: float
+    mean: float
+    percentile_98: float
+    maximum: float
+    stddev: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A mosaic at a fraction of its resolution.
+
+    Attributes:
+        layer: the mosaic's encoding.
+        stored: its numbers, (bands, height, width); a pixel covers ``factor`` x ``factor`` of the mosaic's.
+        factor: a power of two.
+    """
+
+    layer: Layer
+    stored: np.ndarray
+    factor: int
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Bool (height, width)."""
+        valid: np.ndarray = self.stored[0] != self.layer.nodata
+        return valid
+
+    @property
+    def values(self) -> np.ndarray:
+        """Physical values, float32 (bands, height, width), NaN where there is no data."""
+        return np.where(self.valid, self.stored * np.float32(self.layer.scale), np.float32(np.nan))
+
+    def statistics(self) -> tuple[BandStatistics, ...]:
+        """Figures of each band; none where nothing is valid."""
+        valid = self.valid
+        return tuple(_statistics(band[valid]) for band in self.values) if valid.any() else ()
+
+
+def read_overview(path: Path, layer: Layer, factor: int) -> Overview:
+    """Reads a mosaic at ``1 / factor``, and never more of it than that takes.
+
+    Args:
+        path: the mosaic; its overviews go down to at least a tile's size.
+        layer: its encoding.
+        factor: pixels of the mosaic to one of the overview, a power of two.
+
+    Raises:
+        OutputError: the mosaic is broken.
+    """
+    try:
+        with rasterio.open(path) as dataset:
+            levels = [level for level in dataset.overviews(1) if level <= factor]
+        options = {"overview_level": len(levels) - 1} if levels else {}
+        with rasterio.open(path, **options) as dataset:
+            stored = dataset.read()
+    except RasterioError as error:
+        raise OutputError(
+            f"{path} cannot be read: {error}; remove it and run the same request again"
+        ) from error
+    halve = halve_average if layer.overviews == "average" else halve_mode
+    # A small zone beside a large one may have fewer overviews than their common factor asks for.
+    for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
+        stored = halve(stored, layer.nodata)
+    return Overview(layer, stored, factor)
+
+
+def count_values(path: Path) -> np.ndarray:
+    """Pixels of each value of a one-band uint8 mosaic at full resolution, int64 (256,); read by strips.
+
+    Overviews would not do: the mode that they take lets rare classes vanish.
+
+    Raises:
+        OutputError: the mosaic is broken.
+    """
+    counts = np.zeros(256, np.int64)
+    try:
+        with rasterio.open(path) as dataset:
+            for row in range(0, dataset.height, _COUNT_ROWS):
+                height = min(_COUNT_ROWS, dataset.height - row)
+                strip = dataset.read(1, window=Window(0, row, dataset.width, height))
+                counts += np.bincount(strip.ravel(), minlength=256)
+    except RasterioError as error:
+        raise OutputError(
+            f"{path} cannot be read: {error}; remove it and run the same request again"
+        ) from error
+    return counts
+
+
+def _statistics(values: np.ndarray) -> BandStatistics:
+    low, median, high = np.percentile(values, [2, 50, 98])
+    figures = (
+        values.min(),
+        low,
+        median,
+        values.mean(dtype=float),
+        high,
+        values.max(),
+        values.std(dtype=float),
+    )
+    return BandStatistics(*(float(figure) for figure in figures))

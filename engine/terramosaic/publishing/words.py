@@ -1,0 +1,85 @@
+"""What report and item must say alike: titles, the attribution, versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import rasterio
+
+from terramosaic.planning.layers import Layer
+from terramosaic.planning.plan import Plan
+from terramosaic.publishing.markup import UNBROKEN, figure
+from terramosaic.request.request import BoundingBox, MgrsTile, Region
+
+#: Titles of what a run can make, and their short forms for the middle of a sentence.
+TITLES = {
+    "S1GRD": "Sentinel-1 GRD backscatter",
+    "S1RTC": "Sentinel-1 RTC backscatter",
+    "NDVI": "Vegetation index (NDVI)",
+    "LULC": "Land cover",
+    "DEM": "Elevation",
+    "quality": "Quality flags",
+}
+SHORT_TITLES = {
+    "S1GRD": "Sentinel-1 GRD",
+    "S1RTC": "Sentinel-1 RTC",
+    "NDVI": "NDVI",
+    "LULC": "land cover",
+    "DEM": "elevation",
+}
+
+
+def title_of(layer: Layer) -> str:
+    """What a layer is, for people."""
+    if layer.name in TITLES:
+        return TITLES[layer.name]
+    target, _, extra = layer.name.rpartition("_")
+    return f"{TITLES.get(target, target)}: {extra}" if target else layer.name
+
+
+def targets_in_words(targets: Sequence[str]) -> str:
+    """What is mapped, in a few words: ``Sentinel-1 GRD, NDVI and land cover``."""
+    *first, last = (SHORT_TITLES[target] for target in targets)
+    text = f"{', '.join(first)} and {last}" if first else last
+    return text[0].upper() + text[1:]
+
+
+def region_in_words(region: Region, square_kilometres: float) -> str:
+    """What kind of region it is, and how large."""
+    area = f"{figure(square_kilometres)}{UNBROKEN}km²"
+    match region:
+        case MgrsTile(tile=tile):
+            return f"Sentinel-2 tile {tile}"
+        case BoundingBox():
+            return f"A rectangle of {area}"
+        case _:
+            return f"A polygon of {area}"
+
+
+def attribution(plan: Plan) -> str:
+    """The notice that Copernicus' licence asks of whoever passes modified data on."""
+    years = sorted({scene.datetime.year for scene in plan.scenes.values()})
+    return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
+
+
+def software(plan: Plan) -> dict[str, str]:
+    """Versions of what decides pixels: the plan's engine, and the rest as installed where this runs."""
+    return {
+        "terramosaic": plan.engine_version,
+        "onnxruntime": _version_of("onnxruntime", "onnxruntime-gpu"),
+        "numpy": _version_of("numpy"),
+        "rasterio": rasterio.__version__,
+        "gdal": rasterio.__gdal_version__,
+        "python": platform.python_version(),
+    }
+
+
+def _version_of(*names: str) -> str:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"

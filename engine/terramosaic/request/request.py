@@ -1,0 +1,389 @@
+"""What a user asks for: one frozen value, the same for the command line, the Python API and the Prefect form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime as Moment  # a request has a field of the other name
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from terramosaic.errors import RequestError
+from terramosaic.ground.zones import Area
+from terramosaic.model.devices import AUTO, parse_device
+from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
+from terramosaic.request.region import area_from_box, area_from_file, area_from_geojson, area_from_tile
+from terramosaic.shown import Shown
+
+Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+
+#: Letters of a polygon that is written out in full.
+_LONG = 400
+
+_FORM = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Drawn(BaseModel):
+    """A region that is written out, and so is checked as soon as it is said."""
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        self.area()
+        return self
+
+    def area(self) -> Area:
+        """The region as geometry; a ValueError in one line if it is none."""
+        raise NotImplementedError
+
+
+class BoundingBox(_Drawn):
+    """A rectangle in degrees."""
+
+    model_config = ConfigDict(title="Bounding box", **_FORM)
+
+    west: float = Field(title="West", description="Longitude in degrees", ge=-180, le=180, examples=[13.4])
+    south: float = Field(title="South", description="Latitude in degrees", ge=-90, le=90, examples=[45.5])
+    east: float = Field(
+        title="East",
+        description="Longitude in degrees; west of `west` only over the antimeridian",
+        ge=-180,
+        le=180,
+    )
+    north: float = Field(title="North", description="Latitude in degrees", ge=-90, le=90, examples=[45.9])
+
+    def area(self) -> Area:
+        """The rectangle as geometry."""
+        return area_from_box(self.west, self.south, self.east, self.north)
+
+
+class MgrsTile(_Drawn):
+    """A Sentinel-2 tile."""
+
+    model_config = ConfigDict(title="MGRS tile", **_FORM)
+
+    tile: str = Field(title="Tile", description="MGRS id of a Sentinel-2 tile", examples=["33TWL"])
+
+    def area(self) -> Area:
+        """The tile's 10 980 x 10 980 pixels as geometry."""
+        return area_from_tile(self.tile)
+
+
+class GeoJson(_Drawn):
+    """A polygon written out."""
+
+    model_config = ConfigDict(title="GeoJSON", **_FORM)
+
+    geojson: dict[str, Any] = Field(
+        title="GeoJSON", description="Polygon or MultiPolygon in degrees, or a Feature that holds one"
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # A notebook keeps this text beside what it shows, and a border may have megabytes.
+        text = str(self.geojson)
+        yield "geojson", self.geojson if len(text) < _LONG else f"{text[:_LONG]} ..."
+
+    def area(self) -> Area:
+        """The polygon as geometry."""
+        return area_from_geojson(self.geojson)
+
+
+class GeoJsonFile(BaseModel):
+    """Polygons in a file, read where the request is planned; the plan keeps what they were."""
+
+    model_config = ConfigDict(title="GeoJSON file or URL", **_FORM)
+
+    path: str = Field(
+        title="Path or URL",
+        description="Path or URL (https://, s3://) of a GeoJSON file, of up to 100 MB",
+        examples=["region.geojson", "https://example.com/region.geojson"],
+        min_length=1,
+    )
+
+    def area(self) -> Area:
+        """The file's polygon as geometry."""
+        return area_from_file(self.path)
+
+
+def _as_region(value: Any) -> Any:
+    """Lets a person write a region as they would say it: four numbers, a tile id, GeoJSON, or a file's path."""
+    if isinstance(value, BaseModel):
+        return value
+    try:
+        if isinstance(value, str | Path):
+            text = str(value)
+            looks_like_tile = re.fullmatch(r"[Tt]?\d{1,2}[A-Za-z]{3}", text.strip())
+            return MgrsTile(tile=text) if looks_like_tile else GeoJsonFile(path=text)
+        if isinstance(value, dict):
+            kind = next(
+                (kind for kind in (MgrsTile, GeoJson, GeoJsonFile) if set(value) & set(kind.model_fields)),
+                None,
+            )
+            if kind is not None:
+                return kind(**value)
+            return GeoJson(geojson=value) if "type" in value else BoundingBox(**value)
+        if isinstance(value, Sequence) and len(value) == 4:
+            return BoundingBox(**dict(zip(BoundingBox.model_fields, value, strict=True)))
+    except ValidationError as error:
+        raise ValueError("; ".join(lines_of(error))) from None
+    raise ValueError(
+        "give four numbers (west south east north), an MGRS tile id, GeoJSON, or a GeoJSON file's path or URL"
+    )
+
+
+Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidator(_as_region)]
+
+
+def _with_examples(schema: dict[str, Any]) -> None:
+    """A field that names no example of its own is best shown by its default."""
+    for field in schema["properties"].values():
+        if field.get("default", "") not in ("", []):
+            field.setdefault("examples", [field["default"]])
+
+
+class RegionRequest(Shown, BaseModel):
+    """A region to map: where, when, from which catalog, with which model, and into which folder."""
+
+    model_config = ConfigDict(title="Region request", json_schema_extra=_with_examples, **_FORM)
+
+    region: Region = Field(
+        title="Region",
+        description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a GeoJSON file",
+        examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
+    )
+    region_name: str = Field(
+        default="name",
+        title="Region name",
+        description="Property that names the features of a GeoJSON file with several regions",
+        min_length=1,
+    )
+    datetime: Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)] = Field(
+        title="Period",
+        description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",
+        examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
+    )
+    catalog: str = Field(
+        default="planetary-computer",
+        title="Catalog",
+        description="planetary-computer, earth-search, copernicus, a STAC API's URL, or a path on disk",
+        examples=["earth-search"],
+        min_length=1,
+    )
+    collection: str = Field(
+        default="",
+        title="Collection",
+        description="Collection id; empty: the catalog's own Sentinel-2 L2A",
+        examples=["sentinel-2-c1-l2a"],
+    )
+    max_cloud: float = Field(
+        default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
+    )
+    composite: Literal["best", "median", "single"] = Field(
+        default="best",
+        title="Composite",
+        description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
+    )
+    targets: tuple[Target, ...] = Field(
+        default=("S1GRD", "NDVI", "LULC"),
+        min_length=1,
+        title="Targets",
+        description="What to generate, in this order",
+        examples=[["S1GRD", "NDVI", "LULC"]],
+    )
+    model: str = Field(
+        default="demo",
+        title="Model",
+        description="Bundle folder, or `demo` (band arithmetic, not TerraMind)",
+        min_length=1,
+    )
+    conditioning: Literal["chained", "independent"] = Field(
+        default="chained",
+        title="Conditioning",
+        description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
+    )
+    steps: int = Field(
+        default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
+    )
+    sampling: Literal["nucleus", "greedy"] = Field(
+        default="nucleus",
+        title="Token sampling",
+        description="nucleus: drawn by the seed from the model's top-p, as the reference; greedy: the most probable",
+    )
+    x0_clip: float = Field(
+        default=1,
+        gt=0,
+        title="Sample bound",
+        description="Bound of the predicted sample in standard deviations from the mean; 1 as the reference. "
+        "More lets extremes out",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
+    stride: int = Field(
+        default=192,
+        ge=16,
+        le=224,
+        multiple_of=16,
+        title="Stride",
+        description="Pixels between windows of 224",
+    )
+    blend: Literal["mean", "cosine"] = Field(
+        default="mean",
+        title="Blend",
+        description="Weights where windows overlap: equal, or falling to the rim",
+    )
+    block_size: int = Field(
+        default=2048,
+        ge=512,
+        le=16384,
+        multiple_of=512,
+        title="Block size",
+        description="Pixels; the unit of resume",
+    )
+    offset: Literal["remove", "keep"] = Field(
+        default="remove",
+        title="Reflectance offset",
+        description="The +1000 of processing baseline 04.00: remove it, as TerraMind expects, or keep it",
+    )
+    offset_conflict: Literal["stop", "metadata", "pixels"] = Field(
+        default="stop",
+        title="Offset conflict",
+        description="Whom to believe where a scene's metadata and pixels disagree about the offset",
+    )
+    dtype: Literal["int16", "float32"] = Field(
+        default="int16",
+        title="Encoding",
+        description="int16: scaled integers; float32: plain values, twice the size",
+    )
+    extras: tuple[Literal["spread", "confidence"], ...] = Field(
+        default=(),
+        title="Extra layers",
+        description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
+        examples=[["spread", "confidence"]],
+    )
+    provider: str = Field(
+        default="cpu",
+        title="Device",
+        description="cpu, cuda, one of several GPUs as cuda:1, or auto: cuda where there is a GPU, else cpu. "
+        "cuda never falls back to cpu",
+        examples=["cpu", "cuda", "cuda:1", "auto"],
+    )
+    max_area_km2: float = Field(
+        default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
+    )
+    out: str = Field(
+        default="out",
+        title="Output folder",
+        description="Folder or URL such as s3://bucket/maps; runs are written below it",
+        examples=["out", "s3://bucket/maps"],
+        min_length=1,
+    )
+
+    @field_validator("datetime", mode="before")
+    @classmethod
+    def _normalise_datetime(cls, value: Any) -> Any:
+        value = interval_text(value) if isinstance(value, dict) else value
+        return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+
+    @field_validator("collection", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        # A form shows a text that may be None as two tabs, so it is the empty text.
+        return "" if value is None else value
+
+    @field_validator("provider")
+    @classmethod
+    def _names_a_device(cls, value: str) -> str:
+        try:
+            if value != AUTO:
+                parse_device(value)
+        except RequestError as error:
+            raise ValueError(f"{error}, or auto") from None
+        return value
+
+    @field_validator("targets", "extras", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("targets", "extras")
+    @classmethod
+    def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"{', '.join(value)} names one twice")
+        return value
+
+    @field_validator("steps")
+    @classmethod
+    def _divides_schedule(cls, value: int) -> int:
+        if 1000 % value:
+            raise ValueError(f"{value} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
+        return value
+
+    @model_validator(mode="after")
+    def _within_area_limit(self) -> Self:
+        if not isinstance(self.region, GeoJsonFile):
+            self._limited(self.region.area())
+        return self
+
+    @property
+    def interval(self) -> tuple[Moment | None, Moment | None]:
+        """Start and end in UTC, both inclusive; None where open."""
+        return parse_interval(self.datetime)
+
+    def area(self) -> Area:
+        """The region as geometry; a region in a file is read here.
+
+        Raises:
+            RequestError: the file is not usable or its region is above the area limit.
+        """
+        try:
+            return self._limited(self.region.area())
+        except ValueError as error:
+            raise RequestError(f"region: {error}") from error
+
+    def _limited(self, area: Area) -> Area:
+        size = area.square_kilometres
+        if size > self.max_area_km2:
+            raise ValueError(
+                f"region has {size:,.0f} km², above the limit of {self.max_area_km2:,.0f}; "
+                "take a smaller one or raise max_area_km2"
+            )
+        return area
+
+
+def lines_of(error: ValidationError) -> list[str]:
+    """Pydantic's complaints as one plain line each: the field, then what is wrong with it."""
+    lines = []
+    for complaint in error.errors():
+        where = ".".join(str(part) for part in complaint["loc"])
+        what = complaint["msg"].removeprefix("Value error, ")
+        given = complaint.get("input")
+        if complaint["type"] != "value_error" and isinstance(given, str | int | float):
+            what = f"{what} (not {given!r})"
+        lines.append(f"{where}: {what}" if where else what)
+    return lines
+
+
+def request_of(**fields: Any) -> RegionRequest:
+    """A request from plain fields.
+
+    Raises:
+        RequestError: one line for each field that is wrong.
+    """
+    try:
+        return RegionRequest(**fields)
+    except ValidationError as error:
+        raise RequestError("\n".join(lines_of(error))) from None

@@ -1,0 +1,1 @@
+"""The stages in order, on this machine: threads and worker processes."""

@@ -1,0 +1,140 @@
+"""What a worker process and its parent tell each other: small values as JSON, never pixels."""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from terramosaic.block.receipt import BlockReceipt
+from terramosaic.errors import TerramosaicError
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Setup(_Message):
+    """The parent's first message: which run, and how to work on it.
+
+    Attributes:
+        run_folder: where the plan is whose model is opened at once.
+        device: where the model runs.
+        slots: blocks at the same time.
+        threads: processors for the model of each block.
+        batch_size: windows per call of the model; None for what suits the device.
+        log_level: from which level on the engine's log is told.
+    """
+
+    run_folder: str
+    device: str
+    slots: int
+    threads: int
+    batch_size: int | None
+    log_level: int
+
+
+class Order(_Message):
+    """The parent's further messages: a block to compute.
+
+    Attributes:
+        name: what reports call it; two runs may have blocks of one id.
+        run_folder: where its plan is.
+        block: its id.
+    """
+
+    name: str
+    run_folder: str
+    block: str
+
+
+class Ready(_Message):
+    """The model is open; the worker takes blocks."""
+
+    kind: Literal["ready"] = "ready"
+
+
+class Began(_Message):
+    """A block is being computed; from here on it may be what a worker dies of."""
+
+    kind: Literal["began"] = "began"
+    block: str
+
+
+class Windows(_Message):
+    """So many more windows of a block were computed."""
+
+    kind: Literal["windows"] = "windows"
+    block: str
+    count: int
+
+
+class Done(_Message):
+    """A block is finished."""
+
+    kind: Literal["done"] = "done"
+    block: str
+    receipt: BlockReceipt
+
+
+class Failed(_Message):
+    """An error, in a block or, where ``block`` is None, before the first one.
+
+    Attributes:
+        error: name of its class.
+        line: what it says.
+        traceback: where it came from, for ``--debug``.
+    """
+
+    kind: Literal["failed"] = "failed"
+    block: str | None
+    error: str
+    line: str
+    traceback: str
+
+    def exception(self) -> Exception:
+        """The error as the worker raised it; one that is not the engine's own comes as RuntimeError with its name."""
+        kind = _errors_of(TerramosaicError).get(self.error)
+        error = kind(self.line) if kind else RuntimeError(f"{self.error}: {self.line}")
+        error.add_note(f"in a worker process:\n{self.traceback}")
+        return error
+
+
+class Log(_Message):
+    """A line for the parent's log."""
+
+    kind: Literal["log"] = "log"
+    name: str
+    level: int
+    line: str
+
+
+Report = Ready | Began | Windows | Done | Failed | Log
+
+_REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
+
+
+def send(connection: Connection, message: _Message) -> None:
+    """Sends a message.
+
+    Raises:
+        OSError: nobody is at the other end.
+    """
+    connection.send_bytes(message.model_dump_json().encode())
+
+
+def receive_report(connection: Connection) -> Report:
+    """What a worker tells next.
+
+    Raises:
+        EOFError, OSError: nobody is at the other end, and all that was told has been received.
+    """
+    return _REPORT.validate_json(connection.recv_bytes())
+
+
+def _errors_of(base: type[TerramosaicError]) -> dict[str, type[TerramosaicError]]:
+    known = {base.__name__: base}
+    for derived in base.__subclasses__():
+        known |= _errors_of(derived)
+    return known

@@ -1,0 +1,103 @@
+"""Small documents by path or URL, such as a region's GeoJSON: read whole, up to a bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from terramosaic.storage.location import is_url
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+#: Seconds that a server may be silent.
+_TIMEOUT = 60
+
+#: Tries of a document behind HTTP, and what it says when another one may help.
+_TRIES = 4
+_PASSING = (429, 500, 502, 503, 504)
+_PAUSE_FIRST = 0.5
+
+
+def shown(location: str) -> str:
+    """The location for messages and records: without what a URL may hold of signatures and passwords."""
+    if not is_url(location):
+        return location
+    parts = urlsplit(location)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def read_document(location: str, most: int) -> bytes:
+    """A document's bytes.
+
+    Args:
+        location: path, or URL: ``https``, or any that fsspec knows, such as ``s3`` and ``file``.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, or is larger; the text says why in one line, without the location.
+    """
+    if not is_url(location):
+        try:
+            return _whole(Path(location).expanduser().open("rb"), most)
+        except OSError as error:
+            raise OSError(error.strerror or str(error)) from error
+    if urlsplit(location).scheme in ("http", "https"):
+        return _over_http(location, most)
+    return _over_fsspec(location, most)
+
+
+def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:
+    with opened as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"it is larger than {most / 1e6:g} MB")
+    return content
+
+
+def _over_http(url: str, most: int) -> bytes:
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+    def may_pass(error: BaseException) -> bool:
+        if isinstance(error, HTTPError):
+            return error.code in _PASSING
+        return isinstance(error, URLError | TimeoutError | ConnectionError)
+
+    tries = Retrying(
+        retry=retry_if_exception(may_pass),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_random_exponential(multiplier=_PAUSE_FIRST, max=8),
+        reraise=True,
+    )
+    try:
+        return tries(lambda: _whole(urlopen(url, timeout=_TIMEOUT), most))
+    except HTTPError as error:
+        raise OSError(f"the server answers {error.code} {error.reason}") from error
+    except URLError as error:
+        raise OSError(_line(error.reason)) from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise OSError(_line(error)) from error
+
+
+def _over_fsspec(url: str, most: int) -> bytes:
+    import fsspec
+
+    try:
+        return _whole(fsspec.open(url, "rb"), most)
+    except FileNotFoundError as error:
+        raise OSError("there is no such file") from error
+    except ImportError as error:
+        raise OSError(f"{_line(error)}; for s3:// that is pip install 'terramosaic[s3]'") from error
+    except Exception as error:
+        # Each of fsspec's file systems has errors of its own.
+        raise OSError(_line(error)) from error
+
+
+def _line(error: object) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,211 @@
+"""Files that are whole or not there, on disk and in object stores: all that a run reads and writes goes through here.
+
+On disk a file is written under a temporary name and renamed when it is finished. For a store it is written to scratch
+and uploaded when it is finished; an object appears with its last byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from terramosaic.errors import OutputError
+from terramosaic.storage import objects as store
+from terramosaic.storage.location import Location, is_remote
+from terramosaic.storage.objects import FileFacts
+from terramosaic.storage.scratch import is_alive, partial_name, scratch_folder, sweep_partials
+
+__all__ = [
+    "FileFacts", "create_text", "exists", "facts_of", "is_alive", "list_facts", "point_latest", "pointed_at",
+    "read_bytes", "read_json", "read_jsons", "read_text", "remove", "remove_folder", "sweep_partials", "whole_file",
+    "write_text",
+]  # fmt: skip
+
+#: Small objects that are read at the same time.
+_READS = 16
+
+
+@contextmanager
+def whole_file(path: Location) -> Iterator[Path]:
+    """A file on disk to write to; it becomes ``path`` when the block ends well, and is removed otherwise.
+
+    Raises:
+        OutputError: the file could not be written, or the store did not take it.
+    """
+    folder = scratch_folder() if is_remote(path) else path.parent
+    partial = folder / partial_name(path.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield partial
+        if is_remote(path):
+            store.upload(partial, path)
+        else:
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        where = f"TERRAMOSAIC_SCRATCH (it is {folder})" if is_remote(path) else "output folder"
+        raise OutputError(
+            f"{path} could not be written: {reason}; make room or choose another {where}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def write_text(path: Location, text: str) -> None:
+    """Writes a small file whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def create_text(path: Location, text: str) -> None:
+    """Writes a small file that is not there yet, whole; of several that try at once, one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+        OutputError: it could not be written.
+    """
+    if is_remote(path):
+        store.create(path, text.encode())
+        return
+    partial = path.with_name(partial_name(path.name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        # A rename would replace what is there; a second name for the file is refused if it is taken.
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be written: {error.strerror or error}; choose another folder"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def read_bytes(path: Location) -> bytes:
+    """A file's content.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return store.read(path) if is_remote(path) else path.read_bytes()
+
+
+def read_text(path: Location) -> str:
+    """A text file's content; see `read_bytes`."""
+    return read_bytes(path).decode("utf-8")
+
+
+def read_json(path: Location) -> Any | None:
+    """A JSON file's content, or None if there is none."""
+    try:
+        return json.loads(read_text(path))
+    except FileNotFoundError:
+        return None
+
+
+def read_jsons(paths: Sequence[Location]) -> list[Any | None]:
+    """Contents of several JSON files, None for those that are not there; from a store, several at a time."""
+    if not any(is_remote(path) for path in paths):
+        return [read_json(path) for path in paths]
+    with ThreadPoolExecutor(_READS, thread_name_prefix="read") as pool:
+        return list(pool.map(read_json, paths))
+
+
+def facts_of(path: Location) -> FileFacts | None:
+    """Size, time and version of a file as it is now; None if there is none."""
+    if is_remote(path):
+        return store.facts_of(path)
+    try:
+        return _local_facts(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def exists(path: Location) -> bool:
+    """Whether a file is there now, whoever wrote it."""
+    return facts_of(path) is not None
+
+
+def list_facts(folder: Location) -> dict[str, FileFacts]:
+    """All files below a folder, by names relative to it and with ``/`` between their parts; none if it is not there."""
+    if is_remote(folder):
+        return store.list_facts(folder)
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent) / name
+            # What another process removes at this moment was not there.
+            with contextlib.suppress(FileNotFoundError):
+                found[path.relative_to(folder).as_posix()] = _local_facts(path.stat())
+    return found
+
+
+def remove(path: Location) -> None:
+    """Removes a file, if it is there."""
+    if is_remote(path):
+        store.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Location) -> None:
+    """Removes a folder with all that is in it, if it is there.
+
+    Raises:
+        OutputError: something in it could not be removed.
+    """
+    if is_remote(folder):
+        store.remove_folder(folder)
+        return
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder} could not be removed: {error.strerror or error}; remove it yourself"
+        ) from error
+
+
+def point_latest(folder: Location) -> None:
+    """Points ``latest`` beside a run folder at it: a symbolic link, or in a store a small text that holds its name."""
+    latest = folder.parent / "latest"
+    if is_remote(latest):
+        if pointed_at(latest).name != folder.name:
+            write_text(latest, folder.name + "\n")
+        return
+    partial = latest.with_name(partial_name(latest.name))
+    # Some file systems know no links; the run is none the worse for it.
+    with contextlib.suppress(OSError):
+        try:
+            partial.symlink_to(folder.name, target_is_directory=True)
+            partial.replace(latest)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def pointed_at(latest: Location) -> Location:
+    """The run folder that ``latest`` stands for; any other folder is itself."""
+    if latest.name != "latest" or not is_remote(latest):
+        return latest
+    try:
+        return latest.parent / read_text(latest).strip()
+    except FileNotFoundError:
+        return latest
+
+
+def _local_facts(stat: os.stat_result) -> FileFacts:
+    return FileFacts(stat.st_size, stat.st_mtime, f"{stat.st_mtime_ns}-{stat.st_ino}")

@@ -1,0 +1,232 @@
+"""Object stores: the few operations that a run needs of them, and their errors in one line.
+
+Requests that fail for a while (timeouts, 5xx, throttling) are repeated below: by botocore as often as
+``AWS_MAX_ATTEMPTS`` says, in the manner of ``AWS_RETRY_MODE``, and around that by s3fs, five times. What arrives here
+has failed for good.
+"""
+
+from __future__ import annotations
+
+import errno
+import mimetypes
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from terramosaic.errors import OutputError, StoreError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from upath import UPath
+
+#: Errors, anywhere in their ancestry, that speak of a store which did not answer, or not in time. They go by names,
+#: because the library that raises them may not be installed.
+_SILENCE = frozenset(
+    {
+        "HTTPClientError",
+        "ConnectionError",
+        "TimeoutError",
+        "FSTimeoutError",
+        "ClientConnectionError",
+        "ClientPayloadError",
+    }
+)
+#: And numbers of errors: what s3fs makes of 500, 503, SlowDown, and of codes that it does not know.
+_BUSY = frozenset({errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO)})
+
+#: Names of errors of a client that found no credentials, or half of them.
+_NO_CREDENTIALS = (
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+    "TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError",
+)  # fmt: skip
+
+#: A refusal that asks to try again, and how often that is done.
+_CONFLICT, _CONFLICTS = "ConditionalRequestConflict", 5
+
+#: What different stores call the time at which an object was written.
+_MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
+#: And what tells one content of an object from another.
+_VERSION = ("ETag", "etag", "generation")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known of a file without reading it.
+
+    Attributes:
+        size: in bytes.
+        modified: when it was written, in seconds since 1970.
+        version: changes with its content.
+    """
+
+    size: int
+    modified: float
+    version: str
+
+
+def filesystem(place: UPath) -> AbstractFileSystem:
+    """The store's client: one for each process, made anew in a forked one, where the parent's would not answer."""
+    import fsspec
+
+    client: AbstractFileSystem = fsspec.filesystem(place.protocol, **place.storage_options)
+    return client
+
+
+def facts_of(place: UPath) -> FileFacts | None:
+    """What is known of an object; None if there is none."""
+    try:
+        with _told(place, "looked at"):
+            info = filesystem(place).info(place.path)
+    except FileNotFoundError:
+        return None
+    return _facts(info) if info["type"] == "file" else None
+
+
+def list_facts(folder: UPath) -> dict[str, FileFacts]:
+    """All objects below a folder, by their names relative to it: a request for each thousand."""
+    with _told(folder, "listed"):
+        found = filesystem(folder).find(folder.path, detail=True)
+    start = folder.path.strip("/") + "/"
+    return {name.strip("/").removeprefix(start): _facts(info) for name, info in found.items()}
+
+
+def read(place: UPath) -> bytes:
+    """An object's content.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    # Otherwise s3fs asks for the size first, to read what is large in parts: a second request for each small file.
+    at_once = {"max_concurrency": 1} if _is_s3(place) else {}
+    with _told(place, "read"):
+        content: bytes = filesystem(place).cat_file(place.path, **at_once)
+    return content
+
+
+def download(place: UPath, local: Path) -> None:
+    """Copies an object into a file.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    with _told(place, "read"):
+        filesystem(place).get_file(place.path, str(local))
+
+
+def upload(local: Path, place: UPath) -> None:
+    """Copies a file into an object, which appears when all of it has arrived."""
+    with _told(place, "written", is_write=True):
+        filesystem(place).put_file(str(local), place.path, **_content_type(place))
+
+
+def create(place: UPath, content: bytes) -> None:
+    """Makes an object that is not there yet; of several that try at once, one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    for attempt in range(_CONFLICTS):
+        try:
+            with _told(place, "written", is_write=True):
+                filesystem(place).pipe_file(place.path, content, mode="create")
+            return
+        except StoreError as error:
+            # S3's answer, sometimes, to two that try at the same moment: try again, and one will find it there.
+            if (
+                attempt == _CONFLICTS - 1
+                or _CONFLICT not in f"{error.__cause__} {_cause_of(error.__cause__)}"
+            ):
+                raise
+            time.sleep(0.1)
+
+
+def remove(place: UPath) -> None:
+    """Removes an object, if there is one."""
+    try:
+        with _told(place, "removed"):
+            filesystem(place).rm_file(place.path)
+    except FileNotFoundError:
+        pass
+
+
+def remove_folder(folder: UPath) -> None:
+    """Removes all objects below a folder."""
+    try:
+        with _told(folder, "removed"):
+            filesystem(folder).rm(folder.path, recursive=True)
+    except FileNotFoundError:
+        pass
+
+
+@contextmanager
+def _told(place: UPath, done: str, *, is_write: bool = False) -> Iterator[None]:
+    """Raises what goes wrong as one of ours, but for files that are there, or not there, where that is an answer."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except FileNotFoundError as error:
+        # A store makes folders as it goes: what is missing when something is written can only be the bucket.
+        if not is_write and "bucket does not exist" not in str(error).lower():
+            raise
+        raise _refusal(place, done, "the bucket does not exist", "make it or choose another") from error
+    except PermissionError as error:
+        advice = "check the credentials, and that they may list, read, write and delete there"
+        raise _refusal(place, done, f"access was denied ({error})", advice) from error
+    except Exception as error:
+        ancestry = {kind.__name__ for kind in type(error).__mro__}
+        if ancestry.intersection(_NO_CREDENTIALS):
+            advice = (
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or what your store asks for"
+            )
+            raise _refusal(place, done, f"no credentials ({error})", advice) from error
+        if ancestry & _SILENCE or getattr(error, "errno", None) in _BUSY:
+            advice = (
+                "check the network and AWS_ENDPOINT_URL; finished blocks are kept, run the same request again"
+            )
+            raise StoreError(
+                _line(place, done, f"the store gave no good answer ({error})", advice)
+            ) from error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise _refusal(
+                place, done, str(error.strerror), "make room, or set TERRAMOSAIC_SCRATCH"
+            ) from error
+        raise _refusal(
+            place, done, f"{type(error).__name__}: {error}", "check the URL and the store"
+        ) from error
+
+
+def _cause_of(error: BaseException | None) -> BaseException | None:
+    return None if error is None else error.__cause__
+
+
+def _refusal(place: UPath, done: str, reason: str, advice: str) -> OutputError:
+    return OutputError(_line(place, done, reason, advice))
+
+
+def _line(place: UPath, done: str, reason: str, advice: str) -> str:
+    return " ".join(f"out: {place} could not be {done}: {reason}; {advice}".split())
+
+
+def _facts(info: dict[str, Any]) -> FileFacts:
+    modified = next((info[key] for key in _MODIFIED if info.get(key) is not None), 0.0)
+    if isinstance(modified, str):
+        modified = datetime.fromisoformat(modified)
+    if isinstance(modified, datetime):
+        modified = modified.timestamp()
+    version = next((str(info[key]) for key in _VERSION if info.get(key)), f"{modified}")
+    return FileFacts(int(info["size"]), float(modified), version)
+
+
+def _is_s3(place: UPath) -> bool:
+    return place.protocol in ("s3", "s3a")
+
+
+def _content_type(place: UPath) -> dict[str, str]:
+    """So that a browser shows a report instead of saving it; told only where the option's name is known."""
+    kind = mimetypes.guess_type(place.name)[0]
+    return {"ContentType": kind} if kind and _is_s3(place) else {}

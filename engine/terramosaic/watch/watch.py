@@ -1,0 +1,129 @@
+"""What is new over a region: acquisitions of a rolling period that are not mapped yet, or were processed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from terramosaic.errors import CatalogError
+from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
+from terramosaic.planning.folder import RunFolder, is_complete
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan_acquisitions
+from terramosaic.request.interval import format_interval
+from terramosaic.request.request import RegionRequest
+from terramosaic.storage.files import remove_folder
+from terramosaic.storage.location import location
+from terramosaic.watch.collection import ACQUISITIONS, MapCollection
+from terramosaic.watch.newest import update_newest
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a look at the catalog found.
+
+    Attributes:
+        collection: what is mapped.
+        areas: the region's part in each UTM zone.
+        since: the first day that was searched, in words for messages.
+        found: acquisitions in the period that can be mapped.
+        new: plans of those to map, by solar day, the oldest first.
+        again: days of those that were mapped from an earlier processing.
+        unusable: why the others cannot be mapped.
+    """
+
+    collection: MapCollection
+    areas: Sequence[ZoneArea]
+    since: date
+    found: int
+    new: dict[date, Plan]
+    again: frozenset[date]
+    unusable: Sequence[CatalogError] = ()
+    _recorded: set[date] = field(default_factory=set)
+
+    def record(self, day: date) -> None:
+        """Adds an acquisition to the collection, once its run is published; its block rasters go."""
+        self.collection.put(self.new[day])
+        self._recorded.add(day)
+        remove_folder(RunFolder.of(self.new[day]).blocks)
+
+    def keep_newest(self) -> None:
+        """Brings the mosaics of the newest pixels up to date with the collection.
+
+        Raises:
+            OutputError: a file could not be read or written.
+        """
+        update_newest(self.collection, self.areas, self._recorded)
+
+    def require_usable(self) -> None:
+        """Says what could not be looked at, once the rest is mapped.
+
+        Raises:
+            CatalogError: items of the period cannot be used; a line for each.
+        """
+        if not self.unusable:
+            return
+        first, *more = self.unusable
+        if more:
+            lines = "\n".join(str(error) for error in self.unusable)
+            raise CatalogError(
+                f"{len(self.unusable)} items cannot be used; the other acquisitions are mapped\n{lines}"
+            )
+        raise type(first)(f"{first}; the other acquisitions are mapped")
+
+    def __str__(self) -> str:
+        if not self.new:
+            return f"nothing new: {self.found} acquisitions since {self.since}, all mapped"
+        days = (f"{day} again" if day in self.again else f"{day}" for day in sorted(self.new))
+        return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(days)}"
+
+
+def look(request: RegionRequest, look_back_days: int, now: datetime | None = None) -> Watch:
+    """Searches the rolling period and compares it with the collection in the request's output folder.
+
+    An acquisition's run is named by its content, so one that the collection holds under the same name is done, and one
+    under another name was processed again, or the request, the device or the version of this package has changed.
+
+    Args:
+        request: what to map; its period bounds the rolling one, and its composite plays no part.
+        look_back_days: length of the rolling period.
+        now: its end; by default this moment.
+
+    Raises:
+        TerramosaicError: as `plan_acquisitions`, or the collection could not be read.
+    """
+    start, end = _period(request, look_back_days, now or datetime.now(UTC))
+    collection = MapCollection(location(request.out))
+    area = request.area()
+    collection.require_region(as_geojson(area.outline))
+    plans: list[Plan] = []
+    unusable: list[CatalogError] = []
+    if start <= end:
+        changes = {
+            # Two passes of one solar day may lie on both sides of a midnight in UTC.
+            "datetime": format_interval(start - timedelta(days=1), end),
+            "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
+        }
+        found, unusable = plan_acquisitions(request.model_copy(update=changes))
+        plans = [made for made in found if _day_of(made) >= start.date()]
+    held = collection.held
+    new, again = {}, set()
+    for made in plans:
+        day = _day_of(made)
+        known = held.get(day)
+        if known is None or known.run_id != made.run_id or not is_complete(made):
+            new[day] = made
+        if known is not None and known.run_id != made.run_id:
+            again.add(day)
+    return Watch(collection, zone_areas(area), start.date(), len(plans), new, frozenset(again), unusable)
+
+
+def _day_of(made: Plan) -> date:
+    return date.fromisoformat(made.acquisitions[0].solar_day)
+
+
+def _period(request: RegionRequest, look_back_days: int, now: datetime) -> tuple[datetime, datetime]:
+    first, last = request.interval
+    start = (now - timedelta(days=look_back_days)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(start, first) if first else start, min(now, last) if last else now

@@ -1,0 +1,18 @@
+"""Prefect flows over the engine's stages: thin, they call a stage and report.
+
+Importing this package does not import Prefect; `terramosaic_flows.map_region` does.
+"""
+
+from __future__ import annotations
+
+import os
+
+#: Prefect's own temporary server starts reliably on a busy machine, and keeps to itself. What the user set wins.
+_SERVER = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "DO_NOT_TRACK": "1",
+}
+for _name, _value in _SERVER.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,123 @@
+"""What holds for a flow run that a worker started, and not for a flow that is called as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+from prefect import runtime
+
+from terramosaic.catalog.profiles import PROVIDERS
+from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic.request.request import GeoJsonFile, RegionRequest
+from terramosaic.storage.location import is_url
+
+#: How often one flow run may be started: first start and resumes together.
+STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
+_STARTS = 10
+
+
+#: Seconds between two looks at whether the worker is there.
+_LOOK_EVERY = 1.0
+
+
+def begin_deployed_run() -> None:
+    """What a flow run begins with if a worker started it; nothing outside a deployment.
+
+    The engine's log lines go into the flow run's log, the process ends with its worker, and a crash loop is refused.
+
+    Raises:
+        TerramosaicError: the run was started too often.
+    """
+    if is_deployed():
+        # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
+        logging.getLogger("terramosaic").setLevel(logging.INFO)
+        end_with_parent()
+        _refuse_crash_loop()
+
+
+@cache
+def end_with_parent() -> None:
+    """Ends this process, as if the machine were lost, once the process that started it is gone.
+
+    A worker that was killed no longer tells the server that its runs live, and so they are started again. What it left
+    behind would do their work twice, and tell the server its own end of a run that may long be complete.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end-with-worker", daemon=True).start()
+
+
+def _refuse_crash_loop() -> None:
+    """Ends a run that was resumed again and again and never came through.
+
+    Only a crash is resumed by itself; this makes it a failure.
+
+    Raises:
+        TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
+    """
+    most = whole_number(STARTS_SETTING, _STARTS)
+    if runtime.flow_run.run_count > most:
+        raise TerramosaicError(
+            f"this run was started {most} times and never came to an end; see the log of its last start. "
+            "Finished blocks are kept: a new run with the same request goes on from there"
+        )
+
+
+def whole_number(setting: str, default: int) -> int:
+    """What the environment says for a setting.
+
+    Raises:
+        RequestError: it is no number above 0.
+    """
+    text = os.environ.get(setting) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise RequestError(f"{setting}: {text!r} is not a whole number above 0")
+    return int(text)
+
+
+def refuse_relative(**paths: str) -> None:
+    """Refuses relative paths in a deployment, naming the field.
+
+    Raises:
+        RequestError: one line for each path that is relative.
+    """
+    if not is_deployed():
+        return
+    wrong = [name for name, path in paths.items() if not Path(path).expanduser().is_absolute()]
+    if wrong:
+        raise RequestError(
+            "\n".join(
+                f"{name}: {paths[name]!r} is relative, and a worker runs in a folder that is deleted afterwards; "
+                "give an absolute path"
+                for name in wrong
+            )
+        )
+
+
+def refuse_relative_request(request: RegionRequest) -> None:
+    """Refuses a request whose output or inputs are named by relative paths; see `refuse_relative`."""
+    # A URL means the same place from every folder.
+    paths = {} if is_url(request.out) else {"out": request.out}
+    if request.model != "demo":
+        paths["model"] = request.model
+    if request.catalog not in PROVIDERS and "://" not in request.catalog:
+        paths["catalog"] = request.catalog
+    if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
+        paths["region"] = request.region.path
+    refuse_relative(**paths)
+
+
+def is_deployed() -> bool:
+    """Whether a worker started this flow run from a deployment."""
+    return bool(runtime.deployment.id)

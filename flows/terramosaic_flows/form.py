@@ -1,0 +1,103 @@
+"""The request as the Prefect UI's form shows it: region and period first, the rest in boxes with titles.
+
+A box is a level of nesting in the parameters' JSON schema and nowhere else. Everything in it is `RegionRequest`'s own;
+what a program sends flat, as `RegionRequest` is written, means the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from terramosaic.errors import RequestError
+from terramosaic.request.request import RegionRequest, request_of
+
+
+@dataclass(frozen=True)
+class Box:
+    """Fields of the request that the form shows together."""
+
+    title: str
+    description: str
+    fields: tuple[str, ...]
+
+
+BOXES = {
+    "imagery": Box(
+        "Imagery",
+        "Which Sentinel-2 scenes, and how they are put together",
+        ("catalog", "collection", "max_cloud", "composite", "offset", "offset_conflict"),
+    ),
+    "generation": Box(
+        "Generation",
+        "What is made of them, by which model, on which device",
+        ("targets", "model", "provider", "conditioning", "steps", "sampling", "x0_clip", "seed"),
+    ),
+    "output": Box("Output", "Which files, and where", ("out", "region_name", "extras", "dtype")),
+    "windows": Box(
+        "Windows and blocks",
+        "How the ground is cut up, and how windows are blended",
+        ("stride", "blend", "block_size", "max_area_km2"),
+    ),
+}
+
+
+class _InBoxes:
+    """Puts the properties of `RegionRequest`'s schema into boxes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        flat = handler.resolve_ref_schema(handler(core))
+        properties = dict(flat["properties"])
+        boxed: dict[str, Any] = {
+            name: {
+                "title": box.title,
+                "description": box.description,
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {field: properties.pop(field) for field in box.fields},
+            }
+            for name, box in BOXES.items()
+        }
+        return {
+            **flat,
+            "properties": properties | boxed,
+            # The same fields beside the boxes: the form does not show these, the server checks them all the same.
+            "patternProperties": {
+                f"^{field}$": schema for box in boxed.values() for field, schema in box["properties"].items()
+            },
+        }
+
+
+#: The annotation of a flow's parameter: a request, or its fields as the form or a program sends them.
+RequestForm = Annotated[RegionRequest, _InBoxes]
+
+
+def request_of_form(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:
+    """The request in what a flow run was sent: in boxes, flat, or both.
+
+    Raises:
+        RequestError: one line for each field that is wrong or said twice.
+    """
+    if isinstance(sent, RegionRequest):
+        return sent
+    if not isinstance(sent, Mapping):
+        raise RequestError(f"request: an object with region and datetime is wanted, not {sent!r}")
+    fields = {name: value for name, value in sent.items() if name not in BOXES}
+    for name in BOXES.keys() & sent.keys():
+        box = sent[name] or {}
+        if not isinstance(box, Mapping):
+            raise RequestError(
+                f"{name}: an object with {', '.join(BOXES[name].fields)} is wanted, not {box!r}"
+            )
+        unknown = [field for field in box if field not in BOXES[name].fields]
+        if unknown:
+            raise RequestError(f"{name}: it has {', '.join(BOXES[name].fields)}, not {', '.join(unknown)}")
+        for field, value in box.items():
+            if fields.setdefault(field, value) != value:
+                raise RequestError(f"{field}: {fields[field]!r} here and {value!r} in {name}; say it once")
+    return request_of(**fields)

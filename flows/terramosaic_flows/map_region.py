@@ -1,0 +1,60 @@
+"""The flow ``map-region``: plan, tasks of some blocks each, assemble, publish; for one region or for several."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from terramosaic.errors import TerramosaicError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Plan
+from terramosaic.request.features import raise_failures, requests_of
+from terramosaic.request.request import RegionRequest
+from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
+from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_plans
+from terramosaic_flows.execution import carry_out
+from terramosaic_flows.failures import fails_in_one_line
+from terramosaic_flows.form import RequestForm, request_of_form
+from terramosaic_flows.reporting import report_plan
+from terramosaic_flows.runners import chosen_runner
+from terramosaic_flows.stages import make_plan
+
+
+# The request is validated inside, so that what is wrong with it is said in the engine's words.
+@flow(name="map-region", persist_result=False, validate_parameters=False)
+@fails_in_one_line
+def map_region(request: RequestForm) -> list[str]:
+    """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
+
+    Args:
+        request: Where, when, from which catalog, with which model, and into which folder.
+
+    Returns:
+        The run folder, or that of each region of a file with several.
+    """
+    begin_deployed_run()
+    chosen_runner()
+    request = request_of_form(request)
+    refuse_relative_request(request)
+    failures: dict[str, TerramosaicError] = {}
+    plans = earlier_plans(request)
+    if not plans:
+        plans, failures = _planned(request)
+    failures |= carry_out(plans)
+    raise_failures(failures, len(plans.keys() | failures.keys()))
+    forget_plans(request)
+    return [RunFolder.of(made).location for made in plans.values()]
+
+
+def _planned(request: RegionRequest) -> tuple[dict[str, Plan], dict[str, TerramosaicError]]:
+    """Plans of all regions, and the errors of those for which there is none."""
+    plans: dict[str, Plan] = {}
+    failures: dict[str, TerramosaicError] = {}
+    for name, region in requests_of(request).items():
+        try:
+            plans[name] = make_plan(region)
+            report_plan(plans[name], name)
+        except TerramosaicError as error:
+            failures[name] = error
+    if not failures:
+        keep_plans(request, plans)
+    return plans, failures

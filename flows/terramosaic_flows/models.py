@@ -1,0 +1,143 @@
+"""The flows ``export-model`` and ``check-model``: a bundle made from TerraMind, and its self-test, as flow runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.devices import resolve
+from terramosaic.model.export import export_bundle
+from terramosaic.model.selftest import check_bundle
+from terramosaic.request.request import Target, lines_of
+from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
+from terramosaic_flows.failures import fails_in_one_line
+
+
+class ExportRequest(BaseModel):
+    """Which bundle to make: the options of ``terramosaic model export``."""
+
+    model_config = ConfigDict(title="Export request", frozen=True, extra="forbid")
+
+    variant: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"] = (
+        Field(default="terramind_v1_base", title="Variant", description="Which TerraMind")
+    )
+    out: str = Field(title="Bundle folder", description="Absolute path of the folder to make", min_length=1)
+    targets: tuple[Target, ...] = Field(
+        default=("S1GRD", "S1RTC", "NDVI", "LULC"),
+        min_length=1,
+        title="Targets",
+        description="What the bundle generates",
+    )
+    steps: int = Field(
+        default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
+    )
+    conditioning: Literal["chained", "independent"] = Field(
+        default="chained",
+        title="Conditioning",
+        description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
+    )
+    precision: Literal["fp32", "fp16"] = Field(
+        default="fp32",
+        title="Precision",
+        description="Of the stored weights; a device computes in what suits it in any case",
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        title="Checkpoint",
+        description="TerraMind's weights, absolute path; empty: from the Hugging Face hub",
+    )
+    tokenizer_checkpoints: dict[Target, str] = Field(
+        default={},
+        title="Tokenizer checkpoints",
+        description="By target, absolute paths; those not named come from the Hugging Face hub",
+    )
+    random_weights: int | None = Field(
+        default=None,
+        ge=0,
+        title="Random weights",
+        description="Seed of random weights, to try the whole line without a checkpoint; its maps are noise",
+    )
+
+
+@flow(name="export-model", persist_result=False, validate_parameters=False)
+@fails_in_one_line
+def export_model(request: ExportRequest) -> str:
+    """Exports TerraMind as a bundle. The worker needs the extra `export` (torch and terratorch).
+
+    Args:
+        request: Which TerraMind, for which targets, and into which folder.
+
+    Returns:
+        The bundle's folder.
+    """
+    begin_deployed_run()
+    request = _validated(request)
+    checkpoints = {"out": request.out}
+    if request.checkpoint is not None:
+        checkpoints["checkpoint"] = request.checkpoint
+    refuse_relative(**checkpoints, **request.tokenizer_checkpoints)
+    log = get_run_logger()
+    folder = export_bundle(
+        request.variant,
+        Path(request.out).expanduser(),
+        targets=request.targets,
+        steps=request.steps,
+        conditioning=request.conditioning,
+        precision=request.precision,
+        checkpoint=Path(request.checkpoint).expanduser() if request.checkpoint else None,
+        tokenizer_checkpoints={
+            name: Path(path).expanduser() for name, path in request.tokenizer_checkpoints.items()
+        },
+        random_weights=request.random_weights,
+        progress=lambda name, done, total: log.info("%s (%d of %d)", name, done, total),
+    )
+    return str(folder)
+
+
+@flow(name="check-model", persist_result=False)
+@fails_in_one_line
+def check_model(model: str, provider: str = "cpu") -> None:
+    """Runs a bundle's self-test: how far each target is from the reference, and how fast the model is.
+
+    Args:
+        model: Absolute path of the bundle's folder.
+        provider: Device: cpu, cuda, one of several GPUs as cuda:1, or auto.
+    """
+    begin_deployed_run()
+    if model != "demo":
+        refuse_relative(model=model)
+    check = check_bundle(load_bundle(model), str(resolve(provider)))
+    create_table_artifact(
+        key="model-check",
+        table=[
+            {
+                "target": target.target,
+                "relative difference": f"{target.relative:.1e}",
+                "largest difference": f"{target.largest:.1e} {target.unit}".rstrip(),
+                "tokens that agree": f"{target.tokens:.2%}",
+                "classes that agree": "" if target.classes is None else f"{target.classes:.2%}",
+            }
+            for target in check.targets
+        ],
+        description=(
+            f"{model} on {check.device}: {check.windows_per_second:.3g} windows a second with all targets, "
+            f"{check.steps} steps, batches of {check.batch_size}"
+        ),
+    )
+    if check.failures:
+        raise ModelError("\n".join(check.failures))
+
+
+def _validated(request: ExportRequest) -> ExportRequest:
+    if isinstance(request, ExportRequest):
+        return request
+    try:
+        return ExportRequest.model_validate(request)
+    except ValidationError as error:
+        raise RequestError("\n".join(lines_of(error))) from None

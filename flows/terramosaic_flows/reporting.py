@@ -1,0 +1,253 @@
+"""What a run shows in the Prefect UI: its plan as a table, its progress and pace, its pictures and files.
+
+Showing is a courtesy: where the server does not take it, the run goes on without.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from PIL import Image
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from terramosaic.block.block import BlockReceipt
+from terramosaic.catalog import Scene
+from terramosaic.planning.folder import RunFolder, mosaics_of
+from terramosaic.planning.plan import Plan
+from terramosaic.storage.files import facts_of, list_facts, read_bytes
+
+logger = logging.getLogger("terramosaic.flows")
+
+#: Seconds between two updates of the progress: each is a call to the server.
+_UPDATE_EVERY = 3.0
+
+#: Seconds in which a server that failed is not asked again: each call may wait for long.
+_SILENCE = 60.0
+
+#: Longest side of a picture in an artifact, and how many there may be. They live in Prefect's database.
+_PICTURE_SIDE = 420
+_MOST_PICTURES = 12
+
+#: Rows of the table of scenes; a country has thousands, and ``plan.json`` holds them all.
+_MOST_ROWS = 500
+
+#: What `BlockReceipt.seconds` is made of, in words.
+_PHASES = {"data": "waiting for imagery", "model": "in the model", "other": "everything else"}
+
+
+def report_plan(plan: Plan, region: str = "") -> None:
+    """The plan as a table: scenes in use with the decisions about them, then those that were dropped, and why.
+
+    Args:
+        plan: a run's plan.
+        region: its name, where a flow run maps several.
+    """
+    used = [
+        {
+            "day": acquisition.solar_day,
+            "tile": scene.mgrs_tile or "",
+            "use": f"covers {acquisition.coverage:.1%}",
+            "cloud %": "" if scene.cloud_cover is None else round(scene.cloud_cover, 1),
+            "baseline": scene.processing_baseline or "",
+            "offset": "kept" if plan.request.offset == "keep" else _offset(scene),
+            # Last, because they are long: what stands behind them would be out of sight.
+            "scene": scene.id,
+            "decided by": scene.offset_rule,
+        }
+        for acquisition in plan.acquisitions
+        for scene in (plan.scenes[scene_id] for scene_id in acquisition.scenes)
+    ]
+    dropped = [{"scene": scene.id, "use": f"dropped: {scene.reason}"} for scene in plan.dropped]
+    rows = [dict.fromkeys(used[0], "") | row for row in used + dropped] if used else dropped
+    figures = plan.figures
+    gaps = f"{figures.gap_share:.1%} of the region without imagery" if figures.gap_share > 0 else "no gaps"
+    if figures.empty_blocks:
+        gaps += f" ({figures.empty_blocks} blocks are left out)"
+    more = (
+        ""
+        if len(rows) <= _MOST_ROWS
+        else f"\n\nThe first {_MOST_ROWS} of {len(rows)} scenes; all are in plan.json"
+    )
+    _LINE.send(
+        lambda: create_table_artifact(
+            table=rows[:_MOST_ROWS],
+            key=_key("plan", region),
+            description=(
+                f"Run {plan.run_id}: {figures.area_km2:,.1f} km², {gaps}; {figures.scenes} scenes of "
+                f"{figures.acquisitions} days, {len(dropped)} dropped; {figures.windows:,} windows in "
+                f"{figures.blocks} blocks; {plan.bundle.title}{more}"
+            ),
+        )
+    )
+
+
+class RunProgress:
+    """How far a flow run is, how fast, and what it waits for, as a progress artifact.
+
+    Args:
+        blocks: of the run, or of all its regions together.
+        done: how many of them an earlier run has finished.
+        region: the region's name, where a flow run shows several of these.
+    """
+
+    def __init__(self, blocks: int, done: int, region: str = "") -> None:
+        self._blocks, self._found, self._key = blocks, done, _key("progress", region)
+        self._computed = self._failed = self._windows = 0
+        self._seconds: Counter[str] = Counter()
+        self._stage = "blocks"
+        self._started = time.monotonic()
+        self._blocks_took: float | None = None
+        self._artifact: UUID | None = None
+        self._shown_at = 0.0
+        self._show()
+
+    def block_done(self, receipt: BlockReceipt) -> None:
+        """One more block is done."""
+        self._computed += 1
+        self._windows += receipt.windows
+        self._seconds.update(receipt.seconds)
+        self._show_if_due()
+
+    def block_failed(self) -> None:
+        """One more block has failed."""
+        self._failed += 1
+        self._show_if_due()
+
+    def stage(self, name: str) -> None:
+        """The blocks are behind it; what comes next, such as ``assemble``."""
+        self._stage = name
+        if self._blocks_took is None:
+            self._blocks_took = time.monotonic() - self._started
+        self._show()
+
+    def close(self) -> None:
+        """The run ends, well or not."""
+        self.stage("ended")
+
+    def _show_if_due(self) -> None:
+        if time.monotonic() - self._shown_at > _UPDATE_EVERY:
+            self._show()
+
+    def _show(self) -> None:
+        done = self._found + self._computed
+        share = 100 * done / self._blocks if self._blocks else 100.0
+        text = self._text(done)
+        if self._artifact is None:
+            made: Any = _LINE.send(lambda: create_progress_artifact(share, key=self._key, description=text))
+            self._artifact = made
+        else:
+            known = self._artifact
+            _LINE.send(lambda: update_progress_artifact(known, progress=share, description=text))
+        # From now, not from before: a slow server is asked less often.
+        self._shown_at = time.monotonic()
+
+    def _text(self, done: int) -> str:
+        lines = [f"Stage: **{self._stage}**", f"{done} of {self._blocks} blocks done"]
+        if self._found:
+            lines[-1] += f", {self._found} of them before"
+        if self._failed:
+            lines[-1] += f", **{self._failed} failed**"
+        took = time.monotonic() - self._started if self._blocks_took is None else self._blocks_took
+        if self._computed and took > 0:
+            lines.append(f"{self._windows / took:.3g} windows a second")
+            left = self._blocks - done - self._failed
+            if self._blocks_took is None and left > 0:
+                lines[-1] += f", about {_duration(left * took / self._computed)} left"
+        if total := self._seconds["total"]:
+            shares = (f"{self._seconds[phase] / total:.0%} {words}" for phase, words in _PHASES.items())
+            lines.append(f"Time in blocks: {', '.join(shares)}")
+        return "\n\n".join(lines)
+
+
+def report_outputs(plan: Plan, region: str = "") -> None:
+    """Small pictures of the mosaics, and where the files are.
+
+    Args:
+        plan: the plan of a run that is published.
+        region: its name, where a flow run maps several.
+    """
+    _LINE.send(
+        lambda: create_markdown_artifact(
+            _outputs(plan), key=_key("outputs", region), description="Quicklooks, and where the files are"
+        )
+    )
+
+
+def _outputs(plan: Plan) -> str:
+    folder = RunFolder.of(plan)
+    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
+    found = [(name, path, facts_of(path)) for name, path in files]
+    rows = [f"| {name} | `{path}` | {facts.size / 1e6:.3g} |" for name, path, facts in found if facts]
+    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
+    lines.append("\n".join(["| | file | MB |", "| --- | --- | --- |", *rows]))
+    names = [name.removesuffix(".png") for name in list_facts(folder.quicklooks) if name.endswith(".png")]
+    # The imagery first, then what was made of it.
+    pictures = sorted(names, key=lambda name: (not name.startswith("S2"), name))
+    for name in [name for name in pictures if not name.startswith("quality")][:_MOST_PICTURES]:
+        lines += [f"### {name}", f"![{name}]({_data_uri(read_bytes(folder.quicklooks / f'{name}.png'))})"]
+    return "\n\n".join(lines)
+
+
+class _Line:
+    """The line to the server, which may be down."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+        self._told = False
+
+    def send(self, call: Callable[[], Any]) -> Any:
+        """What the call returns, or None if it fails; told once."""
+        if time.monotonic() < self._silent_until:
+            return None
+        try:
+            return call()
+        except Exception as error:  # whatever it is, it is no reason to lose a map
+            self._silent_until = time.monotonic() + _SILENCE
+            if not self._told:
+                self._told = True
+                what = " ".join(f"{type(error).__name__}: {error}".split())
+                logger.warning("the Prefect UI cannot be told, the run goes on without: %s", what)
+            return None
+
+
+_LINE = _Line()
+
+
+def _offset(scene: Scene) -> int:
+    """What the plan takes off the digital numbers; pixels may overrule it later, which the report tells."""
+    return max(asset.offset for asset in scene.assets.values())
+
+
+def _key(name: str, region: str) -> str:
+    """Keys of artifacts have lower-case letters, digits and dashes only."""
+    return "-".join(re.findall("[a-z0-9]+", f"{name} {region}".lower()))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _data_uri(png: bytes) -> str:
+    picture = Image.open(io.BytesIO(png)).convert("RGBA")
+    picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+    ground = Image.new("RGB", picture.size, "white")
+    ground.paste(picture, mask=picture.getchannel("A"))
+    out = io.BytesIO()
+    ground.save(out, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,75 @@
+"""The environment of a local server and worker: loopback, a home of its own, nothing sent anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+#: The work pool of deployments/prefect.yaml.
+POOL = "terramosaic"
+
+#: What deployments/prefect.yaml fills in as the output folder.
+OUT_SETTING = "TERRAMOSAIC_OUT"
+
+#: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
+_FOREIGN = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # A command that finds no server must say so, and not start one of its own.
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    # A busy machine answers late.
+    "PREFECT_API_REQUEST_TIMEOUT": "120",
+    # Relative to the page, so that the UI works behind any host name.
+    "PREFECT_SERVER_UI_API_URL": "/api",
+}
+
+#: With the defaults, which write single rows, the server falls behind at a hundred block tasks and answers 503.
+_BATCHES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "100",
+}
+
+#: What is older than 90 days goes: flow runs with their logs and artifacts, which Prefect would keep for ever.
+_RETENTION = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
+
+_PACE = {
+    # A run that waits for another one of its deployment asks again so soon.
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    # After a restart of the server a crash is noticed within a minute.
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "terramosaic_flows.service.ordering",
+    # A new schedule counts from then on, not from a minute later.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+}
+
+
+def api_url(port: int) -> str:
+    """Where the server's API is."""
+    return f"http://{HOST}:{port}/api"
+
+
+def service_environment(home: Path, port: int) -> dict[str, str]:
+    """The environment of everything that belongs to this server: the user's, with what must be so.
+
+    The database is the user's if PREFECT_SERVER_DATABASE_CONNECTION_URL names one, else a file in ``home``.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    # How often and how long are matters of taste, and may be set outside.
+    return (
+        _BATCHES
+        | _RETENTION
+        | _PACE
+        | {OUT_SETTING: str(home / "maps")}
+        | kept
+        | _QUIET
+        | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url(port), "PREFECT_SERVER_API_HOST": HOST}
+    )

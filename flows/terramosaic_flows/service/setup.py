@@ -1,0 +1,110 @@
+"""Pool, deployments and automations on a server: applied as often as one likes, with the same outcome."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+
+from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic_flows.service.processes import prefect_command
+from terramosaic_flows.service.settings import POOL
+
+PREFECT_FILE = "prefect.yaml"
+AUTOMATIONS_FILE = "automations.yaml"
+
+
+def deployments_folder() -> Path:
+    """The folder ``deployments`` of the clone that this package is installed from.
+
+    Raises:
+        RequestError: the package was installed without its clone.
+    """
+    folder = Path(__file__).resolve().parents[3] / "deployments"
+    if not (folder / PREFECT_FILE).is_file():
+        raise RequestError(
+            f"deployments: there is no {folder / PREFECT_FILE}; `up` needs a clone of the repository, installed with "
+            "pip install --editable"
+        )
+    return folder
+
+
+async def prepare(runs: int) -> None:
+    """Pool and automations on the server that PREFECT_API_URL names.
+
+    Args:
+        runs: flow runs that the pool lets work at the same time.
+    """
+    async with get_client() as client:
+        await make_pool(client, runs)
+        await apply_automations(client, deployments_folder())
+
+
+async def make_pool(client: PrefectClient, runs: int) -> None:
+    """The process work pool, with the number of runs that it lets work at the same time."""
+    try:
+        await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", concurrency_limit=runs))
+    else:
+        # Only the limit: job variables that somebody set in the UI are theirs.
+        await client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=runs))
+
+
+def deploy(folder: Path, environment: Mapping[str, str]) -> None:
+    """Registers every deployment of ``prefect.yaml``, by Prefect's own command.
+
+    Raises:
+        TerramosaicError: Prefect refused the file.
+    """
+    # `deploy` succeeds on a flow that cannot be imported, and its runs fail later.
+    from terramosaic_flows import map_region, models, watch_region  # noqa: F401
+
+    done = subprocess.run(
+        prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / PREFECT_FILE)),
+        env=dict(environment),
+        cwd=folder.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Ctrl-C is for `up`, which stops when this is done.
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode:
+        said = " ".join(done.stdout.split())[-400:]
+        raise TerramosaicError(f"{folder / PREFECT_FILE} could not be deployed: {said}")
+
+
+async def apply_automations(client: PrefectClient, folder: Path) -> None:
+    """Makes the server's automations those of ``automations.yaml``: known by name, changed in place, never doubled."""
+    for wanted in automations_of(folder):
+        automation = AutomationCore.model_validate(wanted)
+        found = await client.read_automations_by_name(automation.name)
+        if not found:
+            await client.create_automation(automation)
+            continue
+        if _content(found[0]) != _content(automation):
+            await client.update_automation(found[0].id, automation)
+        for double in found[1:]:
+            await client.delete_automation(double.id)
+
+
+def automations_of(folder: Path) -> list[dict[str, Any]]:
+    """What ``automations.yaml`` lists."""
+    content = yaml.safe_load((folder / AUTOMATIONS_FILE).read_text(encoding="utf-8"))
+    return list(content["automations"])
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """What decides how an automation acts. An update resets what it has counted so far."""
+    names = set(AutomationCore.model_fields)
+    return automation.model_dump(mode="json", include=names, exclude={"trigger": {"id"}})

@@ -1,0 +1,101 @@
+"""The engine's stages as Prefect tasks. Paths and small values go in and out, never pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from terramosaic.block.block import run_block
+from terramosaic.block.receipt import BlockReceipt
+from terramosaic.errors import PASSING, MissingBandError, OffsetConflictError, TerramosaicError
+from terramosaic.model.device_lock import claimed_gpu
+from terramosaic.mosaic.assemble import assemble
+from terramosaic.planning.folder import read_plan, write_plan
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan
+from terramosaic.publishing.publish import publish
+from terramosaic.request.request import RegionRequest
+from terramosaic_flows.runners import Compute, computing
+
+#: Prefect's result cache is not the record of finished work: receipts in the run folder are.
+_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether trying again may help: an asset that failed to load or a lost worker, yes; a missing band, no."""
+    try:
+        state.result()
+    except (MissingBandError, OffsetConflictError):
+        return False
+    except PASSING:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+@task(name="plan", **_PLAIN)
+def make_plan(request: RegionRequest) -> Plan:
+    """Decides a run and makes its folder."""
+    made = plan(request)
+    write_plan(made)
+    return made
+
+
+def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[BlockReceipt]:
+    """Computes some blocks of a run, unless they are done; one that fails by itself does not stop the others.
+
+    Raises:
+        TerramosaicError: the first block's error; finished blocks stay finished.
+    """
+    made = read_plan(run_folder)
+    compute = computing.get() or _far_from_the_flow(made)
+    receipts: list[BlockReceipt] = []
+    failures: list[TerramosaicError] = []
+    for block in map(made.block, block_ids):
+        try:
+            receipts.append(compute(made, block))
+        except PASSING as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return receipts
+
+
+# Not as a decorator: workers of a cluster find the function by its name, and not a copy of it and all that it uses.
+compute_blocks = task(
+    name="run-blocks",
+    task_run_name="{name}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(10),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=can_pass,
+    **_PLAIN,
+)(compute_some)
+
+
+@task(name="assemble", **_PLAIN)
+def assemble_mosaics(run_folder: str) -> None:
+    """Puts the mosaics together."""
+    assemble(read_plan(run_folder))
+
+
+@task(name="publish", **_PLAIN)
+def publish_run(run_folder: str) -> None:
+    """Writes quicklooks, report and STAC item."""
+    publish(read_plan(run_folder))
+
+
+def _far_from_the_flow(made: Plan) -> Compute:
+    """How a worker of a cluster computes, which knows of the run no more than its plan.
+
+    A worker has one thread, and of a machine's GPUs one to itself.
+    """
+    device = str(claimed_gpu()) if made.request.provider.startswith("cuda") else None
+    return partial(run_block, device=device, threads=1)
