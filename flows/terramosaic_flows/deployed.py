@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prefect import runtime
 
-from terramosaic.catalog.profiles import PROVIDERS
+from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.request.request import GeoJsonFile, RegionRequest
 from terramosaic.storage.location import is_url
@@ -111,7 +111,7 @@ def refuse_relative_request(request: RegionRequest) -> None:
     paths = {} if is_url(request.out) else {"out": request.out}
     if request.model != "demo":
         paths["model"] = request.model
-    if request.catalog not in PROVIDERS and "://" not in request.catalog:
+    if request.catalog not in PROFILES and "://" not in request.catalog:
         paths["catalog"] = request.catalog
     if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
         paths["region"] = request.region.path

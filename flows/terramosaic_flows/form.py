@@ -14,7 +14,7 @@ from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 from terramosaic.errors import RequestError
-from terramosaic.request.request import RegionRequest, request_of
+from terramosaic.request.request import RENAMED, RegionRequest, request_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ BOXES = {
     "generation": Box(
         "Generation",
         "What is made of them, by which model, on which device",
-        ("targets", "model", "provider", "conditioning", "steps", "sampling", "x0_clip", "seed"),
+        ("targets", "model", "device", "conditioning", "steps", "sampling", "x0_clip", "seed"),
     ),
     "output": Box("Output", "Which files, and where", ("out", "region_name", "extras", "dtype")),
     "windows": Box(
@@ -63,14 +63,25 @@ class _InBoxes:
             }
             for name, box in BOXES.items()
         }
+        for box in boxed.values():
+            box["patternProperties"] = {
+                f"^{old}$": schema for old, schema in _by_old_name(box["properties"]).items()
+            }
         return {
             **flat,
             "properties": properties | boxed,
             # The same fields beside the boxes: the form does not show these, the server checks them all the same.
             "patternProperties": {
-                f"^{field}$": schema for box in boxed.values() for field, schema in box["properties"].items()
+                f"^{field}$": schema
+                for box in boxed.values()
+                for field, schema in {**box["properties"], **_by_old_name(box["properties"])}.items()
             },
         }
+
+
+def _by_old_name(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """What deployments stored before a field was renamed, which a server must still let through."""
+    return {old: schemas[new] for old, new in RENAMED.items() if new in schemas}
 
 
 #: The annotation of a flow's parameter: a request, or its fields as the form or a program sends them.
@@ -94,7 +105,7 @@ def request_of_form(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:
             raise RequestError(
                 f"{name}: an object with {', '.join(BOXES[name].fields)} is wanted, not {box!r}"
             )
-        unknown = [field for field in box if field not in BOXES[name].fields]
+        unknown = [field for field in box if RENAMED.get(field, field) not in BOXES[name].fields]
         if unknown:
             raise RequestError(f"{name}: it has {', '.join(BOXES[name].fields)}, not {', '.join(unknown)}")
         for field, value in box.items():

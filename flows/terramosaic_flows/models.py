@@ -102,17 +102,18 @@ def export_model(request: ExportRequest) -> str:
 
 @flow(name="check-model", persist_result=False)
 @fails_in_one_line
-def check_model(model: str, provider: str = "cpu") -> None:
+def check_model(model: str, device: str = "cpu", provider: str | None = None) -> None:
     """Runs a bundle's self-test: how far each target is from the reference, and how fast the model is.
 
     Args:
         model: Absolute path of the bundle's folder.
-        provider: Device: cpu, cuda, one of several GPUs as cuda:1, or auto.
+        device: cpu, cuda, one of several GPUs as cuda:1, or auto.
+        provider: What device was called until 0.2; goes with 0.3.
     """
     begin_deployed_run()
     if model != "demo":
         refuse_relative(model=model)
-    check = check_bundle(load_bundle(model), str(resolve(provider)))
+    check = check_bundle(load_bundle(model), str(resolve(provider or device)))
     create_table_artifact(
         key="model-check",
         table=[

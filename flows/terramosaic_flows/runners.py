@@ -57,7 +57,7 @@ class Runner:
         kind: where tasks run.
         count: of threads, or of the temporary cluster's workers; None for the default.
         address: of a cluster that is there already.
-        devices: of the worker processes, as a list with commas; empty for all that the request's provider has.
+        devices: of the worker processes, as a list with commas; empty for all that the request's device has.
     """
 
     kind: Kind = "threads"
@@ -111,7 +111,7 @@ def workforce(runner: Runner, plan: Plan) -> Iterator[Workforce]:
     Raises:
         RequestError: what the setting wants is not here.
     """
-    device = parse_device(plan.request.provider)
+    device = parse_device(plan.request.device)
     opened = {"threads": _threads, "processes": _processes, "dask": _dask, "ray": _ray}[runner.kind]
     with opened(runner, plan, device) as started:
         yield started
@@ -131,7 +131,7 @@ def _threads(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
 def _processes(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     names = runner.devices or ",".join(_all_like(device))
     with (
-        DeviceProcesses(plan, worker_devices(names, plan.request.provider)) as processes,
+        DeviceProcesses(plan, worker_devices(names, plan.request.device)) as processes,
         _in_threads(processes.width, processes.compute, processes.close) as started,
     ):
         yield started

@@ -97,5 +97,5 @@ def _far_from_the_flow(made: Plan) -> Compute:
 
     A worker has one thread, and of a machine's GPUs one to itself.
     """
-    device = str(claimed_gpu()) if made.request.provider.startswith("cuda") else None
+    device = str(claimed_gpu()) if made.request.device.startswith("cuda") else None
     return partial(run_block, device=device, threads=1)

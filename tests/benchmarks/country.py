@@ -94,7 +94,7 @@ def _finish(made: Plan) -> None:
             write_text(folder.block_raster(block, layer), "x")
         receipt = BlockReceipt(
             run_id=made.run_id, block=block.id, windows=block.windows, valid_pixels=1, cloudy_pixels=0, scenes=(),
-            files={"S1GRD": 1, "NDVI": 1, "LULC": 1}, seconds={"total": 1.0}, provider="cpu",
+            files={"S1GRD": 1, "NDVI": 1, "LULC": 1}, seconds={"total": 1.0}, device="cpu",
         )  # fmt: skip
         write_text(folder.receipt_file(block), receipt.model_dump_json())
 

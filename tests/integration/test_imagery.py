@@ -30,7 +30,7 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
     with StackReader(imagery, rect, wanted) as stack:
         strips = list(read_ahead(stack.strips()))
     join = lambda name: np.concatenate([getattr(strip, name) for strip in strips], axis=-2)  # noqa: E731
-    return {name: join(name) for name in ("dn", "valid", "cloudy", "foreign")}
+    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone")}
 
 
 def truth(band, level=0):
@@ -59,7 +59,7 @@ def test_stack_has_the_offset_removed_and_nothing_else_changed(tmp_path):
     stack = stack_of([scene], RECT)
     for index, band in enumerate(S2L2A_BANDS):
         np.testing.assert_array_equal(stack["dn"][index], truth(band))
-    assert stack["valid"].all() and not stack["cloudy"].any() and not stack["foreign"].any()
+    assert stack["valid"].all() and not stack["cloudy"].any() and not stack["other_zone"].any()
 
 
 @pytest.mark.parametrize(("shift", "moved"), [(4, 0), (6, 1), (-4, 0), (-6, -1)])
@@ -109,10 +109,10 @@ def test_gap_is_filled_by_the_neighbouring_zone_only_where_own_imagery_ends(tmp_
     item = write_scene(tmp_path / "other", around, epsg=32632, name="S2A_32TQR_20230815", level=3000)
     stack = stack_of([own, as_scene(item)], rect)
     # The holes are cut at 10 m; at 60 m some pixels reach over the edge, and a pixel needs all its bands.
-    edge = np.flatnonzero(stack["foreign"].any(axis=0))[0]
+    edge = np.flatnonzero(stack["other_zone"].any(axis=0))[0]
     assert 144 <= edge <= 150
     assert stack["valid"].all()
-    assert stack["foreign"][:, edge:].all() and not stack["foreign"][:, :edge].any()
+    assert stack["other_zone"][:, edge:].all() and not stack["other_zone"][:, :edge].any()
     # Cloud is not a gap: own cloudy pixels stay.
     assert stack["cloudy"][:, :edge].all() and not stack["cloudy"][:, edge:].any()
     red = S2L2A_BANDS.index("B04")

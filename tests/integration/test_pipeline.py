@@ -34,7 +34,7 @@ from tests.integration.pixels import assert_same_on_shared_pixels, read
 from tests.integration.scenes import dn_of, write_scene
 
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
-EXTRAS = ("spread", "confidence")
+EXTRAS = ("std", "confidence")
 
 MAP_IN_A_PROCESS = """
 import sys
@@ -153,7 +153,7 @@ def test_quality_tells_cloud_and_the_neighbourhood_of_gaps(whole):
 
 
 def test_spread_is_small_for_exact_models_and_confidence_is_a_percentage(whole):
-    spread, _ = read(whole.mosaics["NDVI_spread"])
+    spread, _ = read(whole.mosaics["NDVI_std"])
     # NDVI by band arithmetic is the same in every window, so windows cannot disagree about it.
     assert set(np.unique(spread)) <= {-32768, 0}
     confidence, _ = read(whole.mosaics["LULC_confidence"])

@@ -187,7 +187,7 @@ def test_errors_keep_their_class_and_others_their_name():
 
 @pytest.mark.skipif(cuda_device_count() > 0, reason="there is a GPU here")
 def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_path):
-    request = land.request(RECT, tmp_path, targets=("NDVI",), provider="cuda")
+    request = land.request(RECT, tmp_path, targets=("NDVI",), device="cuda")
     with pytest.raises(
         ModelError, match=r"^worker on cuda:0: .*cuda was asked for and cannot be used: .*driver"
     ):
@@ -195,7 +195,7 @@ def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_pat
 
 
 def test_wrong_devices_are_refused_before_anything_runs(request_here, tmp_path):
-    with pytest.raises(RequestError, match="devices: cuda:0 is not of the request's provider cpu"):
+    with pytest.raises(RequestError, match="devices: cuda:0 is not of the request's device cpu"):
         map_region(request_here, devices=["cuda:0"])
     assert not (tmp_path / "out").exists()
 

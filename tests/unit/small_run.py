@@ -44,7 +44,7 @@ def polygon_run(folder: Path, **options: object) -> Plan:
             (left + 505, bottom + 1204),
         ]
     )
-    request = {"targets": ("S1GRD", "NDVI", "LULC"), "extras": ("spread", "confidence"), **options}
+    request = {"targets": ("S1GRD", "NDVI", "LULC"), "extras": ("std", "confidence"), **options}
     return _run(folder, as_geojson(lonlat_of(kite, 32633)), catalog, request)
 
 

@@ -21,9 +21,9 @@ def window_values(i, j, channels=2):
     )
 
 
-def blend(rect, stride, how, *, spread=(), skip=lambda i, j: False, flags=lambda i, j: None):
+def blend(rect, stride, how, *, std=(), skip=lambda i, j: False, flags=lambda i, j: None):
     lattice = Lattice(stride)
-    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights(how, stride), spread)
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights(how, stride), std)
     bands = []
     for i in lattice.rows(rect):
         for j in lattice.cols(rect):
@@ -79,14 +79,14 @@ def test_a_smaller_block_gets_the_same_bits(inner, how):
 
 
 def test_spread_is_the_weighted_standard_deviation_over_windows():
-    bands = blend(REGION, 112, "mean", spread=("x",))
+    bands = blend(REGION, 112, "mean", std=("x",))
     _, spread = reference(REGION, 112, "mean")
-    np.testing.assert_allclose(joined(bands, lambda band: band.spreads["x"]), spread, atol=2e-3)
+    np.testing.assert_allclose(joined(bands, lambda band: band.stds["x"]), spread, atol=2e-3)
 
 
 def test_spread_is_zero_under_a_single_window():
-    bands = blend(REGION, 224, "mean", spread=("x",))
-    assert not joined(bands, lambda band: band.spreads["x"]).any()
+    bands = blend(REGION, 224, "mean", std=("x",))
+    assert not joined(bands, lambda band: band.stds["x"]).any()
 
 
 def test_skipped_windows_leave_the_mean_of_the_others():

@@ -15,7 +15,7 @@ def scene(name="a", *, ground=(14, 46, 15, 47), day=15, hour=10, minute=0, cloud
     """A scene by hand; ``ground`` is its footprint as west, south, east, north."""
     when = datetime(2023, 8, day, hour, minute, tzinfo=UTC)
     fields = {
-        "id": name, "collection": "sentinel-2-l2a", "provider": "stac", "platform": "sentinel-2a",
+        "id": name, "collection": "sentinel-2-l2a", "profile": "stac", "platform": "sentinel-2a",
         "datetime": when,
         "solar_day": (when + timedelta(hours=(ground[0] + ground[2]) / 30)).date(), "sensing_start": when,
         "mgrs_tile": "33TWL", "epsg": 32633, "processing_baseline": "05.09", "generation_time": when,

@@ -27,13 +27,13 @@ PRODUCT_N0001 = {"sentinel:product_id": "S2B_MSIL2A_20181004T210519_N0001_R071_T
 APPLIED, NOT_APPLIED = ({"earthsearch:boa_offset_applied": flag} for flag in (True, False))
 
 
-def decided(provider, properties, asset=None, *, key="red", band="B04", collection="sentinel-2-l2a"):
+def decided(profile, properties, asset=None, *, key="red", band="B04", collection="sentinel-2-l2a"):
     item = {"id": "x", "collection": collection, "properties": properties, "assets": {key: asset or {}}}
-    return decide_offset(item, key, band=band, provider=provider).offset
+    return decide_offset(item, key, band=band, profile=profile).offset
 
 
 @pytest.mark.parametrize(
-    ("provider", "properties", "asset", "options", "offset"),
+    ("profile", "properties", "asset", "options", "offset"),
     [
         # Planetary Computer: the baseline, and nothing else.
         (PLANETARY_COMPUTER, PB0509, None, {}, 1000),
@@ -71,8 +71,8 @@ def decided(provider, properties, asset=None, *, key="red", band="B04", collecti
         (GENERIC, {}, None, {}, 0),
     ],
 )  # fmt: skip
-def test_rule(provider, properties, asset, options, offset):
-    assert decided(provider, properties, asset, **options) == offset
+def test_rule(profile, properties, asset, options, offset):
+    assert decided(profile, properties, asset, **options) == offset
 
 
 def test_an_unknown_size_of_offset_is_refused():

@@ -11,7 +11,7 @@ from shapely.geometry import box, mapping, shape
 
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.catalog.footprint import footprint_of, middle_longitude, square_degrees
-from terramosaic.catalog.profiles import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER, provider_of
+from terramosaic.catalog.profiles import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER, profile_of
 from terramosaic.catalog.scene import SCENE_BANDS, Scene, scene_from_item
 from terramosaic.errors import CatalogError, MissingBandError
 
@@ -86,7 +86,7 @@ FACTS = {
 def test_facts_of_each_provider(items, name):
     scene = scene_from_item(items[name])
     found = (
-        scene.provider, scene.platform, scene.mgrs_tile, scene.epsg, scene.processing_baseline,
+        scene.profile, scene.platform, scene.mgrs_tile, scene.epsg, scene.processing_baseline,
         scene.solar_day, scene.sensing_start, scene.generation_time, scene.cloud_cover,
     )  # fmt: skip
     assert found == FACTS[name]
@@ -253,20 +253,20 @@ def test_unusable_items_are_refused_in_a_line(change, message):
 
 
 def test_vocabularies_are_recognised_by_marks(items):
-    assert provider_of(items["copernicus 2026"]) is COPERNICUS
-    assert provider_of(items["earth search c1"]) is EARTH_SEARCH
-    assert provider_of(items["planetary computer"]) is PLANETARY_COMPUTER
+    assert profile_of(items["copernicus 2026"]) is COPERNICUS
+    assert profile_of(items["earth search c1"]) is EARTH_SEARCH
+    assert profile_of(items["planetary computer"]) is PLANETARY_COMPUTER
     b04 = {"href": "/a/B04.tif"}
     assert (
-        provider_of({"properties": {"s2:processing_baseline": "05.09"}, "assets": {"B04": b04}})
+        profile_of({"properties": {"s2:processing_baseline": "05.09"}, "assets": {"B04": b04}})
         is PLANETARY_COMPUTER
     )
     # Unlike Planetary Computer's, this asset says itself what its numbers mean.
     honest = b04 | {"raster:bands": [{"scale": 1e-4, "offset": 0}]}
     assert (
-        provider_of({"properties": {"s2:processing_baseline": "05.09"}, "assets": {"B04": honest}}) is GENERIC
+        profile_of({"properties": {"s2:processing_baseline": "05.09"}, "assets": {"B04": honest}}) is GENERIC
     )
-    assert provider_of({"properties": {}, "assets": {"red": {"href": "/a/red.tif"}}}) is GENERIC
+    assert profile_of({"properties": {}, "assets": {"red": {"href": "/a/red.tif"}}}) is GENERIC
 
 
 def test_two_hundred_real_items_parse_fast(shared_data):

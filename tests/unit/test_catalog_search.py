@@ -196,11 +196,11 @@ def test_opening_by_name_url_and_path(tmp_path):
         ("copernicus", COPERNICUS),
     ]:
         for catalog in (open_catalog(name), open_catalog(profile.url + "/")):
-            assert isinstance(catalog, ApiCatalog) and catalog.provider is profile
+            assert isinstance(catalog, ApiCatalog) and catalog.profile is profile
             assert catalog.describe() == f"{profile.title} (sentinel-2-l2a)"
     assert open_catalog("earth-search", "sentinel-2-c1-l2a").describe() == "Earth Search (sentinel-2-c1-l2a)"
     other = open_catalog("https://stac.example.org/")
-    assert other.provider is GENERIC and other.describe() == "https://stac.example.org (sentinel-2-l2a)"
+    assert other.profile is GENERIC and other.describe() == "https://stac.example.org (sentinel-2-l2a)"
     path = write(tmp_path / "items.json", [])
     for name in (str(path), f"file://{path}", str(tmp_path)):
         assert isinstance(open_catalog(name), FileCatalog)
@@ -254,7 +254,7 @@ def test_a_hint_looks_farther_only_if_it_must():
     class Slow:
         """Not on disk, so not all at hand; remembers how far it was asked."""
 
-        provider = GENERIC
+        profile = GENERIC
 
         def describe(self):
             return "slow"

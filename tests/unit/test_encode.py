@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from terramosaic.block.encoding import encode_classes, encode_values
+from terramosaic.block.encoding import stored_classes, stored_values
 from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.layers import NODATA, layers
 from terramosaic.request.request import RegionRequest
@@ -18,8 +18,8 @@ def made(**options):
 
 def test_layers_of_a_request():
     assert list(made()) == ["S1GRD", "NDVI", "LULC", "quality"]
-    assert list(made(targets=("LULC", "NDVI"), extras=("spread", "confidence"))) == [
-        "LULC", "LULC_confidence", "NDVI", "NDVI_spread", "quality"
+    assert list(made(targets=("LULC", "NDVI"), extras=("std", "confidence"))) == [
+        "LULC", "LULC_confidence", "NDVI", "NDVI_std", "quality"
     ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_values_come_back_within_half_a_step(name, low, high, step):
     layer = made()[name]
     values = np.random.default_rng(0).uniform(low, high, (len(layer.bands), 50, 50)).astype(np.float32)
     valid = np.random.default_rng(1).random((50, 50)) > 0.3
-    stored = encode_values(layer, values, valid)
+    stored = stored_values(layer, values, valid)
     assert stored.dtype == np.int16
     assert (stored[:, ~valid] == NODATA).all()
     assert np.abs(stored * layer.scale - values)[:, valid].max() <= step / 2 * (1 + 1e-3)
@@ -55,14 +55,14 @@ def test_values_come_back_within_half_a_step(name, low, high, step):
 def test_values_out_of_range_are_clipped_and_never_become_nodata():
     layer = made()["S1GRD"]
     values = np.array([[[-1e9, 1e9]], [[-327.68, 327.68]]], np.float32)
-    stored = encode_values(layer, values, np.ones((1, 2), bool))
+    stored = stored_values(layer, values, np.ones((1, 2), bool))
     assert stored.ravel().tolist() == [-32767, 32767, -32767, 32767]
 
 
 def test_float32_is_stored_as_it_is():
     layer = made(dtype="float32")["NDVI"]
     values = np.array([[[0.123456789, 0.5]]], np.float32)
-    stored = encode_values(layer, values, np.array([[True, False]]))
+    stored = stored_values(layer, values, np.array([[True, False]]))
     assert stored.dtype == np.float32 and stored[0, 0].tolist() == [values[0, 0, 0], NODATA]
     assert layer.scale == 1
 
@@ -74,6 +74,6 @@ def test_no_data_class_is_never_chosen_and_ties_go_to_the_first():
     probabilities[[1, 2], 0, 0] = 0.05
     probabilities[9, 0, 1] = 0.1
     probabilities[5, 0, 3] = 0.08
-    classes, percent = encode_classes(layer, BUNDLE, probabilities, np.array([[True, True, False, True]]))
+    classes, percent = stored_classes(layer, BUNDLE, probabilities, np.array([[True, True, False, True]]))
     assert classes.ravel().tolist() == [1, 11, 0, 7]
     assert percent.ravel().tolist() == [5, 10, 255, 8]

@@ -154,7 +154,7 @@ def test_cuda_without_a_driver_is_an_error_that_says_so_once(
     bundle: Bundle, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
-        ModelError, match=r"provider: cuda was asked for and cannot be used: .+; or ask for cpu"
+        ModelError, match=r"device: cuda was asked for and cannot be used: .+; or ask for cpu"
     ):
         open_generator(bundle, ["NDVI"], "cuda")
     assert capfd.readouterr() == ("", "")

@@ -104,7 +104,7 @@ class TestItem:
             assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
 
     def test_georeference_and_encoding_are_the_mosaics(self, folder, item):
-        for name in ("S1GRD", "NDVI", "LULC", "quality", "S1GRD_spread", "LULC_confidence"):
+        for name in ("S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "LULC_confidence"):
             asset = item["assets"][name]
             with rasterio.open(folder / asset["href"]) as dataset:
                 assert asset["proj:code"] == str(dataset.crs) == item["properties"]["proj:code"]
@@ -252,7 +252,7 @@ class TestPublish:
         assert set(sizes) == {
             f"{name}.png"
             for name in (
-                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_spread", "NDVI_spread", "LULC_confidence",
+                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "NDVI_std", "LULC_confidence",
             )
         }  # fmt: skip
         assert set(sizes.values()) == {(plan.zones[0].width, plan.zones[0].height)}

@@ -17,7 +17,7 @@ from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
 from terramosaic.publishing.quicklook import draw, true_colour
-from terramosaic.publishing.reduced import Overview, count_values, read_overview
+from terramosaic.publishing.reduced import ReducedMosaic, count_values, read_reduced
 
 NODATA = -32768
 NDVI = Layer("NDVI", "value", ("NDVI",), "int16", NODATA, scale=0.0001)
@@ -32,7 +32,7 @@ CLASSES = Layer(
 
 def rgba(layer: Layer, stored: list, factor: int = 1) -> np.ndarray:
     pixels = np.asarray(stored, layer.dtype)
-    picture = draw(Overview(layer, pixels.reshape(len(layer.bands), *pixels.shape[-2:]), factor))
+    picture = draw(ReducedMosaic(layer, pixels.reshape(len(layer.bands), *pixels.shape[-2:]), factor))
     return np.asarray(picture.image.convert("RGBA"))
 
 
@@ -55,23 +55,23 @@ class TestOverview:
         expected = pixels
         for _ in range(factor.bit_length() - 1):
             expected = halve(expected, layer.nodata)
-        overview = read_overview(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
+        overview = read_reduced(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
         np.testing.assert_array_equal(overview.stored, expected)
         np.testing.assert_array_equal(overview.valid, expected[0] != layer.nodata)
 
     def test_reads_no_more_than_it_needs(self, tmp_path, monkeypatch):
         path = mosaic(tmp_path / "m.tif", S1, np.ones((2, 1100, 530), np.int16))
         monkeypatch.setattr("terramosaic.publishing.reduced.halve_average", lambda pixels, nodata: 1 / 0)
-        assert read_overview(path, S1, 4).stored.shape == (2, 275, 133)
+        assert read_reduced(path, S1, 4).stored.shape == (2, 275, 133)
 
     def test_statistics_are_physical_and_over_valid_pixels(self):
         stored = np.array([[[NODATA, -1000, -1200]], [[NODATA, -2000, -1600]]], np.int16)
-        vv, vh = Overview(S1, stored, 1).statistics()
+        vv, vh = ReducedMosaic(S1, stored, 1).statistics()
         assert (vv.minimum, vv.mean, vv.maximum, vv.stddev) == pytest.approx((-12, -11, -10, 1))
         assert (vh.minimum, vh.median, vh.maximum) == pytest.approx((-20, -18, -16))
 
     def test_without_data_there_are_no_statistics(self):
-        overview = Overview(S1, np.full((2, 3, 4), NODATA, np.int16), 1)
+        overview = ReducedMosaic(S1, np.full((2, 3, 4), NODATA, np.int16), 1)
         assert overview.statistics() == ()
         assert not np.asarray(draw(overview).image)[..., 3].any()
 
@@ -85,7 +85,7 @@ class TestOverview:
 
     def test_a_broken_mosaic_is_named(self, tmp_path):
         (tmp_path / "NDVI.tif").write_bytes(b"II*\0 and nothing more")
-        for read in (lambda path: read_overview(path, NDVI, 2), count_values):
+        for read in (lambda path: read_reduced(path, NDVI, 2), count_values):
             with pytest.raises(OutputError, match=r"NDVI\.tif cannot be read"):
                 read(tmp_path / "NDVI.tif")
 
@@ -106,7 +106,7 @@ class TestPictures:
         rng = np.random.default_rng(2)
         vv, vh = rng.integers(-2000, -500, (2, 40, 40))
         stored = np.stack([vv, vh]).astype(np.int16)
-        picture = draw(Overview(S1, stored, 1))
+        picture = draw(ReducedMosaic(S1, stored, 1))
         red, green, blue = picture.scales
         image = np.asarray(picture.image)
         for index, (scale, band) in enumerate(((red, vv), (green, vh), (blue, vv - vh))):

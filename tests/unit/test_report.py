@@ -239,7 +239,7 @@ class TestCommand:
         "fields",
         [
             {"region": [-13.4, 45.5, 13.9, 45.9]},
-            {"region": "33TWL", "max_cloud": 12.5, "targets": ["NDVI"], "extras": ["spread", "confidence"]},
+            {"region": "33TWL", "max_cloud": 12.5, "targets": ["NDVI"], "extras": ["std", "confidence"]},
             {
                 "region": [13.1, 45.123456789012, 13.2, 45.2],
                 "seed": 7,

@@ -16,7 +16,7 @@ from terramosaic_flows.reporting import RunProgress
 def receipt(windows: int = 10, **seconds: float) -> BlockReceipt:
     return BlockReceipt(
         run_id="r", block="b", windows=windows, valid_pixels=1, cloudy_pixels=0, scenes=(), files={},
-        seconds={"total": sum(seconds.values()), **seconds}, provider="cpu",
+        seconds={"total": sum(seconds.values()), **seconds}, device="cpu",
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from terramosaic.errors import ModelError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
 from terramosaic.model.opening import open_generator
-from terramosaic.model.pipeline import Lane, Slot
+from terramosaic.model.pipeline import BatchBuffers, Pipeline
 from tests.unit.toy_terramind import expected, make_toy
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
@@ -147,15 +147,17 @@ def test_steps_that_do_not_divide_the_schedule_are_refused(toy: Bundle) -> None:
         open_generator(toy, TARGETS, options=GenerationOptions(steps=3))
 
 
-class Small(Lane):
-    """A lane on a device with room for so many windows."""
+class Small(Pipeline):
+    """A pipeline on a device with room for so many windows."""
 
     room = 4
 
-    def compute(self, slot: Slot, chain: Any = None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def compute(
+        self, buffers: BatchBuffers, chain: Any = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self.batch > self.room:
             raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        return super().compute(slot, chain)
+        return super().compute(buffers, chain)
 
 
 def test_out_of_memory_halves_the_batch_once_and_says_so(
@@ -163,7 +165,7 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(
 ) -> None:
     windows, noise, uniform = a_batch(7)
     wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
-    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
     with caplog.at_level(logging.WARNING, "terramosaic"):
         found = generator.generate(windows, randomness(noise, uniform))
@@ -178,7 +180,7 @@ def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
 ) -> None:
     windows, noise, uniform = a_batch(5)
     wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
-    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
 
     def window(n: int) -> dict[str, np.ndarray]:
@@ -196,8 +198,8 @@ def test_a_generator_that_lost_its_memory_is_opened_anew(
     windows, noise, uniform = a_batch(1)
     generator = open_generator(toy, TARGETS, batch_size=6, threads=1)
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "compute", raise_out_of_memory)
-        patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_lane_of", raise_no_room)
+        patch.setattr(Pipeline, "compute", raise_out_of_memory)
+        patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_pipeline_of", raise_no_room)
         with pytest.raises(ModelError, match="no room"):
             generator.generate(windows, randomness(noise, uniform))
     again = open_generator(toy, TARGETS, batch_size=6, threads=1)
@@ -209,7 +211,7 @@ def raise_out_of_memory(*_: Any) -> None:
     raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
 
 
-def raise_no_room(*_: Any) -> Lane:
+def raise_no_room(*_: Any) -> Pipeline:
     raise ModelError("no room")
 
 
@@ -234,7 +236,7 @@ def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(3)
-    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Small)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     monkeypatch.setattr(Small, "room", 1)
     generator = open_generator(toy, TARGETS, batch_size=4, threads=1)
     with pytest.raises(
@@ -247,13 +249,13 @@ def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
 def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     windows, noise, uniform = a_batch(1)
 
-    class Broken(Lane):
+    class Broken(Pipeline):
         def compute(
-            self, slot: Slot, chain: Any = None
+            self, buffers: BatchBuffers, chain: Any = None
         ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             raise RuntimeError("Non-zero status code returned\nwhile running Mul")
 
-    monkeypatch.setattr(terramosaic.model.terramind, "Lane", Broken)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Broken)
     generator = open_generator(toy, TARGETS, batch_size=2, threads=1)
     with pytest.raises(
         ModelError, match="cpu: ONNX Runtime failed: Non-zero status code returned while running Mul"

@@ -19,7 +19,7 @@ from shapely.geometry import Point, shape
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.catalog.scene import Scene, scene_from_item
 from terramosaic.demo import relief
-from terramosaic.demo.acquisitions import overlap_of, tiles
+from terramosaic.demo.overpasses import overlap_of, tiles
 from terramosaic.demo.texture import double, fractal_noise, grain, shrink, smooth_noise
 from terramosaic.demo.world import write_world
 from terramosaic.errors import OutputError, RequestError

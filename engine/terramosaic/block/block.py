@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from terramosaic.block.rasters import BlockRasters, Ground
+from terramosaic.block.rasters import BlockRasters, SourceRows
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
 from terramosaic.errors import RunCancelledError, TerramosaicError
@@ -69,7 +69,7 @@ def run_block(
         plan: the run's plan.
         block: one of the plan's blocks.
         model: the generator; by default the plan's bundle on the device, opened once per process.
-        device: where to run, such as ``cuda:1``; by default the plan's provider.
+        device: where to run, such as ``cuda:1``; by default the plan's device.
         batch_size: windows per call of the model; by default 2 on the CPU, whose caches are small, and 32 on CUDA.
             Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
@@ -89,7 +89,7 @@ def run_block(
     folder = RunFolder.of(plan)
     if not exists(folder.plan_file):
         write_plan(plan)
-    device = device or plan.request.provider
+    device = device or plan.request.device
     batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
     try:
         with device_to_itself(parse_device(device), cancelled):
@@ -111,7 +111,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
 
     Args:
         plan: a run's plan.
-        device: where to run; by default the plan's provider.
+        device: where to run; by default the plan's device.
         threads: processors for the model on the CPU; by default all.
 
     Raises:
@@ -127,7 +127,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
     return open_generator(
         load_bundle(request.model),
         request.targets,
-        device or request.provider,
+        device or request.device,
         options=options,
         threads=threads,
     )
@@ -144,9 +144,9 @@ class _Job:
 
 @dataclass(frozen=True)
 class _RowEnd:
-    """All windows of a row have been handed out; the ground under the rows that are now final."""
+    """All windows of a row have been handed out; the source under the rows that are now final."""
 
-    ground: Ground
+    source: SourceRows
 
 
 class _BlockJob:
@@ -186,7 +186,7 @@ class _BlockJob:
             self._lattice,
             planes,
             window_weights(request.blend, request.stride),
-            spread=value_targets if "spread" in request.extras else (),
+            std=value_targets if "std" in request.extras else (),
         )
         # Windows are cut straight into the batch, one slot after the other; a flush empties it.
         self._batch = np.empty((batch_size, len(self._bundle.bands), WINDOW, WINDOW), np.float32)
@@ -203,8 +203,8 @@ class _BlockJob:
             writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
             # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.
-            for band, ground in stack.enter_context(closing(self._finished_rows())):
-                writes.append(writer.submit(rasters.write, band, ground))
+            for band, source in stack.enter_context(closing(self._finished_rows())):
+                writes.append(writer.submit(rasters.write, band, source))
                 while len(writes) > _WRITES_AHEAD:
                     writes.popleft().result()
             for write in writes:
@@ -220,10 +220,10 @@ class _BlockJob:
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             files=files,
             seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
-            provider=self._device,
+            device=self._device,
         )
 
-    def _finished_rows(self) -> Generator[tuple[RowBand, Ground], None, None]:
+    def _finished_rows(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
         """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
         pending: list[_Job | _RowEnd] = []
         with closing(self._windows()) as windows:
@@ -234,7 +234,7 @@ class _BlockJob:
                     pending = []
             yield from self._flush(pending)
 
-    def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, Ground]]:
+    def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, SourceRows]]:
         if self._cancelled is not None and self._cancelled.is_set():
             raise RunCancelledError("cancelled; run the same request again to go on from here")
         jobs = [item for item in pending if isinstance(item, _Job)]
@@ -243,7 +243,7 @@ class _BlockJob:
         index = 0
         for item in pending:
             if isinstance(item, _RowEnd):
-                yield self._accumulator.finish_row(), item.ground
+                yield self._accumulator.finish_row(), item.source
             else:
                 values = {name: batch[index] for name, batch in outputs.items()}
                 self._accumulator.add(item.i, item.j, values, item.flags)
@@ -303,15 +303,15 @@ class _BlockJob:
                         )
                     self._slot += 1
                     yield _Job(i, j, flags)
-                yield _RowEnd(self._ground(held, i))
+                yield _RowEnd(self._source(held, i))
 
-    def _ground(self, held: HeldRows, i: int) -> Ground:
+    def _source(self, held: HeldRows, i: int) -> SourceRows:
         """What lies under the rows that row ``i`` of windows makes final."""
         block, start = self._block.rect, i * self._lattice.stride
         end = block.row_end if i == self._rows[-1][0] else min(block.row_end, start + self._lattice.stride)
         top = max(block.row, start)
         rows = Rect(top, block.col, max(0, end - top), block.width)
-        return held.ground(rows, self._region[rows.slices(block)])
+        return held.source(rows, self._region[rows.slices(block)])
 
     def _timed(self, name: str, items: Iterator[_Job | _RowEnd]) -> Iterator[_Job | _RowEnd]:
         while True:

@@ -11,7 +11,7 @@ from terramosaic.planning.layers import (
 )
 
 
-def encode_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def stored_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Physical values float32 (bands, height, width) as stored numbers; nodata where not valid."""
     if layer.dtype == "float32":
         return np.where(valid, values, np.float32(NODATA)).astype(np.float32, copy=False)
@@ -22,7 +22,7 @@ def encode_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.nda
     return np.where(valid, steps, NODATA).astype(layer.dtype)
 
 
-def encode_classes(
+def stored_classes(
     layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable class and its probability.

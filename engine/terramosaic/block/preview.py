@@ -12,7 +12,7 @@ PREVIEW_BANDS = ("B04", "B03", "B02")
 
 
 def preview_rect(rect: Rect, factor: int) -> Rect:
-    """The pixels of the preview's grid whose ground pixel (every ``factor``-th) lies in ``rect``."""
+    """The pixels of the preview's grid whose source pixel (every ``factor``-th) lies in ``rect``."""
     row, col = -(-rect.row // factor), -(-rect.col // factor)
     return Rect(row, col, -(-rect.row_end // factor) - row, -(-rect.col_end // factor) - col)
 

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from terramosaic.block.encoding import encode_classes, encode_values
+from terramosaic.block.encoding import stored_classes, stored_values
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
@@ -22,7 +22,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import Strip
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_FOREIGN, QUALITY_NODATA, Layer
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE, Layer
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import whole_file
 
@@ -31,18 +31,18 @@ _STRIP_ROWS = 64
 
 
 @dataclass(frozen=True)
-class Ground:
+class SourceRows:
     """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks."""
 
     rect: Rect
     dn: np.ndarray
     valid: np.ndarray
     cloudy: np.ndarray
-    foreign: np.ndarray
+    other_zone: np.ndarray
 
     @classmethod
-    def empty(cls, rect: Rect, bands: int) -> Ground:
-        """Ground that no scene covers."""
+    def empty(cls, rect: Rect, bands: int) -> SourceRows:
+        """SourceRows that no scene covers."""
         masks = (np.zeros(rect.shape, bool) for _ in range(3))
         return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
 
@@ -53,7 +53,7 @@ class Ground:
             self.dn[index][here] = strip.dn[band][there]
         self.valid[here] = strip.valid[there]
         self.cloudy[here] = strip.cloudy[there]
-        self.foreign[here] = strip.foreign[there]
+        self.other_zone[here] = strip.other_zone[there]
 
 
 class BlockRasters:
@@ -83,30 +83,32 @@ class BlockRasters:
                 dataset.close()
         self._files.__exit__(*error)
 
-    def write(self, band: RowBand, ground: Ground) -> None:
+    def write(self, band: RowBand, source: SourceRows) -> None:
         """Encodes and writes finished rows of all layers."""
         if band.rect.is_empty:
             return
-        self.valid_pixels += int(ground.valid.sum())
-        self.cloudy_pixels += int((ground.cloudy & ground.valid).sum())
+        self.valid_pixels += int(source.valid.sum())
+        self.cloudy_pixels += int((source.cloudy & source.valid).sum())
         for name in self._plan.request.targets:
             layer = self._layers[name]
             if layer.kind == "class":
-                classes, percent = encode_classes(layer, self._bundle, band.means[name], ground.valid)
+                classes, percent = stored_classes(layer, self._bundle, band.means[name], source.valid)
                 self._put(name, classes, band.rect)
                 if f"{name}_confidence" in self._layers:
                     self._put(f"{name}_confidence", percent, band.rect)
                 continue
-            self._put(name, encode_values(layer, band.means[name], ground.valid), band.rect)
-            if name in band.spreads:
-                spread = self._layers[f"{name}_spread"]
-                self._put(spread.name, encode_values(spread, band.spreads[name], ground.valid), band.rect)
+            self._put(name, stored_values(layer, band.means[name], source.valid), band.rect)
+            if name in band.stds:
+                std = self._layers[f"{name}_std"]
+                self._put(std.name, stored_values(std, band.stds[name], source.valid), band.rect)
         quality = (
-            band.flags | ground.cloudy * np.uint8(QUALITY_CLOUD) | ground.foreign * np.uint8(QUALITY_FOREIGN)
+            band.flags
+            | source.cloudy * np.uint8(QUALITY_CLOUD)
+            | source.other_zone * np.uint8(QUALITY_OTHER_ZONE)
         )
-        quality[~ground.valid] = QUALITY_NODATA
+        quality[~source.valid] = QUALITY_NODATA
         self._put("quality", quality[None], band.rect)
-        self._keep_preview(ground)
+        self._keep_preview(source)
 
     def finish(self) -> dict[str, int]:
         """Closes all rasters, gives them their names, and returns their sizes in bytes."""
@@ -158,10 +160,10 @@ class BlockRasters:
         except RasterioError as error:
             raise OutputError(f"raster {name} could not be written: {error}; make room") from error
 
-    def _keep_preview(self, ground: Ground) -> None:
-        kept = preview_rect(ground.rect, self._factor)
+    def _keep_preview(self, source: SourceRows) -> None:
+        kept = preview_rect(source.rect, self._factor)
         if not kept.is_empty:
-            row, col = kept.row * self._factor - ground.rect.row, kept.col * self._factor - ground.rect.col
-            pixels = ground.dn[:, row :: self._factor, col :: self._factor]
-            pixels = pixels * ground.valid[row :: self._factor, col :: self._factor]
+            row, col = kept.row * self._factor - source.rect.row, kept.col * self._factor - source.rect.col
+            pixels = source.dn[:, row :: self._factor, col :: self._factor]
+            pixels = pixels * source.valid[row :: self._factor, col :: self._factor]
             self._preview[:, *kept.slices(self._preview_rect)] = pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
@@ -19,7 +19,7 @@ class BlockReceipt(BaseModel):
     Attributes:
         files: size in bytes of each raster.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
-        provider: the device that computed it.
+        device: the device that computed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class BlockReceipt(BaseModel):
     scenes: tuple[str, ...]
     files: dict[str, int]
     seconds: dict[str, float]
-    provider: str
+    device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
 
 
 def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:

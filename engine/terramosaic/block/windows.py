@@ -11,7 +11,7 @@ import shapely
 from rasterio.errors import NotGeoreferencedWarning
 
 from terramosaic.block.preview import PREVIEW_BANDS
-from terramosaic.block.rasters import Ground
+from terramosaic.block.rasters import SourceRows
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
 from terramosaic.imagery.stack import Strip
@@ -91,16 +91,16 @@ class HeldRows:
         top, bottom = self._held[0].rect, self._held[-1].rect
         return top.union(bottom).intersection(window) == window
 
-    def ground(self, rect: Rect, region: np.ndarray) -> Ground:
+    def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
         self._take_until(rect.row_end)
-        ground = Ground.empty(rect, len(self._picture))
+        source = SourceRows.empty(rect, len(self._picture))
         for strip in self._held:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:
-                ground.take(strip, shared, self._picture)
-        ground.valid[~region] = False
-        return ground
+                source.take(strip, shared, self._picture)
+        source.valid[~region] = False
+        return source
 
     def _take_until(self, row: int) -> None:
         while (not self._held or self._held[-1].rect.row_end < row) and (

@@ -5,22 +5,22 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 """
 
 from terramosaic.catalog.acquisitions import PASS_GAP, Acquisition, drop_superseded, group_by_solar_day, rank
-from terramosaic.catalog.profiles import PROVIDERS, Provider, sign
-from terramosaic.catalog.scene import AssetRef, Scene, moment_of, scene_from_item
+from terramosaic.catalog.profiles import PROFILES, Profile, sign
+from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item
 from terramosaic.catalog.search import Catalog, hint_for_nothing, open_catalog
 
 __all__ = [
     "PASS_GAP",
-    "PROVIDERS",
+    "PROFILES",
     "Acquisition",
     "AssetRef",
     "Catalog",
-    "Provider",
+    "Profile",
     "Scene",
+    "datetime_of",
     "drop_superseded",
     "group_by_solar_day",
     "hint_for_nothing",
-    "moment_of",
     "open_catalog",
     "rank",
     "scene_from_item",

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
-from terramosaic.catalog.profiles import GENERIC, Provider
+from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.errors import CatalogError, RequestError
 from terramosaic.request.interval import format_interval
 
@@ -46,17 +46,17 @@ class ApiCatalog:
     Args:
         url: the API's landing page.
         collection: id of the collection to search.
-        provider: the profile of its items; `GENERIC` to recognise them one by one.
+        profile: the profile of its items; `GENERIC` to recognise them one by one.
     """
 
-    def __init__(self, url: str, collection: str, provider: Provider = GENERIC) -> None:
-        self.provider = provider
+    def __init__(self, url: str, collection: str, profile: Profile = GENERIC) -> None:
+        self.profile = profile
         self._url, self._collection = url.rstrip("/"), collection
         self._collection_is_known = False
 
     def describe(self) -> str:
         """Names the catalog in messages."""
-        return f"{self._url if self.provider is GENERIC else self.provider.title} ({self._collection})"
+        return f"{self._url if self.profile is GENERIC else self.profile.title} ({self._collection})"
 
     def search(
         self,

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
-from terramosaic.catalog.profiles import GENERIC, Provider
+from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.errors import CatalogError
 
 
@@ -28,7 +28,7 @@ class FileCatalog:
         collection: id of the collection to use; all of them if None.
     """
 
-    provider: Provider = GENERIC
+    profile: Profile = GENERIC
 
     def __init__(self, path: Path, collection: str | None = None) -> None:
         self._path, self._collection = path.absolute(), collection

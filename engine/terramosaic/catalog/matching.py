@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.footprint import footprint_of
-from terramosaic.catalog.metadata import cloud_cover, moment
+from terramosaic.catalog.metadata import cloud_cover, item_datetime
 
 
 class Wanted:
@@ -44,7 +44,7 @@ class Wanted:
         """
         if self._collection is not None and item.get("collection") not in (None, self._collection):
             return False
-        when = moment(item).replace(microsecond=0)
+        when = item_datetime(item).replace(microsecond=0)
         if (self._start and when < self._start.replace(microsecond=0)) or (self._end and when > self._end):
             return False
         cloud = cloud_cover(item)

@@ -32,7 +32,7 @@ def check_item(item: Any) -> None:
             raise CatalogError(f"item {item.get('id', 'without id')} is no STAC item: it has no {part}")
 
 
-def moment(item: Item) -> datetime:
+def item_datetime(item: Item) -> datetime:
     """When the item was sensed, in UTC: ``datetime``, or the start of its interval.
 
     Raises:
@@ -59,7 +59,7 @@ def sensing_start(item: Item) -> datetime:
         found = _DATASTRIP_START.search(str(item["properties"].get(name, "")))
         if found:
             return _compact(found[1])
-    return moment(item).replace(microsecond=0)
+    return item_datetime(item).replace(microsecond=0)
 
 
 def generation_time(item: Item) -> datetime | None:

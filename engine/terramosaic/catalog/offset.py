@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terramosaic.catalog.metadata import declared_offset, offset_applied, processing_baseline
-from terramosaic.catalog.profiles import Provider
+from terramosaic.catalog.profiles import Profile
 
 #: What baseline 04.00 and later add to digital numbers.
 OFFSET = 1000
@@ -30,7 +30,7 @@ class OffsetDecision:
     rule: str
 
 
-def decide_offset(item: Mapping[str, Any], key: str, *, band: str, provider: Provider) -> OffsetDecision:
+def decide_offset(item: Mapping[str, Any], key: str, *, band: str, profile: Profile) -> OffsetDecision:
     """Decides from metadata what must be subtracted from one asset of one item.
 
     The first rule that applies, per provider as documented in the issues of Element84/earth-search (9, 23,
@@ -48,7 +48,7 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, provider: Pro
         item: STAC item as a dict.
         key: the asset's name in the item.
         band: the band that the asset holds.
-        provider: the profile whose words the item speaks.
+        profile: the profile whose words the item speaks.
     """
     if band == "SCL":
         return OffsetDecision(0, "classes carry no offset")
@@ -59,7 +59,7 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, provider: Pro
     applied = None if is_twin else offset_applied(item)
     if applied:
         return OffsetDecision(0, f"boa_offset_applied is true: taken off (baseline {baseline or 'unknown'})")
-    if baseline is None or _declares_honestly(item, provider):
+    if baseline is None or _declares_honestly(item, profile):
         declared = declared_offset(item, key)
         if declared is not None:
             return OffsetDecision(
@@ -71,7 +71,7 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, provider: Pro
     return OffsetDecision(OFFSET, f"processing baseline {baseline} is 04.00 or later{flag}: offset of 1000")
 
 
-def _declares_honestly(item: Mapping[str, Any], provider: Provider) -> bool:
-    if provider.offset_rule == "flag":
+def _declares_honestly(item: Mapping[str, Any], profile: Profile) -> bool:
+    if profile.offset_rule == "flag":
         return item.get("collection") == "sentinel-2-c1-l2a"
-    return provider.offset_rule == "declared"
+    return profile.offset_rule == "declared"

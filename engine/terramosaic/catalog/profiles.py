@@ -35,8 +35,8 @@ _COPERNICUS_NAMES = {
 
 
 @dataclass(frozen=True)
-class Provider:
-    """A provider's profile.
+class Profile:
+    """How a catalog's provider names, signs and offsets things.
 
     Attributes:
         name: what a request calls it, and what a scene records.
@@ -64,7 +64,7 @@ class Provider:
         return next((name for name in names if name in assets and assets[name].get("href")), None)
 
 
-PLANETARY_COMPUTER = Provider(
+PLANETARY_COMPUTER = Profile(
     name="planetary-computer",
     title="Microsoft Planetary Computer",
     url="https://planetarycomputer.microsoft.com/api/stac/v1",
@@ -75,7 +75,7 @@ PLANETARY_COMPUTER = Provider(
 
 #: Both collections: `sentinel-2-l2a` (the default; its COGs have the offset taken off) and
 #: `sentinel-2-c1-l2a`.
-EARTH_SEARCH = Provider(
+EARTH_SEARCH = Profile(
     name="earth-search",
     title="Earth Search",
     url="https://earth-search.aws.element84.com/v1",
@@ -84,7 +84,7 @@ EARTH_SEARCH = Provider(
 )
 
 #: Items of the retired API, which live on in saved catalogs.
-EARTH_SEARCH_V0 = Provider(
+EARTH_SEARCH_V0 = Profile(
     name="earth-search-v0",
     title="Earth Search v0",
     collection="sentinel-s2-l2a-cogs",
@@ -92,7 +92,7 @@ EARTH_SEARCH_V0 = Provider(
     offset_rule="flag",
 )
 
-COPERNICUS = Provider(
+COPERNICUS = Profile(
     name="copernicus",
     title="Copernicus Data Space",
     url="https://stac.dataspace.copernicus.eu/v1",
@@ -105,7 +105,7 @@ COPERNICUS = Provider(
 )
 
 #: Items that bear nobody's marks: any of the band names above, and what the assets declare.
-GENERIC = Provider(
+GENERIC = Profile(
     name="stac",
     title="STAC",
     assets={
@@ -121,12 +121,12 @@ GENERIC = Provider(
 )
 
 #: The catalogs that a request can call by name.
-PROVIDERS = {provider.name: provider for provider in (PLANETARY_COMPUTER, EARTH_SEARCH, COPERNICUS)}
+PROFILES = {profile.name: profile for profile in (PLANETARY_COMPUTER, EARTH_SEARCH, COPERNICUS)}
 
-_BY_NAME = PROVIDERS | {provider.name: provider for provider in (EARTH_SEARCH_V0, GENERIC)}
+_BY_NAME = PROFILES | {profile.name: profile for profile in (EARTH_SEARCH_V0, GENERIC)}
 
 
-def provider_of(item: Mapping[str, Any]) -> Provider:
+def profile_of(item: Mapping[str, Any]) -> Profile:
     """Recognises by its marks whose vocabulary an item speaks, wherever the item was found.
 
     Args:
@@ -150,7 +150,7 @@ def provider_of(item: Mapping[str, Any]) -> Provider:
     return GENERIC
 
 
-def sign(href: str, provider: str) -> str:
+def sign(href: str, profile: str) -> str:
     """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
 
     Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
@@ -160,13 +160,13 @@ def sign(href: str, provider: str) -> str:
 
     Args:
         href: URL or path of an asset.
-        provider: name of the provider's profile, as a scene records it.
+        profile: name of the provider's profile, as a scene records it.
 
     Raises:
         CatalogError: no token could be had.
     """
-    profile = _BY_NAME.get(provider, GENERIC)
-    if profile.signing is None or not _is_azure_blob(href):
+    known = _BY_NAME.get(profile, GENERIC)
+    if known.signing is None or not _is_azure_blob(href):
         return href
     return _signed_within(_TOKEN_SECONDS, unsigned(href))
 

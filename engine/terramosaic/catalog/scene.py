@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -17,7 +17,7 @@ from terramosaic.bands import S2L2A_BANDS
 from terramosaic.catalog import metadata
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.offset import decide_offset
-from terramosaic.catalog.profiles import GENERIC, Provider, provider_of, unsigned
+from terramosaic.catalog.profiles import GENERIC, Profile, profile_of, unsigned
 from terramosaic.errors import MissingBandError
 from terramosaic.ground.zones import as_geojson
 
@@ -49,7 +49,7 @@ class Scene(BaseModel):
     Attributes:
         id: the item's id.
         collection: the item's collection, empty if it names none.
-        provider: name of the profile whose words the item speaks; decides how hrefs are signed.
+        profile: name of the profile whose words the item speaks; decides how hrefs are signed.
         platform: ``sentinel-2a`` and so on.
         datetime: when it was sensed, UTC.
         solar_day: the day at the footprint's centre by the sun.
@@ -72,7 +72,7 @@ class Scene(BaseModel):
 
     id: str
     collection: str
-    provider: str
+    profile: str = Field(validation_alias=AliasChoices("profile", "provider"))  # what 0.1 wrote
     platform: str
     datetime: dt.datetime
     solar_day: dt.date
@@ -111,31 +111,31 @@ class Scene(BaseModel):
 
 
 def scene_from_item(
-    item: Mapping[str, Any], provider: Provider = GENERIC, bands: Iterable[str] = SCENE_BANDS
+    item: Mapping[str, Any], profile: Profile = GENERIC, bands: Iterable[str] = SCENE_BANDS
 ) -> Scene:
     """Reads an item.
 
     Args:
         item: STAC item as a dict, its hrefs absolute.
-        provider: the profile of the catalog it came from; `GENERIC` lets the item's own marks decide.
+        profile: the profile of the catalog it came from; `GENERIC` lets the item's own marks decide.
         bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
 
     Raises:
         CatalogError: no geometry, no date, no UTM zone, or an offset of another size than Sentinel-2's.
     """
     metadata.check_item(item)
-    if provider is GENERIC:
-        provider = provider_of(item)
-    keys = {band: key for band in bands if (key := provider.asset_key(band, item["assets"]))}
+    if profile is GENERIC:
+        profile = profile_of(item)
+    keys = {band: key for band in bands if (key := profile.asset_key(band, item["assets"]))}
     ten_metres = next((keys[band] for band in ("B04", "B03", "B02", "B08") if band in keys), None)
     reference = item["assets"][ten_metres] if ten_metres else {}
-    epsg, when, geometry = metadata.epsg(item, reference), metadata.moment(item), footprint_of(item)
+    epsg, when, geometry = metadata.epsg(item, reference), metadata.item_datetime(item), footprint_of(item)
     baseline = metadata.processing_baseline(item)
-    decisions = {band: decide_offset(item, key, band=band, provider=provider) for band, key in keys.items()}
+    decisions = {band: decide_offset(item, key, band=band, profile=profile) for band, key in keys.items()}
     return Scene(
         id=item["id"],
         collection=item.get("collection") or "",
-        provider=provider.name,
+        profile=profile.name,
         platform=metadata.platform(item),
         datetime=when,
         solar_day=(when + dt.timedelta(hours=middle_longitude(geometry, epsg) / 15)).date(),
@@ -161,14 +161,14 @@ def scene_from_item(
     )
 
 
-def moment_of(item: Any) -> dt.datetime:
+def datetime_of(item: Any) -> dt.datetime:
     """When an item was sensed, in UTC, also of one that `scene_from_item` refuses.
 
     Raises:
         CatalogError: it does not say.
     """
     metadata.check_item(item)
-    return metadata.moment(item)
+    return metadata.item_datetime(item)
 
 
 def _fingerprint(item: Mapping[str, Any]) -> str:

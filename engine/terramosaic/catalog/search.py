@@ -12,8 +12,8 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.api import ApiCatalog
 from terramosaic.catalog.files import FileCatalog
-from terramosaic.catalog.metadata import cloud_cover, moment
-from terramosaic.catalog.profiles import GENERIC, PROVIDERS, Provider
+from terramosaic.catalog.metadata import cloud_cover, item_datetime
+from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
 from terramosaic.errors import CatalogError, RequestError
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
@@ -24,7 +24,7 @@ class Catalog(Protocol):
     """Where scenes are found."""
 
     @property
-    def provider(self) -> Provider:
+    def profile(self) -> Profile:
         """The profile of its items; `GENERIC` if each item's own marks decide."""
         ...
 
@@ -68,12 +68,12 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
         RequestError: no provider has that name.
         CatalogError: nothing exists at that path.
     """
-    if catalog in PROVIDERS:
-        return _api_of(PROVIDERS[catalog], collection)
+    if catalog in PROFILES:
+        return _api_of(PROFILES[catalog], collection)
     if catalog.startswith(("http://", "https://")):
-        for provider in PROVIDERS.values():
-            if catalog.rstrip("/") == provider.url:
-                return _api_of(provider, collection)
+        for profile in PROFILES.values():
+            if catalog.rstrip("/") == profile.url:
+                return _api_of(profile, collection)
         return ApiCatalog(catalog, collection or GENERIC.collection)
     path = Path(catalog.removeprefix("file://")).expanduser()
     if path.exists():
@@ -81,7 +81,7 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
     if "/" in catalog or path.suffix:
         raise CatalogError(f"catalog {catalog} does not exist")
     raise RequestError(
-        f"catalog: {catalog!r} is not known; take {', '.join(PROVIDERS)}, "
+        f"catalog: {catalog!r} is not known; take {', '.join(PROFILES)}, "
         "a STAC API's URL, or a path that exists"
     )
 
@@ -110,17 +110,17 @@ def hint_for_nothing(
     after = _nearest(catalog, geometry_parts, after=end) if end else None
     near = []
     if before and start:
-        near.append(_dated(before, start - moment(before), "before"))
+        near.append(_dated(before, start - item_datetime(before), "before"))
     if after and end:
-        near.append(_dated(after, moment(after) - end, "after"))
+        near.append(_dated(after, item_datetime(after) - end, "after"))
     if near:
         return f"the nearest there {'is' if len(near) == 1 else 'are'} of {' and of '.join(near)}"
     reach = "" if isinstance(catalog, FileCatalog) else " within a year of that period"
     return f"{catalog.describe()} has nothing there{reach}: check the region and the collection"
 
 
-def _api_of(provider: Provider, collection: str | None) -> ApiCatalog:
-    return ApiCatalog(provider.url, collection or provider.collection, provider)
+def _api_of(profile: Profile, collection: str | None) -> ApiCatalog:
+    return ApiCatalog(profile.url, collection or profile.collection, profile)
 
 
 def _nearest(
@@ -139,7 +139,7 @@ def _nearest(
         else:
             items = catalog.search(parts, after, after + reach if after and reach else None, None)
         if items:
-            return max(items, key=moment) if before else min(items, key=moment)
+            return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None
 
 
@@ -147,4 +147,4 @@ def _dated(item: dict[str, Any], away: timedelta, side: str) -> str:
     days = math.ceil(away / timedelta(days=1))
     cloud = cloud_cover(item)
     sky = "" if cloud is None else f", {cloud:.0f} % cloud"
-    return f"{moment(item):%Y-%m-%d} ({days} day{'' if days == 1 else 's'} {side}{sky})"
+    return f"{item_datetime(item):%Y-%m-%d} ({days} day{'' if days == 1 else 's'} {side}{sky})"

@@ -39,13 +39,13 @@ def info_command(model: str, as_json: bool) -> None:
 
 @model_group.command("check")
 @click.argument("model")
-@click.option("--provider", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="Device  [default: cpu]")
+@click.option("--device", "--provider", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="[default: cpu]")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON")
-def check_command(model: str, provider: str, as_json: bool) -> None:
+def check_command(model: str, device: str, as_json: bool) -> None:
     """Runs a bundle's self-test: how far it is from the reference, and how fast."""
     bundle = load_bundle(model)
     ERR.print(f"checking {bundle.title}; the first time on a machine its graphs are prepared for it")
-    check = check_bundle(bundle, str(resolve(provider)) if provider == AUTO else provider)
+    check = check_bundle(bundle, str(resolve(device)) if device == AUTO else device)
     if as_json:
         click.echo(check.as_json())
     else:

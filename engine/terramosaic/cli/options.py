@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from terramosaic.errors import RequestError
-from terramosaic.request.request import RegionRequest, request_of
+from terramosaic.request.request import RENAMED, RegionRequest, request_of
 
 Command = Callable[..., Any]
 
@@ -25,6 +25,10 @@ def selection_options(command: Command) -> Command:
             command = click.option(
                 f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field)
             )(command)
+    for old, new in RENAMED.items():
+        command = click.option(f"--{old}", old, hidden=True, help=f"What --{new} was called until 0.2")(
+            command
+        )
     command = click.option("--mgrs", metavar="ID", help="Region: a Sentinel-2 tile such as 33TWL")(command)
     command = click.option("--region", "region_file", metavar="FILE|URL", help="Region: a GeoJSON file")(
         command
@@ -43,7 +47,7 @@ def request_from(options: dict[str, Any]) -> RegionRequest:
     given = {
         name: value
         for name, value in options.items()
-        if value is not None and name in RegionRequest.model_fields
+        if value is not None and (name in RegionRequest.model_fields or name in RENAMED)
     }
     regions = [
         value for value in (options["bbox"], options["region_file"], options["mgrs"]) if value is not None

@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Ground:
+class Surface:
     """What each pixel is made of: two covers share it and a third lies above them. Arrays (H, W) on the 10 m grid.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ground:
         return wet[self.first] & ((self.veil < 0.5) | wet[self.top])
 
 
-class Canvas(Ground):
+class Canvas(Surface):
     """A ground while it is painted: its arrays change."""
 
     @classmethod
@@ -67,8 +67,8 @@ class Canvas(Ground):
         """A part of the canvas; painting it paints the whole."""
         return Canvas(*(array[window] for array in self._arrays()))
 
-    def finished(self) -> Ground:
-        return Ground(*self._arrays())
+    def finished(self) -> Surface:
+        return Surface(*self._arrays())
 
     def lay(
         self,

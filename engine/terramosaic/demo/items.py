@@ -15,7 +15,7 @@ from pyproj import Transformer
 from shapely.geometry import Polygon, box, mapping
 
 from terramosaic.bands import GSD
-from terramosaic.demo.acquisitions import ACQUISITIONS, EPSG, Acquisition, Tile, item_id, swath_end
+from terramosaic.demo.overpasses import EPSG, OVERPASSES, Overpass, Tile, item_id, swath_end
 
 COLLECTION = "sentinel-2-l2a"
 #: The catalog's field that tells which world it describes.
@@ -68,8 +68,8 @@ def make_catalog(
         extra_fields={WORLD_FIELD: identity},
     )
     items = [
-        _item(acquisition, tile, classes[item_id(acquisition, tile)], identity)
-        for acquisition in ACQUISITIONS
+        _item(overpass, tile, classes[item_id(overpass, tile)], identity)
+        for overpass in OVERPASSES
         for tile in tiles
     ]
     collection = _collection(items)
@@ -96,7 +96,7 @@ def _collection(items: list[pystac.Item]) -> pystac.Collection:
         f"{_MADE_UP} In everything else like Planetary Computer's Sentinel-2 Level-2A.",
         pystac.Extent(
             pystac.SpatialExtent([whole]),
-            pystac.TemporalExtent([[ACQUISITIONS[0].sensed, ACQUISITIONS[-1].sensed]]),
+            pystac.TemporalExtent([[OVERPASSES[0].sensed, OVERPASSES[-1].sensed]]),
         ),
         "Made-up Sentinel-2 Level-2A",
         license="CC0-1.0",
@@ -104,22 +104,22 @@ def _collection(items: list[pystac.Item]) -> pystac.Collection:
 
 
 def _item(
-    acquisition: Acquisition, tile: Tile, classes: NDArray[np.uint8], identity: dict[str, int]
+    overpass: Overpass, tile: Tile, classes: NDArray[np.uint8], identity: dict[str, int]
 ) -> pystac.Item:
-    footprint = _footprint(acquisition, tile)
+    footprint = _footprint(overpass, tile)
     item = pystac.Item(
-        item_id(acquisition, tile),
+        item_id(overpass, tile),
         mapping(footprint),
         list(footprint.bounds),
-        acquisition.sensed,
+        overpass.sensed,
         {
-            "title": f"Made-up Sentinel-2 scene, tile {tile.mgrs}, {acquisition.sensed:%Y-%m-%d}",
+            "title": f"Made-up Sentinel-2 scene, tile {tile.mgrs}, {overpass.sensed:%Y-%m-%d}",
             "description": _MADE_UP,
-            **_product(acquisition, tile),
+            **_product(overpass, tile),
             **_counts(classes),
             "proj:code": f"EPSG:{EPSG}",
             "proj:epsg": EPSG,
-            "updated": _stamp(acquisition.generated),
+            "updated": _stamp(overpass.generated),
             WORLD_FIELD: identity,
         },
         stac_extensions=list(_EXTENSIONS),
@@ -130,10 +130,10 @@ def _item(
     return item
 
 
-def _footprint(acquisition: Acquisition, tile: Tile) -> Polygon:
+def _footprint(overpass: Overpass, tile: Tile) -> Polygon:
     """The part of the tile inside the swath, lon/lat degrees rounded to a tenth of a metre."""
     left, bottom, right, top = tile.bounds
-    end_top, end_bottom = swath_end(acquisition, tile.size)
+    end_top, end_bottom = swath_end(overpass, tile.size)
     swath = Polygon([(left, top), (end_top, top), (end_bottom, bottom), (left, bottom)])
     to_degrees = Transformer.from_crs(EPSG, 4326, always_xy=True)
     seen = box(left, bottom, right, top).intersection(swath)
@@ -141,12 +141,12 @@ def _footprint(acquisition: Acquisition, tile: Tile) -> Polygon:
     return Polygon([(round(lon, 6), round(lat, 6)) for lon, lat in degrees])
 
 
-def _product(acquisition: Acquisition, tile: Tile) -> dict[str, Any]:
+def _product(overpass: Overpass, tile: Tile) -> dict[str, Any]:
     """What a product's metadata tells of itself."""
-    platform, baseline = acquisition.platform, acquisition.baseline
-    sensed, generated = f"{acquisition.sensed:%Y%m%dT%H%M%S}", f"{acquisition.generated:%Y%m%dT%H%M%S}"
-    orbit = f"{acquisition.absolute_orbit:06}"
-    product = f"{platform}_MSIL2A_{sensed}_N{baseline.replace('.', '')}_R{acquisition.relative_orbit:03}"
+    platform, baseline = overpass.platform, overpass.baseline
+    sensed, generated = f"{overpass.sensed:%Y%m%dT%H%M%S}", f"{overpass.generated:%Y%m%dT%H%M%S}"
+    orbit = f"{overpass.absolute_orbit:06}"
+    product = f"{platform}_MSIL2A_{sensed}_N{baseline.replace('.', '')}_R{overpass.relative_orbit:03}"
     made = f"{platform}_OPER_MSI_L2A_{{}}_2APS_{generated}_{{}}_N{baseline}"
     return {
         "platform": f"Sentinel-{platform[1:]}",
@@ -154,18 +154,18 @@ def _product(acquisition: Acquisition, tile: Tile) -> dict[str, Any]:
         "instruments": ["msi"],
         "grid:code": f"MGRS-{tile.mgrs}",
         "sat:orbit_state": "descending",
-        "sat:relative_orbit": acquisition.relative_orbit,
+        "sat:relative_orbit": overpass.relative_orbit,
         "s2:mgrs_tile": tile.mgrs,
         "s2:processing_baseline": baseline,
-        "s2:generation_time": _stamp(acquisition.generated),
+        "s2:generation_time": _stamp(overpass.generated),
         "s2:product_type": "S2MSI2A",
         "s2:product_uri": f"{product}_T{tile.mgrs}_{generated}.SAFE",
         "s2:datatake_id": f"G{platform}_{sensed}_{orbit}_N{baseline}",
         "s2:datatake_type": "INS-NOBS",
-        "s2:datastrip_id": made.format("DS", f"S{acquisition.datastrip:%Y%m%dT%H%M%S}"),
+        "s2:datastrip_id": made.format("DS", f"S{overpass.datastrip:%Y%m%dT%H%M%S}"),
         "s2:granule_id": made.format("TL", f"A{orbit}_T{tile.mgrs}"),
-        "s2:mean_solar_zenith": acquisition.sun_zenith,
-        "s2:mean_solar_azimuth": acquisition.sun_azimuth,
+        "s2:mean_solar_zenith": overpass.sun_zenith,
+        "s2:mean_solar_azimuth": overpass.sun_azimuth,
     }
 
 

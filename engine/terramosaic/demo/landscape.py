@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from terramosaic.demo.canvas import Canvas, Ground
+from terramosaic.demo.canvas import Canvas, Surface
 from terramosaic.demo.fields import make_fields
 from terramosaic.demo.relief import NATURAL_SIZE, Line, make_relief
 from terramosaic.demo.settlement import distance_to, settle
@@ -22,11 +22,11 @@ from terramosaic.demo.texture import (
     smooth_noise,
 )
 
-#: The sun over both acquisitions, about (azimuth 157, height 54 degrees): a unit vector east, south and up.
+#: The sun over both overpasses, about (azimuth 157, height 54 degrees): a unit vector east, south and up.
 _SUN = (0.225, 0.543, 0.809)
 
 
-def make_ground(seed: int, shape: Shape) -> Ground:
+def make_surface(seed: int, shape: Shape) -> Surface:
     """Makes the land and the sea of ``shape`` (pixels of 10 m, multiples of 6)."""
     scale = shape[0] / NATURAL_SIZE
     relief = make_relief(seed, shape)

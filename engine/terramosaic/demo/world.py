@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from terramosaic.bands import GSD, S2L2A_BANDS
-from terramosaic.demo.acquisitions import (
-    ACQUISITIONS,
+from terramosaic.demo.canvas import Surface
+from terramosaic.demo.items import COLLECTION, WORLD_FIELD, make_catalog
+from terramosaic.demo.landscape import make_surface
+from terramosaic.demo.overpasses import (
     EPSG,
-    Acquisition,
+    OVERPASSES,
+    Overpass,
     Tile,
     inside_swath,
     item_id,
     overlap_of,
     tiles,
 )
-from terramosaic.demo.canvas import Ground
-from terramosaic.demo.items import COLLECTION, WORLD_FIELD, make_catalog
-from terramosaic.demo.landscape import make_ground
 from terramosaic.demo.relief import NATURAL_SIZE
 from terramosaic.demo.sky import Sky, classify, make_sky
 from terramosaic.demo.texture import FloatArray, grain, shrink
@@ -98,8 +98,8 @@ def _is_whole(catalog: Path, identity: dict[str, int]) -> bool:
         return False
     places = tiles(identity["size"])
     return all(
-        _raster(catalog.parent, acquisition, tile, band).is_file()
-        for acquisition in ACQUISITIONS
+        _raster(catalog.parent, overpass, tile, band).is_file()
+        for overpass in OVERPASSES
         for tile in places
         for band in GSD
     )
@@ -108,55 +108,53 @@ def _is_whole(catalog: Path, identity: dict[str, int]) -> bool:
 def _make(folder: Path, identity: dict[str, int], seed: int, size: int) -> None:
     shape = (size, 2 * size - overlap_of(size))
     places = tiles(size)
-    ground = make_ground(seed, shape)
-    skies = [make_sky(seed, shape, acquisition.weather) for acquisition in ACQUISITIONS]
+    surface = make_surface(seed, shape)
+    skies = [make_sky(seed, shape, overpass.weather) for overpass in OVERPASSES]
     classes: dict[str, NDArray[np.uint8]] = {}
     with ThreadPoolExecutor(_WRITERS) as pool:
         jobs = [
-            pool.submit(_write_band, folder, seed, ground, skies[date], date, band)
-            for date in range(len(ACQUISITIONS))
+            pool.submit(_write_band, folder, seed, surface, skies[date], date, band)
+            for date in range(len(OVERPASSES))
             for band in S2L2A_BANDS
         ]
-        for date in range(len(ACQUISITIONS)):
-            classes |= _write_classes(folder, ground, skies[date], date, places)
+        for date in range(len(OVERPASSES)):
+            classes |= _write_classes(folder, surface, skies[date], date, places)
         for job in jobs:
             job.result()
     for path, text in make_catalog(identity, places, classes):
         write_text(folder / path, text)
 
 
-def _write_band(folder: Path, seed: int, ground: Ground, sky: Sky, date: int, band: str) -> None:
+def _write_band(folder: Path, seed: int, surface: Surface, sky: Sky, date: int, band: str) -> None:
     """Renders one band of one date over the whole world and writes each tile's part."""
-    acquisition, gsd = ACQUISITIONS[date], GSD[band]
-    surface = ground.reflectance(S2L2A_BANDS.index(band), date)
-    surface = _blur(surface) if gsd == 10 else shrink(surface, gsd // 10)
-    seen = sky.over(surface, band, gsd)
-    for tile in tiles(ground.first.shape[0]):
+    overpass, gsd = OVERPASSES[date], GSD[band]
+    reflectance = surface.reflectance(S2L2A_BANDS.index(band), date)
+    reflectance = _blur(reflectance) if gsd == 10 else shrink(reflectance, gsd // 10)
+    seen = sky.over(reflectance, band, gsd)
+    for tile in tiles(surface.first.shape[0]):
         part = seen[_columns(tile, gsd)]
         # The instrument's noise: little in the dark, more in bright light, new in each product.
-        noise = grain(seed, f"{item_id(acquisition, tile)}/{band}", part.shape) * (
-            5 + np.float32(0.006) * part
-        )
-        numbers = np.clip(np.rint(part + noise), 1, 20000).astype(np.uint16) + np.uint16(acquisition.offset)
-        numbers[~inside_swath(acquisition, tile, gsd)] = 0
-        _write_cog(_raster(folder, acquisition, tile, band), numbers, tile, gsd)
+        noise = grain(seed, f"{item_id(overpass, tile)}/{band}", part.shape) * (5 + np.float32(0.006) * part)
+        numbers = np.clip(np.rint(part + noise), 1, 20000).astype(np.uint16) + np.uint16(overpass.offset)
+        numbers[~inside_swath(overpass, tile, gsd)] = 0
+        _write_cog(_raster(folder, overpass, tile, band), numbers, tile, gsd)
 
 
 def _write_classes(
-    folder: Path, ground: Ground, sky: Sky, date: int, places: tuple[Tile, Tile]
+    folder: Path, surface: Surface, sky: Sky, date: int, places: tuple[Tile, Tile]
 ) -> dict[str, NDArray[np.uint8]]:
     """Classifies one date and writes each tile's part; returns the classes by item id."""
-    surface = {
-        band: shrink(ground.reflectance(S2L2A_BANDS.index(band), date), 2)
+    bands = {
+        band: shrink(surface.reflectance(S2L2A_BANDS.index(band), date), 2)
         for band in ("B03", "B04", "B08", "B11")
     }
-    scl = classify(surface, shrink(ground.water().astype(np.float32), 2) > 0.5, sky)
+    scl = classify(bands, shrink(surface.water().astype(np.float32), 2) > 0.5, sky)
     classes = {}
     for tile in places:
-        acquisition = ACQUISITIONS[date]
-        part = np.where(inside_swath(acquisition, tile, 20), scl[_columns(tile, 20)], np.uint8(0))
-        _write_cog(_raster(folder, acquisition, tile, "SCL"), part, tile, 20)
-        classes[item_id(acquisition, tile)] = part
+        overpass = OVERPASSES[date]
+        part = np.where(inside_swath(overpass, tile, 20), scl[_columns(tile, 20)], np.uint8(0))
+        _write_cog(_raster(folder, overpass, tile, "SCL"), part, tile, 20)
+        classes[item_id(overpass, tile)] = part
     return classes
 
 
@@ -179,8 +177,8 @@ def _columns(tile: Tile, gsd: int) -> tuple[slice, slice]:
     return slice(None), slice(tile.col // step, (tile.col + tile.size) // step)
 
 
-def _raster(folder: Path, acquisition: Acquisition, tile: Tile, band: str) -> Path:
-    return folder / COLLECTION / item_id(acquisition, tile) / f"{band}.tif"
+def _raster(folder: Path, overpass: Overpass, tile: Tile, band: str) -> Path:
+    return folder / COLLECTION / item_id(overpass, tile) / f"{band}.tif"
 
 
 def _write_cog(path: Path, numbers: NDArray[np.generic], tile: Tile, gsd: int) -> None:

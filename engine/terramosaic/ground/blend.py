@@ -40,7 +40,7 @@ class RowBandAccumulator:
         lattice: the windows' lattice.
         channels: channels of each target.
         weights: float32 (224, 224), from `window_weights`.
-        spread: targets of which the standard deviation over overlapping windows is wanted as well.
+        std: targets of which the standard deviation over overlapping windows is wanted as well.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RowBandAccumulator:
         lattice: Lattice,
         channels: Mapping[str, int],
         weights: np.ndarray,
-        spread: tuple[str, ...] = (),
+        std: tuple[str, ...] = (),
     ) -> None:
         self._rect, self._lattice, self._weights = rect, lattice, weights
         self._plain = bool((weights == 1).all())
@@ -59,7 +59,7 @@ class RowBandAccumulator:
             name: np.zeros((count, WINDOW, rect.width), np.float32) for name, count in channels.items()
         }
         # Squares cancel badly in float32: the variance of -15 dB would be good to 0.01 dB² only.
-        self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in spread}
+        self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in std}
         self._flags = np.zeros((WINDOW, rect.width), np.uint8)
 
     def add(self, i: int, j: int, values: Mapping[str, np.ndarray], flags: np.ndarray | None = None) -> None:
@@ -93,7 +93,7 @@ class RowBandAccumulator:
         band = RowBand(
             rect=Rect(start + top, self._rect.col, bottom - top, self._rect.width),
             means=means,
-            spreads={name: self._spread(name, rows, weight) for name in self._squares},
+            stds={name: self._std(name, rows, weight) for name in self._squares},
             flags=self._flags[rows].copy(),
         )
         rows_held: list[np.ndarray] = [
@@ -108,26 +108,26 @@ class RowBandAccumulator:
         self._i += 1
         return band
 
-    def _spread(self, name: str, rows: slice, weight: np.ndarray) -> np.ndarray:
+    def _std(self, name: str, rows: slice, weight: np.ndarray) -> np.ndarray:
         mean = self._sums[name][:, rows].astype(np.float64) / weight
         variance = self._squares[name][:, rows] / weight - np.square(mean)
-        # What float32 sums cannot resolve is no spread: a pixel under one window has none.
+        # What float32 sums cannot resolve is no deviation: a pixel under one window has none.
         floor = np.square(mean) * 1e-7
-        spread: np.ndarray = np.sqrt(np.where(variance > floor, variance, 0)).astype(np.float32)
-        return spread
+        std: np.ndarray = np.sqrt(np.where(variance > floor, variance, 0)).astype(np.float32)
+        return std
 
 
 class RowBand:
-    """Finished rows: per target the weighted mean (and spread), and the flags of all windows that made a pixel.
+    """Finished rows: per target the weighted mean (and standard deviation), and the flags of its windows.
 
     Attributes:
         rect: where the rows lie on the grid.
         means: per target float32 (channels, height, width).
-        spreads: the same shapes, for targets whose spread was asked for.
+        stds: the same shapes, for targets whose standard deviation was asked for.
         flags: uint8 (height, width).
     """
 
     def __init__(
-        self, rect: Rect, means: dict[str, np.ndarray], spreads: dict[str, np.ndarray], flags: np.ndarray
+        self, rect: Rect, means: dict[str, np.ndarray], stds: dict[str, np.ndarray], flags: np.ndarray
     ) -> None:
-        self.rect, self.means, self.spreads, self.flags = rect, means, spreads, flags
+        self.rect, self.means, self.stds, self.flags = rect, means, stds, flags

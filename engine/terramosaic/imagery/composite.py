@@ -53,9 +53,9 @@ class Composite:
         return cls(np.zeros((bands, *shape), np.uint16), np.zeros(shape, bool), np.zeros(shape, bool))
 
 
-#: Gives an acquisition's observation, or None if it has none: look(pixels that are open, those of them that have no
+#: Gives an acquisition's observation, or None if it has none: observe(pixels that are open, those of them that have no
 #: value at all yet). It may leave out pixels that would not help: not open, or neither clear nor without a value.
-Look = Callable[[np.ndarray, np.ndarray], Observation | None]
+LazyObservation = Callable[[np.ndarray, np.ndarray], Observation | None]
 
 
 def clear_mask(scl: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def clear_mask(scl: np.ndarray) -> np.ndarray:
     return clear
 
 
-def best(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> None:
+def best(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObservation]) -> None:
     """Fills ``composite``: the best-ranked acquisition that is clear at a pixel, else the best valid one.
 
     A pixel's bands all come from one acquisition. Acquisitions are looked at in rank order and only while pixels are
@@ -72,10 +72,10 @@ def best(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> Non
     changed: an observation is used once.
     """
     unresolved = wanted & (composite.cloudy | ~composite.valid)
-    for look in looks:
+    for observe in candidates:
         if not unresolved.any():
             return
-        seen = look(unresolved, unresolved & ~composite.valid)
+        seen = observe(unresolved, unresolved & ~composite.valid)
         if seen is None:
             continue
         take_clear = unresolved & seen.clear
@@ -84,13 +84,13 @@ def best(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> Non
         unresolved &= ~take_clear
 
 
-def median(composite: Composite, wanted: np.ndarray, looks: Sequence[Look]) -> None:
+def median(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObservation]) -> None:
     """Fills ``composite`` with each band's median over clear observations; where none is clear, as `best` does.
 
     An even number of observations gives the mean of the middle two, rounded half to even.
     """
     pending = wanted & ~composite.valid
-    observations = [seen for look in looks if (seen := look(pending, pending)) is not None]
+    observations = [seen for observe in candidates if (seen := observe(pending, pending)) is not None]
     if not observations:
         return
     clear = np.stack([seen.clear for seen in observations])

@@ -27,7 +27,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from terramosaic.catalog.profiles import PROVIDERS, sign
+from terramosaic.catalog.profiles import PROFILES, sign
 from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import CatalogError
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
@@ -148,7 +148,7 @@ class SceneReader:
         if asset.band not in self._open:
             with ExitStack() as stack:
                 # Signed here and not stored: a token lives for less than a run.
-                path = _gdal_path(sign(asset.href, self.scene.provider))
+                path = _gdal_path(sign(asset.href, self.scene.profile))
                 dataset = stack.enter_context(rasterio.open(path))
                 _check(dataset, asset, self.scene)
                 if dataset.crs.to_epsg() != self._epsg:
@@ -164,9 +164,9 @@ class SceneReader:
 
 
 def _advice(asset: AssetRef, scene: Scene) -> str:
-    provider = PROVIDERS.get(scene.provider)
-    if provider is not None and provider.credentials and asset.href.startswith("s3://"):
-        return f"its files need credentials: {provider.credentials}"
+    profile = PROFILES.get(scene.profile)
+    if profile is not None and profile.credentials and asset.href.startswith("s3://"):
+        return f"its files need credentials: {profile.credentials}"
     return "run the same request again to go on from here"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import Rect
-from terramosaic.imagery.composite import Composite, Look, Observation, best, clear_mask, median
+from terramosaic.imagery.composite import Composite, LazyObservation, Observation, best, clear_mask, median
 from terramosaic.imagery.offset import harmonise
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
@@ -34,14 +34,14 @@ class Strip:
         dn: uint16 (bands, height, width), reflectance x 10 000, 0 = no data.
         valid: bool (height, width).
         cloudy: bool (height, width): valid, but no acquisition was clear.
-        foreign: bool (height, width): taken from a neighbouring zone's scene.
+        other_zone: bool (height, width): taken from a neighbouring zone's scene.
     """
 
     rect: Rect
     dn: np.ndarray
     valid: np.ndarray
     cloudy: np.ndarray
-    foreign: np.ndarray
+    other_zone: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -99,21 +99,21 @@ class StackReader:
         wanted = self._wanted[rect.slices(self._rect)]
         composite = Composite.empty(len(self._imagery.bands), rect.shape)
         combine = median if self._imagery.composite == "median" else best
-        combine(composite, wanted, self._looks(rect, own_zone=True))
+        combine(composite, wanted, self._observations(rect, own_zone=True))
         own = composite.valid.copy()
         # A neighbouring zone's scenes fill gaps only: a cloudy pixel of this zone's own is not a gap.
         gaps = wanted & ~own
         if gaps.any():
-            combine(composite, gaps, self._looks(rect, own_zone=False))
+            combine(composite, gaps, self._observations(rect, own_zone=False))
         return Strip(rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own)
 
-    def _looks(self, rect: Rect, *, own_zone: bool) -> list[Look]:
-        looks: list[Look] = []
+    def _observations(self, rect: Rect, *, own_zone: bool) -> list[LazyObservation]:
+        observations: list[LazyObservation] = []
         for acquisition in self._imagery.acquisitions:
             scenes = [scene for scene in acquisition if (scene.epsg == self._imagery.epsg) == own_zone]
             if scenes:
-                looks.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))
-        return looks[:1] if self._imagery.composite == "single" else looks
+                observations.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))
+        return observations[:1] if self._imagery.composite == "single" else observations
 
     def _observe(
         self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray

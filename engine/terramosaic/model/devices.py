@@ -57,16 +57,16 @@ def resolve(name: str) -> Device:
     count = cuda_device_count()
     device = Device("cuda") if count else Device("cpu")
     reason = f"the NVIDIA driver has {count}" if count else "there is no NVIDIA driver with a device"
-    logger.info("provider auto is %s: %s", device, reason)
+    logger.info("device auto is %s: %s", device, reason)
     return device
 
 
-def worker_devices(names: Sequence[str], provider: str) -> tuple[Device, ...]:
+def worker_devices(names: Sequence[str], device: str) -> tuple[Device, ...]:
     """The devices of worker processes, one process each: ``cpu`` as often as wanted, a GPU once.
 
     Args:
         names: a list of names, or one text with commas between them.
-        provider: what the run was planned for; it decides pixels, so the devices must be of its kind.
+        device: what the run was planned for; it decides pixels, so the devices must be of its kind.
 
     Raises:
         RequestError: a name is wrong, of another kind, or a GPU is named twice.
@@ -78,15 +78,15 @@ def worker_devices(names: Sequence[str], provider: str) -> tuple[Device, ...]:
         raise RequestError(f"devices: {error}") from None
     if not devices:
         raise RequestError("devices: name at least one, or leave them out")
-    kind = resolve(provider).kind
-    for place, device in enumerate(devices):
-        if device.kind != kind:
+    kind = resolve(device).kind
+    for place, named in enumerate(devices):
+        if named.kind != kind:
             raise RequestError(
-                f"devices: {device} is not of the request's provider {kind}; ask for provider {device.kind}, "
+                f"devices: {named} is not of the request's device {kind}; ask for device {named.kind}, "
                 f"or for {kind} devices"
             )
-        if device.kind == "cuda" and device in devices[:place]:
-            raise RequestError(f"devices: {device} is named twice; a GPU takes one process")
+        if named.kind == "cuda" and named in devices[:place]:
+            raise RequestError(f"devices: {named} is named twice; a GPU takes one process")
     return devices
 
 

@@ -1,4 +1,4 @@
-"""The walk from noise to a sample: timesteps and coefficients of DDIM over a noise schedule, for any step count.
+"""From noise to a sample: timesteps and coefficients of DDIM over a noise schedule, for any step count.
 
 Source: Song et al., Denoising Diffusion Implicit Models (https://arxiv.org/abs/2010.02502), formulas 12 and 16 with
 eta 0; Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed (https://arxiv.org/abs/2305.08891) for
@@ -16,7 +16,7 @@ from terramosaic.model.manifest import Schedule
 
 
 @dataclass(frozen=True)
-class Step:
+class DenoisingStep:
     """One denoising step: x becomes ``a * clip(x0) + b * x - c * x0``, with x0 predicted at training step ``t``."""
 
     t: int
@@ -25,7 +25,7 @@ class Step:
     c: float
 
 
-def ddim_steps(schedule: Schedule, count: int) -> tuple[Step, ...]:
+def ddim_steps(schedule: Schedule, count: int) -> tuple[DenoisingStep, ...]:
     """The steps from pure noise to the sample; the last one returns the clipped x0 itself.
 
     Args:
@@ -49,7 +49,7 @@ def ddim_steps(schedule: Schedule, count: int) -> tuple[Step, ...]:
     for t in range(schedule.training_steps - 1, -1, -stride):
         alpha, before = alphas[t], alphas[t - stride] if t >= stride else 1.0
         b = np.sqrt((1 - before) / (1 - alpha))
-        steps.append(Step(t, float(np.sqrt(before)), float(b), float(b * np.sqrt(alpha))))
+        steps.append(DenoisingStep(t, float(np.sqrt(before)), float(b), float(b * np.sqrt(alpha))))
     return tuple(steps)
 
 

@@ -10,7 +10,7 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
 from terramosaic.model.manifest import ENCODE, GENERATE, TOKENS
-from terramosaic.model.single_graph import DirectGenerator
+from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
 _terramind: dict[tuple[object, ...], TerraMindGenerator] = {}
@@ -45,7 +45,9 @@ def open_generator(
     graphs = [bundle.targets[target].graphs for target in targets]
     threads = threads or available_cpus()
     if all(GENERATE in roles for roles in graphs):
-        return DirectGenerator(bundle, targets, parse_device(device), batch_size=batch_size, threads=threads)
+        return SingleGraphGenerator(
+            bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
+        )
     if ENCODE not in bundle.manifest.graphs or not all(TOKENS in roles for roles in graphs):
         wrong = next(target for target, roles in zip(targets, graphs, strict=True) if TOKENS not in roles)
         raise ModelError(

@@ -31,8 +31,8 @@ _TOKENS = _SIDE**2
 
 
 @dataclass(frozen=True)
-class Slot:
-    """What a batch brings along, and what reads it; while one batch is computed, the next is copied to another slot."""
+class BatchBuffers:
+    """What a batch brings along, and what reads it; while one batch is computed, the next is copied to others."""
 
     windows: Tensor
     noise: dict[str, Tensor]
@@ -42,7 +42,7 @@ class Slot:
     first_step: dict[str, BoundGraph]
 
 
-class Lane:
+class Pipeline:
     """One device's sessions and buffers for batches of a fixed size; ``compute`` is for one thread at a time."""
 
     def __init__(
@@ -64,42 +64,42 @@ class Lane:
         self._position = {target: index for index, target in enumerate(bundle.targets)}
         self._bind_transformer()
         self._bind_targets()
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[BatchBuffers] = queue.SimpleQueue()
         # On the CPU there is nothing to copy ahead.
         for number in range(1 if device.kind == "cpu" else 2):
-            slot = self._make_slot(number)
+            buffers = self._make_buffers(number)
             if device.kind == "cuda":
                 # The first runs choose algorithms and capture launches, which copies by other threads would disturb.
-                self.compute(slot)
-            self._free.put(slot)
+                self.compute(buffers)
+            self._free.put(buffers)
 
     @contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """A slot that no other batch uses; waits for one."""
+    def buffers(self) -> Iterator[BatchBuffers]:
+        """Buffers that no other batch uses; waits for them."""
         free = self._free  # kept at hand: `close` may come while it is waited for
-        slot = free.get()
+        buffers = free.get()
         try:
-            yield slot
+            yield buffers
         finally:
-            free.put(slot)
+            free.put(buffers)
 
     def stage(
         self,
-        slot: Slot,
+        buffers: BatchBuffers,
         windows: np.ndarray,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
     ) -> None:
         """Copies a batch, full or not, to the device. Shapes are the generator's to check."""
-        slot.windows.write(windows)
-        for target, tensor in slot.noise.items():
+        buffers.windows.write(windows)
+        for target, tensor in buffers.noise.items():
             tensor.write(noise[target])
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
-            for target, tensor in slot.uniform.items():
+            for target, tensor in buffers.uniform.items():
                 tensor.write(uniform[target])
 
     def compute(
-        self, slot: Slot, chain: Mapping[str, np.ndarray] | None = None
+        self, buffers: BatchBuffers, chain: Mapping[str, np.ndarray] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196).
 
@@ -115,24 +115,24 @@ class Lane:
             if before != encoded:
                 if before:
                     self._ids[len(before)].write(np.concatenate([seen[name] for name in before], axis=1))
-                slot.encode[len(before)].run()
+                buffers.encode[len(before)].run()
                 encoded = before
             self._decode[target].run()
-            slot.tokens[target].run()
+            buffers.tokens[target].run()
             tokens[target] = seen[target] = self._tokens_of[target].read().copy()
             if chain is not None:
                 seen[target] = tokens[target].copy()
                 seen[target][: len(chain[target])] = chain[target]
                 self._codes[target].write(_code_of(seen[target], self._specs[target].codebook_levels))
             if target in self._denoisers:
-                self._denoisers[target].walk(slot.first_step[target])
+                self._denoisers[target].denoise(buffers.first_step[target])
             else:
                 self._classes[target].run()
             values[target] = self._values[target].read().copy()
         return values, tokens
 
     def close(self) -> None:
-        """Gives sessions and buffers back at once; whoever still uses the lane gets an error."""
+        """Gives sessions and buffers back at once; whoever still uses the pipeline gets an error."""
         self.__dict__.clear()
 
     @property
@@ -172,7 +172,7 @@ class Lane:
             self._tokens_of[target] = self._tensor(_TOKENS, dtype=np.int64)
             self._codes[target] = code = self._tensor(len(spec.codebook_levels), _SIDE, _SIDE)
             self._values[target] = values = self._tensor(spec.planes, WINDOW, WINDOW)
-            self._top_p[target] = self._constant([self._mass(spec)], np.float32)
+            self._top_p[target] = self._constant([self._top_p_for(spec)], np.float32)
             if spec.schedule is None:
                 session = self._open(CLASSES, target)
                 self._classes[target] = BoundGraph(session, {"code": code}, {"probabilities": values})
@@ -182,14 +182,14 @@ class Lane:
                 session = self._open(STEP, target)
                 self._denoisers[target] = Denoiser(session, steps, clip, self._device, code, values)
 
-    def _make_slot(self, number: int) -> Slot:
+    def _make_buffers(self, number: int) -> BatchBuffers:
         windows = self._tensor(len(self._bundle.bands), WINDOW, WINDOW)
         noise = {
             target: self._tensor(self._specs[target].noise_channels, WINDOW, WINDOW)
             for target in self._denoisers
         }
         uniform = {target: self._tensor(_SIDE, _SIDE) for target in self._targets}
-        return Slot(
+        return BatchBuffers(
             windows,
             noise,
             uniform,
@@ -215,7 +215,7 @@ class Lane:
             },
         )
 
-    def _mass(self, spec: TargetSpec) -> float:
+    def _top_p_for(self, spec: TargetSpec) -> float:
         """Probability mass that tokens are drawn from; none at all leaves the most probable one alone."""
         if self._is_greedy or spec.sampling is None or spec.sampling.temperature == 0:
             return 0.0

@@ -18,7 +18,7 @@ from terramosaic.model.manifest import GENERATE
 from terramosaic.model.runtime import session_options
 
 
-class DirectGenerator:
+class SingleGraphGenerator:
     """Runs targets of kind ``direct``, each by one ONNX graph from windows (and randomness) to the target."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""TerraMind behind the engine's `Generator`: batches of any size, run on one device by a lane of fixed batches."""
+"""TerraMind behind the engine's `Generator`: batches of any size, run on one device by a pipeline of fixed batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
 from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
-from terramosaic.model.pipeline import Lane
+from terramosaic.model.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class TerraMindGenerator:
         self._was_halved = False
         #: Whether it has lost its memory and got no other: it must be opened anew.
         self.is_broken = False
-        self._lane = self._open_lane(batch_size or BATCH_SIZES[device.kind])
+        self._pipeline = self._open_pipeline(batch_size or BATCH_SIZES[device.kind])
 
     @property
     def needs(self) -> Mapping[str, Needs]:
@@ -66,7 +66,7 @@ class TerraMindGenerator:
     @property
     def batch_size(self) -> int:
         """Windows in a run of the graphs; halved where the device's memory was too small."""
-        return self._lane.batch
+        return self._pipeline.batch
 
     def generate(
         self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
@@ -114,11 +114,11 @@ class TerraMindGenerator:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Computes windows from ``start`` on, as many as one batch holds."""
         while True:
-            lane = self._lane
+            pipeline = self._pipeline
             try:
-                part = slice(start, start + lane.batch)
+                part = slice(start, start + pipeline.batch)
                 values, tokens = self._compute(
-                    lane,
+                    pipeline,
                     windows[part],
                     {target: array[part] for target, array in noise.items()},
                     {target: array[part] for target, array in uniform.items()},
@@ -127,7 +127,7 @@ class TerraMindGenerator:
             except TerramosaicError:
                 raise
             except Exception as error:  # ONNX Runtime's errors have no other common base
-                self._halve_after(error, lane)
+                self._halve_after(error, pipeline)
                 continue
             count = len(windows[part])
             return (
@@ -137,24 +137,24 @@ class TerraMindGenerator:
 
     def _compute(
         self,
-        lane: Lane,
+        pipeline: Pipeline,
         windows: np.ndarray,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
         chain: Mapping[str, np.ndarray] | None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        with lane.slot() as slot:
-            lane.stage(slot, windows, noise, uniform)
-            return self._model_thread.submit(lane.compute, slot, chain).result()
+        with pipeline.buffers() as buffers:
+            pipeline.stage(buffers, windows, noise, uniform)
+            return self._model_thread.submit(pipeline.compute, buffers, chain).result()
 
-    def _halve_after(self, error: Exception, lane: Lane) -> None:
+    def _halve_after(self, error: Exception, pipeline: Pipeline) -> None:
         """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
         with self._swapping:
-            if self._lane is not lane:
+            if self._pipeline is not pipeline:
                 return  # another thread has halved it meanwhile
             if not is_out_of_memory(error):
                 raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
-            batch = lane.batch
+            batch = pipeline.batch
             if self._was_halved or batch == 1:
                 raise ModelError(
                     f"{self._device}: out of memory even with batches of {batch}, the smallest tried; free the "
@@ -167,30 +167,30 @@ class TerraMindGenerator:
                 batch,
                 batch // 2,
             )
-            # What holds the device's memory: the lane, and the frames of the error.
+            # What holds the device's memory: the pipeline, and the frames of the error.
             error.__traceback__ = None
-            lane.close()
+            pipeline.close()
             self.is_broken = True
-            self._lane = self._lane_of(batch // 2)
+            self._pipeline = self._pipeline_of(batch // 2)
             self.is_broken = False
 
-    def _open_lane(self, batch: int) -> Lane:
-        """A lane of the size asked for, or of half that where the device has no room for its weights and buffers."""
+    def _open_pipeline(self, batch: int) -> Pipeline:
+        """A pipeline of the size asked for, or of half that where the device has no room for it."""
         try:
-            return self._lane_of(batch)
+            return self._pipeline_of(batch)
         except ModelError as error:
             if batch == 1 or not is_out_of_memory(error):
                 raise
         self._was_halved = True
         logger.warning("%s: no memory for batches of %d windows; trying %d", self._device, batch, batch // 2)
         try:
-            return self._lane_of(batch // 2)
+            return self._pipeline_of(batch // 2)
         except ModelError as error:
             raise ModelError(f"{error}; the smallest batch tried was {batch // 2}") from error
 
-    def _lane_of(self, batch: int) -> Lane:
-        def make() -> Lane:
-            return Lane(
+    def _pipeline_of(self, batch: int) -> Pipeline:
+        def make() -> Pipeline:
+            return Pipeline(
                 self._bundle, self.targets, self._device, self._options, batch=batch, threads=self._threads
             )
 

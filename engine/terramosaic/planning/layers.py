@@ -17,14 +17,14 @@ NODATA = -32768
 QUALITY_CLOUD = 1
 QUALITY_FILLED = 2
 QUALITY_EDGE = 4
-QUALITY_FOREIGN = 8
+QUALITY_OTHER_ZONE = 8
 QUALITY_NODATA = 255
 
 QUALITY_BITS = {
     QUALITY_CLOUD: "generated under cloud: no acquisition was clear here",
     QUALITY_FILLED: "filled neighbour: a window that made this pixel had missing pixels, filled with their nearest",
     QUALITY_EDGE: "edge of data: within 160 m of missing imagery, as seen in the windows that made the pixel",
-    QUALITY_FOREIGN: "imagery of the neighbouring UTM zone, reprojected",
+    QUALITY_OTHER_ZONE: "imagery of the neighbouring UTM zone, reprojected",
 }
 
 #: Stored integer = value / scale.
@@ -84,10 +84,8 @@ def layers(request: RegionRequest, bundle: Bundle) -> dict[str, Layer]:
                 )
         else:
             found.append(_value_layer(name, target.channels, target.unit or "1", request.dtype))
-            if "spread" in request.extras:
-                found.append(
-                    _value_layer(f"{name}_spread", target.channels, target.unit or "1", request.dtype)
-                )
+            if "std" in request.extras:
+                found.append(_value_layer(f"{name}_std", target.channels, target.unit or "1", request.dtype))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return {layer.name: layer for layer in found}
 

@@ -18,10 +18,10 @@ from terramosaic.catalog import (
     Acquisition,
     Catalog,
     Scene,
+    datetime_of,
     drop_superseded,
     group_by_solar_day,
     hint_for_nothing,
-    moment_of,
     open_catalog,
     rank,
     scene_from_item,
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 #: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
 _DECIDING = (
     "targets", "composite", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
-    "offset", "offset_conflict", "dtype", "extras", "provider",
+    "offset", "offset_conflict", "dtype", "extras", "device",
 )  # fmt: skip
 
 #: Periods are told in whole seconds.
@@ -68,11 +68,11 @@ def plan(request: RegionRequest) -> Plan:
         ModelError: the bundle is broken.
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
-    ground = _Ground.of(request)
-    found = _search(ground)
+    prepared = _Prepared.of(request)
+    found = _search(prepared)
     if not found.acquisitions:
         raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
-    return _decided(ground, found.best() if request.composite == "single" else found)
+    return _plan_from(prepared, found.best() if request.composite == "single" else found)
 
 
 def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
@@ -87,22 +87,22 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
     Raises:
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
-    ground = _Ground.of(request)
-    spoilt = _Spoilt([], [])
-    found = _search(ground, spoilt)
+    prepared = _Prepared.of(request)
+    unusable = _Unusable([], [])
+    found = _search(prepared, unusable)
     plans = []
     for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day):
-        if spoilt.has_part_of(acquisition):
+        if unusable.has_part_of(acquisition):
             continue
         try:
-            plans.append(_decided(ground.on(acquisition), found.only(acquisition)))
+            plans.append(_plan_from(prepared.on(acquisition), found.only(acquisition)))
         except CatalogError as error:
-            spoilt.errors.append(error)
-    return plans, spoilt.errors
+            unusable.errors.append(error)
+    return plans, unusable.errors
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _Prepared:
     """A request with what is known before the catalog is searched."""
 
     request: RegionRequest
@@ -111,7 +111,7 @@ class _Ground:
     bundle: Bundle
 
     @classmethod
-    def of(cls, request: RegionRequest) -> _Ground:
+    def of(cls, request: RegionRequest) -> _Prepared:
         area = request.area()
         request = _anchored(request)
         areas = zone_areas(area)
@@ -121,10 +121,10 @@ class _Ground:
         bundle.require(request.targets)
         return cls(request, area, areas, bundle)
 
-    def on(self, acquisition: Acquisition) -> _Ground:
+    def on(self, acquisition: Acquisition) -> _Prepared:
         """As a request for one acquisition."""
-        moments = [scene.datetime for scene in acquisition.scenes]
-        period = format_interval(min(moments), max(moments) + _SECOND)
+        datetimes = [scene.datetime for scene in acquisition.scenes]
+        period = format_interval(min(datetimes), max(datetimes) + _SECOND)
         return replace(
             self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
         )
@@ -135,7 +135,7 @@ class _Found:
     """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason."""
 
     catalog: Catalog
-    ground: _Ground
+    prepared: _Prepared
     searched: str
     acquisitions: Sequence[Acquisition]
     dropped: Sequence[tuple[Scene, str]]
@@ -154,33 +154,33 @@ class _Found:
 
     def hint(self) -> str:
         """Why there may be nothing."""
-        request = self.ground.request
-        return hint_for_nothing(self.catalog, self.ground.area.parts, *request.interval, request.max_cloud)
+        request = self.prepared.request
+        return hint_for_nothing(self.catalog, self.prepared.area.parts, *request.interval, request.max_cloud)
 
 
 @dataclass(frozen=True)
-class _Spoilt:
-    """Items that cannot be read: what is wrong with them, and the moments of those that tell one."""
+class _Unusable:
+    """Items that cannot be read: what is wrong with them, and the datetimes of those that tell one."""
 
     errors: list[CatalogError]
-    moments: list[datetime]
+    datetimes: list[datetime]
 
     def put(self, item: Any, error: CatalogError) -> None:
         self.errors.append(error)
         with suppress(CatalogError):
-            self.moments.append(moment_of(item))
+            self.datetimes.append(datetime_of(item))
 
     def has_part_of(self, acquisition: Acquisition) -> bool:
         """Whether one of them is of the same pass, so that the acquisition is not whole without it."""
         return any(
             abs(scene.datetime - moment) <= PASS_GAP
             for scene in acquisition.scenes
-            for moment in self.moments
+            for moment in self.datetimes
         )
 
 
-def _decided(ground: _Ground, found: _Found) -> Plan:
-    request, area, areas, bundle = ground.request, ground.area, ground.areas, ground.bundle
+def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
+    request, area, areas, bundle = prepared.request, prepared.area, prepared.areas, prepared.bundle
     bands, acquisitions = bundle.bands, found.acquisitions
     scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
@@ -240,34 +240,34 @@ def _anchored(request: RegionRequest) -> RegionRequest:
     if isinstance(request.region, GeoJsonFile):
         # The area has been read; what stays on record must not tell a signature.
         absolute["region"] = request.region.model_copy(update={"path": shown(request.region.path)})
-    if request.provider == AUTO:
-        absolute["provider"] = resolve(AUTO).kind
+    if request.device == AUTO:
+        absolute["device"] = resolve(AUTO).kind
     return request.model_copy(update=absolute)
 
 
-def _search(ground: _Ground, spoilt: _Spoilt | None = None) -> _Found:
-    """Asks the catalog; items that cannot be read are an error, or are put into ``spoilt``."""
-    request, area = ground.request, ground.area
+def _search(prepared: _Prepared, unusable: _Unusable | None = None) -> _Found:
+    """Asks the catalog; items that cannot be read are an error, or are put into ``unusable``."""
+    request, area = prepared.request, prepared.area
     catalog = open_catalog(request.catalog, request.collection or None)
     items = catalog.search(area.parts, *request.interval, request.max_cloud)
     scenes = []
     for item in items:
         try:
-            scenes.append(scene_from_item(item, catalog.provider, (*ground.bundle.bands, "SCL")))
+            scenes.append(scene_from_item(item, catalog.profile, (*prepared.bundle.bands, "SCL")))
         except CatalogError as error:
-            if spoilt is None:
+            if unusable is None:
                 raise
-            spoilt.put(item, error)
+            unusable.put(item, error)
     kept, dropped = drop_superseded(scenes)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
-    return _Found(catalog, ground, searched, rank(group_by_solar_day(kept), area.outline), dropped)
+    return _Found(catalog, prepared, searched, rank(group_by_solar_day(kept), area.outline), dropped)
 
 
 def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
     """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
     deciding = request.model_dump(mode="json", include=set(_DECIDING))
     # A CPU and a GPU round differently; one GPU computes what another one does.
-    deciding["provider"] = parse_device(request.provider).kind
+    deciding["device"] = parse_device(request.device).kind
     content = {
         "engine": version("terramosaic"),
         "request": deciding,

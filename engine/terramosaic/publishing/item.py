@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import pystac
 from shapely.geometry import shape
 
-from terramosaic.catalog.profiles import PROVIDERS
+from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import WINDOW
@@ -81,7 +81,7 @@ def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
     A scene records its assets' hrefs only, so a static catalog's item is looked for beside them. It is named
     relative to the run folder, or by a file URL if that is in a store.
     """
-    profile = PROVIDERS.get(plan.request.catalog)
+    profile = PROFILES.get(plan.request.catalog)
     catalog = (profile and profile.url) or plan.request.catalog
     if urlsplit(catalog).scheme in ("http", "https"):
         return f"{catalog.rstrip('/')}/collections/{quote(scene.collection)}/items/{quote(scene.id)}"

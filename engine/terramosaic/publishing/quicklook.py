@@ -20,10 +20,10 @@ from terramosaic.planning.layers import (
     QUALITY_CLOUD,
     QUALITY_EDGE,
     QUALITY_FILLED,
-    QUALITY_FOREIGN,
+    QUALITY_OTHER_ZONE,
 )
 from terramosaic.planning.plan import Plan, Zone
-from terramosaic.publishing.reduced import Overview
+from terramosaic.publishing.reduced import ReducedMosaic
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.scratch import each_locally
 
@@ -40,7 +40,7 @@ _BACKSCATTER = (
     ("VV − VH", 2.0, 14.0, "#0000ff"),
 )
 _TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
-_SPREAD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
+_STD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
 _PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
 
 #: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
@@ -48,7 +48,7 @@ _CLEAN_COLOUR = "#d5dcd8"
 _FLAG_COLOURS = {
     QUALITY_FILLED: "#f0b840",
     QUALITY_EDGE: "#e0762f",
-    QUALITY_FOREIGN: "#3a78b8",
+    QUALITY_OTHER_ZONE: "#3a78b8",
     QUALITY_CLOUD: "#8a3fa0",
 }
 
@@ -96,21 +96,21 @@ class Quicklook:
     swatches: tuple[Swatch, ...] = ()
 
 
-def draw(overview: Overview) -> Quicklook:
+def draw(reduced: ReducedMosaic) -> Quicklook:
     """The picture of a mosaic, in the style that its layer is usually shown in."""
-    layer = overview.layer
+    layer = reduced.layer
     if layer.kind == "class":
-        return _draw_classes(overview)
+        return _draw_classes(reduced)
     if layer.kind == "flags":
-        return _draw_flags(overview)
-    if not overview.valid.any():
-        return Quicklook(_rgba(np.zeros((*overview.valid.shape, 3), np.uint8), overview.valid), "No data.")
+        return _draw_flags(reduced)
+    if not reduced.valid.any():
+        return Quicklook(_rgba(np.zeros((*reduced.valid.shape, 3), np.uint8), reduced.valid), "No data.")
     if layer.kind == "percent":
         scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
-        return _draw_ramp(overview, scale, "Probability of the class that won.")
-    if layer.name.endswith("_spread"):
-        return _draw_spread(overview)
-    return _DRAW.get(layer.name, _draw_any)(overview)
+        return _draw_ramp(reduced, scale, "Probability of the class that won.")
+    if layer.name.endswith("_std"):
+        return _draw_std(reduced)
+    return _DRAW.get(layer.name, _draw_any)(reduced)
 
 
 def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quicklook:
@@ -150,85 +150,85 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
 
 
-def _draw_backscatter(overview: Overview) -> Quicklook:
+def _draw_backscatter(reduced: ReducedMosaic) -> Quicklook:
     """The usual false colour of two polarisations."""
-    vv, vh = overview.values[:2]
+    vv, vh = reduced.values[:2]
     channels, scales = [], []
     for band, (name, low, high, colour) in zip((vv, vh, vv - vh), _BACKSCATTER, strict=True):
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
     caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
-    return Quicklook(_rgba(rgb, overview.valid), caption, tuple(scales))
+    return Quicklook(_rgba(rgb, reduced.valid), caption, tuple(scales))
 
 
-def _draw_ndvi(overview: Overview) -> Quicklook:
+def _draw_ndvi(reduced: ReducedMosaic) -> Quicklook:
     scale = Scale("NDVI", *_NDVI_RANGE, "", _NDVI_COLOURS)
     return _draw_ramp(
-        overview, scale, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
+        reduced, scale, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
     )
 
 
-def _draw_terrain(overview: Overview) -> Quicklook:
+def _draw_terrain(reduced: ReducedMosaic) -> Quicklook:
     """Elevation tints, shaded by a sun in the north-west."""
-    height = overview.values[0]
-    low, high = _range(height[overview.valid], _LEAST_METRES)
+    height = reduced.values[0]
+    low, high = _range(height[reduced.valid], _LEAST_METRES)
     tints = _colours(_TERRAIN_COLOURS, height, low, high)
-    ground = np.where(overview.valid, height, np.float32(low))
+    ground = np.where(reduced.valid, height, np.float32(low))
     # A gradient takes two pixels, and a mosaic may have one.
-    down, right = np.gradient(np.pad(ground, (0, 1), mode="edge"), RESOLUTION * overview.factor)
+    down, right = np.gradient(np.pad(ground, (0, 1), mode="edge"), RESOLUTION * reduced.factor)
     down, right = down[:-1, :-1], right[:-1, :-1]
     # The steeper the land, the less it is exaggerated: a plain shows its forms, mountains keep theirs.
-    exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[overview.valid], 95)))
+    exaggeration = 0.35 / max(1e-3, float(np.percentile(np.hypot(down, right)[reduced.valid], 95)))
     dx, dy = right * exaggeration, down * exaggeration
     # East, south and up, the surface's normal is (-dx, -dy, 1), and the sun stands at (-0.5, -0.5, 0.7071).
     flat = 0.7071
     shade = np.clip((0.5 * dx + 0.5 * dy + flat) / np.sqrt(1 + dx**2 + dy**2), 0, 1) / flat
     rgb = np.clip(tints * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
     scale = Scale("Elevation", low, high, "m", _TERRAIN_COLOURS)
-    return Quicklook(_rgba(rgb, overview.valid), "Elevation tints, lit from the north-west.", (scale,))
+    return Quicklook(_rgba(rgb, reduced.valid), "Elevation tints, lit from the north-west.", (scale,))
 
 
-def _draw_spread(overview: Overview) -> Quicklook:
-    mean = overview.values.mean(axis=0)
-    top = max(_range(mean[overview.valid], 0)[1], overview.layer.scale)
-    bands = " and ".join(overview.layer.bands)
+def _draw_std(reduced: ReducedMosaic) -> Quicklook:
+    mean = reduced.values.mean(axis=0)
+    top = max(_range(mean[reduced.valid], 0)[1], reduced.layer.scale)
+    bands = " and ".join(reduced.layer.bands)
     caption = f"Standard deviation of {bands} over overlapping windows; 0 where a single one made the pixel."
-    scale = Scale("Spread", 0, top, _unit(overview), _SPREAD_COLOURS)
-    return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), overview.valid), caption, (scale,))
+    scale = Scale("Standard deviation", 0, top, _unit(reduced), _STD_COLOURS)
+    return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), reduced.valid), caption, (scale,))
 
 
-def _draw_any(overview: Overview) -> Quicklook:
-    span = _range(overview.values[0][overview.valid], overview.layer.scale)
-    name = overview.layer.bands[0]
-    return _draw_ramp(overview, Scale(name, *span, _unit(overview), _PLAIN_COLOURS), f"{name}.")
+def _draw_any(reduced: ReducedMosaic) -> Quicklook:
+    span = _range(reduced.values[0][reduced.valid], reduced.layer.scale)
+    name = reduced.layer.bands[0]
+    return _draw_ramp(reduced, Scale(name, *span, _unit(reduced), _PLAIN_COLOURS), f"{name}.")
 
 
-def _draw_ramp(overview: Overview, scale: Scale, caption: str) -> Quicklook:
-    rgb = _colours(scale.colours, overview.values[0], scale.low, scale.high)
-    return Quicklook(_rgba(rgb, overview.valid), caption, (scale,))
+def _draw_ramp(reduced: ReducedMosaic, scale: Scale, caption: str) -> Quicklook:
+    rgb = _colours(scale.colours, reduced.values[0], scale.low, scale.high)
+    return Quicklook(_rgba(rgb, reduced.valid), caption, (scale,))
 
 
-def _draw_classes(overview: Overview) -> Quicklook:
+def _draw_classes(reduced: ReducedMosaic) -> Quicklook:
     swatches = [
-        Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in overview.layer.classes
+        Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in reduced.layer.classes
     ]
-    image = _palette(overview.stored[0], swatches, overview.layer.nodata)
+    image = _palette(reduced.stored[0], swatches, reduced.layer.nodata)
     return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
 
 
-def _draw_flags(overview: Overview) -> Quicklook:
-    flags, shown = overview.stored[0], np.zeros(overview.valid.shape, np.uint8)
+def _draw_flags(reduced: ReducedMosaic) -> Quicklook:
+    flags, shown = reduced.stored[0], np.zeros(reduced.valid.shape, np.uint8)
     for bit in _FLAG_COLOURS:
         shown[flags & bit != 0] = bit
-    shown[~overview.valid] = overview.layer.nodata
+    shown[~reduced.valid] = reduced.layer.nodata
     swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
     swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
-    image = _palette(shown, swatches, overview.layer.nodata)
+    image = _palette(shown, swatches, reduced.layer.nodata)
     return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
 
 
-_DRAW: dict[str, Callable[[Overview], Quicklook]] = {
+_DRAW: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
     "S1GRD": _draw_backscatter,
     "S1RTC": _draw_backscatter,
     "NDVI": _draw_ndvi,
@@ -252,8 +252,8 @@ def _range(values: np.ndarray, least: float) -> tuple[float, float]:
     return low - widen, high + widen
 
 
-def _unit(overview: Overview) -> str:
-    return "" if overview.layer.unit == "1" else overview.layer.unit
+def _unit(reduced: ReducedMosaic) -> str:
+    return "" if reduced.layer.unit == "1" else reduced.layer.unit
 
 
 def _bytes(fractions: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.quicklook import Quicklook, draw, true_colour
-from terramosaic.publishing.reduced import BandStatistics, Overview, count_values, read_overview
+from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
 from terramosaic.storage.files import exists, read_jsons
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.hashes import multihash_of
@@ -165,8 +165,8 @@ def gather(plan: Plan) -> RunRecord:
     with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
         surveys = list(pool.map(lambda item: _survey(plan, folder, *item), wanted))
     clear = {
-        record.zone.epsg: overview.valid & (overview.stored[0] & QUALITY_CLOUD == 0)
-        for record, overview in surveys
+        record.zone.epsg: reduced.valid & (reduced.stored[0] & QUALITY_CLOUD == 0)
+        for record, reduced in surveys
         if record.layer.name == _QUALITY
     }
     receipts = _receipts(plan)
@@ -183,14 +183,14 @@ def gather(plan: Plan) -> RunRecord:
     )
 
 
-def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, Overview]:
+def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[LayerRecord, ReducedMosaic]:
     path = folder.mosaic(plan, zone, layer.name)
     if not exists(path):
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
     measured = layer.kind in ("value", "percent")
     # All that is wanted of a mosaic is read at once: from a store it comes a single time.
     with LocalCopy(path) as local, local_files():
-        overview = read_overview(local, layer, plan.preview_factor)
+        reduced = read_reduced(local, layer, plan.preview_factor)
         counts = None if measured else count_values(local)
         size, checksum = local.stat().st_size, multihash_of(local)
     record = LayerRecord(
@@ -199,12 +199,12 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         path=path,
         size=size,
         checksum=checksum,
-        statistics=overview.statistics() if measured else (),
+        statistics=reduced.statistics() if measured else (),
         counts=counts,
-        valid_share=float(overview.valid.mean()),
-        quicklook=draw(overview),
+        valid_share=float(reduced.valid.mean()),
+        quicklook=draw(reduced),
     )
-    return record, overview
+    return record, reduced
 
 
 def _receipts(plan: Plan) -> dict[str, BlockReceipt]:

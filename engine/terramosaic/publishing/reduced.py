@@ -32,7 +32,7 @@ class BandStatistics:
 
 
 @dataclass(frozen=True)
-class Overview:
+class ReducedMosaic:
     """A mosaic at a fraction of its resolution.
 
     Attributes:
@@ -62,7 +62,7 @@ class Overview:
         return tuple(_statistics(band[valid]) for band in self.values) if valid.any() else ()
 
 
-def read_overview(path: Path, layer: Layer, factor: int) -> Overview:
+def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
     """Reads a mosaic at ``1 / factor``, and never more of it than that takes.
 
     Args:
@@ -87,7 +87,7 @@ def read_overview(path: Path, layer: Layer, factor: int) -> Overview:
     # A small zone beside a large one may have fewer overviews than their common factor asks for.
     for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
         stored = halve(stored, layer.nodata)
-    return Overview(layer, stored, factor)
+    return ReducedMosaic(layer, stored, factor)
 
 
 def count_values(path: Path) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime as Moment  # a request has a field of the other name
+from datetime import datetime as DateTime  # a request has a field of the other name
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -25,6 +27,12 @@ from terramosaic.model.devices import AUTO, parse_device
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import area_from_box, area_from_file, area_from_geojson, area_from_tile
 from terramosaic.shown import Shown
+
+logger = logging.getLogger(__name__)
+
+#: What 0.1 called a field, and what it called an extra layer. Taken until 0.3, with a warning.
+RENAMED = {"provider": "device"}
+_RENAMED_EXTRAS = {"spread": "std"}
 
 Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
 
@@ -263,13 +271,13 @@ class RegionRequest(Shown, BaseModel):
         title="Encoding",
         description="int16: scaled integers; float32: plain values, twice the size",
     )
-    extras: tuple[Literal["spread", "confidence"], ...] = Field(
+    extras: tuple[Literal["std", "confidence"], ...] = Field(
         default=(),
         title="Extra layers",
-        description="spread: standard deviation over overlapping windows; confidence: of the land cover class",
-        examples=[["spread", "confidence"]],
+        description="std: standard deviation over overlapping windows; confidence: of the land cover class",
+        examples=[["std", "confidence"]],
     )
-    provider: str = Field(
+    device: str = Field(
         default="cpu",
         title="Device",
         description="cpu, cuda, one of several GPUs as cuda:1, or auto: cuda where there is a GPU, else cpu. "
@@ -287,6 +295,20 @@ class RegionRequest(Shown, BaseModel):
         min_length=1,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_old_names(cls, fields: Any, info: ValidationInfo) -> Any:
+        if not isinstance(fields, dict) or not RENAMED.keys() & fields.keys():
+            return fields
+        current = {name: value for name, value in fields.items() if name not in RENAMED}
+        for old, new in RENAMED.items():
+            if old in fields:
+                if current.setdefault(new, fields[old]) != fields[old]:
+                    raise ValueError(f"{old} is called {new} now; say {new} alone")
+                if info.mode == "python":  # what is read from a file was written long ago
+                    logger.warning("%s is called %s now; the old name goes with version 0.3", old, new)
+        return current
+
     @field_validator("datetime", mode="before")
     @classmethod
     def _normalise_datetime(cls, value: Any) -> Any:
@@ -299,7 +321,7 @@ class RegionRequest(Shown, BaseModel):
         # A form shows a text that may be None as two tabs, so it is the empty text.
         return "" if value is None else value
 
-    @field_validator("provider")
+    @field_validator("device")
     @classmethod
     def _names_a_device(cls, value: str) -> str:
         try:
@@ -312,11 +334,11 @@ class RegionRequest(Shown, BaseModel):
     @field_validator("targets", "extras", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
-        return (
-            tuple(name.strip() for name in value.split(",") if name.strip())
-            if isinstance(value, str)
-            else value
-        )
+        if isinstance(value, str):
+            value = tuple(name.strip() for name in value.split(",") if name.strip())
+        if isinstance(value, list | tuple):
+            return tuple(_RENAMED_EXTRAS.get(name, name) if isinstance(name, str) else name for name in value)
+        return value
 
     @field_validator("targets", "extras")
     @classmethod
@@ -339,7 +361,7 @@ class RegionRequest(Shown, BaseModel):
         return self
 
     @property
-    def interval(self) -> tuple[Moment | None, Moment | None]:
+    def interval(self) -> tuple[DateTime | None, DateTime | None]:
         """Start and end in UTC, both inclusive; None where open."""
         return parse_interval(self.datetime)
 

@@ -71,7 +71,7 @@ def map_region(
             each process; by default 1 on the CPU and up to 4 on a GPU.
         batch_size: windows per call of the model; by default what suits the device.
         devices: a worker process for each, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``, all of the kind of
-            the request's provider; by default threads of this process use the provider. Results do not depend on it.
+            the request's device; by default threads of this process use that device. Results do not depend on it.
 
     Raises:
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
@@ -91,7 +91,7 @@ def carry_out(
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
-    chosen = None if devices is None else worker_devices(devices, plan.request.provider)
+    chosen = None if devices is None else worker_devices(devices, plan.request.device)
     if is_complete(plan):
         progress.planned(plan, [])
         publish(plan)

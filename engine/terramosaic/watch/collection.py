@@ -27,7 +27,7 @@ _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.js
 
 
 @dataclass(frozen=True)
-class Held:
+class MappedDay:
     """What the collection has of a day: the run, and the acquisition's moment."""
 
     run_id: str
@@ -62,10 +62,10 @@ class MapCollection:
             )
 
     @property
-    def held(self) -> dict[date, Held]:
+    def mapped(self) -> dict[date, MappedDay]:
         """The acquisitions that are mapped, by solar day."""
         return {
-            date.fromisoformat(link["terramosaic:solar_day"]): Held(
+            date.fromisoformat(link["terramosaic:solar_day"]): MappedDay(
                 link["terramosaic:run_id"], link["terramosaic:datetime"]
             )
             for link in self._document.get("links", [])
@@ -76,19 +76,19 @@ class MapCollection:
         """Adds the published run of one acquisition; the run that it replaces stays, marked as deprecated."""
         (acquisition,) = plan.acquisitions
         day = date.fromisoformat(acquisition.solar_day)
-        before = self.held.get(day)
+        before = self.mapped.get(day)
         if before and before.run_id != plan.run_id:
             self._mark(before.run_id, plan.run_id)
         self._mark(plan.run_id, None)
         moment = min(plan.scenes[scene].datetime for scene in acquisition.scenes)
-        held = self.held | {day: Held(plan.run_id, moment.astimezone(UTC).isoformat())}
+        held = self.mapped | {day: MappedDay(plan.run_id, moment.astimezone(UTC).isoformat())}
         self._write(plan, held, self._document.get("assets", {}))
 
     def put_assets(self, plan: Plan, assets: dict[str, Any]) -> None:
         """Describes the mosaics of the newest pixels, which belong to no single acquisition."""
-        self._write(plan, self.held, assets)
+        self._write(plan, self.mapped, assets)
 
-    def _write(self, plan: Plan, held: dict[date, Held], assets: dict[str, Any]) -> None:
+    def _write(self, plan: Plan, held: dict[date, MappedDay], assets: dict[str, Any]) -> None:
         moments = sorted(item.datetime for item in held.values())
         document = {
             "type": "Collection",
@@ -137,7 +137,7 @@ def _hash_of(outline: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(outline, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _link(day: date, item: Held) -> dict[str, str]:
+def _link(day: date, item: MappedDay) -> dict[str, str]:
     return {
         "rel": "item",
         "href": f"./{ACQUISITIONS}/{item.run_id}/item.json",

@@ -56,7 +56,7 @@ def update_newest(
     """
     target = collection.folder / FOLDER
     state = _State.read(target)
-    held = {day: item.run_id for day, item in collection.held.items()}
+    held = {day: item.run_id for day, item in collection.mapped.items()}
     fresh = {day: run for day, run in held.items() if state.seen(day) != run or day in mapped}
     if not fresh:
         return

@@ -107,7 +107,7 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
         }
         found, unusable = plan_acquisitions(request.model_copy(update=changes))
         plans = [made for made in found if _day_of(made) >= start.date()]
-    held = collection.held
+    held = collection.mapped
     new, again = {}, set()
     for made in plans:
         day = _day_of(made)

@@ -66,17 +66,17 @@ def measure_batches(
 
 
 def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, repeats: int) -> None:
-    """The time of each graph of a lane, with what the last batch left in its tensors."""
-    lane = generator._lane
+    """The time of each graph of a pipeline, with what the last batch left in its tensors."""
+    pipeline = generator._pipeline
     parts: list[tuple[str, Callable[[], object]]] = []
-    with lane.slot() as slot:
+    with pipeline.slot() as slot:
         parts += [(f"encode, {length} before", graph.run) for length, graph in slot.encode.items()]
-        parts += [(f"decode {target}", graph.run) for target, graph in lane._decode.items()]
+        parts += [(f"decode {target}", graph.run) for target, graph in pipeline._decode.items()]
         parts += [(f"tokens {target}", graph.run) for target, graph in slot.tokens.items()]
-        parts += [(f"classes {target}", graph.run) for target, graph in lane._classes.items()]
-        for target, denoiser in lane._denoisers.items():
+        parts += [(f"classes {target}", graph.run) for target, graph in pipeline._classes.items()]
+        for target, denoiser in pipeline._denoisers.items():
             parts.append((f"{steps} steps {target}", partial(denoiser.walk, slot.first_step[target])))
-        read = next(iter(lane._values.values()))
+        read = next(iter(pipeline._values.values()))
         parts.append(("copy a target back", read.read))
         parts.append(
             ("copy windows there", lambda: slot.windows.write(np.zeros(slot.windows.shape, np.float32)))
@@ -84,8 +84,8 @@ def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, r
         rows = []
         for name, run in parts:
             milliseconds = 1000 * median_seconds(run, repeats)
-            rows.append((name, milliseconds, milliseconds / lane.batch))
-    results.table(f"Parts, batch {lane.batch}", ("part", "ms a batch", "ms a window"), rows)
+            rows.append((name, milliseconds, milliseconds / pipeline.batch))
+    results.table(f"Parts, batch {pipeline.batch}", ("part", "ms a batch", "ms a window"), rows)
 
 
 def measure_choices(

@@ -5,9 +5,9 @@ is left is to multiply less. A convolution as this rewriting makes it:
 
     x → channels last → R x → S (R x) → 36 products, tiles by filters → joined tiles → + bias → channels first
 
-R and S cut rows and columns into transformed tiles, see `terramosaic.model.cpu.winograd`. Channels lie last on the way,
-so that what is moved is moved in long runs: the other way round takes 1.4 times as long (512 channels, 56 pixels,
-2 cores).
+R and S cut rows and columns into transformed tiles, see `terramosaic.model.cpu.winograd`. Channels lie last on the
+way, so that what is moved is moved in long runs: the other way round takes 1.4 times as long (512 channels, 56
+pixels, 2 cores).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _ELEMENTWISE = frozenset(("Add", "Div", "Mul", "Neg", "Relu", "Sigmoid", "Sub", 
 
 
 @dataclass(frozen=True)
-class _Last:
+class _ChannelsLast:
     """A tensor's twin with channels last, (B, height, width, channels)."""
 
     name: str
@@ -51,7 +51,7 @@ class _Rewriting:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._nodes: list[NodeProto] = []
-        self._last: dict[str, _Last] = {}
+        self._last: dict[str, _ChannelsLast] = {}
         #: Tensors that exist as they were; the others only turned.
         self._there = {*graph.inputs, *graph.constants}
         self._handlers: dict[str, Callable[[NodeProto], bool]] = dict.fromkeys(
@@ -90,7 +90,7 @@ class _Rewriting:
     def _integers(self, *numbers: int) -> str:
         return self._graph.add_constant("integers", np.array(numbers, np.int64))
 
-    def _turned(self, name: str) -> _Last | None:
+    def _turned(self, name: str) -> _ChannelsLast | None:
         """The tensor's twin, made now from an image that has none yet; None for what is no image."""
         if name not in self._last:
             shape = self._graph.shapes.get(name, ())
@@ -107,9 +107,9 @@ class _Rewriting:
                 self._add("Reshape", [turned, self._integers(-1, height, 1, channels)], twin.name)
         return self._last[name]
 
-    def _new(self, name: str, height: int, width: int, channels: int) -> _Last:
+    def _new(self, name: str, height: int, width: int, channels: int) -> _ChannelsLast:
         """Announces the twin of a tensor."""
-        twin = _Last(self._graph.new_name(name), height, width, channels)
+        twin = _ChannelsLast(self._graph.new_name(name), height, width, channels)
         self._last[name] = twin
         self._graph.types[twin.name], self._graph.shapes[twin.name] = self._graph.types[name], twin.shape
         return twin
@@ -124,7 +124,7 @@ class _Rewriting:
         else:
             self._add("Transpose", [self._joined(twin)], name, perm=[0, 2, 1])
 
-    def _joined(self, twin: _Last) -> str:
+    def _joined(self, twin: _ChannelsLast) -> str:
         """(B, H * W, C) of a twin."""
         name = self._graph.new_name(twin.name)
         self._graph.types[name] = self._graph.types[twin.name]
@@ -207,9 +207,9 @@ class _Rewriting:
         self._add(node.op_type, inputs, result.name)
         return True
 
-    def _shaped(self, twin: _Last, height: int, width: int) -> _Last:
+    def _shaped(self, twin: _ChannelsLast, height: int, width: int) -> _ChannelsLast:
         """The twin with its pixels in other rows."""
-        shaped = _Last(self._graph.new_name(twin.name), height, width, twin.channels)
+        shaped = _ChannelsLast(self._graph.new_name(twin.name), height, width, twin.channels)
         self._graph.types[shaped.name], self._graph.shapes[shaped.name] = (
             self._graph.types[twin.name],
             shaped.shape,

@@ -234,4 +234,4 @@ def _silence() -> Iterator[None]:
 
 
 def _no_cuda(reason: str) -> ModelError:
-    return ModelError(f"provider: cuda was asked for and cannot be used: {reason}; or ask for cpu")
+    return ModelError(f"device: cuda was asked for and cannot be used: {reason}; or ask for cpu")

@@ -7,8 +7,8 @@ What is exported is PyTorch's graph, operator by operator, in single precision. 
 3. channels last, with ONNX Runtime's ``NhwcConv`` and ``GroupNorm`` (`terramosaic.model.cuda.layout`);
 4. sums that a normalisation reads made by it (``SkipGroupNorm``);
 5. half precision from the first convolution to the last one (`terramosaic.model.cuda.half`). In single precision
-   stay the noisy sample, the time embedding, the statistics of normalisations, the denoising update and the values in their
-   unit.
+   stay the noisy sample, the time embedding, the statistics of normalisations, the denoising update and the values
+   in their unit.
 
 The first four change the arithmetic's order, not what is computed.
 """

@@ -111,12 +111,12 @@ class Pyramid:
                 cells = coarser.rows[:, coarser.filled : coarser.filled + half, left // 2 : left // 2 + half]
             # The first tile is never sparse: some validators look for a level's data there.
             is_first = not stage.tile_sizes and left == 0
-            stage.busy.append(self._pool.submit(self._encode, pixels, cells, keep=is_first))
+            stage.busy.append(self._pool.submit(self._compressed, pixels, cells, keep=is_first))
         if coarser is not None:
             coarser.filled += -(-stage.filled // 2)
         stage.filled = 0
 
-    def _encode(self, pixels: np.ndarray, cells: np.ndarray | None, *, keep: bool) -> bytes:
+    def _compressed(self, pixels: np.ndarray, cells: np.ndarray | None, *, keep: bool) -> bytes:
         """In a thread: the compressed tile, empty if sparse; ``cells`` of the coarser level get its half."""
         if cells is not None:
             cells[:] = self._halve(pixels, self._nodata)

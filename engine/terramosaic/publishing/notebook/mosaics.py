@@ -26,7 +26,7 @@ from terramosaic.publishing.markup import (
 from terramosaic.publishing.notebook.requests import card, facts, more, text_beside, warnings
 from terramosaic.publishing.quicklook import Quicklook, draw
 from terramosaic.publishing.record import shares_of
-from terramosaic.publishing.reduced import Overview, read_overview
+from terramosaic.publishing.reduced import ReducedMosaic, read_reduced
 from terramosaic.publishing.report.maps import colour_bar, embedded
 from terramosaic.publishing.words import targets_in_words, title_of
 from terramosaic.storage.scratch import LocalCopy
@@ -55,7 +55,7 @@ def mosaic_html(mosaic: Mosaic) -> str:
         ("Made by", mosaic.made_by),
     ]
     try:
-        overview, picture = _look(mosaic, max(_LARGE_SIDES))
+        reduced, picture = _look(mosaic, max(_LARGE_SIDES))
     except TerramosaicError as error:
         return card("Mosaic", title_of(layer), mosaic.name, [text_beside(join((_gone(error), facts(rows))))])
     shown = embedded({mosaic.name: picture}, _PICTURE_BYTES, _LARGE_SIDES)[mosaic.name]
@@ -63,7 +63,7 @@ def mosaic_html(mosaic: Mosaic) -> str:
         '<figure class="tm-picture">$image<figcaption>$caption</figcaption></figure>',
         image=_image(shown, mosaic.name), caption=picture.caption,
     )  # fmt: skip
-    text = join((facts(rows), _legend(overview, picture, most=None), _statistics(overview)))
+    text = join((facts(rows), _legend(reduced, picture, most=None), _statistics(reduced)))
     return card("Mosaic", title_of(layer), mosaic.name, [image, text_beside(text)])
 
 
@@ -80,12 +80,12 @@ def result_html(result: MapResult) -> str:
     shown = embedded(
         {name: picture for name, (_, _, picture) in pictures.items()}, _PICTURE_BYTES, _SMALL_SIDES
     )
-    for name, (mosaic, overview, picture) in pictures.items():
+    for name, (mosaic, reduced, picture) in pictures.items():
         title = title_of(mosaic.layer) + (f", {zone_name(mosaic.zone.epsg)}" if len(plan.zones) > 1 else "")
         figures.append(
             fill(
                 "<figure>$image<b>$title</b>$legend</figure>",
-                image=_image(shown[name], name), title=title, legend=_legend(overview, picture, most=_CLASSES),
+                image=_image(shown[name], name), title=title, legend=_legend(reduced, picture, most=_CLASSES),
             )
         )  # fmt: skip
     rows = [
@@ -111,26 +111,26 @@ def result_html(result: MapResult) -> str:
     return card("Mapped", where, plan.run_id, [text_beside(text)])
 
 
-def _look(mosaic: Mosaic, side: int) -> tuple[Overview, Quicklook]:
+def _look(mosaic: Mosaic, side: int) -> tuple[ReducedMosaic, Quicklook]:
     """A mosaic from afar, about ``side`` pixels long, and its picture."""
     longest = max(mosaic.zone.rect.shape)
     factor = 1 << max(0, (longest // side).bit_length() - 1)
     with LocalCopy(mosaic.path) as path:
-        overview = read_overview(path, mosaic.layer, factor)
-    return overview, draw(overview)
+        reduced = read_reduced(path, mosaic.layer, factor)
+    return reduced, draw(reduced)
 
 
 def _image(content: str, name: str) -> Html:
     return fill('<img src="$content" alt="$name">', content=content, name=name)
 
 
-def _legend(overview: Overview, picture: Quicklook, most: int | None) -> Html:
+def _legend(reduced: ReducedMosaic, picture: Quicklook, most: int | None) -> Html:
     """Colour bars, or classes with their shares, the largest first and at most so many."""
     if picture.scales:
         return fill('<div class="scales">$bars</div>', bars=join(map(colour_bar, picture.scales)))
     if not picture.swatches:
         return Html("")
-    shares = shares_of(overview.layer, np.bincount(overview.stored[0].ravel(), minlength=256))
+    shares = shares_of(reduced.layer, np.bincount(reduced.stored[0].ravel(), minlength=256))
     found = sorted(
         (swatch for swatch in picture.swatches if shares[swatch.value]), key=lambda one: -shares[one.value]
     )
@@ -147,11 +147,11 @@ def _legend(overview: Overview, picture: Quicklook, most: int | None) -> Html:
     return fill('<ul class="tm-classes">$items</ul>', items=join(items))
 
 
-def _statistics(overview: Overview) -> Html:
+def _statistics(reduced: ReducedMosaic) -> Html:
     """Figures of each band; of the overview that is at hand, so only nearly those of all pixels."""
-    if overview.layer.kind in ("class", "flags") or not overview.valid.any():
+    if reduced.layer.kind in ("class", "flags") or not reduced.valid.any():
         return Html("")
-    digits = {"1": 3, "m": 0, "%": 0}.get(overview.layer.unit, 2)
+    digits = {"1": 3, "m": 0, "%": 0}.get(reduced.layer.unit, 2)
     rows = [
         (
             name,
@@ -160,9 +160,9 @@ def _statistics(overview: Overview) -> Html:
                 for value in (band.percentile_2, band.median, band.mean, band.percentile_98)
             ),
         )
-        for name, band in zip(overview.layer.bands, overview.statistics(), strict=True)
+        for name, band in zip(reduced.layer.bands, reduced.statistics(), strict=True)
     ]
-    unit = "" if overview.layer.unit == "1" else f", {overview.layer.unit}"
+    unit = "" if reduced.layer.unit == "1" else f", {reduced.layer.unit}"
     return table(
         (f"approximate{unit}", f"2{THIN}%", "median", "mean", f"98{THIN}%"), rows, numbers=range(1, 5)
     )

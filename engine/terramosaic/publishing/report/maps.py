@@ -54,7 +54,7 @@ def embedded(
     """
     encoded: dict[str, tuple[str, bytes]] = {}
     for side in sides:
-        encoded = {name: _encode(picture.image, side) for name, picture in pictures.items()}
+        encoded = {name: _as_picture_file(picture.image, side) for name, picture in pictures.items()}
         if sum(len(content) for _, content in encoded.values()) <= budget:
             break
     return {
@@ -211,7 +211,7 @@ def _figures(shown: LayerRecord) -> Html:
     )
 
 
-def _encode(image: Image.Image, side: int) -> tuple[str, bytes]:
+def _as_picture_file(image: Image.Image, side: int) -> tuple[str, bytes]:
     """A picture's kind and bytes: classes exactly, as PNG; the rest as WebP, where Pillow knows it."""
     content = io.BytesIO()
     flat = image.mode == "P"

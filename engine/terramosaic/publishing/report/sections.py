@@ -146,7 +146,7 @@ def _times(record: RunRecord) -> Html:
         rows.append((code(receipt.block), number(receipt.windows), *seconds))
     return fill(
         '<p>On $device. Blocks took $total in sum, $busy by the clock.</p>$bar<ul class="key">$key</ul>$slowest',
-        device="the CPU" if record.plan.request.provider == "cpu" else "a CUDA device",
+        device="the CPU" if record.plan.request.device == "cpu" else "a CUDA device",
         total=duration(total),
         busy=duration(record.busy_seconds),
         bar=stacked(phases),

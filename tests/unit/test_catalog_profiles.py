@@ -11,8 +11,8 @@ import planetary_computer
 import pytest
 
 from terramosaic.bands import GSD
-from terramosaic.catalog import profiles as providers
-from terramosaic.catalog.profiles import GENERIC, PROVIDERS, sign
+from terramosaic.catalog import profiles
+from terramosaic.catalog.profiles import GENERIC, PROFILES, sign
 from terramosaic.errors import CatalogError
 
 BLOB = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/13/T/EF/B04_10m.tif"
@@ -79,7 +79,7 @@ def test_an_old_signature_is_replaced(tokens):
 
 
 @pytest.mark.parametrize(
-    ("href", "provider"),
+    ("href", "profile"),
     [
         (BLOB, "earth-search"),
         (BLOB, "of-a-later-version"),
@@ -88,8 +88,8 @@ def test_an_old_signature_is_replaced(tokens):
         ("s3://eodata/Sentinel-2/B04_10m.jp2", "copernicus"),
     ],
 )
-def test_what_needs_no_signature_stays_as_it_is(tokens, href, provider):
-    assert sign(href, provider) == href
+def test_what_needs_no_signature_stays_as_it_is(tokens, href, profile):
+    assert sign(href, profile) == href
     assert tokens.asked == []
 
 
@@ -103,7 +103,7 @@ def test_a_refused_token_is_an_error_in_a_line(tokens):
 
 
 def test_a_silent_token_service_does_not_hang_a_run(tokens, monkeypatch):
-    monkeypatch.setattr(providers, "_TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr(profiles, "_TOKEN_SECONDS", 0.2)
     tokens.silence.clear()
     start = time.perf_counter()
     with pytest.raises(CatalogError, match=r"gave no token .*: no answer in 0\.2 s"):
@@ -112,12 +112,12 @@ def test_a_silent_token_service_does_not_hang_a_run(tokens, monkeypatch):
 
 
 def test_profiles_name_every_band():
-    for provider in [*PROVIDERS.values(), GENERIC]:
-        assert set(provider.assets) == set(GSD)
-        names = [name for band in provider.assets for name in provider.assets[band]]
+    for profile in [*PROFILES.values(), GENERIC]:
+        assert set(profile.assets) == set(GSD)
+        names = [name for band in profile.assets for name in profile.assets[band]]
         assert len(set(names)) == len(names), "two bands share a name"
     assert GENERIC.asset_key("B02", {"blue": {"href": "b"}, "blue-jp2": {"href": "j"}}) == "blue"
     assert GENERIC.asset_key("B02", {"blue": {}, "blue-jp2": {"href": "j"}}) == "blue-jp2"
-    assert PROVIDERS["copernicus"].assets["B02"] == ("B02_10m", "B02_20m", "B02_60m")
-    assert PROVIDERS["copernicus"].assets["B05"] == ("B05_20m", "B05_60m")
-    assert PROVIDERS["copernicus"].assets["B09"] == ("B09_60m",)
+    assert PROFILES["copernicus"].assets["B02"] == ("B02_10m", "B02_20m", "B02_60m")
+    assert PROFILES["copernicus"].assets["B05"] == ("B05_20m", "B05_60m")
+    assert PROFILES["copernicus"].assets["B09"] == ("B09_60m",)

@@ -51,7 +51,7 @@ def tiles(size: int) -> tuple[Tile, Tile]:
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class Overpass:
     """One overpass: orbit and product as a real one of that day would have them, and its weather.
 
     Attributes:
@@ -83,8 +83,8 @@ class Acquisition:
 
 #: Same land, eight days apart. The first was made again with a collection-1 baseline, so it carries the +1000 although
 #: it is the older one: the baseline decides, not the date.
-ACQUISITIONS = (
-    Acquisition(
+OVERPASSES = (
+    Overpass(
         platform="S2A",
         sensed=dt.datetime(2020, 4, 11, 10, 20, 31, 24000, dt.UTC),
         datastrip=dt.datetime(2020, 4, 11, 10, 26, 8, tzinfo=dt.UTC),
@@ -97,7 +97,7 @@ ACQUISITIONS = (
         sun_azimuth=155.9,
         weather=Weather("spring showers", 0.27, 0.04, 170, (0.35, 0.45, 1.1), 105, 47),
     ),
-    Acquisition(
+    Overpass(
         platform="S2B",
         sensed=dt.datetime(2020, 4, 19, 10, 36, 29, 24000, dt.UTC),
         datastrip=dt.datetime(2020, 4, 19, 10, 36, 34, tzinfo=dt.UTC),
@@ -114,24 +114,24 @@ ACQUISITIONS = (
 )
 
 
-def item_id(acquisition: Acquisition, tile: Tile) -> str:
+def item_id(overpass: Overpass, tile: Tile) -> str:
     """Planetary Computer's way to name a product's item, with a mark that this product does not exist."""
     return (
-        f"DEMO_{acquisition.platform}_MSIL2A_{acquisition.sensed:%Y%m%dT%H%M%S}_R{acquisition.relative_orbit:03}"
-        f"_T{tile.mgrs}_{acquisition.generated:%Y%m%dT%H%M%S}"
+        f"DEMO_{overpass.platform}_MSIL2A_{overpass.sensed:%Y%m%dT%H%M%S}_R{overpass.relative_orbit:03}"
+        f"_T{tile.mgrs}_{overpass.generated:%Y%m%dT%H%M%S}"
     )
 
 
-def swath_end(acquisition: Acquisition, size: int) -> tuple[float, float]:
+def swath_end(overpass: Overpass, size: int) -> tuple[float, float]:
     """Eastings of the swath's eastern end at the world's top and bottom edge, metres."""
     west, east = tiles(size)
     width = east.bounds[2] - west.left
-    return west.left + acquisition.swath_edge[0] * width, west.left + acquisition.swath_edge[1] * width
+    return west.left + overpass.swath_edge[0] * width, west.left + overpass.swath_edge[1] * width
 
 
-def inside_swath(acquisition: Acquisition, tile: Tile, gsd: int) -> NDArray[np.bool_]:
+def inside_swath(overpass: Overpass, tile: Tile, gsd: int) -> NDArray[np.bool_]:
     """Which pixels of a tile's grid of ``gsd`` metres have their middle in the swath, (n, n)."""
     middles = (np.arange(tile.size * 10 // gsd) + 0.5) * gsd
-    top, bottom = swath_end(acquisition, tile.size)
+    top, bottom = swath_end(overpass, tile.size)
     end = top + (bottom - top) * middles / (10 * tile.size)
     return (tile.left + middles)[None, :] < end[:, None]
