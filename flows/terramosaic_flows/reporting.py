@@ -23,7 +23,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from terramosaic.block.block import BlockReceipt
+from terramosaic.block.receipt import BlockReceipt
 from terramosaic.catalog import Scene
 from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.plan import Plan

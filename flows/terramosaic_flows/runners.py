@@ -156,7 +156,7 @@ def _in_threads(width: int, compute: Compute, stop: Callable[[], None]) -> Itera
 @contextmanager
 def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     with _extra("dask"):
-        import dask
+        import dask  # of the extra, as all of Dask and Ray here
         from prefect_dask import DaskTaskRunner
     on_gpu = {"GPU": 1} if device.kind == "cuda" else {}
     local = {
@@ -182,7 +182,7 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with _extra("ray"):
-        import ray
+        import ray  # of the extra
         from prefect_ray import RayTaskRunner
         from prefect_ray.context import remote_options
     local: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
@@ -203,7 +203,7 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
 
 def _local_cluster(**options: Any) -> Any:
     """A temporary Dask cluster. One whose worker dies while it starts is tried again, as any lost worker is."""
-    from distributed import LocalCluster
+    from distributed import LocalCluster  # of the extra
 
     attempts = Retrying(
         stop=stop_after_attempt(3),
@@ -261,7 +261,7 @@ def _within(
 def _annotated(resources: dict[str, int]) -> Callable[[], AbstractContextManager[Any]]:
     if not resources:
         return nullcontext
-    import dask
+    import dask  # of the extra
 
     return lambda: dask.annotate(resources=resources)
 

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
+from urllib3 import Retry
 
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
@@ -84,7 +85,7 @@ class ApiCatalog:
         self, part: BaseGeometry, start: datetime | None, end: datetime | None, max_cloud: float | None
     ) -> Iterator[dict[str, Any]]:
         """One search's answer, page after page."""
-        from pystac_client import ItemSearch
+        from pystac_client import ItemSearch  # for start-up time: catalogs on disk do without
 
         endpoint = self._endpoint
         # GET has to carry the region in the URL, where a polygon may not fit.
@@ -139,8 +140,7 @@ class ApiCatalog:
 
     @cached_property
     def _io(self) -> StacApiIO:
-        from pystac_client.stac_api_io import StacApiIO
-        from urllib3 import Retry
+        from pystac_client.stac_api_io import StacApiIO  # for start-up time, as above
 
         return StacApiIO(
             timeout=_TIMEOUT,
@@ -160,7 +160,7 @@ class ApiCatalog:
         """An unknown collection is no error to most servers: they find nothing in it."""
         if self._collection_is_known:
             return
-        from pystac_client.exceptions import APIError
+        from pystac_client.exceptions import APIError  # for start-up time, as above
 
         try:
             self._io.read_json(f"{self._endpoint.collections_url}/{self._collection}")
@@ -181,7 +181,7 @@ class ApiCatalog:
 
     def _asked(self, question: Callable[[], Any]) -> Any:
         """An answer of the server, or the reason why there is none, in a line."""
-        from pystac_client.exceptions import APIError
+        from pystac_client.exceptions import APIError  # for start-up time, as above
 
         try:
             return question()

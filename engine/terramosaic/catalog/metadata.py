@@ -164,7 +164,7 @@ def declared_offset(item: Item, key: str) -> int | None:
         # GDAL's defaults, which tools copy into items, declare nothing.
         if offset is None or not scale or (offset, scale) == (0, 1):
             continue
-        numbers = round(-offset / scale)
+        numbers: int = round(-offset / scale)
         if numbers not in (0, 1000):
             raise CatalogError(
                 f"asset {key} of {item['id']} declares offset {offset:g} at scale {scale:g}, "

@@ -187,7 +187,7 @@ def _is_azure_blob(href: str) -> bool:
 
 def _signed_within(seconds: float, href: str) -> str:
     """Signs in a thread of its own, since the request for a token waits for ever on a silent server."""
-    import planetary_computer  # heavy, and needed for one provider only
+    import planetary_computer  # for start-up time: one provider of several needs it
 
     answer: list[str] = []
     failure: list[Exception] = []

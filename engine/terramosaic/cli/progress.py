@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from terramosaic.block.block import BlockReceipt
+from terramosaic.block.receipt import BlockReceipt
 from terramosaic.planning.plan import Block, Plan
 
 _STAGES = {"assemble": "putting mosaics together", "publish": "writing report and item"}

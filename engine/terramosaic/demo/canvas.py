@@ -40,7 +40,7 @@ class Surface:
     def reflectance(self, band: int, date: int) -> FloatArray:
         """Surface reflectance x 10 000 of a band (index in ``S2L2A_BANDS``) on a date (0 or 1), (H, W)."""
         table = REFLECTANCE[band]
-        surface = table[self.first]
+        surface: FloatArray = table[self.first]
         surface += (table[self.second] - surface) * (self.later if date else self.share)
         surface += (table[self.top] - surface) * self.veil
         surface *= self.light

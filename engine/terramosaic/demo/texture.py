@@ -72,7 +72,7 @@ def spline_surface(
 ) -> FloatArray:
     """The B-spline surface of ``nodes``: columns first, while the rows are still few, then whole rows at a time."""
     cols = sum(nodes[:, col_nodes + k] * col_weights[k] for k in range(4))
-    surface = cols[row_nodes] * row_weights[0][:, None]
+    surface: FloatArray = cols[row_nodes] * row_weights[0][:, None]
     for k in range(1, 4):
         surface += cols[row_nodes + k] * row_weights[k][:, None]
     return surface

@@ -122,7 +122,7 @@ def harmonise(raw: np.ndarray, offset: int) -> np.ndarray:
     raw = np.asarray(raw, np.uint16)
     if offset == 0:
         return raw
-    harmonised = (raw != 0).astype(np.uint16)
+    harmonised: np.ndarray = (raw != 0).astype(np.uint16)
     harmonised += np.uint16(offset)
     np.maximum(harmonised, raw, out=harmonised)
     harmonised -= np.uint16(offset)

@@ -162,7 +162,8 @@ class StackReader:
             harmonised = harmonise(raw, self._imagery.offset_of(reader, band))
             if harmonised is not raw:
                 raw[:] = harmonised
-            return raw != 0
+            seen: np.ndarray = raw != 0
+            return seen
 
         reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
         # All are waited for, also when one fails: the reader goes back to the pool, and `dn` away.

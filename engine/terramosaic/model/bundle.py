@@ -167,7 +167,7 @@ def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
 @lru_cache(maxsize=64)
 def _declared_tensors(path: Path, sha256: str) -> tuple[Tensors, Tensors]:
     """Inputs and outputs that a graph declares, read by ONNX Runtime without optimising; once per content."""
-    import onnxruntime
+    import onnxruntime  # for start-up time: what only describes a bundle does without
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -241,4 +241,5 @@ def _code_of(tokens: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     sizes = np.array(levels)[:, None]
     basis = np.cumprod([1, *levels[:-1]])[:, None]
     digits = tokens[:, None] // basis % sizes
-    return (digits / (sizes - 1)).astype(np.float32).reshape(len(tokens), len(levels), _SIDE, _SIDE)
+    code: np.ndarray = (digits / (sizes - 1)).astype(np.float32)
+    return code.reshape(len(tokens), len(levels), _SIDE, _SIDE)

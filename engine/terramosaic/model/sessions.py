@@ -43,7 +43,7 @@ def open_session(
 def _open_on_cpu(bundle: Bundle, kind: str, file: str, threads: int) -> onnxruntime.InferenceSession:
     def make(source: Path, target: Path) -> None:
         if kind == "step":
-            from terramosaic.model.cpu import rewrite_step
+            from terramosaic.model.cpu import rewrite_step  # brings onnx, which prepared graphs do without
 
             rewritten = target.with_name("rewritten.onnx")
             rewrite_step(source, rewritten)
@@ -76,7 +76,11 @@ def _optimise(source: Path, target: Path) -> None:
 def _open_on_cuda(
     bundle: Bundle, kind: str, file: str, device: Device, threads: int, batch: int
 ) -> onnxruntime.InferenceSession:
-    from terramosaic.model.cuda import open_on_cuda, prepare_step, prepare_transformer
+    from terramosaic.model.cuda import (  # brings onnx, as above
+        open_on_cuda,
+        prepare_step,
+        prepare_transformer,
+    )
 
     make: Callable[[Path, Path], None] = prepare_step if kind == "step" else prepare_transformer
     graph = prepared_graph(bundle, file, f"cuda {kind}", make)

@@ -108,7 +108,7 @@ def _session(path: Path, sha256: str, device: Device, threads: int) -> onnxrunti
 
 def _open(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
     if device.kind == "cuda":
-        from terramosaic.model.cuda import open_on_cuda
+        from terramosaic.model.cuda import open_on_cuda  # brings onnx, which a CPU does without
 
         return open_on_cuda(path, device_index=device.index, batch=None, threads=threads)
     options = session_options(threads)

@@ -54,7 +54,7 @@ class Mosaic(Shown):
             Physical units as float32 with NaN for no data; of classes and flags the stored numbers, whose meanings are
             in the attributes ``flag_values`` or ``flag_masks`` and ``flag_meanings`` (CF conventions, 3.5).
         """
-        import rioxarray
+        import rioxarray  # for start-up time: xarray and pandas, which mapping does without
 
         is_number = self.layer.kind in ("value", "percent")
         path = self.path

@@ -242,7 +242,8 @@ def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -
     finer = np.linspace(0, len(ramp) - 1, 256)
     lookup = np.stack([np.interp(finer, np.arange(len(ramp)), channel) for channel in table.T], axis=-1)
     index = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low) * 255, 0, 255)
-    return np.rint(lookup).astype(np.uint8)[np.rint(index).astype(np.uint8)]
+    colours: np.ndarray = np.rint(lookup).astype(np.uint8)[np.rint(index).astype(np.uint8)]
+    return colours
 
 
 def _range(values: np.ndarray, least: float) -> tuple[float, float]:
@@ -257,7 +258,8 @@ def _unit(reduced: ReducedMosaic) -> str:
 
 
 def _bytes(fractions: np.ndarray) -> np.ndarray:
-    return np.rint(fractions * 255).astype(np.uint8)
+    numbers: np.ndarray = np.rint(fractions * 255).astype(np.uint8)
+    return numbers
 
 
 def _rgba(rgb: np.ndarray, valid: np.ndarray) -> Image.Image:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import urlopen
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from terramosaic.storage.location import is_url
 
@@ -57,12 +62,6 @@ def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:
 
 
 def _over_http(url: str, most: int) -> bytes:
-    from http.client import HTTPException
-    from urllib.error import HTTPError, URLError
-    from urllib.request import urlopen
-
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
     def may_pass(error: BaseException) -> bool:
         if isinstance(error, HTTPError):
             return error.code in _PASSING
@@ -85,7 +84,7 @@ def _over_http(url: str, most: int) -> bytes:
 
 
 def _over_fsspec(url: str, most: int) -> bytes:
-    import fsspec
+    import fsspec  # for start-up time: stores alone need it
 
     try:
         return _whole(fsspec.open(url, "rb"), most)

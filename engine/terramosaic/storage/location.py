@@ -79,7 +79,7 @@ def anchored(text: str) -> str:
 
 
 def _in_store(url: str, scheme: str) -> UPath:
-    from upath import UPath
+    from upath import UPath  # for start-up time: stores alone need it
 
     try:
         # fsspec remembers what it listed, and so would not see what other processes write.

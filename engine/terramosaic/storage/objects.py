@@ -70,7 +70,7 @@ class FileFacts:
 
 def filesystem(place: UPath) -> AbstractFileSystem:
     """The store's client: one for each process, made anew in a forked one, where the parent's would not answer."""
-    import fsspec
+    import fsspec  # for start-up time: stores alone need it
 
     client: AbstractFileSystem = fsspec.filesystem(place.protocol, **place.storage_options)
     return client

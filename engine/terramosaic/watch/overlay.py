@@ -154,13 +154,15 @@ class _Opened:
 
     def flags(self, window: Window) -> np.ndarray:
         """The quality layer, uint8 (rows, columns)."""
-        return self._quality.read(1, window=window)
+        flags: np.ndarray = self._quality.read(1, window=window)
+        return flags
 
     def days(self, window: Window) -> np.ndarray:
         """Days since 1970-01-01, int32 (rows, columns)."""
         if self._acquired is None:
             return np.full((window.height, window.width), self._day, np.int32)
-        return self._acquired.read(1, window=window).astype(np.int32)
+        days: np.ndarray = self._acquired.read(1, window=window).astype(np.int32)
+        return days
 
     def values(self, window: Window) -> np.ndarray:
         """The layer (bands, rows, columns)."""

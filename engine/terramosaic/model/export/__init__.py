@@ -70,6 +70,7 @@ def export_bundle(
     if random_weights is not None and (checkpoint or tokenizer_checkpoints):
         raise RequestError("random-weights: goes without checkpoints; give one or the other")
     try:
+        # Of the extra `export`: torch and terratorch, half a minute to import.
         from terramosaic.model.export.bundle import require_new, write_bundle
         from terramosaic.model.export.reference import load_reference
     except ImportError as error:

@@ -197,7 +197,7 @@ def _fetched(source: Mapping[str, str], option: str, fetch: Fetch | None) -> Pat
 
 
 def _from_hub(repository: str, file: str) -> str:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download  # of the extra `export`; files at hand need no hub
 
     return str(hf_hub_download(repo_id=repository, filename=file))
 

@@ -50,4 +50,5 @@ def _made_up_windows(rng: np.random.Generator) -> np.ndarray:
     cover /= cover.sum(1, keepdims=True)
     windows = np.einsum("nkhw,kb->nbhw", cover, spectra)
     windows *= 1 + 0.05 * rng.standard_normal(windows.shape)
-    return np.rint(np.maximum(windows, 1)).astype(np.float32)
+    whole: np.ndarray = np.rint(np.maximum(windows, 1)).astype(np.float32)
+    return whole

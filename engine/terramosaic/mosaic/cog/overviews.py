@@ -40,7 +40,7 @@ def halve_average(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
         total >>= 2
     else:
         total /= 4
-    mean = total.astype(pixels.dtype)
+    mean: np.ndarray = total.astype(pixels.dtype)
     if nodata is None:
         return mean
 
@@ -96,7 +96,8 @@ def halve_mode(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
 
 def is_nodata(pixels: np.ndarray, nodata: float) -> np.ndarray:
     """Where pixels are invalid: equal to ``nodata``, which may be NaN."""
-    return np.isnan(pixels) if np.isnan(nodata) else pixels == pixels.dtype.type(nodata)
+    where: np.ndarray = np.isnan(pixels) if np.isnan(nodata) else pixels == pixels.dtype.type(nodata)
+    return where
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:

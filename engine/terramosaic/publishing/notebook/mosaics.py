@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from terramosaic.errors import TerramosaicError
 from terramosaic.ground.grid import zone_name
+from terramosaic.mosaic.result import MapResult, Mosaic
 from terramosaic.publishing.locator import place
 from terramosaic.publishing.markup import (
     THIN,
@@ -30,9 +30,6 @@ from terramosaic.publishing.reduced import ReducedMosaic, read_reduced
 from terramosaic.publishing.report.maps import colour_bar, embedded
 from terramosaic.publishing.words import targets_in_words, title_of
 from terramosaic.storage.scratch import LocalCopy
-
-if TYPE_CHECKING:
-    from terramosaic.mosaic.result import MapResult, Mosaic
 
 #: Pictures of a result, bytes of all of them together, and the sides that are tried.
 _PICTURES, _PICTURE_BYTES = 8, 100_000
