@@ -16,7 +16,7 @@ test-export: .venv/.export
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q tests/export
 
 lint: .venv/.dev
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: .venv/.dev
 	$(BIN)/python -m tests.benchmarks.throughput --work out/bench
@@ -26,11 +26,14 @@ bench: .venv/.dev
 	$(PYTHON) -m venv .venv
 	touch $@
 
+# What 0.1's build left in the clone would hide this version's entry points.
 .venv/.core: .venv/.made pyproject.toml
+	rm -rf terramosaic.egg-info
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 .venv/.dev: .venv/.made pyproject.toml
+	rm -rf terramosaic.egg-info
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ .venv/.core
 

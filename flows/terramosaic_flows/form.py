@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
@@ -85,7 +85,10 @@ def _by_old_name(schemas: Mapping[str, Any]) -> dict[str, Any]:
 
 
 #: The annotation of a flow's parameter: a request, or its fields as the form or a program sends them.
-RequestForm = Annotated[RegionRequest, _InBoxes]
+if TYPE_CHECKING:
+    RequestForm = RegionRequest | Mapping[str, Any]
+else:
+    RequestForm = Annotated[RegionRequest, _InBoxes]
 
 
 def request_of_form(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:

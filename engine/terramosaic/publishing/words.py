@@ -11,7 +11,7 @@ import rasterio
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.markup import UNBROKEN, figure
-from terramosaic.request.request import BoundingBox, MgrsTile, Region
+from terramosaic.request.request import AnyRegion, BoundingBox, MgrsTile
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
 TITLES = {
@@ -46,7 +46,7 @@ def targets_in_words(targets: Sequence[str]) -> str:
     return text[0].upper() + text[1:]
 
 
-def region_in_words(region: Region, square_kilometres: float) -> str:
+def region_in_words(region: AnyRegion, square_kilometres: float) -> str:
     """What kind of region it is, and how large."""
     area = f"{figure(square_kilometres)}{UNBROKEN}km²"
     match region:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime as DateTime  # a request has a field of the other name
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -149,7 +149,20 @@ def _as_region(value: Any) -> Any:
     )
 
 
-Region = Annotated[BoundingBox | MgrsTile | GeoJson | GeoJsonFile, BeforeValidator(_as_region)]
+AnyRegion = BoundingBox | MgrsTile | GeoJson | GeoJsonFile
+
+if TYPE_CHECKING:
+
+    class Region:
+        """To a type checker the field takes what `_as_region` reads, and gives what it makes of it."""
+
+        def __get__(self, request: object, owner: object) -> AnyRegion: ...
+        def __set__(
+            self, request: object, value: AnyRegion | Sequence[float] | Mapping[str, Any] | str | Path
+        ) -> None: ...
+
+else:
+    Region = Annotated[AnyRegion, BeforeValidator(_as_region)]
 
 
 def _with_examples(schema: dict[str, Any]) -> None:

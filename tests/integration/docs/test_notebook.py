@@ -12,7 +12,7 @@ nbclient = pytest.importorskip("nbclient", reason="notebooks are executed with n
 nbformat = pytest.importorskip("nbformat", reason="notebooks are read with nbformat, of the extra dev")
 pytest.importorskip("ipykernel", reason="a notebook's kernel is ipykernel, of the extra notebook")
 
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "ad_hoc_region.ipynb"
+NOTEBOOK = Path(__file__).parents[3] / "docs" / "ad_hoc_region.ipynb"
 
 
 @pytest.fixture(scope="module")

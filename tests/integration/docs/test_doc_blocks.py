@@ -1,0 +1,48 @@
+"""The Python in README.md runs as it is written, over imagery that is at hand instead of a catalog on the internet."""
+
+from __future__ import annotations
+
+import pytest
+
+from terramosaic.ground.grid import Rect
+from tools.doc_blocks import blocks
+
+README = {name: text for name, text in blocks() if name.startswith("README")}
+
+
+@pytest.fixture
+def here(land, tmp_path, monkeypatch):
+    """What the README names and a test has not, and what stands for it; outputs go to a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    left, bottom, right, top = (
+        land.request(Rect(490_002, 50_004, 300, 300), tmp_path).region.area().outline.bounds
+    )
+    return {
+        "(13.4, 45.5, 13.9, 45.9)": repr((left, bottom, right, top)),
+        '{"tile": "33TWL"}': repr([left, bottom, right, top]),
+        '"earth-search"': repr(str(land.folder)),
+        '"/data/maps"': repr(str(tmp_path / "maps")),
+    }
+
+
+def test_the_readme_maps_with_and_without_prefect():
+    assert len(README) == 2
+    assert sum("terramosaic_flows" in text for text in README.values()) == 1
+
+
+@pytest.mark.parametrize("name", README)
+def test_block_runs(request, here, tmp_path, name):
+    text = README[name]
+    if "terramosaic_flows" in text:
+        request.getfixturevalue("server")
+    replaced = [words for words in here if words in text]
+    assert len(replaced) >= 2, "the README names other imagery now; say here what stands for it"
+    for words in replaced:
+        text = text.replace(words, here[words])
+    names: dict[str, object] = {}
+    exec(compile(text, f"{name}.py", "exec"), names)
+    assert list(tmp_path.rglob("NDVI.tif"))
+    if "ndvi" in names:
+        ndvi, cover = names["ndvi"], names["cover"]
+        assert -1 <= float(ndvi.min()) <= float(ndvi.max()) <= 1
+        assert "water" in cover.attrs["flag_meanings"]
