@@ -1,1 +1,9 @@
-"""One block, from scenes to rasters."""
+"""One block, from scenes to rasters.
+
+block       reading ahead, windows, model, blending and writing, at the same time
+windows     from the strips of a stack to the windows of a block
+rasters     finished rows written as they come
+encoding    values and classes as stored numbers
+preview     the small true-colour picture
+receipt     how others see that a block is done
+"""

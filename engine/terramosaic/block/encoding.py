@@ -1,4 +1,4 @@
-"""Layers of a run and how their numbers are stored: one place for dtype, scale, nodata, units, classes and colours."""
+"""Physical values and class probabilities as the numbers that a layer stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mosaics seen from afar: as many pixels as a picture needs, and figures of each band."""
+"""Mosaics at a fraction of their resolution: as many pixels as a picture needs, and figures of each band."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The area that a user asks for, checked, and cut into one area per UTM zone."""
+"""The area that a user asks for, in each of the ways to say it: checked, and as plain geometry."""
 
 from __future__ import annotations
 

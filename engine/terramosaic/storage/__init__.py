@@ -1,1 +1,12 @@
-"""Files that are whole or not there, on this machine and in object stores; locks, caches, hashes."""
+"""Files that are whole or not there, on this machine and in object stores.
+
+location    a folder or a URL
+files       all that a run reads and writes
+objects     object stores
+scratch     half-written files, and local copies of objects
+documents   small documents by path or URL
+hashes      SHA-256 of files
+cache       the user's cache folder
+lease       a lock that ends by itself
+gdal        GDAL's surroundings
+"""

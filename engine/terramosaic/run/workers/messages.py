@@ -1,4 +1,4 @@
-"""What a worker process and its parent tell each other: small values as JSON, never pixels."""
+"""Messages between a worker process and its parent: small values as JSON, never pixels."""
 
 from __future__ import annotations
 
