@@ -1,4 +1,4 @@
-"""Layers of a run and how their numbers are stored: the one place for dtype, scale, nodata, units, classes and colours."""
+"""Layers of a run and how their numbers are stored: the place for dtype, scale, nodata, units, classes and colours."""
 
 from __future__ import annotations
 
