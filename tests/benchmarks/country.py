@@ -29,8 +29,8 @@ from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import write_text
-from tests.integration.country import country, plain_template, write_country
-from tests.integration.stac_server import serve_stac
+from tests.support.country import country, plain_template, write_country
+from tests.support.stac_server import serve_stac
 
 #: A real item of Planetary Computer, 16 kB.
 _TEMPLATE = Path(__file__).parents[3] / "shared/data/stac-items/pc_sentinel-2-item.json"

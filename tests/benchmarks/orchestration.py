@@ -35,7 +35,7 @@ from terramosaic_flows.batches import SETTING as TASK_SECONDS
 from terramosaic_flows.runners import SETTING as RUNNER
 from terramosaic_flows.service.processes import Kept, prefect_command
 from terramosaic_flows.service.settings import HOST, api_url, service_environment
-from tests.integration.services import free_port
+from tests.support.services import free_port
 
 _BLOCK = 512
 _SQUARE = 20

@@ -19,7 +19,7 @@ from terramosaic.model.opening import open_generator
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.terramind import TerraMindGenerator
 from tests.export.inputs import forced_tokens, noise_for, randomness, relative
-from tests.unit.cuda_emulation import emulated
+from tests.support.cuda_emulation import emulated
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
 

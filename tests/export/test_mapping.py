@@ -14,8 +14,8 @@ from shapely.geometry import box
 from terramosaic import MapResult, load_bundle, map_region
 from terramosaic.ground.grid import Rect, rect_from_bounds
 from terramosaic.ground.zones import lonlat_of
-from tests.integration.pixels import read
-from tests.integration.real_scene import Case, cases
+from tests.support.pixels import read
+from tests.support.real_scene import Case, cases
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
 

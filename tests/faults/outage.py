@@ -16,7 +16,7 @@ from terramosaic_flows.service.processes import Kept, prefect_command
 from terramosaic_flows.service.settings import HOST, POOL, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
-from tests.integration.services import call, free_port, wait_for
+from tests.support.services import call, free_port, wait_for
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import rasterio
 
 from terramosaic import map_region
 from terramosaic.request.request import RegionRequest
-from tests.integration.services import Service, pids_of, wait_for
+from tests.support.services import Service, pids_of, wait_for
 
 #: What is killed: the words in its command line, and the signal.
 TARGETS = {

@@ -13,7 +13,7 @@ from shapely.geometry import box
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
-from tests.integration.scenes import write_scene
+from tests.support.scenes import write_scene
 
 EPSG = 32633
 #: 1500 x 1500 pixels: with blocks of 512 that are sixteen blocks, with 2048 four.

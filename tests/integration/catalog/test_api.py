@@ -1,0 +1,225 @@
+"""Searching a STAC API over HTTP: real items, pages, faults, and servers that ignore what they are asked."""
+
+import json
+import socket
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from shapely.geometry import Point, Polygon, box, shape
+
+from terramosaic.catalog.search import hint_for_nothing, open_catalog
+from terramosaic.errors import CatalogError, RequestError
+from tests.support.stac_server import CORE, serve_stac
+
+#: Part of the tiles around 13TDE, which the real items cover in nine days.
+REGION = box(-105.1, 40.0, -104.9, 40.2)
+WORLD = box(-180, -90, 180, 90)
+START, END = datetime(2024, 8, 21, tzinfo=UTC), datetime(2024, 8, 25, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def items(shared_data):
+    """Two hundred items of Planetary Computer."""
+    return json.loads((shared_data / "stac-items/planetary-computer_200_items.json").read_text())["features"]
+
+
+def expected(items, region=REGION, start=START, end=END, cloud=100.0):
+    return {
+        item["id"]
+        for item in items
+        if shape(item["geometry"]).intersects(region)
+        and start <= datetime.fromisoformat(item["properties"]["datetime"]) <= end
+        and item["properties"]["eo:cloud_cover"] <= cloud
+    }
+
+
+def search(server, *parts, start=START, end=END, cloud=None):
+    found = open_catalog(server.url).search(parts or [REGION], start, end, cloud)
+    ids = [item["id"] for item in found]
+    assert len(set(ids)) == len(ids)
+    return set(ids)
+
+
+@pytest.mark.parametrize("methods", [("GET", "POST"), ("POST",), ("GET",)])
+def test_finds_what_lies_there_by_either_method(items, methods):
+    with serve_stac(items, methods=methods) as server:
+        found = search(server, cloud=30)
+    assert found == expected(items, cloud=30)
+    assert 0 < len(found) < len(expected(items)) < 200
+    (asked,) = server.searches
+    assert asked["method"] == ("POST" if "POST" in methods else "GET")
+    assert asked["datetime"] == "2024-08-21T00:00:00Z/2024-08-25T23:59:59Z"
+    assert asked["query"] == {"eo:cloud_cover": {"lte": 30}}
+    assert asked["collections"] == ["sentinel-2-l2a"] and asked["limit"] == 100
+
+
+@pytest.mark.parametrize("methods", [("POST",), ("GET",)])
+def test_all_pages_are_read(items, methods):
+    with serve_stac(items, methods=methods) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert [asked.get("token") for asked in server.searches] in ([None, 100], [None, "100"])
+        server.most = 7
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert len(server.searches) == 2 + 29
+
+
+def test_a_server_that_repeats_its_first_page_for_ever_is_left(items):
+    with serve_stac(items, most=50, stuck=True) as server:
+        assert len(search(server, WORLD)) > 0
+        assert len(server.searches) == 2
+
+
+@pytest.mark.parametrize("ignored", ["query", "datetime", "intersects", "collections"])
+def test_a_filter_that_the_server_ignores_is_applied_all_the_same(items, ignored):
+    others = [item | {"collection": "other", "id": f"{item['id']}_other"} for item in items[:5]]
+    with serve_stac([*items, *others], ignores=(ignored,)) as server:
+        assert search(server, cloud=30) == expected(items, cloud=30)
+
+
+def test_the_cloud_limit_is_only_sent_to_a_server_that_knows_queries(items):
+    with serve_stac(items, conforms_to=CORE) as server:
+        assert search(server, cloud=30) == expected(items, cloud=30)
+        assert "query" not in server.searches[0]
+
+
+def test_a_server_of_version_1_1_or_without_conformance_is_searched_by_its_link(items):
+    for classes in (["https://api.stacspec.org/v1.1.0/item-search"], []):
+        with serve_stac(items, conforms_to=classes) as server:
+            assert search(server) == expected(items)
+
+
+def test_parts_are_searched_each_and_found_once(items):
+    halves = box(-105.1, 40.0, -105.0, 40.2), box(-105.0, 40.0, -104.9, 40.2)
+    inside_first = sorted(items, key=lambda item: not shape(item["geometry"]).intersects(REGION))
+    with serve_stac(inside_first) as server:
+        assert search(server, *halves) == expected(items)
+        assert len(server.searches) == 2
+        # The second part's first pages hold nothing new, its later ones do.
+        server.most = 3
+        wider = box(-107, 38, -103, 42)
+        assert search(server, REGION, wider) == expected(items, wider) > expected(items)
+
+
+def test_many_parts_and_vertices_become_few_and_simple(items):
+    rng = np.random.default_rng(3)
+    dots = [Point(x, y).buffer(0.05) for x, y in rng.uniform([-105.4, 39.8], [-104, 41], (40, 2))]
+    coast = Polygon(
+        [
+            (-105 + length * np.cos(angle), 40.1 + length * np.sin(angle))
+            for angle, length in zip(np.linspace(0, 6.28, 2000), rng.uniform(0.28, 0.32, 2000), strict=True)
+        ]
+    )
+    with serve_stac(items) as server:
+        within = set().union(*(expected(items, dot) for dot in dots))
+        assert search(server, *dots) == within
+        assert len(server.searches) == 1
+        assert search(server, coast) == expected(items, coast)
+        assert shape(server.searches[-1]["intersects"]).equals(coast.convex_hull)
+        circle = Point(-105, 40.1).buffer(0.3, quad_segs=500)
+        assert search(server, circle) == expected(items, circle)
+        assert shape(server.searches[-1]["intersects"]).bounds == circle.bounds
+
+
+def test_both_sides_of_the_antimeridian_are_searched(items):
+    with serve_stac(items) as server:
+        assert search(server, box(179, 60, 180, 61), box(-180, 60, -179, 61)) == set()
+        assert [shape(asked["intersects"]).bounds for asked in server.searches] == [
+            (179, 60, 180, 61),
+            (-180, 60, -179, 61),
+        ]
+
+
+@pytest.mark.parametrize("failure", [503, 429])
+def test_a_server_that_fails_for_a_moment_is_asked_again(items, failure):
+    with serve_stac(items, failing=2, failure=failure) as server:
+        assert search(server) == expected(items)
+        assert len(server.searches) == 3
+
+
+def test_a_refusal_is_an_error_in_a_line_at_once(items):
+    with serve_stac(items, failing=99, failure=400) as server:
+        with pytest.raises(
+            CatalogError, match=r"http://127.0.0.1:\d+ answered HTTP 400: .*not.*now"
+        ) as error:
+            search(server)
+        assert len(server.searches) == 1 and "\n" not in str(error.value)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_server_that_is_down_is_given_up_quickly():
+    start = time.perf_counter()
+    with pytest.raises(CatalogError, match="cannot be reached: it refuses the connection; try again later"):
+        open_catalog(f"http://127.0.0.1:{free_port()}").search([REGION], START, END, None)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr("terramosaic.catalog.api._TIMEOUT", (0.5, 0.3))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(CatalogError, match="cannot be reached: it does not answer in time"):
+            open_catalog(url).search([REGION], START, END, None)
+
+
+def test_what_is_not_a_stac_api(tmp_path, items):
+    from tests.support.file_server import serve_files
+
+    (tmp_path / "page.html").write_text("<html>hello</html>")
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "catalog.json").write_text(json.dumps({"type": "Catalog", "links": []}))
+    with serve_files(tmp_path) as files:
+        for name, message in {
+            "page.html": "is not a STAC API: its answer is not STAC JSON",
+            "list.json": "is not a STAC API: its landing page has no links",
+            "catalog.json": "is not a STAC API that can be searched; a static catalog is read from disk",
+            "none": "answered HTTP 404",
+        }.items():
+            with pytest.raises(CatalogError, match=message):
+                open_catalog(files.url(name)).search([REGION], START, END, None)
+
+
+def test_an_unknown_collection_is_named_with_those_there_are(items):
+    with serve_stac(items) as server:
+        catalog = open_catalog(server.url, "sentinel-2")
+        with pytest.raises(RequestError, match="has none named 'sentinel-2'; it has sentinel-2-l2a"):
+            catalog.search([REGION], START, END, None)
+        # A known one in which nothing lies there is no error.
+        assert search(server, box(0, 0, 1, 1)) == set()
+
+
+def test_relative_hrefs_start_at_the_items_own_link(items):
+    item = items[0] | {
+        "links": [{"rel": "self", "href": "https://stac.example.org/items/x.json"}],
+        "assets": {"B04": {"href": "./B04.tif"}, "B03": {"href": "https://example.org/B03.tif"}},
+    }
+    with serve_stac([item]) as server:
+        (found,) = open_catalog(server.url).search([WORLD], None, None, None)
+    assert [asset["href"] for asset in found["assets"].values()] == [
+        "https://stac.example.org/items/B04.tif",
+        "https://example.org/B03.tif",
+    ]
+
+
+def test_hints_come_from_the_same_server(items):
+    first, last = datetime(2024, 8, 24, tzinfo=UTC), datetime(2024, 8, 24, 23, 59, 59, tzinfo=UTC)
+    clouded = expected(items, start=START, end=END)
+    clearest = min(item["properties"]["eo:cloud_cover"] for item in items if item["id"] in clouded)
+    with serve_stac(items) as server:
+        catalog = open_catalog(server.url)
+        assert catalog.search([REGION], START, END, clearest / 2) == []
+        hint = hint_for_nothing(catalog, [REGION], START, END, clearest / 2)
+        assert hint.startswith(
+            f"the clearest of {len(clouded)} scenes there in that period has {clearest:.0f} % cloud"
+        )
+        assert hint_for_nothing(catalog, [box(-105.1, 39.8, -105.0, 39.9)], first, last, 40).startswith(
+            "the nearest there are of 2024-08-23 (1 day before"
+        )
+        nowhere = hint_for_nothing(catalog, [box(0, 0, 1, 1)], first, last, 40)
+        assert "has nothing there within a year of that period" in nowhere

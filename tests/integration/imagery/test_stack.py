@@ -1,0 +1,180 @@
+"""Reading and compositing real files: bit-equal pixels, gaps, neighbours' zones, faults."""
+
+import numpy as np
+import pytest
+import rasterio
+from pyproj import Transformer
+
+from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.errors import CatalogError, MissingBandError
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery import reader as reader_module
+from terramosaic.imagery.reader import TRIES, SceneReader
+from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
+from tests.support.file_server import serve_files
+from tests.support.scenes import as_scene, dn_of, write_scene
+
+#: 600 x 600 pixels on the grid of 60 m pixels of tile 33TWL.
+RECT = Rect(490002, 50004, 600, 600)
+
+
+def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S2L2A_BANDS):
+    days = {}
+    for scene in scenes:
+        days.setdefault(scene.solar_day, []).append(scene)
+    acquisitions = tuple(tuple(day) for day in days.values())
+    imagery = Imagery(
+        epsg, bands, acquisitions, composite, lambda reader, band: reader.scene.assets[band].offset
+    )
+    wanted = np.ones(rect.shape, bool) if wanted is None else wanted
+    with StackReader(imagery, rect, wanted) as stack:
+        strips = list(read_ahead(stack.strips()))
+    join = lambda name: np.concatenate([getattr(strip, name) for strip in strips], axis=-2)  # noqa: E731
+    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone")}
+
+
+def truth(band, level=0):
+    factor = GSD[band] // 10
+    return (
+        dn_of(band, RECT.height // factor, RECT.width // factor, level=level)
+        .repeat(factor, 0)
+        .repeat(factor, 1)
+    )
+
+
+@pytest.mark.parametrize("band", S2L2A_BANDS)
+@pytest.mark.parametrize("part", [RECT, Rect(490101, 50107, 95, 213), RECT.pad(40), Rect(0, 0, 10, 10)])
+def test_bands_arrive_bit_equal_to_the_file(tmp_path, band, part):
+    scene = as_scene(write_scene(tmp_path, RECT))
+    expected = np.zeros(part.shape, np.uint16)
+    shared = part.intersection(RECT)
+    if not shared.is_empty:
+        expected[shared.slices(part)] = truth(band)[shared.slices(RECT)]
+    with SceneReader(scene, 32633) as reader:
+        np.testing.assert_array_equal(reader.read(band, part), expected)
+
+
+def test_stack_has_the_offset_removed_and_nothing_else_changed(tmp_path):
+    scene = as_scene(write_scene(tmp_path, RECT, offset=1000))
+    stack = stack_of([scene], RECT)
+    for index, band in enumerate(S2L2A_BANDS):
+        np.testing.assert_array_equal(stack["dn"][index], truth(band))
+    assert stack["valid"].all() and not stack["cloudy"].any() and not stack["other_zone"].any()
+
+
+@pytest.mark.parametrize(("shift", "moved"), [(4, 0), (6, 1), (-4, 0), (-6, -1)])
+def test_a_file_off_the_grid_gives_the_pixel_under_each_centre(tmp_path, shift, moved):
+    """One dimension, file 4 m to the right: grid centre 5 lies in file pixel 0 (4 to 14); at 6 m, in the one before."""
+    item = write_scene(tmp_path, RECT)
+    path = tmp_path / "S2A_33TWL_20230815_B04.tif"
+    with rasterio.open(path, "r+") as file:
+        file.transform = rasterio.Affine.translation(shift, 0) @ file.transform
+    part = Rect(RECT.row + 10, RECT.col + 10, 50, 60)
+    expected = truth("B04")[10:60, 10 - moved : 70 - moved]
+    with SceneReader(as_scene(item), 32633) as reader:
+        np.testing.assert_array_equal(reader.read("B04", part), expected)
+
+
+def test_scene_of_the_neighbouring_zone_is_read_by_nearest_whatever_the_window(tmp_path):
+    # The same ground's pixels in zone 32, some 200 km west of zone 33's middle.
+    west = Rect(490002, 78000, 600, 600)
+    scene = as_scene(write_scene(tmp_path, west, epsg=32632, name="S2A_32TQR_20230815"))
+    to_33 = Transformer.from_crs(32632, 32633, always_xy=True)
+    x, y = to_33.transform(west.bounds[0] + 3000, west.bounds[3] - 3000)
+    part = Rect(round((1e7 - y) / 10) - 100, round(x / 10) - 100, 200, 200)
+    with SceneReader(scene, 32633) as reader:
+        pixels = reader.read("B04", part)
+        np.testing.assert_array_equal(
+            reader.read("B04", Rect(part.row + 37, part.col + 51, 61, 73)), pixels[37:98, 51:124]
+        )
+    east, north = np.meshgrid(
+        (part.col + np.arange(200) + 0.5) * 10, 1e7 - (part.row + np.arange(200) + 0.5) * 10
+    )
+    source_x, source_y = to_33.transform(east, north, direction="INVERSE")
+    cols = np.floor((source_x - west.bounds[0]) / 10).astype(int)
+    rows = np.floor((west.bounds[3] - source_y) / 10).astype(int)
+    expected = dn_of("B04", 600, 600)[rows, cols]
+    # GDAL and pyproj may differ by rounding where a centre falls on an edge.
+    assert (pixels == expected).mean() > 0.9999
+
+
+def test_gap_is_filled_by_the_neighbouring_zone_only_where_own_imagery_ends(tmp_path):
+    rect = Rect(490002, 20004, 300, 300)
+    holes = np.zeros(rect.shape, bool)
+    holes[:, 150:] = True
+    own = as_scene(write_scene(tmp_path / "own", rect, holes=holes, scl=np.full((150, 150), 9)))
+    to_32 = Transformer.from_crs(32633, 32632, always_xy=True)
+    x, y = to_32.transform(rect.bounds[0], rect.bounds[3])
+    around = Rect(round((1e7 - y) / 60) * 6 - 300, round(x / 60) * 6 - 300, 900, 900)
+    item = write_scene(tmp_path / "other", around, epsg=32632, name="S2A_32TQR_20230815", level=3000)
+    stack = stack_of([own, as_scene(item)], rect)
+    # The holes are cut at 10 m; at 60 m some pixels reach over the edge, and a pixel needs all its bands.
+    edge = np.flatnonzero(stack["other_zone"].any(axis=0))[0]
+    assert 144 <= edge <= 150
+    assert stack["valid"].all()
+    assert stack["other_zone"][:, edge:].all() and not stack["other_zone"][:, :edge].any()
+    # Cloud is not a gap: own cloudy pixels stay.
+    assert stack["cloudy"][:, :edge].all() and not stack["cloudy"][:, edge:].any()
+    red = S2L2A_BANDS.index("B04")
+    np.testing.assert_array_equal(stack["dn"][red][:, :edge], dn_of("B04", 300, 300)[:, :edge])
+
+
+def test_best_takes_clear_pixels_of_the_second_day_and_spares_its_other_files(tmp_path):
+    cloud = np.full((300, 300), 4)
+    cloud[:50, :50] = 9
+    first = as_scene(write_scene(tmp_path / "a", RECT, scl=cloud))
+    second = as_scene(
+        write_scene(tmp_path / "b", RECT, name="S2B_33TWL_20230820", day="2023-08-20", level=5000)
+    )
+    stack = stack_of([first, second], RECT)
+    red = S2L2A_BANDS.index("B04")
+    expected = np.where(np.arange(600)[:, None] + np.zeros(600) < 100, truth("B04", 5000), truth("B04"))
+    expected[:100, 100:] = truth("B04")[:100, 100:]
+    np.testing.assert_array_equal(stack["dn"][red], expected)
+    assert not stack["cloudy"].any()
+    single = stack_of([first, second], RECT, composite="single")
+    np.testing.assert_array_equal(single["dn"][red], truth("B04"))
+    assert single["cloudy"][:100, :100].all()
+
+
+def test_missing_band_names_item_and_band(tmp_path):
+    item = write_scene(tmp_path, RECT)
+    del item["assets"]["B11"]
+    with pytest.raises(MissingBandError, match=r"S2A_33TWL_20230815 lacks B11"):
+        stack_of([as_scene(item)], RECT)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch):
+    monkeypatch.setattr(reader_module, "_PAUSE_FIRST", 0.01)
+    monkeypatch.setattr(reader_module, "_PAUSE_MOST", 0.02)
+
+
+@pytest.mark.parametrize("status", [404, 403, 429, 500, 503])
+def test_a_read_over_http_survives_failures_that_pass(tmp_path, quick_retries, status):
+    item = write_scene(tmp_path, RECT)
+    with serve_files(tmp_path) as server:
+        name = "S2A_33TWL_20230815_B04.tif"
+        item["assets"]["B04"]["href"] = server.url(name)
+        server.fail[name] = (status, 2)
+        with SceneReader(as_scene(item), 32633) as reader:
+            np.testing.assert_array_equal(reader.read("B04", RECT), truth("B04"))
+
+
+def test_a_read_that_keeps_failing_fails_with_the_assets_name_and_is_no_gap(tmp_path, quick_retries):
+    item = write_scene(tmp_path, RECT)
+    with serve_files(tmp_path) as server:
+        name = "S2A_33TWL_20230815_B04.tif"
+        item["assets"]["B04"]["href"] = server.url(name)
+        server.fail[name] = (503, 10_000)
+        with pytest.raises(CatalogError, match=r"asset B04 of S2A_33TWL_20230815 .* after 4 tries"):
+            stack_of([as_scene(item)], RECT)
+        assert server.requests[name] >= TRIES
+
+
+def test_a_truncated_file_is_an_error(tmp_path, quick_retries):
+    item = write_scene(tmp_path, RECT)
+    path = tmp_path / "S2A_33TWL_20230815_B04.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CatalogError, match="asset B04"):
+        stack_of([as_scene(item)], RECT)

@@ -1,0 +1,281 @@
+"""The report: one safe file that needs no network, tells the figures of the run, and shows every mosaic."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shlex
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from shapely.geometry import box
+
+from terramosaic.cli import app, options
+from terramosaic.errors import OutputError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.planning import plan as make_plan
+from terramosaic.publishing import locator, markup
+from terramosaic.publishing.markup import Html, fill
+from terramosaic.publishing.publish import publish
+from terramosaic.publishing.quicklook import Quicklook
+from terramosaic.publishing.record import gather, union_length
+from terramosaic.publishing.report import maps
+from terramosaic.publishing.report.page import render_report
+from terramosaic.publishing.report.repeat import map_command
+from terramosaic.request.request import RegionRequest
+from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run
+
+#: Elements that have no end tag.
+_VOID = {"meta", "input", "img", "br", "link", "hr", "wbr"}
+
+
+class Page(HTMLParser):
+    """What a page holds; fails on elements that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return plain(" ".join(self.words))
+
+
+def plain(text: str) -> str:
+    """With ordinary spaces, and one where there are several."""
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return polygon_run(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def source(plan):
+    publish(plan)
+    return RunFolder.of(plan).report_file.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
+
+
+class TestPage:
+    def test_needs_nothing_from_outside(self, source, page):
+        assert "http://" not in source
+        assert "https://" not in source
+        assert not re.search(r"url\(\"?(?!\"?data:)", source)
+        for _, attributes in page.elements:
+            assert "src" not in attributes
+            assert (attributes.get("href") or "#").startswith("#")
+
+    def test_forbids_itself_the_network(self, page):
+        policies = [
+            attributes for tag, attributes in page.elements if tag == "meta" and "http-equiv" in attributes
+        ]
+        assert policies[0]["content"].startswith("default-src 'none'; img-src data:;")
+
+    def test_what_catalogs_say_is_only_text(self, source, page):
+        assert not [tag for tag, _ in page.elements if tag == "img"]
+        assert "<img" not in source
+        assert HOSTILE_ID in plain("".join(page.words))
+
+    def test_says_that_the_demo_is_not_terramind(self, page):
+        assert "Not TerraMind." in page.text
+
+    def test_every_picture_is_embedded_once_and_shown(self, plan, source, page):
+        record = gather(plan)
+        shown = {name for _, attributes in page.elements for name in (attributes.get("class") or "").split()}
+        for name in record.pictures:
+            assert source.count(f".p-{name}{{background-image") == 1
+            assert f"p-{name}" in shown
+        assert len(record.pictures) == 8
+
+    def test_each_target_has_a_swipe_that_keys_can_move(self, page):
+        sliders = [attributes for tag, attributes in page.elements if tag == "input"]
+        assert len(sliders) == 7
+        assert all(slider["type"] == "range" and slider["aria-label"] for slider in sliders)
+
+    def test_tells_scenes_offsets_and_how_to_repeat(self, plan, page):
+        for scene in plan.scenes.values():
+            assert scene.offset_rule in page.text
+        assert "the offset is there (0.0 % of B04 below 1000)" in page.text
+        assert f"terramosaic map --region {RunFolder.of(plan).path}/item.json" in page.text
+        assert plan.bundle.fingerprint in page.text
+        assert "Contains modified Copernicus Sentinel data 2023." in page.text
+
+    def test_counts_agree_with_the_record(self, plan, page):
+        record = gather(plan)
+        assert plain(markup.percent(1 - record.gap_share)) in page.text
+        assert f"{record.cloud_share:.1%} of the mapped area lies under cloud" in page.text
+
+    def test_a_terramind_bundle_has_no_banner(self, plan):
+        bundle = plan.bundle.model_copy(update={"title": "TerraMind 1.0 base", "is_terramind": True})
+        record = gather(plan)
+        record = replace(record, plan=plan.model_copy(update={"bundle": bundle, "warnings": ()}))
+        page = Page(render_report(record))
+        assert "TerraMind 1.0 base" in page.text
+        assert "Not TerraMind." not in page.text
+
+
+def picture(pixels: np.ndarray) -> Quicklook:
+    return Quicklook(Image.fromarray(pixels), "")
+
+
+class TestPictures:
+    def test_shrink_together_until_the_page_can_be_mailed(self):
+        noise = np.random.default_rng(4).integers(0, 255, (2, 400, 320, 4), np.uint8)
+        sizes = {}
+        pictures = {"a": picture(noise[0]), "b": picture(noise[1])}
+        for name, uri in maps.embedded(pictures, budget=400_000, sides=(400, 300, 200, 100)).items():
+            content = base64.b64decode(uri.partition(",")[2])
+            sizes[name] = Image.open(io.BytesIO(content)).size, len(content)
+        assert sum(size for _, size in sizes.values()) <= 400_000
+        assert {shape for shape, _ in sizes.values()} == {(240, 300)}
+
+    def test_classes_are_embedded_exactly(self):
+        classes = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        uri = maps.embedded({"LULC": Quicklook(Image.fromarray(classes).convert("P"), "")})["LULC"]
+        kind, _, content = uri.partition(",")
+        assert kind == "data:image/png;base64"
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))), classes)
+
+
+class TestMarkup:
+    def test_escapes_everything_but_html(self):
+        filled = fill("<b title='$a'>$b</b>", a="'\"<&", b=Html("<i>x</i>"))
+        assert filled == "<b title='&#x27;&quot;&lt;&amp;'><i>x</i></b>"
+        assert fill("<p>$filled</p>", filled=filled) == f"<p>{filled}</p>"
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (markup.number(1234567.4), "1\u202f234\u202f567"),
+            (markup.number(-0.25, 2), "\u22120.25"),
+            (markup.percent(0), "0.0\u00a0%"),
+            (markup.percent(0.0001), "<\u202f0.1\u00a0%"),
+            (markup.percent(0.1234), "12.3\u00a0%"),
+            (markup.duration(8.34), "8.3\u00a0s"),
+            (markup.duration(250), "4\u00a0min 10\u00a0s"),
+            (markup.duration(11_100), "3\u00a0h 05\u00a0min"),
+            (markup.size(6_412), "6.4\u00a0kB"),
+            (markup.size(465_000_000), "465\u00a0MB"),
+            (markup.size(12_340_000_000), "12.3\u00a0GB"),
+        ],
+    )
+    def test_numbers_read_well(self, text, expected):
+        assert text == expected
+
+
+class TestRecord:
+    def test_time_is_the_union_of_spells(self):
+        assert union_length([(5, 6), (0, 2), (1, 3)]) == 4
+        assert union_length([(0, 10), (2, 3)]) == 10
+        assert union_length([]) == 0
+
+    def test_shares_of_classes_and_flags(self, plan):
+        layers = {record.layer.name: record for record in gather(plan).layers}
+        assert sum(layers["LULC"].shares().values()) == pytest.approx(1)
+        quality = layers["quality"].shares()
+        assert quality[4] <= quality[2]  # what is at the edge of data was also filled
+        assert layers["quality"].valid_km2 == pytest.approx(gather(plan).mapped_km2)
+        assert layers["NDVI"].shares() == {}
+
+
+class TestLocator:
+    @pytest.mark.parametrize("meridian", [179.9, -179.9])
+    def test_a_region_across_the_antimeridian_is_in_one_piece(self, meridian):
+        split = box(179.5, 60, 180, 61).union(box(-180, 60, -179.6, 61))
+        joined = locator.beside(split, meridian)
+        west, _, east, _ = joined.bounds
+        assert east - west == pytest.approx(0.9)
+        assert west < meridian < east
+
+    def test_degrees(self):
+        assert locator.degrees(-13.456, "E", "W", 2) == "13.46°\u202fW"
+
+
+class TestCommand:
+    """The printed command makes the same request again."""
+
+    def parsed(self, command: str) -> RegionRequest:
+        program, name, *words = shlex.split(command)
+        assert (program, name) == ("terramosaic", "map")
+        made = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                app, "request_from", lambda given: made.append(options.request_from(given)) or 1 / 0
+            )
+            CliRunner().invoke(app.cli, ["map", *words])
+        return made[0]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"region": [-13.4, 45.5, 13.9, 45.9]},
+            {"region": "33TWL", "max_cloud": 12.5, "targets": ["NDVI"], "extras": ["std", "confidence"]},
+            {
+                "region": [13.1, 45.123456789012, 13.2, 45.2],
+                "seed": 7,
+                "stride": 96,
+                "out": "a b/c",
+                "dtype": "float32",
+            },
+            {
+                "region": [13.1, 45.1, 13.2, 45.2],
+                "catalog": "/data/it's here",
+                "offset": "keep",
+                "block_size": 512,
+            },
+        ],
+    )
+    def test_repeats_the_request(self, fields):
+        request = RegionRequest(**{"datetime": "2023-08", "max_area_km2": 2e7, **fields})
+        assert self.parsed(map_command(request, "out/run")) == request
+
+    def test_a_written_polygon_is_found_in_the_item(self, plan):
+        request = plan.request
+        again = self.parsed(map_command(request, str(RunFolder.of(plan).path)))
+        assert again.model_copy(update={"region": request.region}) == request
+        assert again.region.path == str(RunFolder.of(plan).item_file)
+
+    def test_and_gives_the_same_run(self, plan, source):
+        again = make_plan(self.parsed(map_command(plan.request, str(RunFolder.of(plan).path))))
+        assert again.run_id == plan.run_id
+
+
+def test_a_record_needs_all_blocks(plan, tmp_path):
+    folder = RunFolder.of(plan)
+    receipt = folder.receipt_file(plan.blocks[0])
+    hidden = receipt.rename(tmp_path / "hidden.json")
+    try:
+        with pytest.raises(OutputError, match="1 of 2 blocks are not done"):
+            gather(plan)
+    finally:
+        hidden.rename(receipt)

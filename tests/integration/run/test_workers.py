@@ -1,0 +1,230 @@
+"""Worker processes: the same bytes however many, what a death costs, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from terramosaic import MapResult, map_region, plan
+from terramosaic.block.block import BlockReceipt, finished_block
+from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.run.mapping import Quiet, carry_out
+from terramosaic.run.workers import WorkerPool
+from terramosaic.run.workers.messages import Failed
+from tests.integration.conftest import LAND
+
+#: Four blocks of 6 and 12 windows, so each has several batches.
+RECT = Rect(LAND.row + 300, LAND.col + 300, 700, 700)
+
+#: No main guard, on purpose.
+MAP_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+import terramosaic.run.workers.worker
+from terramosaic import RegionRequest, map_region
+from terramosaic.run.mapping import Quiet
+
+class Told(Quiet):
+    def windows(self, count):
+        print("computing", flush=True)
+
+terramosaic.run.workers.worker.MODULE = "tests.integration.run.staged_worker"
+request = RegionRequest.model_validate_json(Path(sys.argv[1]).read_text())
+map_region(request, devices=["cpu", "cpu"], progress=Told())
+"""
+
+
+class Recorder(Quiet):
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.computed = 0
+        self.done: list[str] = []
+
+    def windows(self, count: int) -> None:
+        assert count > 0
+        self.computed += count
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+        assert receipt.block == block.id
+        self.done.append(block.id)
+
+
+@pytest.fixture
+def request_here(land, tmp_path):
+    """A request for four blocks, into the test's own folder."""
+    return land.request(RECT, tmp_path / "out", targets=("S1GRD",))
+
+
+@pytest.fixture(scope="module")
+def in_threads(land, tmp_path_factory) -> MapResult:
+    """The four blocks as threads of one process make them."""
+    return map_region(land.request(RECT, tmp_path_factory.mktemp("threads"), targets=("S1GRD",)))
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Lets something happen in worker processes."""
+
+    def set_acts(**acts: list[object]) -> None:
+        monkeypatch.setattr("terramosaic.run.workers.worker.MODULE", "tests.integration.run.staged_worker")
+        monkeypatch.setenv("STAGED", json.dumps(acts))
+
+    return set_acts
+
+
+def rasters(result: MapResult) -> dict[str, bytes]:
+    """All rasters of a run, mosaics and blocks."""
+    return {str(path.relative_to(result.folder)): path.read_bytes() for path in result.folder.rglob("*.tif")}
+
+
+def finished(made: Plan) -> list[str]:
+    return [block.id for block in made.blocks if finished_block(made, block)]
+
+
+def test_one_process_makes_what_threads_make(request_here, in_threads):
+    assert rasters(map_region(request_here, devices=["cpu"])) == rasters(in_threads)
+
+
+def test_two_processes_at_the_same_time_make_what_one_makes(request_here, in_threads, stage, tmp_path):
+    first, second, *_ = in_threads.plan.blocks
+    os.mkfifo(tmp_path / "fifo")
+    fifo = str(tmp_path / "fifo")
+    stage(**{first.id: ["meet", fifo, "rb"], second.id: ["meet", fifo, "wb"]})
+    recorder = Recorder()
+    result = map_region(request_here, devices=["cpu", "cpu"], progress=recorder, batch_size=1)
+    assert rasters(result) == rasters(in_threads)
+    assert sorted(recorder.done) == sorted(block.id for block in result.plan.blocks)
+    assert recorder.computed == result.plan.figures.windows
+
+
+def test_a_block_whose_worker_is_killed_is_done_by_another(request_here, in_threads, stage, tmp_path, caplog):
+    stage(**{in_threads.plan.blocks[0].id: ["die once", signal.SIGKILL, str(tmp_path / "mark")]})
+    recorder = Recorder()
+    with caplog.at_level(logging.INFO, "terramosaic"):
+        result = map_region(request_here, devices=["cpu", "cpu"], progress=recorder)
+    assert rasters(result) == rasters(in_threads)
+    # Progress never goes back, and never beyond the end.
+    assert sorted(recorder.done) == sorted(block.id for block in result.plan.blocks)
+    assert recorder.computed == result.plan.figures.windows
+    assert not list(result.folder.rglob("*.partial"))
+    assert "a worker process died: SIGKILL on cpu" in caplog.messages
+    # The log of workers is the parent's.
+    for block in result.plan.blocks:
+        assert any(message.startswith(f"block {block.id}: ") for message in caplog.messages)
+
+
+def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, stage):
+    made = plan(request_here)
+    first, *others = made.blocks
+    stage(**{first.id: ["die", signal.SIGSEGV]})
+    line = (
+        f"failed, 1 of 4 blocks: block {first.id}: both worker processes that computed it died "
+        "(SIGSEGV on cpu, SIGSEGV on cpu); what is finished is kept, run the same request again to compute the rest"
+    )
+    with pytest.raises(ModelError) as error:
+        carry_out(made, devices=["cpu", "cpu"])
+    assert str(error.value) == line
+    assert finished(made) == [block.id for block in others]
+
+
+def test_a_dead_worker_gets_no_blame_for_a_block_that_it_never_began(request_here):
+    """It dies with empty hands; the block that is on its way to it then is simply not done."""
+    made = plan(request_here)
+    done = []
+
+    def kill(block: Block, receipt: BlockReceipt) -> None:
+        done.append(block.id)
+        process = pool._workers[0]._process
+        process.kill()
+        process.wait()
+
+    pool = WorkerPool(made, [Device("cpu")], on_windows=lambda _: None, on_done=kill)
+    with (
+        pool,
+        pytest.raises(ModelError, match=r"all worker processes died \(SIGKILL on cpu\).* 3 blocks are"),
+    ):
+        pool.compute(made.blocks)
+    assert not any(pool._deaths_of.values())
+    assert finished(made) == done == [made.blocks[0].id]
+
+
+def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
+    made = plan(request_here)
+    # A folder in the raster's place.
+    RunFolder.of(made).block_raster(made.blocks[0], "S1GRD").mkdir(parents=True)
+    lines = []
+    for options in ({"workers": 1}, {"devices": ["cpu"]}):
+        with pytest.raises(
+            OutputError, match=r"failed, 1 of 4 blocks: block .* could not be written"
+        ) as error:
+            carry_out(made, **options)
+        lines.append(str(error.value))
+    assert lines[0] == lines[1]
+
+
+def test_errors_keep_their_class_and_others_their_name():
+    conflict = Failed(block="b", error="OffsetConflictError", line="they disagree", traceback="there")
+    assert type(conflict.exception()) is OffsetConflictError
+    assert str(conflict.exception()) == "they disagree"
+    other = Failed(
+        block="b", error="ZeroDivisionError", line="division by zero", traceback="there"
+    ).exception()
+    assert type(other) is RuntimeError and str(other) == "ZeroDivisionError: division by zero"
+    assert "there" in other.__notes__[0]
+
+
+@pytest.mark.skipif(cuda_device_count() > 0, reason="there is a GPU here")
+def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_path):
+    request = land.request(RECT, tmp_path, targets=("NDVI",), device="cuda")
+    with pytest.raises(
+        ModelError, match=r"^worker on cuda:0: .*cuda was asked for and cannot be used: .*driver"
+    ):
+        map_region(request, devices=["cuda:0"])
+
+
+def test_wrong_devices_are_refused_before_anything_runs(request_here, tmp_path):
+    with pytest.raises(RequestError, match="devices: cuda:0 is not of the request's device cpu"):
+        map_region(request_here, devices=["cuda:0"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "act"),
+    [(signal.SIGINT, ["wait for the end"]), (signal.SIGKILL, ["hang"])],
+    ids=["ctrl-c", "kill"],
+)
+def test_no_process_outlives_its_parent(request_here, tmp_path, how, act):
+    """Workers share the parent's stderr: once it ends, none of them is left."""
+    file = tmp_path / "request.json"
+    file.write_text(request_here.model_dump_json())
+    with subprocess.Popen(
+        [sys.executable, "-c", MAP_IN_A_PROCESS, str(file)],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "STAGED": json.dumps({"*": act})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        # Both workers are in the midst of a block.
+        assert [parent.stdout.readline() for _ in range(2)] == ["computing\n"] * 2
+        # A terminal's Ctrl-C goes to the group.
+        os.killpg(parent.pid, how)
+        _, stderr = parent.communicate(timeout=120)
+    assert parent.returncode == -how
+    if how == signal.SIGINT:
+        # Blocks that could stop by themselves have removed what was half-written.
+        assert stderr.rstrip().endswith("KeyboardInterrupt")
+        assert not list(tmp_path.rglob("*.partial"))

@@ -1,0 +1,287 @@
+"""TerraMind's run time on graphs in miniature: chain, sampling, denoising, batches, memory, threads."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import terramosaic.model.terramind
+from terramosaic.errors import ModelError
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.opening import open_generator
+from terramosaic.model.pipeline import BatchBuffers, Pipeline
+from tests.unit.model.toy_terramind import expected, make_toy
+
+TARGETS = ("S1GRD", "NDVI", "LULC")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+def a_batch(count: int) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Windows, noise and uniforms."""
+    rng = np.random.default_rng(3)
+    windows = rng.gamma(2.0, 800.0, (count, 12, 224, 224)).astype(np.float32)
+    noise = {
+        "S1GRD": rng.standard_normal((count, 2, 224, 224), np.float32),
+        "NDVI": rng.standard_normal((count, 1, 224, 224), np.float32),
+    }
+    uniform = {target: rng.random((count, 14, 14), np.float32) for target in TARGETS}
+    return windows, noise, uniform
+
+
+def randomness(
+    noise: dict[str, np.ndarray], uniform: dict[str, np.ndarray], part: slice = slice(None)
+) -> dict[str, WindowRandomness]:
+    return {
+        target: WindowRandomness(noise[target][part] if target in noise else None, uniform[target][part])
+        for target in uniform
+    }
+
+
+@pytest.mark.parametrize(
+    ("targets", "options"),
+    [
+        (TARGETS, GenerationOptions(steps=4)),
+        (("LULC", "NDVI", "S1GRD"), GenerationOptions(steps=1)),
+        (("NDVI",), GenerationOptions(steps=10, sampling="greedy")),
+        (TARGETS, GenerationOptions(steps=5, conditioning="independent", x0_clip=2.5)),
+    ],
+)
+def test_targets_are_what_the_graphs_make_of_them_in_their_order(
+    toy: Bundle, targets: tuple[str, ...], options: GenerationOptions
+) -> None:
+    windows, noise, uniform = a_batch(2)
+    generator = open_generator(toy, targets, options=options)
+    values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
+    wanted, wanted_tokens = expected(windows, targets, noise, uniform, options)
+    assert tuple(values) == generator.targets == targets
+    for target in targets:
+        np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
+        np.testing.assert_allclose(values[target], wanted[target], rtol=1e-4, atol=1e-4)
+
+
+def test_the_toy_tells_chains_orders_and_sampling_apart(toy: Bundle) -> None:
+    """Otherwise the comparison above would pass whatever the chain did."""
+    windows, noise, uniform = a_batch(2)
+
+    def lulc(targets: tuple[str, ...], **options) -> np.ndarray:
+        return expected(windows, targets, noise, uniform, GenerationOptions(**options))[1]["LULC"]
+
+    chained = lulc(TARGETS)
+    assert len(np.unique(chained)) >= 4
+    for other in (
+        lulc(("NDVI", "S1GRD", "LULC")),
+        lulc(("LULC",)),
+        lulc(("NDVI", "LULC")),
+        lulc(TARGETS, conditioning="independent"),
+        lulc(TARGETS, sampling="greedy"),
+    ):
+        assert (other != chained).mean() > 0.2
+
+
+def test_needs(toy: Bundle) -> None:
+    assert open_generator(toy, TARGETS).needs == {
+        "S1GRD": Needs(2, True),
+        "NDVI": Needs(1, True),
+        "LULC": Needs(0, True),
+    }
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_batches_that_are_not_full_are_padded_and_cut(toy: Bundle, batch_size: int) -> None:
+    windows, noise, uniform = a_batch(5)
+    alone = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    generator = open_generator(toy, TARGETS, batch_size=batch_size)
+    for target, array in generator.generate(windows, randomness(noise, uniform)).items():
+        assert array.shape == (5, toy.targets[target].planes, 224, 224)
+        np.testing.assert_array_equal(array, alone[target])
+
+
+def test_threads_share_a_generator(toy: Bundle) -> None:
+    windows, noise, uniform = a_batch(6)
+    generator = open_generator(toy, TARGETS)
+    wanted = generator.generate(windows, randomness(noise, uniform))
+
+    def window(n: int) -> dict[str, np.ndarray]:
+        part = slice(n, n + 1)
+        return generator.generate(windows[part], randomness(noise, uniform, part))
+
+    with ThreadPoolExecutor(4) as pool:
+        for n, found in zip([*range(6)] * 3, pool.map(window, [*range(6)] * 3), strict=True):
+            for target in TARGETS:
+                np.testing.assert_array_equal(found[target][0], wanted[target][n])
+
+
+def test_the_process_keeps_one_model(toy: Bundle) -> None:
+    first = open_generator(toy, TARGETS)
+    assert open_generator(toy, TARGETS) is first
+    other = open_generator(toy, TARGETS, options=GenerationOptions(steps=5))
+    assert other is not first
+    assert open_generator(toy, TARGETS) is not first
+
+
+def test_missing_or_wrong_input_is_named(toy: Bundle) -> None:
+    windows, noise, uniform = a_batch(1)
+    generator = open_generator(toy, TARGETS)
+    with pytest.raises(
+        ModelError, match=r"windows must be float32 \(1, 12, 224, 224\), and is float32 \(1, 11,"
+    ):
+        generator.generate(windows[:, :11], randomness(noise, uniform))
+    with pytest.raises(ModelError, match=r"NDVI: noise must be float32 \(1, 1, 224, 224\), and is absent"):
+        generator.generate(windows, randomness({"S1GRD": noise["S1GRD"]}, uniform))
+    with pytest.raises(ModelError, match=r"LULC: uniform must be float32 \(1, 14, 14\), and is absent"):
+        generator.generate(windows, randomness(noise, {"NDVI": uniform["NDVI"], "S1GRD": uniform["S1GRD"]}))
+
+
+def test_steps_that_do_not_divide_the_schedule_are_refused(toy: Bundle) -> None:
+    with pytest.raises(ModelError, match="steps: 3 does not divide the model's 1000 training steps"):
+        open_generator(toy, TARGETS, options=GenerationOptions(steps=3))
+
+
+class Small(Pipeline):
+    """A pipeline on a device with room for so many windows."""
+
+    room = 4
+
+    def compute(
+        self, buffers: BatchBuffers, chain: Any = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        if self.batch > self.room:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+        return super().compute(buffers, chain)
+
+
+def test_out_of_memory_halves_the_batch_once_and_says_so(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows, noise, uniform = a_batch(7)
+    wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    with caplog.at_level(logging.WARNING, "terramosaic"):
+        found = generator.generate(windows, randomness(noise, uniform))
+    assert "cpu: out of memory with batches of 8 windows; going on with 4" in caplog.text
+    assert generator.batch_size == 4
+    for target in TARGETS:
+        np.testing.assert_array_equal(found[target], wanted[target])
+
+
+def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, noise, uniform = a_batch(5)
+    wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+
+    def window(n: int) -> dict[str, np.ndarray]:
+        part = slice(n, n + 1)
+        return generator.generate(windows[part], randomness(noise, uniform, part))
+
+    with ThreadPoolExecutor(5) as pool:
+        for n, found in enumerate(pool.map(window, range(5), timeout=60)):
+            np.testing.assert_array_equal(found["LULC"][0], wanted["LULC"][n])
+
+
+def test_a_generator_that_lost_its_memory_is_opened_anew(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, noise, uniform = a_batch(1)
+    generator = open_generator(toy, TARGETS, batch_size=6, threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "compute", raise_out_of_memory)
+        patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_pipeline_of", raise_no_room)
+        with pytest.raises(ModelError, match="no room"):
+            generator.generate(windows, randomness(noise, uniform))
+    again = open_generator(toy, TARGETS, batch_size=6, threads=1)
+    assert again is not generator
+    again.generate(windows, randomness(noise, uniform))
+
+
+def raise_out_of_memory(*_: Any) -> None:
+    raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+
+
+def raise_no_room(*_: Any) -> Pipeline:
+    raise ModelError("no room")
+
+
+def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
+    windows, noise, uniform = a_batch(3)
+    generator = open_generator(toy, TARGETS)
+    assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
+    values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
+    same, drawn = generator.generate_with_tokens(windows, randomness(noise, uniform), tokens)
+    other = {**tokens, "S1GRD": (tokens["S1GRD"] + 1) % 8}
+    changed, drawn_after = generator.generate_with_tokens(windows, randomness(noise, uniform), other)
+    np.testing.assert_array_equal(drawn_after["S1GRD"], tokens["S1GRD"])
+    assert (drawn_after["NDVI"] != tokens["NDVI"]).any()
+    np.testing.assert_array_equal(changed["LULC"], values["LULC"])
+    assert (changed["S1GRD"] != values["S1GRD"]).any()
+    for target in TARGETS:
+        np.testing.assert_array_equal(same[target], values[target])
+        np.testing.assert_array_equal(drawn[target], tokens[target])
+
+
+def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, noise, uniform = a_batch(3)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
+    monkeypatch.setattr(Small, "room", 1)
+    generator = open_generator(toy, TARGETS, batch_size=4, threads=1)
+    with pytest.raises(
+        ModelError, match="out of memory even with batches of 2, the smallest tried"
+    ) as caught:
+        generator.generate(windows, randomness(noise, uniform))
+    assert caught.value.exit_code == 5
+
+
+def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, noise, uniform = a_batch(1)
+
+    class Broken(Pipeline):
+        def compute(
+            self, buffers: BatchBuffers, chain: Any = None
+        ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+            raise RuntimeError("Non-zero status code returned\nwhile running Mul")
+
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Broken)
+    generator = open_generator(toy, TARGETS, batch_size=2, threads=1)
+    with pytest.raises(
+        ModelError, match="cpu: ONNX Runtime failed: Non-zero status code returned while running Mul"
+    ):
+        generator.generate(windows, randomness(noise, uniform))
+
+
+def test_graphs_are_prepared_once(
+    toy: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "cache"))
+    with caplog.at_level(logging.INFO, "terramosaic"):
+        open_generator(toy, ("LULC",), threads=1)
+        prepared = caplog.text.count("preparing")
+        open_generator(toy, ("LULC", "NDVI"), threads=1)
+    assert prepared == 4  # encode, decode, tokens, classes
+    assert caplog.text.count("preparing") == 6  # and NDVI's tokens and step
+    folders = [path for path in (tmp_path / "cache" / "graphs").iterdir() if path.is_dir()]
+    assert len(folders) == 6
+    assert not [path for path in folders if path.suffix == ".partial"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    toy: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="TERRAMOSAIC_CACHE"):
+        open_generator(toy, ("NDVI",), threads=1)
