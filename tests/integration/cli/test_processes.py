@@ -128,6 +128,6 @@ def test_help_lists_the_options_with_their_defaults():
 
 
 def test_engine_imports_neither_prefect_nor_torch():
-    code = "import engine, terramosaic.cli, sys; print(*sys.modules)"
+    code = "import terramosaic, terramosaic.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"prefect", "torch", "terratorch", "onnx"} & set(done.stdout.split())

@@ -24,7 +24,7 @@ from terramosaic.ground.zones import zone_areas
 from terramosaic.imagery.pool import READERS
 from terramosaic.model.devices import Device
 from terramosaic.model.generator import Needs
-from terramosaic.model.single_graph import DirectGenerator
+from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.planning.folder import RunFolder, read_plan, write_plan
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from terramosaic.request.region import area_from_box
@@ -246,7 +246,7 @@ def test_models_that_take_one_window_or_eight_at_once_agree(whole, land, tmp_pat
     """The demo runs window by window on the CPU unless it is opened otherwise, as a GPU would be."""
     targets = ("S1GRD", "NDVI", "LULC")
     made = plan(land.request(LAND, tmp_path, targets=targets))
-    model = DirectGenerator(load_bundle("demo"), targets, Device("cpu"), batch_size=8, threads=2)
+    model = SingleGraphGenerator(load_bundle("demo"), targets, Device("cpu"), batch_size=8, threads=2)
     for block in made.blocks[5:8]:
         run_block(made, block, model=model, batch_size=8)
         for name in targets:
