@@ -1,4 +1,4 @@
-"""Settings of all tests: loopback only, a Prefect home of their own, shared data found or skipped with a reason."""
+"""Settings of all tests: loopback only, a Prefect home of their own, no clock, shared data found or skipped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before anything imports Prefect. A forgotten harness then fails at once instead of starting a server.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="terramosaic-prefect-")
@@ -18,6 +19,10 @@ os.environ.update(
 )
 os.environ.pop("PREFECT_API_URL", None)
 os.environ["TERRAMOSAIC_CACHE"] = tempfile.mkdtemp(prefix="terramosaic-cache-")
+
+# A busy machine fails no test.
+settings.register_profile("terramosaic", deadline=None)
+settings.load_profile("terramosaic")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,0 +1,1 @@
+"""What several tests use: servers on loopback, processes, scenes and regions that are made up, real scenes."""

@@ -1,7 +1,6 @@
 """Superseded products, solar days and the ranking of acquisitions."""
 
 import json
-from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -59,31 +58,31 @@ def test_what_differs_in_platform_tile_or_datastrip_stays():
 
 
 @pytest.fixture(scope="module")
-def real_items(shared_data):
-    return json.loads((shared_data / "stac-items/planetary-computer_200_items.json").read_text())["features"]
+def real_scenes(shared_data):
+    items = json.loads((shared_data / "stac-items/planetary-computer_200_items.json").read_text())["features"]
+    return [scene_from_item(item) for item in items]
 
 
-def test_complementary_datastrips_of_a_real_datatake_stay(real_items):
-    scenes = [scene_from_item(item) for item in real_items]
-    kept, dropped = drop_superseded(scenes)
+def test_complementary_datastrips_of_a_real_datatake_stay(real_scenes):
+    kept, dropped = drop_superseded(real_scenes)
     assert (len(kept), dropped) == (200, [])
     halves = [one for one in kept if one.mgrs_tile == "13TDE" and one.datetime.day == 20]
     assert {f"{one.sensing_start:%H%M%S}" for one in halves} == {"174100", "175258"}
-    assert len({(one.platform, one.datetime, one.mgrs_tile) for one in scenes}) == 194
+    assert len({(one.platform, one.datetime, one.mgrs_tile) for one in real_scenes}) == 194
 
 
-def test_real_items_reprocessed_and_repeated_are_dropped(real_items):
-    again = [deepcopy(item) for item in real_items]
-    for item in again:
-        item["id"] += "_again"
-        item["properties"]["s2:processing_baseline"] = "05.12"
-    kept, dropped = drop_superseded(scene_from_item(item) for item in [*real_items, *again])
-    assert {one.id for one in kept} == {item["id"] for item in again}
+def test_real_items_reprocessed_and_repeated_are_dropped(real_scenes):
+    again = [
+        one.model_copy(update={"id": f"{one.id}_again", "processing_baseline": "05.12"})
+        for one in real_scenes
+    ]
+    kept, dropped = drop_superseded([*real_scenes, *again])
+    assert {one.id for one in kept} == {one.id for one in again}
     assert len(dropped) == 200
 
 
-def test_real_items_group_by_day(real_items):
-    acquisitions = group_by_solar_day(scene_from_item(item) for item in real_items)
+def test_real_items_group_by_day(real_scenes):
+    acquisitions = group_by_solar_day(real_scenes)
     assert [(one.solar_day.day, len(one.scenes)) for one in acquisitions] == [
         (20, 31), (21, 22), (22, 17), (23, 29), (24, 2), (25, 30), (26, 22), (27, 17), (28, 30),
     ]  # fmt: skip

@@ -21,7 +21,7 @@ GOLDEN_UNIFORM = [0.9612846374511719, 0.519557535648346, 0.32679057121276855]
 NOISE = GroundNoise(seed=7, target="S1GRD", epsg=32633, channels=2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(row=st.integers(-400, 400), col=st.integers(-400, 400), dy=st.integers(0, 200), dx=st.integers(0, 200))
 def test_overlapping_cuts_agree(row, col, dy, dx):
     a = NOISE.cut(Rect(row, col, 224, 224))

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ from tools.make_demo_bundle import make_bundle
 TARGETS = ("S1GRD", "S1RTC", "NDVI", "LULC")
 
 
+@cache
 def a_batch(count: int, bands: int = 12) -> tuple[np.ndarray, dict[str, WindowRandomness]]:
     """Windows of whole DN from 1 to about 8 000, and noise for both radar targets."""
     rng = np.random.default_rng(7)
-    windows = np.floor(rng.gamma(2.0, 800.0, (count, bands, 224, 224)) + 1).astype(np.float32)
+    windows = np.floor(800 * rng.standard_gamma(2.0, (count, bands, 224, 224), np.float32) + 1)
     noise = rng.standard_normal((2, count, 2, 224, 224), np.float32)
     return windows, {"S1GRD": WindowRandomness(noise[0]), "S1RTC": WindowRandomness(noise[1])}
 
@@ -61,16 +63,16 @@ def test_needs_say_which_randomness_to_draw(bundle: Bundle) -> None:
 
 def test_results_do_not_depend_on_batch_or_threads(bundle: Bundle) -> None:
     """Rule 1: the ground decides. Bit for bit, also for a last batch that is not full."""
-    windows, randomness = a_batch(9)
+    windows, randomness = a_batch(3)
     alone = open_generator(bundle, TARGETS, batch_size=1, threads=1).generate(windows, randomness)
-    for batch_size, threads in ((8, 1), (8, 2), (3, 2), (1, 2)):
+    for batch_size, threads in ((2, 1), (2, 2), (8, 2), (1, 2)):
         generator = open_generator(bundle, TARGETS, batch_size=batch_size, threads=threads)
         for target, array in generator.generate(windows, randomness).items():
             np.testing.assert_array_equal(array, alone[target], err_msg=f"{target} {batch_size} {threads}")
 
 
 def test_threads_share_a_generator(bundle: Bundle) -> None:
-    windows, randomness = a_batch(8)
+    windows, randomness = a_batch(4)
     generator = open_generator(bundle, TARGETS, threads=1)
 
     def window(n: int) -> dict[str, np.ndarray]:
@@ -79,7 +81,7 @@ def test_threads_share_a_generator(bundle: Bundle) -> None:
 
     expected = generator.generate(windows, randomness)
     with ThreadPoolExecutor(4) as pool:
-        for n, out in zip([*range(8)] * 3, pool.map(window, [*range(8)] * 3), strict=True):
+        for n, out in zip([*range(4)] * 3, pool.map(window, [*range(4)] * 3), strict=True):
             for target in TARGETS:
                 np.testing.assert_array_equal(out[target][0], expected[target][n])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,23 @@ from terramosaic.model.selftest import check_bundle
 from tests.unit.model.toy_terramind import make_toy
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy(tmp_path_factory.mktemp("made") / "toy")
+
+
+@pytest.fixture
+def toy(made: Path, tmp_path: Path) -> Path:
+    """A bundle that a test may change."""
+    return shutil.copytree(made, tmp_path / "toy")
+
+
 def change_selftest(folder: Path, **changes: np.ndarray | None) -> Path:
     """Rewrites a self-test's arrays (None takes one out) and what the manifest says of the file."""
     path = folder / "selftest.npz"
     with np.load(path) as file:
         stored = {**file, **changes}
-    np.savez_compressed(path, **{name: array for name, array in stored.items() if array is not None})
+    np.savez(path, **{name: array for name, array in stored.items() if array is not None})
     manifest = json.loads((folder / "bundle.json").read_text())
     content = path.read_bytes()
     manifest["files"]["selftest.npz"].update(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
@@ -28,8 +40,8 @@ def change_selftest(folder: Path, **changes: np.ndarray | None) -> Path:
     return folder
 
 
-def test_a_sound_bundle_agrees_with_its_reference(tmp_path: Path) -> None:
-    check = check_bundle(load_bundle(make_toy(tmp_path / "toy")))
+def test_a_sound_bundle_agrees_with_its_reference(made: Path) -> None:
+    check = check_bundle(load_bundle(made))
     assert [target.target for target in check.targets] == ["S1GRD", "NDVI", "LULC"]
     assert check.failures == ()
     for target in check.targets:
@@ -41,29 +53,27 @@ def test_a_sound_bundle_agrees_with_its_reference(tmp_path: Path) -> None:
     assert check.windows_per_second > 0
 
 
-def test_a_bundle_that_differs_fails_with_a_line_a_target(tmp_path: Path) -> None:
-    folder = make_toy(tmp_path / "toy")
-    with np.load(folder / "selftest.npz") as file:
+def test_a_bundle_that_differs_fails_with_a_line_a_target(toy: Path) -> None:
+    with np.load(toy / "selftest.npz") as file:
         values, ids = file["S1GRD.values"], file["NDVI.ids"]
     values[:, 0, :20] += 3
     ids[0, :8] += 1
-    check = check_bundle(load_bundle(change_selftest(folder, **{"S1GRD.values": values, "NDVI.ids": ids})))
+    check = check_bundle(load_bundle(change_selftest(toy, **{"S1GRD.values": values, "NDVI.ids": ids})))
     assert len(check.failures) == 2
     assert check.failures[0].startswith("S1GRD differs from the reference by ")
     assert "97.96% of its tokens agree (at least 99%)" in check.failures[1]
 
 
-def test_a_bundle_meant_for_independent_targets_is_checked_in_a_chain(tmp_path: Path) -> None:
+def test_a_bundle_meant_for_independent_targets_is_checked_in_a_chain(toy: Path) -> None:
     """The stored reference always chains."""
-    folder = make_toy(tmp_path / "toy")
-    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest = json.loads((toy / "bundle.json").read_text())
     manifest["conditioning"] = "independent"
-    (folder / "bundle.json").write_text(json.dumps(manifest))
-    assert check_bundle(load_bundle(folder)).failures == ()
+    (toy / "bundle.json").write_text(json.dumps(manifest))
+    assert check_bundle(load_bundle(toy)).failures == ()
 
 
-def test_a_selftest_that_lacks_something_is_named(tmp_path: Path) -> None:
-    folder = change_selftest(make_toy(tmp_path / "toy"), **{"NDVI.noise": None})
+def test_a_selftest_that_lacks_something_is_named(toy: Path) -> None:
+    folder = change_selftest(toy, **{"NDVI.noise": None})
     with pytest.raises(ModelError, match=r"selftest\.npz: is no self-test: it lacks NDVI\.noise"):
         check_bundle(load_bundle(folder))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,26 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
 
 
+#: Tests of batches, threads and memory need no more.
+FEW_STEPS = GenerationOptions(steps=2)
+
+
 def a_batch(count: int) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Windows, noise and uniforms."""
+    windows, noise, uniform = _seven()
+    cut = ({target: array[:count].copy() for target, array in each.items()} for each in (noise, uniform))
+    return windows[:count].copy(), *cut
+
+
+@cache
+def _seven() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     rng = np.random.default_rng(3)
-    windows = rng.gamma(2.0, 800.0, (count, 12, 224, 224)).astype(np.float32)
+    windows = 800 * rng.standard_gamma(2.0, (7, 12, 224, 224), np.float32)
     noise = {
-        "S1GRD": rng.standard_normal((count, 2, 224, 224), np.float32),
-        "NDVI": rng.standard_normal((count, 1, 224, 224), np.float32),
+        "S1GRD": rng.standard_normal((7, 2, 224, 224), np.float32),
+        "NDVI": rng.standard_normal((7, 1, 224, 224), np.float32),
     }
-    uniform = {target: rng.random((count, 14, 14), np.float32) for target in TARGETS}
+    uniform = {target: rng.random((7, 14, 14), np.float32) for target in TARGETS}
     return windows, noise, uniform
 
 
@@ -99,16 +111,16 @@ def test_needs(toy: Bundle) -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_batches_that_are_not_full_are_padded_and_cut(toy: Bundle, batch_size: int) -> None:
     windows, noise, uniform = a_batch(5)
-    alone = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
-    generator = open_generator(toy, TARGETS, batch_size=batch_size)
+    alone = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
+    generator = open_generator(toy, TARGETS, batch_size=batch_size, options=FEW_STEPS)
     for target, array in generator.generate(windows, randomness(noise, uniform)).items():
         assert array.shape == (5, toy.targets[target].planes, 224, 224)
         np.testing.assert_array_equal(array, alone[target])
 
 
 def test_threads_share_a_generator(toy: Bundle) -> None:
-    windows, noise, uniform = a_batch(6)
-    generator = open_generator(toy, TARGETS)
+    windows, noise, uniform = a_batch(4)
+    generator = open_generator(toy, TARGETS, options=FEW_STEPS)
     wanted = generator.generate(windows, randomness(noise, uniform))
 
     def window(n: int) -> dict[str, np.ndarray]:
@@ -116,7 +128,7 @@ def test_threads_share_a_generator(toy: Bundle) -> None:
         return generator.generate(windows[part], randomness(noise, uniform, part))
 
     with ThreadPoolExecutor(4) as pool:
-        for n, found in zip([*range(6)] * 3, pool.map(window, [*range(6)] * 3), strict=True):
+        for n, found in zip([*range(4)] * 3, pool.map(window, [*range(4)] * 3), strict=True):
             for target in TARGETS:
                 np.testing.assert_array_equal(found[target][0], wanted[target][n])
 
@@ -164,9 +176,9 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     windows, noise, uniform = a_batch(7)
-    wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
-    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1, options=FEW_STEPS)
     with caplog.at_level(logging.WARNING, "terramosaic"):
         found = generator.generate(windows, randomness(noise, uniform))
     assert "cpu: out of memory with batches of 8 windows; going on with 4" in caplog.text
@@ -179,9 +191,9 @@ def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(5)
-    wanted = open_generator(toy, TARGETS).generate(windows, randomness(noise, uniform))
+    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
-    generator = open_generator(toy, TARGETS, batch_size=8, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=8, threads=1, options=FEW_STEPS)
 
     def window(n: int) -> dict[str, np.ndarray]:
         part = slice(n, n + 1)
@@ -196,13 +208,13 @@ def test_a_generator_that_lost_its_memory_is_opened_anew(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(1)
-    generator = open_generator(toy, TARGETS, batch_size=6, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=6, threads=1, options=FEW_STEPS)
     with monkeypatch.context() as patch:
         patch.setattr(Pipeline, "compute", raise_out_of_memory)
         patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_pipeline_of", raise_no_room)
         with pytest.raises(ModelError, match="no room"):
             generator.generate(windows, randomness(noise, uniform))
-    again = open_generator(toy, TARGETS, batch_size=6, threads=1)
+    again = open_generator(toy, TARGETS, batch_size=6, threads=1, options=FEW_STEPS)
     assert again is not generator
     again.generate(windows, randomness(noise, uniform))
 
@@ -217,7 +229,7 @@ def raise_no_room(*_: Any) -> Pipeline:
 
 def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(3)
-    generator = open_generator(toy, TARGETS)
+    generator = open_generator(toy, TARGETS, options=FEW_STEPS)
     assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
     values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
     same, drawn = generator.generate_with_tokens(windows, randomness(noise, uniform), tokens)
@@ -238,7 +250,7 @@ def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
     windows, noise, uniform = a_batch(3)
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     monkeypatch.setattr(Small, "room", 1)
-    generator = open_generator(toy, TARGETS, batch_size=4, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
     with pytest.raises(
         ModelError, match="out of memory even with batches of 2, the smallest tried"
     ) as caught:
@@ -256,7 +268,7 @@ def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytes
             raise RuntimeError("Non-zero status code returned\nwhile running Mul")
 
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Broken)
-    generator = open_generator(toy, TARGETS, batch_size=2, threads=1)
+    generator = open_generator(toy, TARGETS, batch_size=2, threads=1, options=FEW_STEPS)
     with pytest.raises(
         ModelError, match="cpu: ONNX Runtime failed: Non-zero status code returned while running Mul"
     ):
@@ -268,9 +280,9 @@ def test_graphs_are_prepared_once(
 ) -> None:
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "cache"))
     with caplog.at_level(logging.INFO, "terramosaic"):
-        open_generator(toy, ("LULC",), threads=1)
+        open_generator(toy, ("LULC",), threads=1, options=FEW_STEPS)
         prepared = caplog.text.count("preparing")
-        open_generator(toy, ("LULC", "NDVI"), threads=1)
+        open_generator(toy, ("LULC", "NDVI"), threads=1, options=FEW_STEPS)
     assert prepared == 4  # encode, decode, tokens, classes
     assert caplog.text.count("preparing") == 6  # and NDVI's tokens and step
     folders = [path for path in (tmp_path / "cache" / "graphs").iterdir() if path.is_dir()]
@@ -284,4 +296,4 @@ def test_a_cache_that_cannot_be_written_is_named(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="TERRAMOSAIC_CACHE"):
-        open_generator(toy, ("NDVI",), threads=1)
+        open_generator(toy, ("NDVI",), threads=1, options=FEW_STEPS)

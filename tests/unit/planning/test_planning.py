@@ -67,7 +67,7 @@ def test_a_footprint_is_reprojected_only_where_it_may_be_read(tmp_path, monkeypa
     monkeypatch.setattr(
         cutting, "utm_of", lambda geometry, epsg: moved.append(epsg) or utm_of(geometry, epsg)
     )
-    made = _planned(tmp_path, 400_000, longitude=15.0, days=5)
+    made = _planned(tmp_path, 200_000, longitude=15.0, days=4)
     assert len(made.zones) == 3
     assert 0 < len(moved) < 1.7 * len(made.scenes)
 
