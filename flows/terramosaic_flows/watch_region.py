@@ -19,7 +19,7 @@ from terramosaic.planning.plan import Plan
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import sweep_partials
-from terramosaic.storage.lease import Held, lease
+from terramosaic.storage.lease import Lease, lease
 from terramosaic.storage.location import location
 from terramosaic.watch.watch import Watch, look
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
@@ -59,7 +59,7 @@ def watch_region(
     watches: dict[str, Watch] = {}
     held_elsewhere: list[str] = []
     failures: dict[str, TerramosaicError] = {}
-    held: dict[str, Held] = {}
+    held: dict[str, Lease] = {}
     with ExitStack() as leases:
         for name, region in requests.items():
             try:
@@ -90,7 +90,7 @@ def watch_region(
 
 
 @contextmanager
-def _lease_on(region: RegionRequest) -> Iterator[Held]:
+def _lease_on(region: RegionRequest) -> Iterator[Lease]:
     """Holds the region's collection for this run.
 
     A run that was resumed waits for the lease of its own lost process, which on another machine takes until it expires.
@@ -113,7 +113,7 @@ def _lease_on(region: RegionRequest) -> Iterator[Held]:
         yield held
 
 
-def _map(watches: dict[str, Watch], held: dict[str, Held]) -> dict[str, TerramosaicError]:
+def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, TerramosaicError]:
     """Maps what is new of all regions; returns each region's first error."""
     plans: dict[str, Plan] = {}
     place: dict[str, tuple[str, date]] = {}

@@ -1,40 +1,35 @@
-"""A lock that ends by itself: one holder at a time, named, on disk and in object stores, free again when it dies.
+"""A lock with a name on it that ends by itself: one holder at a time, on a disk and in an object store.
 
-All that is asked of the place is that a file can be created exclusively and that files can be listed. A lease is a
-folder of numbered notes, ``000007.json``, each saying who holds it and until when; the highest counts. To take it over,
-to renew it and to release it is to create the next number, which of several that try at once succeeds for one. Only the
-holder removes notes, only lower ones, so numbers never fall.
+Two things say who holds it. *Notes* (`terramosaic.storage.lease_notes`), numbered files that name the holder and when its lease ends
+unless it renews it: they hold anywhere, between machines too. And on a disk, a *kernel lock* (`terramosaic.storage.lease_disk`): it
+holds as far as the disk carries it, and whoever has it need not ask whether another one of the same kernel is alive.
 
-    000006.json  {"owner": "a", "expires": 12:02}    a holds it
-    000007.json  {"owner": "a", "expires": 12:03}    a renewed it, and removes 6
-    000008.json  {"owner": "b", "expires": 12:07}    at 12:05 b found it expired; a, should it wake up, cannot create 8
+    lock         taken by process 71                     process 71 is killed: the kernel frees it
+    000001.json  {"owner": "a", "pid": 71, "expires": 12:02}    process 72 of this kernel, which got the lock, takes
+                                                         2 at once; one of another machine does so at 12:02
 
-One who was slow may create a number below the highest, since removed: so the folder is listed again afterwards, and
-what is not the highest counts for nothing. Expiry is told by the clocks of different machines: a holder gives up a
-sixth of the time to live before its note ends, and that is by how much clocks may differ.
+So a lease is held by one who has the lock, if there is one, and the highest note. Who does not get the lock is refused,
+and told what the note says; who gets it still is, if the note is another machine's and lives.
+
+What time does: where a note is all there is, a holder gives up a sixth of the time to live before its note ends, and
+that is by how much the clocks of machines may differ. Who has a kernel lock loses nothing by time alone. One that slept
+(a stopped process, a laptop) for longer than its note lasted kept all others of its machine out meanwhile, but another
+machine may have taken the lease over: `Lease.check` then tries to renew it, which only one of the two can.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from terramosaic.errors import LeaseHeldError, LeaseLostError, OutputError
-from terramosaic.storage.files import create_text, is_alive, list_facts, read_text, remove
-from terramosaic.storage.location import Location, location
+from terramosaic.storage.lease_disk import DiskLock
+from terramosaic.storage.lease_notes import Note, Notes
+from terramosaic.storage.location import Location, is_remote, location
 
 logger = logging.getLogger(__name__)
 
@@ -44,62 +39,39 @@ _RENEWALS, _TRIES = 3, 12
 #: The share of the time to live by which a holder gives up before others may take over.
 _MARGIN = 1 / 6
 
-#: Notes that may vanish under a reader's eyes, because the holder renews, before it takes that for an answer.
-_LOOKS = 50
+#: How often another one may be faster before that is an answer.
+_ATTEMPTS = 50
 
 
-class Note(BaseModel):
-    """One generation of a lease.
-
-    Attributes:
-        owner: who holds it, in words for a person.
-        host: its machine's name.
-        machine: where its process number means something; see `_machine`.
-        token: told by nobody else, so that a holder knows its own note again.
-        since: when it took the lease, in seconds since 1970.
-        expires: when the lease ends unless a higher note follows.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    owner: str
-    host: str
-    machine: str
-    pid: int
-    token: str
-    since: float
-    expires: float
-    released: bool = False
-
-
-class Held:
+class Lease:
     """A lease that is held, and renewed by a thread, until it is released or lost.
 
     Attributes:
         note: the note that counts.
-        lost: set when the lease could not be renewed in time; its holder must stop then.
+        lost: set when it is known that the lease is held no more; its holder must stop then.
     """
 
-    def __init__(
-        self, folder: Location, number: int, note: Note, ttl: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, notes: Notes, number: int, note: Note, ttl: float, clock: Callable[[], float]) -> None:
         self.note, self.lost = note, threading.Event()
-        self._folder, self._number, self._ttl, self._clock = folder, number, ttl, clock
+        self._notes, self._number, self._ttl, self._clock = notes, number, ttl, clock
         self._ended = threading.Event()
         self._turn = threading.Lock()
 
     def check(self) -> None:
-        """Asks before a step that only a holder may take.
+        """Asks before a step that only a holder may take; nobody else holds the lease for a sixth of its time to live.
 
         Raises:
             LeaseLostError: it is not held any more.
+            OutputError: the place does not answer.
         """
-        if self._clock() >= self.note.expires - _MARGIN * self._ttl:
-            self.lost.set()
-        if self.lost.is_set():
-            raise LeaseLostError(
-                f"the lease of {self.note.owner} on {self._folder} was not renewed in time; run the same request again"
-            )
+        with self._turn:
+            if self._ended.is_set():
+                raise LeaseLostError(f"the lease of {self.note.owner} on {self._notes.folder} was released")
+            self._require_time()
+            if self._is_due:
+                self._put_off()
+            elif not self._notes.is_highest(self._number, self.note):
+                raise self._taken_over()
 
     def renew(self) -> None:
         """Puts the end of the lease off by the time to live.
@@ -110,23 +82,22 @@ class Held:
         """
         with self._turn:
             # The thread may have been waiting for its turn while the lease was released.
-            if self._ended.is_set():
-                return
-            self.check()
-            self._put(self.note.model_copy(update={"expires": self._clock() + self._ttl}))
+            if not self._ended.is_set():
+                self._require_time()
+                self._put_off()
 
     def release(self) -> None:
         """Gives it back, unless it is lost; what the place has against it is logged, and then it expires."""
         self._ended.set()
-        with self._turn, contextlib.suppress(LeaseLostError):
+        with self._turn:
             try:
-                self.check()
+                self._require_time()
                 self._put(self.note.model_copy(update={"released": True, "expires": self._clock()}))
             except LeaseLostError:
-                raise
+                pass
             except OutputError as error:
                 logger.warning(
-                    "the lease on %s could not be released and will expire: %s", self._folder, error
+                    "the lease on %s could not be released and will expire: %s", self._notes.folder, error
                 )
 
     def keep(self) -> None:
@@ -139,18 +110,42 @@ class Held:
             except LeaseLostError as error:
                 logger.warning("%s", error)
                 return
-            except (OutputError, OSError) as error:
-                logger.warning("the lease on %s could not be renewed, trying again: %s", self._folder, error)
+            except OutputError as error:
+                logger.warning(
+                    "the lease on %s could not be renewed, trying again: %s", self._notes.folder, error
+                )
                 pause = self._ttl / _TRIES
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether others may soon think that it is over."""
+        return self._clock() >= self.note.expires - _MARGIN * self._ttl
+
+    def _require_time(self) -> None:
+        if self._is_due and not self.note.kernel:
+            self.lost.set()
+        if self.lost.is_set():
+            raise LeaseLostError(
+                f"the lease of {self.note.owner} on {self._notes.folder} was not renewed in time; run the same request "
+                "again"
+            )
+
+    def _put_off(self) -> None:
+        self._put(self.note.model_copy(update={"expires": self._clock() + self._ttl}))
 
     def _put(self, note: Note) -> None:
         """Makes a note the one that counts."""
-        if not _create(self._folder, self._number + 1, note):
-            self.lost.set()
-            raise LeaseLostError(f"the lease of {note.owner} on {self._folder} was taken over")
-        self._number += 1
-        self.note = note
-        _clean(self._folder, self._number)
+        created = None
+        while created != note:
+            created = self._notes.create(self._number + 1, note)
+            if created is None:
+                raise self._taken_over()
+            # An earlier try, whose answer did not come, may have created one; then the number after it is due.
+            self._number, self.note = self._number + 1, created
+
+    def _taken_over(self) -> LeaseLostError:
+        self.lost.set()
+        return LeaseLostError(f"the lease of {self.note.owner} on {self._notes.folder} was taken over")
 
 
 @contextmanager
@@ -161,7 +156,7 @@ def lease(
     ttl: float = 120,
     clock: Callable[[], float] = time.time,
     renews: bool = True,
-) -> Iterator[Held]:
+) -> Iterator[Lease]:
     """Holds a lease while the block runs.
 
     Args:
@@ -173,117 +168,61 @@ def lease(
         renews: whether a thread renews it; a test may do that by hand.
 
     Raises:
-        LeaseHeldError: another one holds it.
+        LeaseHeldError: another one holds it; nobody waits.
         OutputError: the place cannot be used. A store must honour conditional writes (``If-None-Match: *``), as S3,
             GCS, Azure, R2 and MinIO do; a disk must know hard links.
     """
-    place = location(folder)
-    held = _acquire(place, owner, ttl, clock)
-    if renews:
-        # A daemon: a process that ends in any other way must not wait for it.
-        threading.Thread(target=held.keep, name="lease", daemon=True).start()
+    notes = Notes(location(folder))
+    with _lock_of(notes) as kernel:
+        held = _acquire(notes, kernel, owner, ttl, clock)
+        if renews:
+            # A daemon: a process that ends in any other way must not wait for it.
+            threading.Thread(target=held.keep, name="lease", daemon=True).start()
+        try:
+            yield held
+        finally:
+            held.release()
+
+
+@contextmanager
+def _lock_of(notes: Notes) -> Iterator[str]:
+    """Holds the kernel lock, on a disk that has one, and says where it means something."""
+    if is_remote(notes.folder):
+        yield ""
+        return
+    lock = DiskLock(notes.folder)
+    if not lock.acquire():
+        raise LeaseHeldError(_locked_by(notes))
     try:
-        yield held
+        yield lock.kernel
     finally:
-        held.release()
+        lock.release()
 
 
-def _acquire(folder: Location, owner: str, ttl: float, clock: Callable[[], float]) -> Held:
-    for _ in range(_LOOKS):
-        number, current = _highest(folder)
+def _acquire(notes: Notes, kernel: str, owner: str, ttl: float, clock: Callable[[], float]) -> Lease:
+    for _ in range(_ATTEMPTS):
+        number, current = notes.highest()
         now = clock()
-        if current is not None and not _is_free(current, now):
-            raise LeaseHeldError(_held_by(folder, current))
-        note = Note(
-            owner=owner,
-            host=socket.gethostname(),
-            machine=_machine(),
-            pid=os.getpid(),
-            token=uuid.uuid4().hex,
-            since=now,
-            expires=now + ttl,
-        )
-        if _create(folder, number + 1, note):
-            _clean(folder, number + 1)
-            return Held(folder, number + 1, note, ttl, clock)
-        # Another one was faster; who that is will be seen.
-    raise LeaseHeldError(f"{folder} changes hands faster than it can be taken; try again")
-
-
-def _create(folder: Location, number: int, note: Note) -> bool:
-    """Whether a note of this number could be made, and counts."""
-    place = folder / _name(number)
-    try:
-        create_text(place, note.model_dump_json())
-    except FileExistsError:
-        # An answer that was lost on its way is asked for again, and then the note that is there is our own.
-        if _read(place) != note:
-            return False
-    if max(_numbers(folder), default=0) == number:
-        return True
-    remove(place)
-    return False
-
-
-def _clean(folder: Location, number: int) -> None:
-    """Removes notes that no longer count. Those that stay do no harm."""
-    with contextlib.suppress(OutputError, OSError):
-        for lower in _numbers(folder):
-            if lower < number:
-                remove(folder / _name(lower))
-
-
-def _highest(folder: Location) -> tuple[int, Note | None]:
-    """The note that counts, and its number; 0 and none if nobody ever held the lease."""
-    for _ in range(_LOOKS):
-        number = max(_numbers(folder), default=0)
-        if not number:
-            return 0, None
-        note = _read(folder / _name(number))
+        # One of this kernel would have the lock, if it lived.
+        is_dead = current is not None and bool(kernel) and current.kernel == kernel
+        if current is not None and not (current.is_over(now) or is_dead):
+            raise LeaseHeldError(_held_by(notes, current))
+        note = notes.create(number + 1, Note.of_this_process(owner, kernel, now, ttl))
         if note is not None:
-            return number, note
-    raise OutputError(f"{folder} holds no lease that can be read; remove the folder if nothing runs")
+            return Lease(notes, number + 1, note, ttl, clock)
+        # Another one was faster; who that is will be seen.
+    raise LeaseHeldError(f"{notes.folder} changes hands faster than it can be taken; try again")
 
 
-def _read(place: Location) -> Note | None:
-    try:
-        return Note.model_validate_json(read_text(place))
-    except (FileNotFoundError, ValidationError):
-        return None
+def _locked_by(notes: Notes) -> str:
+    """Who has the kernel lock, as far as the notes tell."""
+    with contextlib.suppress(OutputError):
+        _, note = notes.highest()
+        # Between taking the lock and creating a note, the note is still that of the last one.
+        if note is not None and not note.released and not note.is_dead:
+            return _held_by(notes, note)
+    return f"{notes.folder} was taken a moment ago, by a process that has not said yet who it is; try again"
 
 
-def _numbers(folder: Location) -> list[int]:
-    names = (name.removesuffix(".json") for name in list_facts(folder))
-    return [int(name) for name in names if name.isdecimal()]
-
-
-def _name(number: int) -> str:
-    return f"{number:06d}.json"
-
-
-def _is_free(note: Note, now: float) -> bool:
-    is_dead = note.machine == _machine() and not is_alive(str(note.pid))
-    return note.released or note.expires <= now or is_dead
-
-
-def _held_by(folder: Location, note: Note) -> str:
-    since, until = (
-        f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}" for moment in (note.since, note.expires)
-    )
-    return (
-        f"{folder} is held by {note.owner} (process {note.pid} on {note.host}) since {since} UTC, until {until} UTC "
-        "unless it goes on; wait for it, or stop it"
-    )
-
-
-@cache
-def _machine() -> str:
-    """Names what a process number belongs to: this start of this kernel, and this container's view of it.
-
-    A host's name alone would not do: two machines, or two containers, may share one.
-    """
-    parts = [socket.gethostname(), str(uuid.getnode())]
-    with contextlib.suppress(OSError):
-        parts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+def _held_by(notes: Notes, note: Note) -> str:
+    return f"{notes.folder} is held by {note}; wait for it, or stop it"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import mimetypes
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,10 @@ _CONFLICT, _CONFLICTS = "ConditionalRequestConflict", 5
 _MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 #: And what tells one content of an object from another.
 _VERSION = ("ETag", "etag", "generation")
+
+
+#: fsspec's store in memory knows no threads: it creates after it has looked, and lists what is gone by then.
+_IN_MEMORY = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,8 @@ def remove_folder(folder: UPath) -> None:
 def _told(place: UPath, done: str, *, is_write: bool = False) -> Iterator[None]:
     """Raises what goes wrong as one of ours, but for files that are there, or not there, where that is an answer."""
     try:
-        yield
+        with _IN_MEMORY if place.protocol == "memory" else nullcontext():
+            yield
     except FileExistsError:
         raise
     except FileNotFoundError as error:
