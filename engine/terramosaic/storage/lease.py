@@ -1,20 +1,21 @@
 """A lock with a name on it that ends by itself: one holder at a time, on a disk and in an object store.
 
-Two things say who holds it. *Notes* (`terramosaic.storage.lease_notes`), numbered files that name the holder and when its lease ends
-unless it renews it: they hold anywhere, between machines too. And on a disk, a *kernel lock* (`terramosaic.storage.lease_disk`): it
-holds as far as the disk carries it, and whoever has it need not ask whether another one of the same kernel is alive.
+*Notes* (`terramosaic.storage.lease_notes`) say who holds it and until when, unless it goes on; they hold anywhere,
+between machines too. A *kernel lock* (`terramosaic.storage.lease_disk`) is held beside them on a disk. Whoever has it
+knows that no other process of this kernel holds the lease, whatever the note says; of other machines it knows
+nothing, for a shared disk may keep the lock to each machine.
 
-    lock         taken by process 71                     process 71 is killed: the kernel frees it
-    000001.json  {"owner": "a", "pid": 71, "expires": 12:02}    process 72 of this kernel, which got the lock, takes
-                                                         2 at once; one of another machine does so at 12:02
+    lock         held by process 71 of machine A
+    000001.json  {"owner": "a", "pid": 71, "expires": 12:02}
 
-So a lease is held by one who has the lock, if there is one, and the highest note. Who does not get the lock is refused,
-and told what the note says; who gets it still is, if the note is another machine's and lives.
+    12:01, process 71 is killed, and the kernel frees its lock
+    12:01, on A: whoever gets the lock knows that 71 is dead, and creates 000002.json
+    12:01, on B: whoever gets the lock cannot know, and is refused until 12:02
 
 What time does: where a note is all there is, a holder gives up a sixth of the time to live before its note ends, and
-that is by how much the clocks of machines may differ. Who has a kernel lock loses nothing by time alone. One that slept
-(a stopped process, a laptop) for longer than its note lasted kept all others of its machine out meanwhile, but another
-machine may have taken the lease over: `Lease.check` then tries to renew it, which only one of the two can.
+that is by how much the clocks of machines may differ. Who has the lock loses nothing by time alone. If it slept (a
+stopped process, a laptop) for longer than its note lasted, the others of its machine were kept out, but another machine
+may have taken the lease over: `Lease.check` then renews it, and of two who create the next note only one succeeds.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def lease(
         folder: what the lease is on: a folder or URL of its own, which is made.
         owner: who wants it, in words that tell another one whom to ask.
         ttl: seconds after which the lease of a holder that stopped without a word is free. One whose process is dead,
-            on the machine that asks, is free at once.
+            on the machine that asks, is free at once; on a disk, one whose process is there is never free.
         clock: seconds since 1970.
         renews: whether a thread renews it; a test may do that by hand.
 

@@ -49,8 +49,8 @@ class Note(BaseModel):
         owner: who holds it, in words for a person.
         host: its machine's name.
         machine: where its process number means something; see `this_machine`.
-        kernel: where its kernel lock means something, see `terramosaic.storage.lease_disk`; empty if it has none, as in a store, and
-            in notes of version 0.1.0.
+        kernel: where its kernel lock means something, see `terramosaic.storage.lease_disk`; empty if it has none,
+            as in a store, and in notes of version 0.1.0.
         token: told by nobody else, so that a holder knows its own note again.
         since: when it took the lease, in seconds since 1970.
         expires: when the lease ends unless a higher note follows.

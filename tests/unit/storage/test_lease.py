@@ -427,14 +427,18 @@ def test_one_who_has_the_lock_and_has_left_no_note_yet_is_told_of_as_far_as_it_i
         lock.release()
 
 
-def test_a_disk_that_knows_no_locks_is_told_once(tmp_path, clock, monkeypatch, caplog):
-    monkeypatch.setattr("fcntl.flock", _refuse_locks)
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_that_knows_no_locks_is_told_once(tmp_path, clock, monkeypatch, caplog, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
     monkeypatch.setattr("terramosaic.storage.lease_disk._told", set())
-    for number in range(3):
-        with hold(str(tmp_path / f"{number}"), "a", clock) as held:
+    for name in "abc":
+        with hold(str(tmp_path / name), "a", clock) as held:
             assert not held.note.kernel
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "knows no locks (No locks available)" in caplog.text
+    assert f"knows no locks ({os.strerror(number)})" in caplog.text
 
 
 def test_a_place_that_cannot_be_used_says_so_in_one_line(tmp_path):
