@@ -13,6 +13,7 @@ import pytest
 import rasterio
 
 from terramosaic import map_region as map_without_prefect
+from terramosaic.block.block import finished_block
 from terramosaic.errors import RunCancelledError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.device_lock import device_to_itself
@@ -21,6 +22,7 @@ from terramosaic.planning.planning import plan
 from terramosaic.run.workers import DeviceProcesses
 from terramosaic_flows.runners import SETTING
 from tests.integration.conftest import LAND
+from tests.support.services import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +66,7 @@ def test_a_runner_makes_the_same_map_and_leaves_no_process(
     for name, path in alone.mosaics.items():
         with rasterio.open(tmp_path / alone.plan.run_id / path.name) as ours, rasterio.open(path) as theirs:
             np.testing.assert_array_equal(ours.read(), theirs.read(), err_msg=name)
-    deadline = time.monotonic() + 20
-    while left := children() - before:
-        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
-        time.sleep(0.2)
+    wait_for("the end of every process", lambda: not children() - before)
 
 
 def test_a_process_that_dies_is_a_lost_worker_and_the_next_block_gets_a_new_one(land, tmp_path):
@@ -87,12 +86,18 @@ def test_a_process_that_dies_is_a_lost_worker_and_the_next_block_gets_a_new_one(
 def test_closing_stops_processes_in_the_middle_of_a_block(land, tmp_path):
     made = plan(land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path, block_size=2048, stride=16))
     with DeviceProcesses(made, [Device("cpu")]) as processes:
-        timer = threading.Timer(3, processes.close)
-        timer.start()
-        started = time.monotonic()
+
+        def close_in_the_midst() -> None:
+            wait_for("a raster that is being written", lambda: list(tmp_path.glob("*/blocks/*/.*.partial")))
+            processes.close()
+
+        closer = threading.Thread(target=close_in_the_midst)
+        closer.start()
         with pytest.raises(RunCancelledError):
             processes.compute(made, made.blocks[0])
-        assert time.monotonic() - started < 15
+        closer.join()
+    # The block would have taken minutes.
+    assert finished_block(made, made.blocks[0]) is None
 
 
 def test_a_gpu_is_locked_by_one_process_and_free_when_it_dies():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -86,17 +87,35 @@ def test_threads_share_a_generator(bundle: Bundle) -> None:
                 np.testing.assert_array_equal(out[target][0], expected[target][n])
 
 
+class CountedLock:
+    """A lock that tells when four threads have asked for it."""
+
+    def __init__(self) -> None:
+        self._lock, self._asked, self.all_asked = threading.Lock(), itertools.count(1), threading.Event()
+
+    def __enter__(self) -> None:
+        if next(self._asked) == 4:
+            self.all_asked.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_sessions_are_made_once_per_process(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
+    opening = CountedLock()
 
     def count(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
         opened.append(path.stem)
-        time.sleep(0.02)  # time for the others to find no session yet
+        # None of the others may find a session that is there already.
+        assert opening.all_asked.wait(60)
         return open_session(path, device, threads)
 
     open_session = terramosaic.model.single_graph._open
     monkeypatch.setattr(terramosaic.model.single_graph, "_open", count)
     monkeypatch.setattr(terramosaic.model.single_graph, "_sessions", {})
+    monkeypatch.setattr(terramosaic.model.single_graph, "_opening", opening)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda size: open_generator(bundle, TARGETS, batch_size=size, threads=1), (1, 2, 4, 8)))
     assert sorted(opened) == sorted(TARGETS)
