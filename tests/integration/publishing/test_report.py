@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 from shapely.geometry import box
 
-from terramosaic.cli import app, options
+from terramosaic.cli import app, mapping, options
 from terramosaic.errors import OutputError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.planning import plan as make_plan
@@ -230,7 +230,7 @@ class TestCommand:
         made = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                app, "request_from", lambda given: made.append(options.request_from(given)) or 1 / 0
+                mapping, "request_from", lambda given: made.append(options.request_from(given)) or 1 / 0
             )
             CliRunner().invoke(app.cli, ["map", *words])
         return made[0]
