@@ -74,9 +74,9 @@ def land(tmp_path_factory) -> Catalog:
     return catalog
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server():
-    """A Prefect server on loopback, with a database of its own."""
+    """A Prefect server on loopback, with a database of its own: one for all tests of a process."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
@@ -88,5 +88,5 @@ _WAITING = ("test_up.py", "test_faults.py", "test_browser.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long and mostly waits comes first, so that two processes end at about the same time."""
-    items.sort(key=lambda item: item.path.name not in _WAITING)
+    """What takes long and mostly waits comes first, unit tests last: so two processes end at about the same time."""
+    items.sort(key=lambda item: (item.path.name not in _WAITING, "integration" not in item.path.parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from shapely.geometry import shape
 
+from terramosaic.cli import main
 from terramosaic.ground.grid import Rect
 from tests.integration.conftest import LAND
 
@@ -90,12 +92,22 @@ def test_plan_then_map_then_map_again(selection, tmp_path):
         (["model", "info", "/nowhere"], 2, "model: there is no folder"),
     ],
 )
-def test_mistakes_get_one_line_and_their_exit_code(arguments, code, line):
-    done = run(*arguments)
-    assert done.returncode == code, done.stderr
-    assert line in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_mistakes_get_one_line_and_their_exit_code(monkeypatch, capsys, caplog, arguments, code, line):
+    """In this process, as they are many."""
+    caplog.set_level(logging.WARNING, "terramosaic")  # which the command changes, and this puts back
+    monkeypatch.setattr(sys, "argv", ["terramosaic", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr()
+    assert end.value.code == code, said.err
+    assert line in said.err
+    assert len(said.err.strip().splitlines()) == 1 and not said.out
+
+
+def test_a_mistake_ends_the_process_with_its_line_and_code():
+    done = run("map", "--bbox", "14", "45", "13", "46", "--datetime", "2023")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("terramosaic: region: bbox is inverted")
 
 
 def test_nothing_found_says_what_was_searched_and_what_would_match(land, selection):
