@@ -16,7 +16,7 @@ import pytest
 SCREENSHOTS = "TERRAMOSAIC_SCREENSHOTS"
 
 #: Milliseconds that anything may take; the machine may be busy.
-_PATIENCE = 30_000
+_PATIENCE = 120_000
 
 
 @contextmanager

@@ -34,9 +34,6 @@ from terramosaic.storage.location import location
 from tests.integration.conftest import LAND
 from tests.support.s3 import BUCKET, Store, forget_clients, s3_server
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
 #: Four blocks, of up to 512 pixels.
 PART = Rect(LAND.row + 100, LAND.col + 200, 560, 620)
 
@@ -88,7 +85,7 @@ def run_in_a_process(program: str, *arguments: str, cwd: Path, store: Store, **e
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         cwd=cwd,
-        env={**os.environ, **store.env, "PYTHONPATH": str(ROOT), **env},
+        env={**os.environ, **store.env, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,7 +145,7 @@ def test_a_mosaic_in_a_store_opens_as_xarray(store, request_for, local, scratch)
         "print(float(one.mean()), float(two[:, :50].mean()), one.rio.crs.to_epsg())"
     )
     process = run_in_a_process(program, store.url("whole/latest"), cwd=scratch.parent, store=store)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     ndvi = local.open("NDVI")
     assert out.split() == [str(float(ndvi.mean())), str(float(ndvi[:, :50].mean())), "32633"], err
 
@@ -162,7 +159,7 @@ def test_the_command_line_takes_a_url(store, request_for, local, tmp_path):
         *("map", "--region", str(region), "--datetime", "2023-08", "--catalog", request.catalog),
         *("--targets", "NDVI,LULC", "--block-size", "512", "--out", store.url("cli"), "--json"),
     ]
-    out, err = run_in_a_process(program, *arguments, cwd=tmp_path, store=store).communicate(timeout=60)
+    out, err = run_in_a_process(program, *arguments, cwd=tmp_path, store=store).communicate(timeout=300)
     told = json.loads(out)
     again = RegionRequest(region=f"{told['folder']}/item.json", datetime="2023-08")
     assert again.area().outline.equals(request.area().outline)
@@ -191,7 +188,7 @@ def test_killed_in_the_middle_and_started_again(store, request_for, local, tmp_p
     request = request_for(store.url("killed"))
     arguments = MAP_AND_DIE_IN_THE_THIRD_BLOCK, request.model_dump_json()
     process = run_in_a_process(*arguments, cwd=tmp_path, store=store)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, err
     done = {key: facts for key, facts in store.objects("killed/").items() if key.endswith("/block.json")}
     assert len(done) == 2 and list(scratch.iterdir())
@@ -236,7 +233,7 @@ def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tm
         )  # fmt: skip
 
     for process in [start(HALF_OF_THE_BLOCKS, f"worker{half}", str(half)) for half in (0, 1)]:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     store.requests.clear()
     receipts = finished_blocks(read_plan(url))
@@ -245,7 +242,7 @@ def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tm
     assert set(receipts) == {block.id for block in local.plan.blocks}
     assert list(receipts.values()) == [finished_block(read_plan(url), block) for block in local.plan.blocks]
     process = start(THE_REST, "assembler")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0 and out.split()[-1] == f"{url}/item.json", err
     assert_same_mosaics(local, "shared", store)
     for own in folders.values():
@@ -443,7 +440,7 @@ def test_a_lease_has_one_holder_among_processes(store, tmp_path, where):
     processes = [run_in_a_process(RACE, url, f"process {n}", cwd=tmp_path, store=store) for n in range(3)]
     spells = []
     for process in processes:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         spells += [tuple(map(float, line.split())) for line in out.splitlines()]
     spells.sort()
