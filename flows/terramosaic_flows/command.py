@@ -24,8 +24,13 @@ import click
 @click.option(
     "--check", is_flag=True, help="Prove the set-up with a triggered and a scheduled run, then stop"
 )
-def up_command(home: Path, port: int | None, runs: int, check: bool) -> None:
+@click.option(
+    "--no-login", is_flag=True, help="Let every user and program of this machine in, without the login"
+)
+def up_command(home: Path, port: int | None, runs: int, check: bool, no_login: bool) -> None:
     """Starts a Prefect server and a worker, with all deployments, on this machine only.
+
+    The first start makes a login and keeps it in the file "login" of the home.
 
     Ctrl-C stops them. Runs that were under way go on at the next start.
     """
@@ -33,4 +38,11 @@ def up_command(home: Path, port: int | None, runs: int, check: bool) -> None:
         up,  # for start-up time: the command line lists this command's help
     )
 
-    up(home, port=port, runs=runs, check=check, tell=lambda line: click.echo(line, err=True))
+    up(
+        home,
+        port=port,
+        runs=runs,
+        check=check,
+        with_login=not no_login,
+        tell=lambda line: click.echo(line, err=True),
+    )

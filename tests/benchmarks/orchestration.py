@@ -29,13 +29,14 @@ from shapely.geometry import box
 from terramosaic import map_region
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.request.region import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.batches import SETTING as TASK_SECONDS
 from terramosaic_flows.runners import SETTING as RUNNER
-from terramosaic_flows.service.processes import Kept, prefect_command
-from terramosaic_flows.service.settings import HOST, api_url, service_environment
-from tests.support.services import free_port
+from terramosaic_flows.service.own_origin import server_command
+from terramosaic_flows.service.processes import Kept
+from terramosaic_flows.service.settings import api_url, service_environment
+from tests.integration.services import free_port
 
 _BLOCK = 512
 _SQUARE = 20
@@ -73,14 +74,9 @@ def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any
     """One runner: seconds of the flow, memory of its process, and how far the server lags behind."""
     folder.mkdir(parents=True)
     port = free_port()
-    environment = service_environment(folder / "home", port)
+    environment = service_environment(folder / "home", port, login=None)
     (folder / "home").mkdir()
-    server = Kept(
-        "server",
-        prefect_command("server", "start", "--host", HOST, "--port", str(port)),
-        environment,
-        folder / "server.log",
-    )
+    server = Kept("server", server_command(port), environment, folder / "server.log")
     try:
         _wait_for(f"{api_url(port)}/health")
         file = folder / "request.json"

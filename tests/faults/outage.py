@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 from terramosaic.demo.world import write_world
+from terramosaic_flows.service.login import keep_login
+from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import Kept, prefect_command
-from terramosaic_flows.service.settings import HOST, POOL, service_environment
+from terramosaic_flows.service.settings import POOL, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
 from tests.support.services import call, free_port, wait_for
@@ -31,28 +33,31 @@ def main() -> None:
     home = work / "home"
     home.mkdir(parents=True)
     port = free_port()
-    environment = service_environment(home, port) | {"TERRAMOSAIC_RUNNER": "processes:cpu,cpu"}
+    login = keep_login(home, print)
+    environment = service_environment(home, port, login) | {"TERRAMOSAIC_RUNNER": "processes:cpu,cpu"}
     # This process talks to that server as well.
     os.environ.update(environment)
     kept: list[Kept] = []
 
-    def keep(name: str, *arguments: str) -> Kept:
-        kept.append(Kept(name, prefect_command(*arguments), environment, home / f"{name}.log"))
+    def keep(name: str, command: list[str]) -> Kept:
+        kept.append(Kept(name, command, environment, home / f"{name}.log"))
         return kept[-1]
 
     def serve() -> Kept:
-        server = keep("server", "server", "start", "--host", HOST, "--port", str(port))
+        server = keep("server", server_command(port))
         wait_for("the server", lambda: _answers(port), 180)
         return server
 
     try:
         server = serve()
         _set_up()
-        keep("worker", "worker", "start", "--pool", POOL, "--type", "process")
+        keep("worker", prefect_command("worker", "start", "--pool", POOL, "--type", "process"))
         request = request_of_run(write_world(work / "world"), work / "maps", seed=7)
-        deployment = call(port, "/deployments/name/map-region/map-region")["id"]
+        deployment = call(port, "/deployments/name/map-region/map-region", login=login)["id"]
         parameters = {"request": request.model_dump(mode="json")}
-        run = call(port, f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"]
+        run = call(port, f"/deployments/{deployment}/create_flow_run", {"parameters": parameters}, login)[
+            "id"
+        ]
         folder = work / "maps"
         wait_for("blocks", lambda: len(receipts(folder)) >= 3, 180)
         server.stop(0)
@@ -65,7 +70,7 @@ def main() -> None:
             flush=True,
         )
         serve()
-        ended = wait_for("the end", lambda: _ended(port, run), 400)
+        ended = wait_for("the end", lambda: _ended(port, run, login), 400)
         last = receipts(folder)
         redone = sum(last[path] != stamp for path, stamp in during.items())
         print(f"{ended['state_name']}, started {ended['run_count']} times; {redone} finished blocks redone")
@@ -89,9 +94,9 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _ended(port: int, run: str) -> dict | None:
+def _ended(port: int, run: str, login: str) -> dict | None:
     try:
-        found = call(port, f"/flow_runs/{run}")
+        found = call(port, f"/flow_runs/{run}", login=login)
     except OSError:
         return None
     return found if found["state_type"] in ("COMPLETED", "FAILED", "CANCELLED") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -56,12 +57,21 @@ def wait_for(what: str, seen: Callable[[], Any], patience: float = 90) -> Any:
     return found
 
 
-def call(port: int, path: str, body: Any = None) -> Any:
+def login_of(home: Path) -> str | None:
+    """What `up` keeps in a home."""
+    file = home / "login"
+    return file.read_text().strip() if file.exists() else None
+
+
+def call(port: int, path: str, body: Any = None, login: str | None = None) -> Any:
     """Asks the API of a server on loopback; with a body, posts it."""
+    headers = {"Content-Type": "application/json"}
+    if login is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api{path}",
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers=headers,
     )
     for wait in (1, 2, 4, 8, None):
         try:
@@ -80,7 +90,7 @@ class Service:
     def __init__(
         self, home: Path, *arguments: str, runner: str = "threads:1", port: int | None = None
     ) -> None:
-        self.port = port or free_port()
+        self.home, self.port = home, port or free_port()
         self.process = subprocess.Popen(
             [*UP, "--home", str(home), "--port", str(self.port), *arguments],
             env=environment(TERRAMOSAIC_RUNNER=runner),
@@ -92,11 +102,12 @@ class Service:
         for line in self.process.stderr:
             self.said.append(line)
             if "the UI is at" in line:
+                self.login = None if "--no-login" in arguments else login_of(home)
                 return
         raise AssertionError("".join(self.said))
 
     def call(self, path: str, body: Any = None) -> Any:
-        return call(self.port, path, body)
+        return call(self.port, path, body, self.login)
 
     def trigger(self, request: dict[str, Any]) -> str:
         deployment = self.call("/deployments/name/map-region/map-region")["id"]
@@ -113,17 +124,17 @@ class Service:
     def stop(self, number: int) -> str:
         """Stops it; what it says from then on."""
         self.process.send_signal(number)
-        _, rest = self.process.communicate(timeout=60)
+        _, rest = self.process.communicate(timeout=180)
         assert self.process.returncode == 0, rest
         return str(rest)
 
 
 @contextmanager
-def service(home: Path, **options: str) -> Iterator[Service]:
-    running = Service(home, **options)
+def service(home: Path, *arguments: str, **options: str) -> Iterator[Service]:
+    running = Service(home, *arguments, **options)
     try:
         yield running
     finally:
         if running.process.poll() is None:
             running.process.send_signal(signal.SIGTERM)
-            running.process.wait(60)
+            running.process.wait(180)

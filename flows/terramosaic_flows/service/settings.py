@@ -14,7 +14,13 @@ POOL = "terramosaic"
 OUT_SETTING = "TERRAMOSAIC_OUT"
 
 #: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
-_FOREIGN = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")
+_FOREIGN = (
+    "PREFECT_PROFILE",
+    "PREFECT_API_KEY",
+    "PREFECT_PROFILES_PATH",
+    "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_API_AUTH_STRING",
+)
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -24,7 +30,7 @@ _QUIET = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     # A busy machine answers late.
     "PREFECT_API_REQUEST_TIMEOUT": "120",
-    # Relative to the page, so that the UI works behind any host name.
+    # Relative to the page: the UI works as 127.0.0.1 and as localhost, which are two origins.
     "PREFECT_SERVER_UI_API_URL": "/api",
 }
 
@@ -57,10 +63,15 @@ def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
-def service_environment(home: Path, port: int) -> dict[str, str]:
+def service_environment(home: Path, port: int, login: str | None) -> dict[str, str]:
     """The environment of everything that belongs to this server: the user's, with what must be so.
 
     The database is the user's if PREFECT_SERVER_DATABASE_CONNECTION_URL names one, else a file in ``home``.
+
+    Args:
+        home: folder for what Prefect keeps.
+        port: of the server.
+        login: ``user:password`` that the server asks for, and its clients give; none leaves it open.
     """
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     # How often and how long are matters of taste, and may be set outside.
@@ -71,5 +82,12 @@ def service_environment(home: Path, port: int) -> dict[str, str]:
         | {OUT_SETTING: str(home / "maps")}
         | kept
         | _QUIET
-        | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url(port), "PREFECT_SERVER_API_HOST": HOST}
+        | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": api_url(port),
+            "PREFECT_SERVER_API_HOST": HOST,
+            # Not every page of the web, as by default. By this name, which goes before Prefect's other one.
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
+        }
+        | ({"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_API_AUTH_STRING": login} if login else {})
     )

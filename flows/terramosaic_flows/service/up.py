@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import threading
@@ -19,6 +20,8 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from terramosaic.errors import OutputError, RequestError, TerramosaicError
+from terramosaic_flows.service.login import keep_login, login_file
+from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import Kept, prefect_command
 from terramosaic_flows.service.settings import HOST, POOL, api_url, service_environment
 
@@ -31,9 +34,21 @@ _USUAL_PORT = 4200
 _SERVER_PATIENCE = 180.0
 _STOP_PATIENCE = 15.0
 
+#: What is given up without the login.
+_OPEN = (
+    "--no-login: every user and program of this machine can start runs, and so commands, as you; "
+    "pages of other origins are refused all the same"
+)
+
 
 def up(
-    home: Path, *, port: int | None = None, runs: int = 2, check: bool = False, tell: Tell = print
+    home: Path,
+    *,
+    port: int | None = None,
+    runs: int = 2,
+    check: bool = False,
+    with_login: bool = True,
+    tell: Tell = print,
 ) -> None:
     """Starts server and worker, sets everything up, and stays until it is stopped or something fails.
 
@@ -42,6 +57,7 @@ def up(
         port: of the server; by default 4200, or another one if that is taken.
         runs: flow runs at the same time.
         check: prove the set-up with a demo run and a scheduled run, and return.
+        with_login: let nobody in without the login that is kept in ``home``.
         tell: gets a line for what happens.
 
     Raises:
@@ -51,7 +67,10 @@ def up(
     with _stoppable() as stop, ExitStack() as stack:
         stack.enter_context(_alone_in(home))
         port = _free_port(port)
-        environment = service_environment(home, port)
+        login = keep_login(home, tell) if with_login else None
+        if login is None:
+            tell(_OPEN)
+        environment = service_environment(home, port, login)
         # Before Prefect is imported: its settings are read once.
         os.environ.clear()
         os.environ.update(environment)
@@ -61,7 +80,7 @@ def up(
         tell(f"starting the server; database and logs are in {home}")
         server = Kept(
             "server",
-            prefect_command("server", "start", "--host", HOST, "--port", str(port)),
+            server_command(port),
             environment,
             home / "server.log",
         )
@@ -86,6 +105,8 @@ def up(
         setup.deploy(folder, environment)
         if stop.is_set():
             raise KeyboardInterrupt
+        if with_login:
+            tell(f"to log in, enter the line in {login_file(home)} (user:password)")
         tell(f"the UI is at http://{HOST}:{port}")
         if check:
             from terramosaic_flows.service.proof import Proof
@@ -94,10 +115,18 @@ def up(
             asyncio.run(Proof(home / "check", watch, stop, tell).show())
             tell("all is well: a triggered and a scheduled run came and finished")
         else:
-            tell(f"for Prefect's own commands: export PREFECT_API_URL={api_url(port)}")
+            tell(f"for Prefect's own commands: export {_client_settings(home, port, with_login)}")
             tell("Ctrl-C stops server and worker; runs go on at the next start")
             _watch([server, worker], stop)
         tell("stopping")
+
+
+def _client_settings(home: Path, port: int, with_login: bool) -> str:
+    """As a shell sets them. The login itself is not shown: what a terminal shows is kept and passed on."""
+    address = f"PREFECT_API_URL={api_url(port)}"
+    if not with_login:
+        return address
+    return f'{address} PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(login_file(home)))})"'
 
 
 def _requeue(tell: Tell, what: str) -> None:

@@ -19,6 +19,8 @@ def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(tmp_path):
     with browser_page() as page, service(tmp_path / "home") as up:
         ui = f"http://127.0.0.1:{up.port}/v2"
         page.goto(f"{ui}/deployments")
+        page.get_by_placeholder("admin:pass").fill(up.login)
+        page.get_by_role("button", name="Login").click()
         # The second link of that name is the flow's.
         page.get_by_role("link", name="map-region", exact=True).first.click()
         page.get_by_role("button", name="Run", exact=True).click()

@@ -97,7 +97,7 @@ def test_settings_are_known_to_prefect():
 
     from terramosaic_flows.service.settings import service_environment
 
-    names = set(service_environment(Path("/home"), 1))
+    names = set(service_environment(Path("/home"), 1, "user:password"))
     for path in FOLDER.rglob("*"):
         if path.is_file():
             names |= set(re.findall(r"\bPREFECT_[A-Z_]+\b", path.read_text()))
