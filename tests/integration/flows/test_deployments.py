@@ -141,7 +141,11 @@ def test_compose_and_dockerfile_agree_with_the_repository():
     assert services["server"]["ports"] == ["127.0.0.1:4200:4200"]
     asked = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     assert asked == set(re.findall(r"^(\w+)=", (DOCKER / "example.env").read_text(), re.M))
-    assert services["server"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "${TERRAMOSAIC_AUTH}"
+    server = services["server"]["environment"]
+    assert server["PREFECT_SERVER_API_AUTH_STRING"].startswith("${TERRAMOSAIC_AUTH:?")
+    assert server["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200"
+    # The example has no password that everybody knows.
+    assert not re.findall(r"^\w+=.+", (DOCKER / "example.env").read_text(), re.M)
     for name in ("setup", "worker", "worker-gpu"):
         assert "TERRAMOSAIC_AUTH" in services[name]["environment"]["PREFECT_API_AUTH_STRING"]
     built = stages()
