@@ -44,5 +44,5 @@ def up_command(home: Path, port: int | None, runs: int, check: bool, no_login: b
         runs=runs,
         check=check,
         with_login=not no_login,
-        tell=lambda line: click.echo(line, err=True),
+        echo=lambda line: click.echo(line, err=True),
     )

@@ -206,7 +206,7 @@ class _Line:
 
     def __init__(self) -> None:
         self._silent_until = 0.0
-        self._told = False
+        self._warned = False
 
     def send(self, call: Callable[[], Any]) -> Any:
         """What the call returns, or None if it fails; told once."""
@@ -216,8 +216,8 @@ class _Line:
             return call()
         except Exception as error:  # whatever it is, it is no reason to lose a map
             self._silent_until = time.monotonic() + _SILENCE
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 what = " ".join(f"{type(error).__name__}: {error}".split())
                 logger.warning("the Prefect UI cannot be told, the run goes on without: %s", what)
             return None

@@ -86,7 +86,7 @@ def watch_region(
             except TerramosaicError as error:
                 failures.setdefault(name, error)
     raise_failures(failures, len(requests), held_elsewhere)
-    return Completed(message="; ".join([*held_elsewhere, *_told(watches)]))
+    return Completed(message="; ".join([*held_elsewhere, *_summaries(watches)]))
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, Terramo
     return failures
 
 
-def _told(watches: dict[str, Watch]) -> list[str]:
+def _summaries(watches: dict[str, Watch]) -> list[str]:
     lines = {name: f"mapped {watch}" if watch.new else f"{watch}" for name, watch in watches.items()}
     return [f"{name}: {line}" for name, line in lines.items()] if len(lines) > 1 else list(lines.values())
 

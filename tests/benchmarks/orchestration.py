@@ -34,7 +34,7 @@ from terramosaic.request.request import RegionRequest
 from terramosaic_flows.batches import SETTING as TASK_SECONDS
 from terramosaic_flows.runners import SETTING as RUNNER
 from terramosaic_flows.service.own_origin import server_command
-from terramosaic_flows.service.processes import Kept
+from terramosaic_flows.service.processes import ManagedProcess
 from terramosaic_flows.service.settings import api_url, service_environment
 from tests.integration.services import free_port
 
@@ -76,7 +76,7 @@ def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any
     port = free_port()
     environment = service_environment(folder / "home", port, login=None)
     (folder / "home").mkdir()
-    server = Kept("server", server_command(port), environment, folder / "server.log")
+    server = ManagedProcess("server", server_command(port), environment, folder / "server.log")
     try:
         _wait_for(f"{api_url(port)}/health")
         file = folder / "request.json"

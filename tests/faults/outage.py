@@ -14,7 +14,7 @@ from pathlib import Path
 from terramosaic.demo.world import write_world
 from terramosaic_flows.service.login import keep_login
 from terramosaic_flows.service.own_origin import server_command
-from terramosaic_flows.service.processes import Kept, prefect_command
+from terramosaic_flows.service.processes import ManagedProcess, prefect_command
 from terramosaic_flows.service.settings import POOL, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
@@ -37,13 +37,13 @@ def main() -> None:
     environment = service_environment(home, port, login) | {"TERRAMOSAIC_RUNNER": "processes:cpu,cpu"}
     # This process talks to that server as well.
     os.environ.update(environment)
-    kept: list[Kept] = []
+    kept: list[ManagedProcess] = []
 
-    def keep(name: str, command: list[str]) -> Kept:
-        kept.append(Kept(name, command, environment, home / f"{name}.log"))
+    def keep(name: str, command: list[str]) -> ManagedProcess:
+        kept.append(ManagedProcess(name, command, environment, home / f"{name}.log"))
         return kept[-1]
 
-    def serve() -> Kept:
+    def serve() -> ManagedProcess:
         server = keep("server", server_command(port))
         wait_for("the server", lambda: _answers(port), 180)
         return server

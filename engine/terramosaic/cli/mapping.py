@@ -74,8 +74,8 @@ def map_command(
             requests_of(request), workers=workers, batch_size=batch_size, devices=devices
         )
     if as_json:
-        told = [result_as_json(result) for result in results]
-        click.echo(json.dumps(told[0] if len(told) == 1 else told, indent=1))
+        outputs = [result_as_json(result) for result in results]
+        click.echo(json.dumps(outputs[0] if len(outputs) == 1 else outputs, indent=1))
     else:
         for result in results:
             show_result(OUT, result)

@@ -149,11 +149,11 @@ def _model(record: RunRecord) -> dict[str, Any]:
 
 def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:
     """The rule that decided a scene's offset; for a scene that was read also what was subtracted, and why."""
-    told = {"rule": record.plan.scenes[scene_id].offset_rule}
+    decision = {"rule": record.plan.scenes[scene_id].offset_rule}
     found = record.offsets.get(scene_id)
     if found is None:
-        return told
-    return told | {"subtracted": found["applied"], "pixels": found["evidence"]["verdict"]}
+        return decision
+    return decision | {"subtracted": found["applied"], "pixels": found["evidence"]["verdict"]}
 
 
 def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:

@@ -46,7 +46,7 @@ _CARRIED: dict[str, frozenset[str]] = {
 _KEPT = frozenset({"9p", "virtiofs", "vboxsf", "prl_fs", "beegfs", "afs"})
 
 #: Mounts that were looked at, by the kernel's number.
-_told: set[int] = set()
+_warned: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class DiskLock:
                 raise OutputError(
                     f"{self._file.lock_file} could not be written: {error.strerror or error}; choose another folder"
                 ) from error
-            _tell(self._folder, f"{error.strerror}")
+            _warn(self._folder, f"{error.strerror}")
             return True
-        _tell(self._folder)
+        _warn(self._folder)
         self.kernel = hashlib.sha256(f"{this_boot()}/{_device(self._folder)}".encode()).hexdigest()[:16]
         return True
 
@@ -152,12 +152,12 @@ def _read_mount(line: str) -> Mount:
     return Mount(named, kind, frozenset(f"{options},{more}".split(",")))
 
 
-def _tell(folder: Path, refusal: str = "") -> None:
+def _warn(folder: Path, refusal: str = "") -> None:
     """Logs, once for each mount, what its locks do not reach."""
     device = _device(folder)
-    if device in _told:
+    if device in _warned:
         return
-    _told.add(device)
+    _warned.add(device)
     mount = mount_of(folder)
     if refusal:
         logger.warning(

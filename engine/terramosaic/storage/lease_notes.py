@@ -118,7 +118,7 @@ class Notes:
         Raises:
             OutputError: it cannot be read, or the place does not answer.
         """
-        with self._told():
+        with self._output_errors():
             for _ in range(_LOOKS):
                 number = max(self._numbers(), default=0)
                 if not number:
@@ -136,7 +136,7 @@ class Notes:
         Raises:
             OutputError: the place does not answer; whether there is such a note now, is not known.
         """
-        with self._told():
+        with self._output_errors():
             try:
                 create_text(self._place(number), note.model_dump_json())
             except FileExistsError:
@@ -157,7 +157,7 @@ class Notes:
 
     def is_highest(self, number: int, note: Note) -> bool:
         """Whether a note that counted still does, without a listing: the next one goes only after this one went."""
-        with self._told():
+        with self._output_errors():
             return not exists(self._place(number + 1)) and self._read(number) == note
 
     def _remove(self, numbers: Iterable[int]) -> None:
@@ -170,7 +170,7 @@ class Notes:
                 remove(self._place(number))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _output_errors(self) -> Iterator[None]:
         """Raises what a disk has to say as one of ours; stores do so themselves."""
         try:
             yield

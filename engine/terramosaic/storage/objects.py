@@ -84,7 +84,7 @@ def filesystem(place: UPath) -> AbstractFileSystem:
 def facts_of(place: UPath) -> FileFacts | None:
     """What is known of an object; None if there is none."""
     try:
-        with _told(place, "looked at"):
+        with _store_errors(place, "looked at"):
             info = filesystem(place).info(place.path)
     except FileNotFoundError:
         return None
@@ -93,7 +93,7 @@ def facts_of(place: UPath) -> FileFacts | None:
 
 def list_facts(folder: UPath) -> dict[str, FileFacts]:
     """All objects below a folder, by their names relative to it: a request for each thousand."""
-    with _told(folder, "listed"):
+    with _store_errors(folder, "listed"):
         found = filesystem(folder).find(folder.path, detail=True)
     start = folder.path.strip("/") + "/"
     return {name.strip("/").removeprefix(start): _facts(info) for name, info in found.items()}
@@ -107,7 +107,7 @@ def read(place: UPath) -> bytes:
     """
     # Otherwise s3fs asks for the size first, to read what is large in parts: a second request for each small file.
     at_once = {"max_concurrency": 1} if _is_s3(place) else {}
-    with _told(place, "read"):
+    with _store_errors(place, "read"):
         content: bytes = filesystem(place).cat_file(place.path, **at_once)
     return content
 
@@ -118,13 +118,13 @@ def download(place: UPath, local: Path) -> None:
     Raises:
         FileNotFoundError: there is no such object.
     """
-    with _told(place, "read"):
+    with _store_errors(place, "read"):
         filesystem(place).get_file(place.path, str(local))
 
 
 def upload(local: Path, place: UPath) -> None:
     """Copies a file into an object, which appears when all of it has arrived."""
-    with _told(place, "written", is_write=True):
+    with _store_errors(place, "written", is_write=True):
         filesystem(place).put_file(str(local), place.path, **_content_type(place))
 
 
@@ -136,7 +136,7 @@ def create(place: UPath, content: bytes) -> None:
     """
     for attempt in range(_CONFLICTS):
         try:
-            with _told(place, "written", is_write=True):
+            with _store_errors(place, "written", is_write=True):
                 filesystem(place).pipe_file(place.path, content, mode="create")
             return
         except StoreError as error:
@@ -152,7 +152,7 @@ def create(place: UPath, content: bytes) -> None:
 def remove(place: UPath) -> None:
     """Removes an object, if there is one."""
     try:
-        with _told(place, "removed"):
+        with _store_errors(place, "removed"):
             filesystem(place).rm_file(place.path)
     except FileNotFoundError:
         pass
@@ -161,14 +161,14 @@ def remove(place: UPath) -> None:
 def remove_folder(folder: UPath) -> None:
     """Removes all objects below a folder."""
     try:
-        with _told(folder, "removed"):
+        with _store_errors(folder, "removed"):
             filesystem(folder).rm(folder.path, recursive=True)
     except FileNotFoundError:
         pass
 
 
 @contextmanager
-def _told(place: UPath, done: str, *, is_write: bool = False) -> Iterator[None]:
+def _store_errors(place: UPath, done: str, *, is_write: bool = False) -> Iterator[None]:
     """Raises what goes wrong as one of ours, but for files that are there, or not there, where that is an answer."""
     try:
         with _IN_MEMORY if place.protocol == "memory" else nullcontext():

@@ -2,3 +2,8 @@
 
 Importing this package does not import Prefect: which server it talks to is settled in the environment first.
 """
+
+from collections.abc import Callable
+
+#: Takes a line for the user.
+Echo = Callable[[str], None]

@@ -6,13 +6,11 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.storage.files import whole_file
-
-Tell = Callable[[str], None]
+from terramosaic_flows.service import Echo
 
 _FILE = "login"
 _USER = "terramosaic"
@@ -29,14 +27,14 @@ def login_file(home: Path) -> Path:
     return home / _FILE
 
 
-def keep_login(home: Path, tell: Tell) -> str:
+def keep_login(home: Path, echo: Echo) -> str:
     """The login of the server with this home: the one that is kept, or a new one at the first start.
 
     The file is never open to others, not even while it is written. One that somebody opened is closed again.
 
     Args:
         home: the server's folder, which nobody else starts a server in meanwhile.
-        tell: gets a line if the file was open to others.
+        echo: gets a line if the file was open to others.
 
     Returns:
         ``user:password``.
@@ -49,7 +47,7 @@ def keep_login(home: Path, tell: Tell) -> str:
     if not os.path.lexists(path):
         _make(path)
     try:
-        content = _read(path, tell)
+        content = _read(path, echo)
     except OSError as error:
         raise OutputError(f"login: {path} cannot be read: {error.strerror or error}") from error
     # As `$(cat FILE)` reads it.
@@ -69,7 +67,7 @@ def _make(path: Path) -> None:
             file.write(f"{_USER}:{secrets.token_urlsafe(24)}\n")
 
 
-def _read(path: Path, tell: Tell) -> str:
+def _read(path: Path, echo: Echo) -> str:
     # What is checked is what is read, whatever becomes of the name; and a FIFO is not waited for.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         facts = os.fstat(file.fileno())
@@ -87,7 +85,7 @@ def _read(path: Path, tell: Tell) -> str:
                     f"login: {path} cannot be closed to others: its file system keeps no modes; "
                     "give a --home on another one"
                 )
-            tell(
+            echo(
                 f"login: {path} was open to others (mode {mode:o}) and is closed now; "
                 "remove it for a new login if one of them may have read it"
             )

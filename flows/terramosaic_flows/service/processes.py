@@ -14,7 +14,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 
 
-class Kept:
+class ManagedProcess:
     """A process in a group of its own, so that Ctrl-C in the terminal reaches its keeper alone.
 
     Attributes:

@@ -22,8 +22,7 @@ from terramosaic.demo.world import write_world
 from terramosaic.errors import TerramosaicError
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
 from terramosaic.request.request import BoundingBox, RegionRequest
-
-Tell = Callable[[str], None]
+from terramosaic_flows.service import Echo
 
 DEPLOYMENT = "map-region/map-region"
 
@@ -45,11 +44,11 @@ class Proof:
         folder: for a small made-up world and the outputs, which are removed when all is well.
         watch: called all the time; raises when waiting has become pointless.
         stop: set when the user wants to stop.
-        tell: gets a line for what happens.
+        echo: gets a line for what happens.
     """
 
-    def __init__(self, folder: Path, watch: Callable[[], None], stop: Event, tell: Tell) -> None:
-        self._folder, self._watch, self._stop, self._tell = folder, watch, stop, tell
+    def __init__(self, folder: Path, watch: Callable[[], None], stop: Event, echo: Echo) -> None:
+        self._folder, self._watch, self._stop, self._echo = folder, watch, stop, echo
         self._out = folder / uuid4().hex[:8]
         self._deadline = time.monotonic() + _PATIENCE
 
@@ -65,7 +64,7 @@ class Proof:
         async with get_client() as client:
             deployment = await client.read_deployment_by_name(DEPLOYMENT)
             triggered = await _trigger(client, deployment.id, parameters)
-            self._tell(f"run {triggered.name}: triggered through the API")
+            self._echo(f"run {triggered.name}: triggered through the API")
             due = IntervalSchedule(
                 interval=timedelta(seconds=_INTERVAL),
                 anchor_date=datetime.now(UTC) + timedelta(seconds=_LEAD),
@@ -76,7 +75,7 @@ class Proof:
             try:
                 await self._finish(client, triggered)
                 scheduled = await self._scheduled_run(client, deployment.id)
-                self._tell(f"run {scheduled.name}: made by the schedule")
+                self._echo(f"run {scheduled.name}: made by the schedule")
                 await self._finish(client, scheduled)
             finally:
                 await client.delete_deployment_schedule(deployment.id, schedule.id)
@@ -104,7 +103,7 @@ class Proof:
             state = (await client.read_flow_run(run.id)).state
         if not state.is_completed():
             raise TerramosaicError(f"check: run {run.name} ended {state.name}: {state.message}")
-        self._tell(f"run {run.name}: {state.name} after {time.monotonic() - started:.0f} s")
+        self._echo(f"run {run.name}: {state.name} after {time.monotonic() - started:.0f} s")
 
     async def _pause(self, otherwise: str) -> None:
         self._watch()

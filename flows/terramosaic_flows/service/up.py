@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,11 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from terramosaic.errors import OutputError, RequestError, TerramosaicError
+from terramosaic_flows.service import Echo
 from terramosaic_flows.service.login import keep_login, login_file
 from terramosaic_flows.service.own_origin import server_command
-from terramosaic_flows.service.processes import Kept, prefect_command
+from terramosaic_flows.service.processes import ManagedProcess, prefect_command
 from terramosaic_flows.service.settings import HOST, POOL, api_url, service_environment
-
-Tell = Callable[[str], None]
 
 #: Prefect's usual port, where it is free.
 _USUAL_PORT = 4200
@@ -48,7 +47,7 @@ def up(
     runs: int = 2,
     check: bool = False,
     with_login: bool = True,
-    tell: Tell = print,
+    echo: Echo = print,
 ) -> None:
     """Starts server and worker, sets everything up, and stays until it is stopped or something fails.
 
@@ -58,7 +57,7 @@ def up(
         runs: flow runs at the same time.
         check: prove the set-up with a demo run and a scheduled run, and return.
         with_login: let nobody in without the login that is kept in ``home``.
-        tell: gets a line for what happens.
+        echo: gets a line for what happens.
 
     Raises:
         TerramosaicError: in one line, what failed.
@@ -67,9 +66,9 @@ def up(
     with _stoppable() as stop, ExitStack() as stack:
         stack.enter_context(_alone_in(home))
         port = _free_port(port)
-        login = keep_login(home, tell) if with_login else None
+        login = keep_login(home, echo) if with_login else None
         if login is None:
-            tell(_OPEN)
+            echo(_OPEN)
         environment = service_environment(home, port, login)
         # Before Prefect is imported: its settings are read once.
         os.environ.clear()
@@ -77,8 +76,8 @@ def up(
         from terramosaic_flows.service import setup
 
         folder = setup.deployments_folder()
-        tell(f"starting the server; database and logs are in {home}")
-        server = Kept(
+        echo(f"starting the server; database and logs are in {home}")
+        server = ManagedProcess(
             "server",
             server_command(port),
             environment,
@@ -86,10 +85,10 @@ def up(
         )
         stack.callback(server.stop, _STOP_PATIENCE)
         _wait_until_ready(server, port, stop)
-        tell("setting up pool, deployments and automations")
+        echo("setting up pool, deployments and automations")
         asyncio.run(setup.prepare(runs))
-        _requeue(tell, "left from before, and going on")
-        worker = Kept(
+        _requeue(echo, "left from before, and going on")
+        worker = ManagedProcess(
             "worker",
             prefect_command(
                 "worker", "start", "--pool", POOL, "--type", "process", "--limit", str(runs),
@@ -99,26 +98,26 @@ def up(
             home / "worker.log",
         )  # fmt: skip
         # In this order when it ends: the worker stops, its runs are put back in the queue, the server stops.
-        stack.callback(_requeue, tell, "waiting for the next `terramosaic up`")
+        stack.callback(_requeue, echo, "waiting for the next `terramosaic up`")
         stack.callback(worker.stop, _STOP_PATIENCE)
         # While the worker starts, which takes as long.
         setup.deploy(folder, environment)
         if stop.is_set():
             raise KeyboardInterrupt
         if with_login:
-            tell(f"to log in, enter the line in {login_file(home)} (user:password)")
-        tell(f"the UI is at http://{HOST}:{port}")
+            echo(f"to log in, enter the line in {login_file(home)} (user:password)")
+        echo(f"the UI is at http://{HOST}:{port}")
         if check:
             from terramosaic_flows.service.proof import Proof
 
             watch = partial(_raise_if_ended, [server, worker])
-            asyncio.run(Proof(home / "check", watch, stop, tell).show())
-            tell("all is well: a triggered and a scheduled run came and finished")
+            asyncio.run(Proof(home / "check", watch, stop, echo).show())
+            echo("all is well: a triggered and a scheduled run came and finished")
         else:
-            tell(f"for Prefect's own commands: export {_client_settings(home, port, with_login)}")
-            tell("Ctrl-C stops server and worker; runs go on at the next start")
+            echo(f"for Prefect's own commands: export {_client_settings(home, port, with_login)}")
+            echo("Ctrl-C stops server and worker; runs go on at the next start")
             _watch([server, worker], stop)
-        tell("stopping")
+        echo("stopping")
 
 
 def _client_settings(home: Path, port: int, with_login: bool) -> str:
@@ -129,7 +128,7 @@ def _client_settings(home: Path, port: int, with_login: bool) -> str:
     return f'{address} PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(login_file(home)))})"'
 
 
-def _requeue(tell: Tell, what: str) -> None:
+def _requeue(echo: Echo, what: str) -> None:
     from prefect.client.orchestration import get_client
 
     from terramosaic_flows.service.resume import leave_resumable
@@ -137,12 +136,12 @@ def _requeue(tell: Tell, what: str) -> None:
     async def work() -> None:
         async with get_client() as client:
             for run in await leave_resumable(client):
-                tell(f"run {run.name}: {what}")
+                echo(f"run {run.name}: {what}")
 
     asyncio.run(work())
 
 
-def _wait_until_ready(server: Kept, port: int, stop: threading.Event) -> None:
+def _wait_until_ready(server: ManagedProcess, port: int, stop: threading.Event) -> None:
     deadline = time.monotonic() + _SERVER_PATIENCE
     while not _is_ready(port):
         _raise_if_ended([server])
@@ -162,12 +161,12 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _watch(processes: list[Kept], stop: threading.Event) -> None:
+def _watch(processes: list[ManagedProcess], stop: threading.Event) -> None:
     while not stop.wait(0.5):
         _raise_if_ended(processes)
 
 
-def _raise_if_ended(processes: list[Kept]) -> None:
+def _raise_if_ended(processes: list[ManagedProcess]) -> None:
     """Says which process ended, and why.
 
     Raises:

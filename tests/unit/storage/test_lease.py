@@ -433,7 +433,7 @@ def test_a_disk_that_knows_no_locks_is_told_once(tmp_path, clock, monkeypatch, c
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    monkeypatch.setattr("terramosaic.storage.lease_disk._told", set())
+    monkeypatch.setattr("terramosaic.storage.lease_disk._warned", set())
     for name in "abc":
         with hold(str(tmp_path / name), "a", clock) as held:
             assert not held.note.kernel

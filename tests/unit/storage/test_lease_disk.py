@@ -47,7 +47,7 @@ def test_a_mount_says_whether_it_keeps_locks_to_itself(folder, kind, is_kept):
 
 
 def test_a_mount_that_keeps_locks_to_itself_is_told_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("terramosaic.storage.lease_disk._told", set())
+    monkeypatch.setattr("terramosaic.storage.lease_disk._warned", set())
     monkeypatch.setattr("terramosaic.storage.lease_disk.mount_of", lambda _: mount_of(Path("/old"), TABLE))
     for number in range(2):
         lock = DiskLock(tmp_path / f"{number}")

@@ -84,7 +84,7 @@ def export_bundle(
         checkpoint=checkpoint,
         tokenizer_checkpoints=tokenizer_checkpoints,
         seed=random_weights,
-        tell=lambda what: progress(what, 0, 1),
+        echo=lambda what: progress(what, 0, 1),
     )
     return write_bundle(
         reference, out, steps=steps, conditioning=conditioning, precision=precision, progress=progress

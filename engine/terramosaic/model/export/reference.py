@@ -21,7 +21,7 @@ from terramosaic.model.export.random_weights import randomise
 from terramosaic.storage.hashes import sha256_of
 
 #: Told what is being done, in words.
-Tell = Callable[[str], None]
+Echo = Callable[[str], None]
 
 #: Gives the path of a checkpoint's file in a Hugging Face repository: fetch(repository, file).
 Fetch = Callable[[str, str], str]
@@ -90,7 +90,7 @@ def load_reference(
     checkpoint: Path | None = None,
     tokenizer_checkpoints: Mapping[str, Path] | None = None,
     seed: int | None = None,
-    tell: Tell = lambda _: None,
+    echo: Echo = lambda _: None,
     fetch: Fetch | None = None,
 ) -> Reference:
     """Builds TerraMind and loads its weights: from files, from the Hugging Face hub, or at random.
@@ -101,7 +101,7 @@ def load_reference(
         checkpoint: TerraMind's weights; by default from the hub.
         tokenizer_checkpoints: By target, its tokenizer's weights; by default from the hub.
         seed: Of random weights, with which no checkpoint is read.
-        tell: Told what is done.
+        echo: Told what is done.
         fetch: Where files of the hub come from; by default the hub, or its cache on this machine.
 
     Raises:
@@ -112,15 +112,15 @@ def load_reference(
         if seed is not None
         else _checkpoints(variant, targets, checkpoint, tokenizer_checkpoints or {}, fetch)
     )
-    tell(f"building {variant}")
+    echo(f"building {variant}")
     torch.manual_seed(seed or 0)
     model = build_model(variant, targets)
     if seed is not None:
-        tell("drawing random weights")
+        echo("drawing random weights")
         randomise(model, seed)
         return Reference(model, variant, tuple(targets), seed=seed)
     for part, path in files.items():
-        tell(f"loading {path.name}")
+        echo(f"loading {path.name}")
         _load(model.sampler.model if part == variant else model.tokenizer[model.mod_name_mapping[part]], path)
     return Reference(model, variant, tuple(targets), {path.name: sha256_of(path) for path in files.values()})
 

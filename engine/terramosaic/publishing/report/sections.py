@@ -93,10 +93,10 @@ def cards(record: RunRecord) -> Html:
 
 def warnings(record: RunRecord) -> Html:
     """What to know before using the maps; what the model's banner says is not said twice."""
-    told = [line for line in record.warnings if not line.startswith(record.plan.bundle.title)]
-    if not told:
+    lines = [line for line in record.warnings if not line.startswith(record.plan.bundle.title)]
+    if not lines:
         return Html("")
-    items = join(fill("<li>$line</li>", line=line) for line in told)
+    items = join(fill("<li>$line</li>", line=line) for line in lines)
     return fill('<div class="warnings" id="warnings"><h2>Warnings</h2><ul>$items</ul></div>', items=items)
 
 

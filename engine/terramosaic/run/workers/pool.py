@@ -198,7 +198,7 @@ class _Tally:
     """Windows of a block that were told, and those of the try that runs."""
 
     def __init__(self) -> None:
-        self._told = self._now = 0
+        self._reported = self._now = 0
 
     def begin(self) -> None:
         """A try starts from nothing."""
@@ -207,8 +207,8 @@ class _Tally:
     def add(self, count: int) -> int:
         """How many of so many more windows were not told in an earlier try."""
         self._now += count
-        further = max(0, self._now - self._told)
-        self._told += further
+        further = max(0, self._now - self._reported)
+        self._reported += further
         return further
 
 

@@ -70,7 +70,7 @@ class Parent:
         time.sleep(_GRACE)
         os._exit(1)
 
-    def tell(self, report: Report) -> None:
+    def send(self, report: Report) -> None:
         """Sends a report; once the parent is gone, `listen` finds out and reports go nowhere."""
         try:
             with self._sending:
@@ -87,7 +87,7 @@ class _ParentsLog(logging.Handler):
         self._parent = parent
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._parent.tell(Log(name=record.name, level=record.levelno, line=self.format(record)))
+        self._parent.send(Log(name=record.name, level=record.levelno, line=self.format(record)))
 
 
 def serve(connection: Connection) -> None:
@@ -108,9 +108,9 @@ def serve(connection: Connection) -> None:
             # Before the first block: a device that cannot be used is no block's fault.
             open_model(read_plan(setup.run_folder), setup.device, threads=setup.threads)
         except Exception as error:
-            parent.tell(_failure(None, error))
+            parent.send(_failure(None, error))
             return
-        parent.tell(Ready())
+        parent.send(Ready())
         compute = partial(_compute, parent, setup)
         pool = stack.enter_context(ThreadPoolExecutor(setup.slots, thread_name_prefix="block"))
         for order in iter(parent.orders.get, None):
@@ -119,7 +119,7 @@ def serve(connection: Connection) -> None:
 
 def _compute(parent: Parent, setup: Setup, order: Order) -> None:
     try:
-        parent.tell(Began(block=order.name))
+        parent.send(Began(block=order.name))
         plan = read_plan(order.run_folder)
         receipt = run_block(
             plan,
@@ -127,13 +127,13 @@ def _compute(parent: Parent, setup: Setup, order: Order) -> None:
             device=setup.device,
             batch_size=setup.batch_size,
             threads=setup.threads,
-            on_windows=lambda count: parent.tell(Windows(block=order.name, count=count)),
+            on_windows=lambda count: parent.send(Windows(block=order.name, count=count)),
             cancelled=parent.gone,
         )
     except Exception as error:
-        parent.tell(_failure(order.name, error))
+        parent.send(_failure(order.name, error))
     else:
-        parent.tell(Done(block=order.name, receipt=receipt))
+        parent.send(Done(block=order.name, receipt=receipt))
 
 
 def _failure(block_id: str | None, error: Exception) -> Failed:

@@ -57,7 +57,7 @@ class Worker:
             raise ModelError(f"worker on {device}: no process can be started: {error.strerror}") from error
         finally:
             other_end.close()
-        self._tell(setup)
+        self._send(setup)
 
     def give(self, block: Block) -> None:
         """Gives it a block. If it is dead by now, that will be heard, and also that the block was never begun."""
@@ -66,7 +66,7 @@ class Worker:
 
     def order(self, name: str, run_folder: str, block: Block) -> None:
         """Asks for a block of any run, of which it will report under ``name``."""
-        self._tell(Order(name=name, run_folder=run_folder, block=block.id))
+        self._send(Order(name=name, run_folder=run_folder, block=block.id))
 
     def hear(self) -> Report | None:
         """What it says next; None if it is dead and has said everything."""
@@ -103,7 +103,7 @@ class Worker:
             code = self._process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def _tell(self, message: Setup | Order) -> None:
+    def _send(self, message: Setup | Order) -> None:
         with contextlib.suppress(OSError):
             send(self.connection, message)
 
