@@ -29,7 +29,7 @@ RECT = Rect(LAND.row + 300, LAND.col + 300, 700, 700)
 
 #: No main guard, on purpose.
 MAP_IN_A_PROCESS = """
-import sys
+import signal, sys
 from pathlib import Path
 import terramosaic.run.workers.worker
 from terramosaic import RegionRequest, map_region
@@ -39,6 +39,8 @@ class Told(Quiet):
     def windows(self, count):
         print("computing", flush=True)
 
+# Tests that run in the background ignore Ctrl-C, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 terramosaic.run.workers.worker.MODULE = "tests.integration.run.staged_worker"
 request = RegionRequest.model_validate_json(Path(sys.argv[1]).read_text())
 map_region(request, devices=["cpu", "cpu"], progress=Told())
