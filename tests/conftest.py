@@ -15,7 +15,7 @@ os.environ.update(
     DO_NOT_TRACK="1",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false",
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="300",
 )
 os.environ.pop("PREFECT_API_URL", None)
 os.environ["TERRAMOSAIC_CACHE"] = tempfile.mkdtemp(prefix="terramosaic-cache-")

@@ -79,7 +79,7 @@ def server():
     """A Prefect server on loopback, with a database of its own: one for all tests of a process."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=300):
         yield
 
 

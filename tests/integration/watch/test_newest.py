@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -130,16 +131,19 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
     for level, day in enumerate(days):
         cloudy = rng.random((30, 30)) < 0.7
         put(catalog, day, level=50 * level, scl=np.where(np.kron(cloudy, np.ones((10, 10), bool)), 9, 4))
-    watch(request_for(catalog, tmp_path / "few"), "2023-08-20")
+    out = tmp_path / "maps"
+    watch(request_for(catalog, out), "2023-08-20")
+    seen = newest(out)
+    # All at once, and from nothing: the acquisitions are there.
     monkeypatch.setattr("terramosaic.watch.overlay._AT_ONCE", 100)
-    watch(request_for(catalog, tmp_path / "all"), "2023-08-20")
-    seen = newest(tmp_path / "few")
-    assert_same(seen, newest(tmp_path / "all"))
+    shutil.rmtree(out / "newest")
+    assert not watch(request_for(catalog, out), "2023-08-20").new
+    assert_same(seen, newest(out))
     assert set(np.unique(seen["acquired"])) == {number(day) for day in days}
     for day in days:
         here = seen["acquired"] == number(day)
-        np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(tmp_path / "few", day)[here])
-    assert sorted(path.name for path in (tmp_path / "few" / "newest").iterdir()) == [
+        np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(out, day)[here])
+    assert sorted(path.name for path in (out / "newest").iterdir()) == [
         "LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "newest.json", "quality.tif",
     ]  # fmt: skip
 
