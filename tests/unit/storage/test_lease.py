@@ -6,11 +6,9 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,33 +18,23 @@ from terramosaic.storage.lease import lease
 from terramosaic.storage.lease_disk import DiskLock
 from terramosaic.storage.lease_notes import this_machine
 from terramosaic.storage.location import location
-from tests.faults.lease import Tally, race_processes, race_threads
-
-
-def _refuse_locks(*_):
-    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-
-def _place(kind, tmp_path, monkeypatch):
-    if kind == "disk without locks":
-        monkeypatch.setattr("fcntl.flock", _refuse_locks)
-    return f"memory://locks/{uuid.uuid4().hex}" if kind == "memory" else str(tmp_path / "lock")
+from tests.support.leases import lease_place, on_another_machine
 
 
 @pytest.fixture(params=["disk", "disk without locks", "memory"])
 def folder(request, tmp_path, monkeypatch):
-    return _place(request.param, tmp_path, monkeypatch)
+    return lease_place(request.param, tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=["disk without locks", "memory"])
 def unlocked(request, tmp_path, monkeypatch):
     """Where notes are all there is."""
-    return _place(request.param, tmp_path, monkeypatch)
+    return lease_place(request.param, tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    return _place("disk", tmp_path, monkeypatch)
+    return lease_place("disk", tmp_path, monkeypatch)
 
 
 class Clock:
@@ -79,16 +67,6 @@ def write_note(folder, number, **facts):
         "since": 1_800_000_000.0, "expires": 1_800_000_120.0, "released": False,
     }  # fmt: skip
     write_text(location(folder) / f"{number:06d}.json", json.dumps(note | facts))
-
-
-@contextmanager
-def on_another_machine():
-    """As one whose locks this machine's do not reach."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fcntl.flock", lambda *_: None)
-        patch.setattr("terramosaic.storage.lease_disk.this_boot", lambda: "another")
-        patch.setattr("terramosaic.storage.lease_notes.this_machine", lambda: "another")
-        yield
 
 
 def test_another_one_is_told_who_holds_it_since_when_and_until_when(folder, clock):
@@ -344,46 +322,6 @@ def test_a_thread_renews_it_and_tries_again_after_a_failure(folder, clock, monke
         assert renewed.wait(60)
         held.check()
     assert names[:4] == ["000001.json", "000002.json", "000002.json", "000003.json"]
-
-
-def test_many_threads_and_never_two_holders(folder):
-    """A few rounds of those that ``python -m tests.faults.lease`` runs by the thousand."""
-    tally = Tally()
-    for number in range(5):
-        race_threads(tally, f"{folder}/{number}")
-    assert not tally.broken and not tally.failures
-    assert tally.taken >= 5 and tally.taken + tally.refused == 5 * 16 * 15
-
-
-def test_many_processes_and_never_two_holders_also_when_they_are_killed(tmp_path):
-    tally = Tally()
-    for number in range(5):
-        race_processes(tally, str(tmp_path / f"{number}"))
-    assert not tally.broken and not tally.failures and not tally.kept_out
-    assert tally.killed >= 5
-
-
-def test_a_holder_that_was_killed_is_taken_over_at_once_on_its_own_machine_and_after_expiry_elsewhere(
-    tmp_path,
-):
-    program = (
-        "import sys, time; from terramosaic.storage.lease import lease\n"
-        "with lease(sys.argv[1], owner='victim', ttl=300): print('held', flush=True); time.sleep(60)"
-    )
-    folder = str(tmp_path / "lock")
-    with subprocess.Popen([sys.executable, "-c", program, folder], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        with (
-            pytest.raises(LeaseHeldError, match=f"victim \\(process {process.pid} on"),
-            lease(folder, owner="b"),
-        ):
-            pass
-        process.kill()
-    with on_another_machine(), pytest.raises(LeaseHeldError, match="victim"), lease(folder, owner="far"):
-        pass
-    with lease(folder, owner="b") as held:
-        assert json.loads(read_text(location(folder) / "000002.json"))["owner"] == "b"
-        held.check()
 
 
 def test_with_the_lock_a_process_number_that_is_in_use_again_keeps_nobody_out(disk, clock):
