@@ -36,7 +36,7 @@ from terramosaic_flows.runners import SETTING as RUNNER
 from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import ManagedProcess
 from terramosaic_flows.service.settings import api_url, service_environment
-from tests.integration.services import free_port
+from tests.support.services import free_port
 
 _BLOCK = 512
 _SQUARE = 20

@@ -240,7 +240,7 @@ def _folders(stack: ExitStack, place: str) -> Callable[[], str]:
     if place == "memory":
         return lambda: f"memory://locks/{uuid.uuid4().hex}"
     if place == "s3":
-        from tests.integration.s3 import s3_server
+        from tests.support.s3 import s3_server
 
         server = stack.enter_context(s3_server())
         return lambda: server.url(f"locks/{uuid.uuid4().hex}")

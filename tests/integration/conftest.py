@@ -84,7 +84,7 @@ def server():
 
 
 #: Test files that mostly wait, for servers and for time to pass.
-_WAITING = ("test_up.py", "test_faults.py", "test_browser.py")
+_WAITING = ("test_up.py", "test_up_security.py", "test_faults.py", "test_browser.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from tests.integration.browser import browser_page
-from tests.integration.loopback import serving
-from tests.integration.services import Service, service, wait_for
+from tests.support.browser import browser_page
+from tests.support.loopback import serving
+from tests.support.services import Service, service, wait_for
 
 #: A name of the web that was pointed to loopback, as a page does that is its own DNS server.
 REBOUND = "rebound.example"
