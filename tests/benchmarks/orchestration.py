@@ -29,7 +29,7 @@ from shapely.geometry import box
 from terramosaic import map_region
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.ground.grid import Rect
-from terramosaic.request.region import as_geojson, lonlat_of
+from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.batches import SETTING as TASK_SECONDS
 from terramosaic_flows.runners import SETTING as RUNNER
