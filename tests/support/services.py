@@ -101,7 +101,8 @@ class Service:
         self.said: list[str] = []
         for line in self.process.stderr:
             self.said.append(line)
-            if "the UI is at" in line:
+            # The last line before it waits: what is read ahead of here is lost to `stop`.
+            if "Ctrl-C stops" in line:
                 self.login = None if "--no-login" in arguments else login_of(home)
                 return
         raise AssertionError("".join(self.said))

@@ -66,9 +66,9 @@ def test_a_stopped_run_goes_on_at_the_next_start(land, tmp_path):
         said = first.stop(signal.SIGTERM)
     assert "waiting for the next" in said
     # The line for Prefect's own commands does what it says, and does not show the login.
-    (line,) = re.findall("export PREFECT_API_URL=.*", said)
+    (line,) = re.findall("export PREFECT_API_URL=.*", "".join(first.said))
     shown = subprocess.check_output(["sh", "-c", f"{line}; printenv PREFECT_API_AUTH_STRING"], text=True)
-    assert shown.strip() == first.login and first.login not in said
+    assert shown.strip() == first.login and first.login not in said + "".join(first.said)
     assert processes_of(home) == []
     receipts = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/blocks/*/block.json")}
     assert not list((tmp_path / "out").glob("*/item.json"))
