@@ -143,3 +143,12 @@ def test_engine_imports_neither_prefect_nor_torch():
     code = "import terramosaic, terramosaic.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"prefect", "torch", "terratorch", "onnx"} & set(done.stdout.split())
+
+
+def test_the_device_was_called_provider(selection, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["terramosaic", "plan", *selection, "--provider", "cpu", "--json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert json.loads(capsys.readouterr().out)["request"]["device"] == "cpu"
+    assert "--provider" not in run("map", "--help").stdout

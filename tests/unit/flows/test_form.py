@@ -89,3 +89,16 @@ def test_what_the_schema_cannot_know_is_said_in_one_line(more, line):
     with pytest.raises(RequestError) as error:
         request_of_form(WHERE | more)
     assert str(error.value).startswith(line) and len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("sent", [{"provider": "cuda"}, {"generation": {"provider": "cuda"}}])
+def test_parameters_that_a_deployment_stored_before_a_field_was_renamed_still_run(sent):
+    assert refusal(WHERE | sent) == ""
+    assert request_of_form(WHERE | sent).device == "cuda"
+
+
+def test_a_renamed_field_is_checked_and_is_not_shown():
+    assert "provider" in refusal(WHERE | {"generation": {"provider": 3}})
+    assert "provider" not in FORM["properties"]["generation"]["properties"]
+    with pytest.raises(RequestError, match="say device alone"):
+        request_of_form(WHERE | {"provider": "cpu", "generation": {"device": "cuda"}})

@@ -184,3 +184,33 @@ def test_no_collection_is_the_catalogs_own_however_it_is_said():
     said = [request_of(**GOOD), request_of(**GOOD, collection=""), request_of(**GOOD, collection=None)]
     assert {request.collection for request in said} == {""}
     assert request_of(**GOOD, collection="sentinel-2-c1-l2a").collection == "sentinel-2-c1-l2a"
+
+
+class TestOldNames:
+    """What 0.1 called things is taken until 0.3."""
+
+    def test_provider_is_the_device_and_warned_of(self, caplog):
+        assert request_of(**GOOD, provider="cuda:1").device == "cuda:1"
+        assert "provider is called device now; the old name goes with version 0.3" in caplog.text
+
+    def test_the_new_name_warns_of_nothing(self, caplog):
+        assert request_of(**GOOD, device="cuda").device == "cuda"
+        assert not caplog.records
+
+    def test_what_a_file_holds_was_written_long_ago(self, caplog):
+        stored = request_of(**GOOD, device="cuda").model_dump_json().replace('"device"', '"provider"')
+        assert RegionRequest.model_validate_json(stored).device == "cuda"
+        assert not caplog.records
+
+    def test_both_must_say_the_same(self):
+        assert request_of(**GOOD, provider="cpu", device="cpu").device == "cpu"
+        with pytest.raises(RequestError, match="provider is called device now; say device alone"):
+            request_of(**GOOD, provider="cpu", device="cuda")
+
+    @pytest.mark.parametrize("extras", [["spread", "confidence"], "spread,confidence"])
+    def test_spread_is_the_standard_deviation(self, extras):
+        assert request_of(**GOOD, extras=extras).extras == ("std", "confidence")
+
+    def test_it_may_not_be_named_twice(self):
+        with pytest.raises(RequestError, match="names one twice"):
+            request_of(**GOOD, extras=["spread", "std"])
