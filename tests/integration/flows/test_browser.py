@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+
+import pytest
 
 from terramosaic.demo.world import write_world
 from tests.support.browser import Screenshots, browser_page
 from tests.support.services import service
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="a browser is driven by playwright, of the extra dev"
+)
 
 #: A corner of the made-up world, over the seam of its tiles.
 BOX = {"West": "8.990", "South": "43.785", "East": "9.024", "North": "43.800"}
@@ -40,8 +47,13 @@ def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(tmp_path):
         refusal.wait_for()
         screenshots.take(page, "refused")
 
-        page.get_by_label("Stride (Optional)").fill("192")
-        refusal.wait_for(state="detached")
+        # Where the machine is busy, the answer about an earlier value may come last, and stay until one is asked anew.
+        for stride in ("192", "208", "192", "208", "192"):
+            page.get_by_label("Stride (Optional)").fill(stride)
+            with suppress(playwright.TimeoutError):
+                refusal.wait_for(state="detached", timeout=30_000)
+                break
+        assert refusal.count() == 0
         screenshots.take(page, "form")
         with page.expect_response(re.compile("/create_flow_run$")) as answer:
             submit.click()
