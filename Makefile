@@ -17,7 +17,7 @@ test-export: .venv/.export
 
 lint: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	$(BIN)/python -m tools.doc_blocks out/doc_blocks && $(BIN)/mypy out/doc_blocks && $(BIN)/pyright out/doc_blocks
+	$(BIN)/python -m tools.doc_blocks out/doc_blocks && $(BIN)/mypy out/doc_blocks && $(BIN)/pyright --pythonpath $(BIN)/python out/doc_blocks
 
 bench: .venv/.dev
 	$(BIN)/python -m tests.benchmarks.throughput --work out/bench
