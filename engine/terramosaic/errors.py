@@ -81,5 +81,5 @@ PASSING = (CatalogError, WorkerLostError, StoreError)
 
 
 def one_line(message: object) -> str:
-    """A foreign message without line breaks, as part of an error of ours."""
+    """The message of another library without line breaks, as part of an error of ours."""
     return " ".join(str(message).split())

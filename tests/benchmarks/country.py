@@ -22,7 +22,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from terramosaic.block.block import BlockReceipt, finished_block
+from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.folder import RunFolder, read_plan, write_plan
 from terramosaic.planning.plan import Plan

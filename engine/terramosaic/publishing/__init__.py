@@ -1,6 +1,9 @@
 """What people and catalogs see of a run: pictures, report, STAC item, notebook.
 
 publish     all of it, the item last
+item        the STAC item
+report      the page
+notebook    what a notebook shows
 reduced     mosaics at a fraction of their resolution, and figures of them
 quicklook   pictures of them
 record      what the run left on disk, gathered once

@@ -7,6 +7,6 @@ scratch     half-written files, and local copies of objects
 documents   small documents by path or URL
 hashes      SHA-256 of files
 cache       the user's cache folder
-lease       a lock that ends by itself
+lease       a lock that ends by itself; lease_notes and lease_disk are its two halves
 gdal        GDAL's surroundings
 """

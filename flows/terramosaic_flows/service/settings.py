@@ -14,7 +14,7 @@ POOL = "terramosaic"
 OUT_SETTING = "TERRAMOSAIC_OUT"
 
 #: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
-_FOREIGN = (
+_OF_ANOTHER_SERVER = (
     "PREFECT_PROFILE",
     "PREFECT_API_KEY",
     "PREFECT_PROFILES_PATH",
@@ -73,7 +73,7 @@ def service_environment(home: Path, port: int, login: str | None) -> dict[str, s
         port: of the server.
         login: ``user:password`` that the server asks for, and its clients give; none leaves it open.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_SERVER}
     # How often and how long are matters of taste, and may be set outside.
     return (
         _BATCHES

@@ -17,13 +17,13 @@ PEAK_TFLOPS = 790.0
 
 
 def prepare_imports() -> None:
-    """Makes engine and terratorch importable without what reading imagery and training models would need.
+    """Makes engine and terratorch importable where neither is installed, as on a lent machine.
 
-    Importing ``terramosaic`` brings in GDAL, importing ``terratorch`` all its models and data sets. A lent machine has
-    neither, and nothing can be fetched there: then the packages are opened without running their ``__init__``.
+    Importing ``terratorch`` brings in all its models and data sets, which are not there and cannot be fetched: then its
+    packages are opened without running their ``__init__``.
     """
-    if not importlib.util.find_spec("rasterio"):
-        _open_package("terramosaic", Path(__file__).parents[3] / "engine" / "terramosaic")
+    if not importlib.util.find_spec("terramosaic"):
+        sys.path.insert(0, str(Path(__file__).parents[3] / "engine"))
     if not importlib.util.find_spec("terratorch") and (CARRIED / "terratorch").is_dir():
         for name in ("terratorch", "terratorch.models", "terratorch.models.backbones"):
             _open_package(name, CARRIED / name.replace(".", "/"))

@@ -69,17 +69,17 @@ def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, r
     """The time of each graph of a pipeline, with what the last batch left in its tensors."""
     pipeline = generator._pipeline
     parts: list[tuple[str, Callable[[], object]]] = []
-    with pipeline.slot() as slot:
-        parts += [(f"encode, {length} before", graph.run) for length, graph in slot.encode.items()]
+    with pipeline.buffers() as buffers:
+        parts += [(f"encode, {length} before", graph.run) for length, graph in buffers.encode.items()]
         parts += [(f"decode {target}", graph.run) for target, graph in pipeline._decode.items()]
-        parts += [(f"tokens {target}", graph.run) for target, graph in slot.tokens.items()]
+        parts += [(f"tokens {target}", graph.run) for target, graph in buffers.tokens.items()]
         parts += [(f"classes {target}", graph.run) for target, graph in pipeline._classes.items()]
         for target, denoiser in pipeline._denoisers.items():
-            parts.append((f"{steps} steps {target}", partial(denoiser.walk, slot.first_step[target])))
+            parts.append((f"{steps} steps {target}", partial(denoiser.denoise, buffers.first_step[target])))
         read = next(iter(pipeline._values.values()))
         parts.append(("copy a target back", read.read))
         parts.append(
-            ("copy windows there", lambda: slot.windows.write(np.zeros(slot.windows.shape, np.float32)))
+            ("copy windows there", lambda: buffers.windows.write(np.zeros(buffers.windows.shape, np.float32)))
         )
         rows = []
         for name, run in parts:
@@ -107,7 +107,7 @@ def measure_choices(
     ]
     spec = bundle.targets[target]
     assert spec.schedule is not None
-    where, walk = parse_device(device), ddim_steps(spec.schedule, steps)
+    where, schedule = parse_device(device), ddim_steps(spec.schedule, steps)
     rows, base = [], sessions.CUDA_OPTIONS
     with tempfile.TemporaryDirectory() as folder:
         graphs: dict[Any, Path] = {}
@@ -124,9 +124,9 @@ def measure_choices(
                 values = Tensor((batch, spec.planes, 224, 224), np.float32, where)
                 noise = Tensor((batch, spec.noise_channels, 224, 224), np.float32, where)
                 noise.write(np.random.default_rng(0).standard_normal(noise.shape, np.float32))
-                denoiser = Denoiser(session, walk, 1.0, where, code, values)
+                denoiser = Denoiser(session, schedule, 1.0, where, code, values)
                 first = denoiser.from_noise(noise, 0)
-                seconds = median_seconds(partial(denoiser.walk, first), repeats)
+                seconds = median_seconds(partial(denoiser.denoise, first), repeats)
                 tflops = batch * steps * UNET_STEP / seconds / 1000
                 rows.append((name, 1000 * seconds / steps / batch, tflops, f"{tflops / PEAK_TFLOPS:.1%}"))
             except Exception as error:  # a choice that does not work is a result too

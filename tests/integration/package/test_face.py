@@ -42,7 +42,7 @@ def test_public_names():
     assert list(terramosaic.__all__) == sorted(terramosaic.__all__)
     for name in terramosaic.__all__:
         assert getattr(terramosaic, name).__name__ == name
-    assert set(terramosaic.__all__) <= set(dir(terramosaic))
+    assert {name for name in dir(terramosaic) if not name.startswith("__")} == PUBLIC
 
 
 def test_all_errors_are_public():

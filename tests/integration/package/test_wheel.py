@@ -78,6 +78,7 @@ def test_it_holds_two_packages_and_what_they_need(wheel):
     }
     for name in ("py.typed", "model/bundles/demo/bundle.json", "publishing/report/page.css"):
         assert f"terramosaic/{name}" in names
+    assert "terramosaic_flows/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
 
 

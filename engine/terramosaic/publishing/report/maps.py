@@ -78,7 +78,7 @@ def target_maps(record: RunRecord) -> Html:
 
 
 def extra_maps(record: RunRecord) -> Html:
-    """The layers that say how far to trust the others: the quality flags large, spread and confidence small."""
+    """The layers that say how far to trust the others: quality flags large, deviation and confidence small."""
     others = [mosaic for mosaic in record.layers if mosaic.layer.name not in record.plan.request.targets]
     flags = [mosaic for mosaic in others if mosaic.layer.kind == "flags"]
     small = [
