@@ -144,7 +144,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _RowEnd:
-    """All windows of a row have been handed out; the source under the rows that are now final."""
+    """All windows of a row have been handed out; the imagery under the rows that are now final."""
 
     source: SourceRows
 

@@ -42,7 +42,7 @@ class SourceRows:
 
     @classmethod
     def empty(cls, rect: Rect, bands: int) -> SourceRows:
-        """SourceRows that no scene covers."""
+        """Rows that no scene covers."""
         masks = (np.zeros(rect.shape, bool) for _ in range(3))
         return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
 
