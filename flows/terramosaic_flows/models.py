@@ -14,7 +14,7 @@ from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import resolve
 from terramosaic.model.export import export_bundle
 from terramosaic.model.selftest import check_bundle
-from terramosaic.request.request import Target, lines_of
+from terramosaic.request.request import Target, lines_of, warn_renamed
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 
@@ -108,12 +108,15 @@ def check_model(model: str, device: str = "cpu", provider: str | None = None) ->
     Args:
         model: Absolute path of the bundle's folder.
         device: cpu, cuda, one of several GPUs as cuda:1, or auto.
-        provider: What device was called until 0.2; goes with 0.3.
+        provider: Leave empty; what device was called until 0.2. It goes with 0.3.
     """
     begin_deployed_run()
+    if provider:
+        warn_renamed("provider", "device")
+        device = provider
     if model != "demo":
         refuse_relative(model=model)
-    check = check_bundle(load_bundle(model), str(resolve(provider or device)))
+    check = check_bundle(load_bundle(model), str(resolve(device)))
     create_table_artifact(
         key="model-check",
         table=[

@@ -31,7 +31,7 @@ logging.getLogger("torch").setLevel(logging.WARNING)
 logging.getLogger("torch.__trace").setLevel(logging.WARNING)
 
 
-def _narrow(tokenizer: Any) -> None:
+def narrow_decoder(tokenizer: Any) -> None:
     """Gives a tokenizer a U-Net of the same class and depth with an eighth of the channels: 3 million parameters."""
     tokenizer.decoder = PatchedUNetCondCat(
         in_channels=tokenizer.n_channels,
@@ -53,7 +53,7 @@ def narrow() -> Reference:
     model = build_model(VARIANT, list(TARGETS))
     for key in model.tokenizer:
         if hasattr(model.tokenizer[key], "noise_scheduler"):
-            _narrow(model.tokenizer[key])
+            narrow_decoder(model.tokenizer[key])
     model.requires_grad_(False)
     randomise(model, 0)
     return Reference(model, VARIANT, tuple(TARGETS), seed=0)

@@ -18,7 +18,7 @@ from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import Reference, build_model, load_reference
 from terramosaic.model.selftest import check_bundle
 from terramosaic.storage.hashes import sha256_of
-from tests.export.conftest import VARIANT, _narrow
+from tests.export.conftest import VARIANT, narrow_decoder
 
 CHECKPOINT = "TerraMind_v1_tiny.pt"
 TOKENIZERS = {"S1GRD": "TerraMind_Tokenizer_S1GRD.pt", "LULC": "TerraMind_Tokenizer_LULC.pt"}
@@ -44,7 +44,7 @@ def narrow_models(monkeypatch: pytest.MonkeyPatch) -> None:
         model = build_model(variant, targets)
         for key in model.tokenizer:
             if hasattr(model.tokenizer[key], "noise_scheduler"):
-                _narrow(model.tokenizer[key])
+                narrow_decoder(model.tokenizer[key])
         return model
 
     monkeypatch.setattr(terramosaic.model.export.reference, "build_model", build)

@@ -188,9 +188,9 @@ class _BlockJob:
             window_weights(request.blend, request.stride),
             std=value_targets if "std" in request.extras else (),
         )
-        # Windows are cut straight into the batch, one slot after the other; a flush empties it.
+        # Windows are cut straight into the batch, one place after the other; a flush empties it.
         self._batch = np.empty((batch_size, len(self._bundle.bands), WINDOW, WINDOW), np.float32)
-        self._slot = 0
+        self._filled = 0
         self._seconds = {"data": 0.0, "model": 0.0}
         self._done = 0
 
@@ -229,7 +229,7 @@ class _BlockJob:
         with closing(self._windows()) as windows:
             for item in self._timed("data", windows):
                 pending.append(item)
-                if self._slot == len(self._batch):
+                if self._filled == len(self._batch):
                     yield from self._flush(pending)
                     pending = []
             yield from self._flush(pending)
@@ -239,7 +239,7 @@ class _BlockJob:
             raise RunCancelledError("cancelled; run the same request again to go on from here")
         jobs = [item for item in pending if isinstance(item, _Job)]
         outputs = self._generate(jobs)
-        self._slot = 0
+        self._filled = 0
         index = 0
         for item in pending:
             if isinstance(item, _RowEnd):
@@ -289,7 +289,7 @@ class _BlockJob:
                 held.drop_above(top)
                 for j in columns:
                     window = self._lattice.window(i, j)
-                    pixels = self._batch[self._slot]
+                    pixels = self._batch[self._filled]
                     valid = held.cut(window, pixels)
                     if not valid.any():
                         continue
@@ -301,7 +301,7 @@ class _BlockJob:
                             np.uint8(QUALITY_FILLED | QUALITY_EDGE),
                             np.uint8(QUALITY_FILLED),
                         )
-                    self._slot += 1
+                    self._filled += 1
                     yield _Job(i, j, flags)
                 yield _RowEnd(self._source(held, i))
 

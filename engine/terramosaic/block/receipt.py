@@ -57,10 +57,10 @@ def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
     """
     folder = RunFolder.of(plan)
     held = list_facts(folder.blocks)
-    begun = [block for block in plan.blocks if _name(folder.receipt_file(block)) in held]
-    contents = read_jsons([folder.receipt_file(block) for block in begun])
+    noted = [block for block in plan.blocks if _name(folder.receipt_file(block)) in held]
+    contents = read_jsons([folder.receipt_file(block) for block in noted])
     receipts = {}
-    for block, content in zip(begun, contents, strict=True):
+    for block, content in zip(noted, contents, strict=True):
         if content is None or content.get("run_id") != plan.run_id:
             continue
         names = {name: _name(folder.block_raster(block, name)) for name in content["files"]}

@@ -18,7 +18,7 @@ from terramosaic.errors import TerramosaicError, one_line
 _STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
 
 
-class _Place(NamedTuple):
+class _Subcommand(NamedTuple):
     """Where a subcommand is, and its line in the help, which is the first of its docstring."""
 
     module: str
@@ -27,14 +27,16 @@ class _Place(NamedTuple):
 
 
 _COMMANDS = {
-    "demo": _Place(
+    "demo": _Subcommand(
         "demo",
         "demo_command",
         "Maps a made-up Sentinel-2 world, offline, in about a minute: the whole job, through the Prefect flow.",
     ),
-    "map": _Place("mapping", "map_command", "Maps a region. A run that was stopped goes on where it was."),
-    "model": _Place("model", "model_group", "Makes, describes and tests models."),
-    "plan": _Place(
+    "map": _Subcommand(
+        "mapping", "map_command", "Maps a region. A run that was stopped goes on where it was."
+    ),
+    "model": _Subcommand("model", "model_group", "Makes, describes and tests models."),
+    "plan": _Subcommand(
         "mapping",
         "plan_command",
         "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",

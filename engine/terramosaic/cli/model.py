@@ -18,6 +18,7 @@ from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.export import export_bundle
 from terramosaic.model.selftest import check_bundle
+from terramosaic.request.request import warn_renamed
 
 
 @click.group("model")
@@ -39,10 +40,14 @@ def info_command(model: str, as_json: bool) -> None:
 
 @model_group.command("check")
 @click.argument("model")
-@click.option("--device", "--provider", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="[default: cpu]")
+@click.option("--device", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="[default: cpu]")
+@click.option("--provider", hidden=True, help="What --device was called until 0.2")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON")
-def check_command(model: str, device: str, as_json: bool) -> None:
+def check_command(model: str, device: str, provider: str | None, as_json: bool) -> None:
     """Runs a bundle's self-test: how far it is from the reference, and how fast."""
+    if provider is not None:
+        warn_renamed("provider", "device")
+        device = provider
     bundle = load_bundle(model)
     ERR.print(f"checking {bundle.title}; the first time on a machine its graphs are prepared for it")
     check = check_bundle(bundle, str(resolve(device)) if device == AUTO else device)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,26 +34,32 @@ def plugin_names() -> list[str]:
 
 def plugin_command(name: str) -> click.Command | None:
     """A command that another distribution adds; one that cannot be loaded says so when it is used."""
-    if name not in entry_points(group=_COMMANDS).names:
+    if name not in plugin_names():
         return None
     try:
-        return cast(click.Command, _load(_COMMANDS, name))
+        command = _load(_COMMANDS, name)
+        if isinstance(command, click.Command):
+            return command
+        raise RequestError(f"{name}: it is installed and is no click command but a {type(command).__name__}")
     except RequestError as error:
         message = str(error)
 
         def fail() -> None:
             raise RequestError(message)
 
-        return click.Command(name, callback=fail, short_help=f"({message})")
+        # Whatever it is called with, the answer is why it does not work.
+        takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+        return click.Command(name, callback=fail, short_help=f"({message})", context_settings=takes_anything)
 
 
 def load_runner(name: str) -> Runner:
     """The runner of a name.
 
     Raises:
-        RequestError: none is installed, or it cannot be loaded.
+        RequestError: none is installed, several are, or it cannot be loaded.
     """
-    return cast("Runner", _load(_RUNNERS, name))
+    runner: Runner = _load(_RUNNERS, name)
+    return runner
 
 
 def _load(group: str, name: str) -> Any:
@@ -62,7 +68,11 @@ def _load(group: str, name: str) -> Any:
         raise RequestError(
             f"{name}: nothing that is installed offers it; install terramosaic with its flows again"
         )
+    if len(found) > 1:
+        places = ", ".join(sorted(point.value for point in found))
+        raise RequestError(f"{name}: several that are installed offer it ({places}); remove all but one")
+    (point,) = found
     try:
-        return next(iter(found)).load()
-    except Exception as error:  # whatever the other distribution's module does
+        return point.load()
+    except (Exception, SystemExit) as error:  # whatever the other distribution's module does
         raise RequestError(f"{name}: it is installed and cannot be loaded: {one_line(error)}") from error

@@ -80,7 +80,7 @@ def zone_areas(area: Area) -> list[ZoneArea]:
         return [ZoneArea(epsg, rect, None)]
     found = []
     for north in (True, False):
-        for zone, cells in _zone_cells(north):
+        for zone, cells in zone_cells(north):
             inside = shapely.union_all([area.outline.intersection(cell) for cell in cells])
             epsg = (32600 if north else 32700) + zone
             if inside.area == 0:
@@ -135,7 +135,7 @@ def _transformer(epsg: int) -> Transformer:
     return Transformer.from_crs(4326, epsg, always_xy=True)
 
 
-def _zone_cells(north: bool) -> Iterator[tuple[int, list[BaseGeometry]]]:
+def zone_cells(north: bool) -> Iterator[tuple[int, list[BaseGeometry]]]:
     """Each zone's lon/lat boxes in one hemisphere, with UTM's exceptions over Norway and Svalbard."""
     bands = [(0, 56), (56, 64), (64, 72), (72, 84)] if north else [(-80, 0)]
     for zone in range(1, 61):

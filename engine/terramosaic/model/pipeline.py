@@ -37,7 +37,7 @@ class BatchBuffers:
     windows: Tensor
     noise: dict[str, Tensor]
     uniform: dict[str, Tensor]
-    encode: dict[int, BoundGraph]
+    encoder: dict[int, BoundGraph]
     tokens: dict[str, BoundGraph]
     first_step: dict[str, BoundGraph]
 
@@ -115,7 +115,7 @@ class Pipeline:
             if before != encoded:
                 if before:
                     self._ids[len(before)].write(np.concatenate([seen[name] for name in before], axis=1))
-                buffers.encode[len(before)].run()
+                buffers.encoder[len(before)].run()
                 encoded = before
             self._decode[target].run()
             buffers.tokens[target].run()
@@ -193,7 +193,7 @@ class Pipeline:
             windows,
             noise,
             uniform,
-            encode={
+            encoder={
                 n: BoundGraph(
                     self._encode,
                     {"windows": windows, "ids": self._ids[n], "modality": self._modality[n]},

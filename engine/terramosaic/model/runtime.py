@@ -20,7 +20,12 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _opened(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def graph_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session of a graph on the CPU.
+
+    Raises:
+        ModelError: ONNX Runtime refuses it.
+    """
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no other common base

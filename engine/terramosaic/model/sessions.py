@@ -12,7 +12,7 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
 from terramosaic.model.manifest import STEP
 from terramosaic.model.prepared import prepared_graph
-from terramosaic.model.runtime import _opened, session_options
+from terramosaic.model.runtime import graph_session, session_options
 
 #: Initializers below this size stay in the graph itself: packed small ones were found misaligned when mapped.
 _EXTERNAL_FROM_BYTES = 1 << 20
@@ -56,7 +56,7 @@ def _open_on_cpu(bundle: Bundle, kind: str, file: str, threads: int) -> onnxrunt
     graph = prepared_graph(bundle, file, f"cpu {kind}", make)
     options = session_options(threads)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _opened(graph, options)
+    return graph_session(graph, options)
 
 
 def _optimise(source: Path, target: Path) -> None:
@@ -70,7 +70,7 @@ def _optimise(source: Path, target: Path) -> None:
         ("session.save_external_prepacked_constant_initializers", "1"),
     ):
         options.add_session_config_entry(entry, value)
-    _opened(source, options)
+    graph_session(source, options)
 
 
 def _open_on_cuda(

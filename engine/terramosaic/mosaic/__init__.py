@@ -1,1 +1,6 @@
-"""From blocks to mosaics, and finished runs in the hand of a script."""
+"""From blocks to mosaics.
+
+assemble    the blocks of a zone, joined
+cog         files that are read by parts
+result      a finished run in the hand of a script
+"""

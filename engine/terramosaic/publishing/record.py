@@ -43,7 +43,7 @@ class LayerRecord:
     Attributes:
         size: of the file, in bytes.
         checksum: SHA-256 of the file as a multihash in hexadecimal.
-        statistics: of each band, from the overview; none for classes and flags.
+        statistics: of each band, at reduced resolution; none for classes and flags.
         counts: pixels of each stored value 0-255 at full resolution, int64 (256,); None for values.
         valid_share: share of the mosaic's rectangle that has data.
     """
@@ -153,7 +153,7 @@ class RunRecord:
 
 
 def gather(plan: Plan) -> RunRecord:
-    """Reads the outputs of a run: receipts, offset records, overviews; classes and flags are counted in full.
+    """Reads the outputs of a run: receipts, offset records, reduced mosaics; classes and flags are counted in full.
 
     Raises:
         OutputError: a block or a mosaic is missing or cannot be read.

@@ -20,7 +20,7 @@ _COUNT_ROWS = 512
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Figures of one band in physical units, over the valid pixels of an overview, so approximate."""
+    """Figures of one band in physical units, over the valid pixels at a reduced resolution, so approximate."""
 
     minimum: float
     percentile_2: float
@@ -68,7 +68,7 @@ def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
     Args:
         path: the mosaic; its overviews go down to at least a tile's size.
         layer: its encoding.
-        factor: pixels of the mosaic to one of the overview, a power of two.
+        factor: pixels of the mosaic to one of the result, along a side, a power of two.
 
     Raises:
         OutputError: the mosaic is broken.

@@ -1,1 +1,6 @@
-"""What a user asks for, checked: region, period, options."""
+"""What a user asks for, checked.
+
+request             all fields, their defaults and limits
+region, features    the area: a box, a polygon, a tile, a file of features
+interval            the period
+"""

@@ -16,8 +16,8 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect
 from terramosaic.ground.zones import (
     Area,
-    _zone_cells,
     lonlat_of,
+    zone_cells,
 )
 from terramosaic.storage.documents import read_document, shown
 
@@ -101,7 +101,7 @@ def area_from_tile(tile: str) -> Area:
     # The library answers with the square's centre.
     left, bottom = easting // 100_000 * 100_000, northing // 100_000 * 100_000
     square = lonlat_of(box(left, bottom, left + 100_000, bottom + 100_000), epsg)
-    cells = dict(_zone_cells(hemisphere == "N"))[zone]
+    cells = dict(zone_cells(hemisphere == "N"))[zone]
     if not any(square.intersects(cell) for cell in cells):
         raise ValueError(f"MGRS tile {tile!r} does not exist: the square lies outside its zone")
     origin = 0 if hemisphere == "N" else NORTHING_OF_ROW_0

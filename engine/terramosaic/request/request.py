@@ -318,8 +318,7 @@ class RegionRequest(Shown, BaseModel):
             if old in fields:
                 if current.setdefault(new, fields[old]) != fields[old]:
                     raise ValueError(f"{old} is called {new} now; say {new} alone")
-                if info.mode == "python":  # what is read from a file was written long ago
-                    logger.warning("%s is called %s now; the old name goes with version 0.3", old, new)
+                _warn_renamed(old, new, info)
         return current
 
     @field_validator("datetime", mode="before")
@@ -344,13 +343,21 @@ class RegionRequest(Shown, BaseModel):
             raise ValueError(f"{error}, or auto") from None
         return value
 
+    @field_validator("extras", mode="before")
+    @classmethod
+    def _takes_old_extras(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        for old, new in _RENAMED_EXTRAS.items():
+            if old in value:
+                _warn_renamed(old, new, info)
+        return tuple(_RENAMED_EXTRAS.get(name, name) if isinstance(name, str) else name for name in value)
+
     @field_validator("targets", "extras", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         if isinstance(value, str):
-            value = tuple(name.strip() for name in value.split(",") if name.strip())
-        if isinstance(value, list | tuple):
-            return tuple(_RENAMED_EXTRAS.get(name, name) if isinstance(name, str) else name for name in value)
+            return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
     @field_validator("targets", "extras")
@@ -397,6 +404,16 @@ class RegionRequest(Shown, BaseModel):
                 "take a smaller one or raise max_area_km2"
             )
         return area
+
+
+def _warn_renamed(old: str, new: str, info: ValidationInfo) -> None:
+    if info.mode == "python":  # what is read from a file was written long ago
+        warn_renamed(old, new)
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Says that something has another name than the one it was given by."""
+    logger.warning("%s is called %s now; the old name goes with version 0.3", old, new)
 
 
 def lines_of(error: ValidationError) -> list[str]:

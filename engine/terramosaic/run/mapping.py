@@ -129,7 +129,7 @@ def run_blocks(
         with WorkerPool(
             plan,
             devices[: len(blocks)],
-            slots=workers,
+            blocks_at_once=workers,
             batch_size=batch_size,
             on_windows=progress.windows,
             on_done=progress.block_done,

@@ -1,1 +1,6 @@
-"""Only what is new: a collection of acquisitions, and the newest mosaics over it."""
+"""Only what is new.
+
+watch               what a watched region has to map now
+collection          the acquisitions that are mapped
+newest, overlay     the newest mosaics over them
+"""

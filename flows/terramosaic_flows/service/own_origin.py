@@ -33,6 +33,7 @@ _FORBIDDEN = 403
 
 def create_app() -> Application:
     """What uvicorn serves, in each of its processes: Prefect's own factory, wrapped."""
+    # Only the server's own process needs it; it takes seconds, and reads the settings of the process.
     from prefect.server.api.server import create_app as create_prefect_app
 
     return OwnOrigin(create_prefect_app(final=True))

@@ -108,6 +108,7 @@ def up(
             echo(f"to log in, enter the line in {login_file(home)} (user:password)")
         echo(f"the UI is at http://{HOST}:{port}")
         if check:
+            # Imports the flows, and with them Prefect, whose settings are read then.
             from terramosaic_flows.service.proof import Proof
 
             watch = partial(_raise_if_ended, [server, worker])
@@ -129,6 +130,7 @@ def _client_settings(home: Path, port: int, with_login: bool) -> str:
 
 
 def _requeue(echo: Echo, what: str) -> None:
+    # Prefect reads its settings when it is imported; by now they are set.
     from prefect.client.orchestration import get_client
 
     from terramosaic_flows.service.resume import leave_resumable

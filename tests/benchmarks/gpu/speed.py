@@ -70,7 +70,7 @@ def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, r
     pipeline = generator._pipeline
     parts: list[tuple[str, Callable[[], object]]] = []
     with pipeline.buffers() as buffers:
-        parts += [(f"encode, {length} before", graph.run) for length, graph in buffers.encode.items()]
+        parts += [(f"encode, {length} before", graph.run) for length, graph in buffers.encoder.items()]
         parts += [(f"decode {target}", graph.run) for target, graph in pipeline._decode.items()]
         parts += [(f"tokens {target}", graph.run) for target, graph in buffers.tokens.items()]
         parts += [(f"classes {target}", graph.run) for target, graph in pipeline._classes.items()]

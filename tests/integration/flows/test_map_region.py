@@ -101,12 +101,12 @@ def test_flow_maps_into_an_object_store(server, land):
 
 
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(server, tmp_path, monkeypatch):
-    from terramosaic_flows import execution as carrying
+    from terramosaic_flows import execution
     from terramosaic_flows.map_region import map_region
 
     monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     monkeypatch.setattr(
-        carrying, "compute_blocks", carrying.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
+        execution, "compute_blocks", execution.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
     )
     # Six blocks. The first day is clouded in the far east, and the second has nothing but that: two blocks read it.
     place, catalog = Rect(LAND.row, LAND.col, 600, 1098), Catalog(tmp_path / "catalog")
@@ -136,11 +136,11 @@ def runs_of(flow_name):
 
 
 def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, monkeypatch):
-    from terramosaic_flows import execution as carrying
+    from terramosaic_flows import execution
     from terramosaic_flows.map_region import map_region
 
     monkeypatch.setenv("TERRAMOSAIC_SPLIT", "3")
-    monkeypatch.setattr(carrying, "_CELL", 512)
+    monkeypatch.setattr(execution, "_CELL", 512)
     request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
     (folder,) = map_region(request)
     assert len(finished_blocks(read_plan(folder))) == 4
@@ -150,7 +150,7 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
     def break_down(*_):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(carrying, "_outcome", break_down)
+    monkeypatch.setattr(execution, "_outcome", break_down)
     state = map_region(request.model_copy(update={"seed": 1}), return_state=True)
     assert state.is_failed() and "a bug" in state.message
     monkeypatch.setenv("TERRAMOSAIC_SPLIT", "many")
@@ -159,7 +159,7 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
 
 
 def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_path, monkeypatch):
-    from terramosaic_flows import execution as carrying
+    from terramosaic_flows import execution
 
     made = {
         name: plan(
@@ -167,11 +167,11 @@ def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_pa
         )
         for seed, name in enumerate(("first", "second"))
     }
-    monkeypatch.setattr(carrying, "_outcome", lambda *_: ModelError("the device is gone"))
+    monkeypatch.setattr(execution, "_outcome", lambda *_: ModelError("the device is gone"))
 
     @flow
     def carry():
-        return {name: str(error) for name, error in carrying.carry_out(made).items()}
+        return {name: str(error) for name, error in execution.carry_out(made).items()}
 
     for line in carry().values():
         assert line.startswith("failed, ") and "the device is gone" in line
@@ -212,7 +212,7 @@ def test_a_deployment_refuses_relative_paths_and_an_endless_crash_loop(server, m
 
 def test_a_run_that_is_started_again_goes_on_with_its_plan(server, land, tmp_path, monkeypatch):
     """Although the catalog has a new scene by then."""
-    from terramosaic_flows import execution as carrying
+    from terramosaic_flows import execution
     from terramosaic_flows.map_region import map_region
 
     rect = Rect(LAND.row, LAND.col, 300, 300)
@@ -223,7 +223,7 @@ def test_a_run_that_is_started_again_goes_on_with_its_plan(server, land, tmp_pat
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-run")
     with monkeypatch.context() as patch:
-        patch.setattr(carrying, "_compute", lambda *_: {"": ModelError("killed here")})
+        patch.setattr(execution, "_compute", lambda *_: {"": ModelError("killed here")})
         assert map_region(request, return_state=True).is_failed()
     catalog.add(write_scene(catalog.folder / "b", rect, name="S2B_33TWL_20230820", day="2023-08-20"))
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", "2")

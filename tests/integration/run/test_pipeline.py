@@ -160,9 +160,9 @@ def test_quality_tells_cloud_and_the_neighbourhood_of_gaps(whole):
 
 
 def test_spread_is_small_for_exact_models_and_confidence_is_a_percentage(whole):
-    spread, _ = read(whole.mosaics["NDVI_std"])
+    std, _ = read(whole.mosaics["NDVI_std"])
     # NDVI by band arithmetic is the same in every window, so windows cannot disagree about it.
-    assert set(np.unique(spread)) <= {-32768, 0}
+    assert set(np.unique(std)) <= {-32768, 0}
     confidence, _ = read(whole.mosaics["LULC_confidence"])
     assert confidence[confidence != 255].max() <= 100
 

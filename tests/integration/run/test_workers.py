@@ -35,7 +35,7 @@ import terramosaic.run.workers.worker
 from terramosaic import RegionRequest, map_region
 from terramosaic.run.mapping import Quiet
 
-class Told(Quiet):
+class Announcing(Quiet):
     def windows(self, count):
         print("computing", flush=True)
 
@@ -43,7 +43,7 @@ class Told(Quiet):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 terramosaic.run.workers.worker.MODULE = "tests.integration.run.staged_worker"
 request = RegionRequest.model_validate_json(Path(sys.argv[1]).read_text())
-map_region(request, devices=["cpu", "cpu"], progress=Told())
+map_region(request, devices=["cpu", "cpu"], progress=Announcing())
 """
 
 

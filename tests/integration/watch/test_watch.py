@@ -139,11 +139,11 @@ def test_an_acquisition_equals_a_run_of_that_day_alone(growing, tmp_path):
 
 
 def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path, monkeypatch):
-    from terramosaic_flows import execution as carrying
+    from terramosaic_flows import execution
 
     monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
-    once = carrying.compute_blocks.with_options(retries=0)
-    monkeypatch.setattr(carrying, "compute_blocks", once)
+    once = execution.compute_blocks.with_options(retries=0)
+    monkeypatch.setattr(execution, "compute_blocks", once)
 
     def feature(name, rect):
         left, bottom, right, top = rect.bounds

@@ -79,8 +79,8 @@ def test_a_smaller_block_gets_the_same_bits(inner, how):
 
 def test_spread_is_the_weighted_standard_deviation_over_windows():
     bands = blend(SMALL, 112, "mean", std=("x",))
-    _, spread = reference(SMALL, 112, "mean")
-    np.testing.assert_allclose(joined(bands, lambda band: band.stds["x"]), spread, atol=2e-3)
+    _, std = reference(SMALL, 112, "mean")
+    np.testing.assert_allclose(joined(bands, lambda band: band.stds["x"]), std, atol=2e-3)
 
 
 def test_spread_is_zero_under_a_single_window():

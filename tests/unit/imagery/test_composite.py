@@ -28,7 +28,7 @@ ALL = np.ones((1, 5), bool)
 def run(combine, observations, wanted=ALL):
     asked = []
 
-    def look(index):
+    def observation(index):
         def seen(open_, missing):
             asked.append((index, open_.copy(), missing.copy()))
             return observations[index]
@@ -36,7 +36,7 @@ def run(combine, observations, wanted=ALL):
         return seen
 
     composite = Composite.empty(2, (1, 5))
-    combine(composite, wanted, [look(index) for index in range(len(observations))])
+    combine(composite, wanted, [observation(index) for index in range(len(observations))])
     return composite, asked
 
 

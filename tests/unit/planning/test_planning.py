@@ -12,7 +12,6 @@ from shapely.geometry import box
 
 from terramosaic.errors import RequestError
 from terramosaic.ground.zones import as_geojson, utm_of
-from terramosaic.planning import blocks as cutting
 from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
@@ -65,7 +64,8 @@ def test_a_footprint_is_reprojected_only_where_it_may_be_read(tmp_path, monkeypa
     """Three zones, and far fewer than three reprojections a scene: a plan's work grows with its region."""
     moved = []
     monkeypatch.setattr(
-        cutting, "utm_of", lambda geometry, epsg: moved.append(epsg) or utm_of(geometry, epsg)
+        "terramosaic.planning.blocks.utm_of",
+        lambda geometry, epsg: moved.append(epsg) or utm_of(geometry, epsg),
     )
     made = _planned(tmp_path, 200_000, longitude=15.0, days=4)
     assert len(made.zones) == 3

@@ -55,9 +55,9 @@ class TestOverview:
         expected = pixels
         for _ in range(factor.bit_length() - 1):
             expected = halve(expected, layer.nodata)
-        overview = read_reduced(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
-        np.testing.assert_array_equal(overview.stored, expected)
-        np.testing.assert_array_equal(overview.valid, expected[0] != layer.nodata)
+        reduced = read_reduced(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
+        np.testing.assert_array_equal(reduced.stored, expected)
+        np.testing.assert_array_equal(reduced.valid, expected[0] != layer.nodata)
 
     def test_reads_no_more_than_it_needs(self, tmp_path, monkeypatch):
         path = mosaic(tmp_path / "m.tif", S1, np.ones((2, 1100, 530), np.int16))
@@ -71,9 +71,9 @@ class TestOverview:
         assert (vh.minimum, vh.median, vh.maximum) == pytest.approx((-20, -18, -16))
 
     def test_without_data_there_are_no_statistics(self):
-        overview = ReducedMosaic(S1, np.full((2, 3, 4), NODATA, np.int16), 1)
-        assert overview.statistics() == ()
-        assert not np.asarray(draw(overview).image)[..., 3].any()
+        reduced = ReducedMosaic(S1, np.full((2, 3, 4), NODATA, np.int16), 1)
+        assert reduced.statistics() == ()
+        assert not np.asarray(draw(reduced).image)[..., 3].any()
 
     def test_values_are_counted_at_full_resolution(self, tmp_path):
         pixels = np.full((1, 1100, 700), 2, np.uint8)

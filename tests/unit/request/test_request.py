@@ -208,8 +208,9 @@ class TestOldNames:
             request_of(**GOOD, provider="cpu", device="cuda")
 
     @pytest.mark.parametrize("extras", [["spread", "confidence"], "spread,confidence"])
-    def test_spread_is_the_standard_deviation(self, extras):
+    def test_spread_is_the_standard_deviation(self, extras, caplog):
         assert request_of(**GOOD, extras=extras).extras == ("std", "confidence")
+        assert "spread is called std now" in caplog.text
 
     def test_it_may_not_be_named_twice(self):
         with pytest.raises(RequestError, match="names one twice"):

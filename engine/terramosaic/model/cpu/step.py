@@ -35,7 +35,7 @@ def rewrite_step(source: Path, target: Path) -> None:
         target: the graph to write; weights go beside it.
     """
     model = onnx.load(str(source))
-    _Rewriting(model.graph).run()
+    _Winograd(model.graph).run()
     onnx.save_model(
         model,
         str(target),
@@ -45,7 +45,7 @@ def rewrite_step(source: Path, target: Path) -> None:
     )
 
 
-class _Rewriting:
+class _Winograd:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}

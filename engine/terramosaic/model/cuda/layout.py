@@ -43,11 +43,11 @@ class _ChannelsLast:
 
 def channels_last(graph: Graph) -> None:
     """Rewrites all that touches an image's channels to have them last; inputs and outputs of the graph stay."""
-    _Rewriting(graph).run()
+    _LayoutRewriting(graph).run()
     graph.drop_unused()
 
 
-class _Rewriting:
+class _LayoutRewriting:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._nodes: list[NodeProto] = []

@@ -10,11 +10,11 @@ from typing import BinaryIO
 import numpy as np
 
 from terramosaic.mosaic.cog.overviews import Halve, is_nodata
-from terramosaic.mosaic.cog.tiff import Level, Profile, frame
+from terramosaic.mosaic.cog.tiff import Level, RasterProfile, frame
 from terramosaic.mosaic.cog.tiles import compress_tile
 
 
-def level_shapes(profile: Profile) -> list[tuple[int, int]]:
+def level_shapes(profile: RasterProfile) -> list[tuple[int, int]]:
     """(height, width) of full resolution and of each overview, until both sides are at most a tile."""
     height, width = profile.geobox.shape
     shapes = [(height, width)]
@@ -54,7 +54,7 @@ class Pyramid:
     """
 
     def __init__(
-        self, profile: Profile, *, halve: Halve, spools: Sequence[BinaryIO], pool: Executor, level: int
+        self, profile: RasterProfile, *, halve: Halve, spools: Sequence[BinaryIO], pool: Executor, level: int
     ) -> None:
         self._tile = profile.tile
         self._nodata = profile.nodata

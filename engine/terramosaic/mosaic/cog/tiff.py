@@ -51,7 +51,7 @@ LEADER_SIZE, FRAME_SIZE = 4, 8
 
 
 @dataclass(frozen=True)
-class Profile:
+class RasterProfile:
     """What a raster is and says of itself; see ``write_cog`` for the fields."""
 
     geobox: GeoBox
@@ -100,7 +100,7 @@ def frame(tile: bytes) -> bytes:
     return b"".join((struct.pack("<I", len(tile)), tile, tile[-4:]))
 
 
-def template_tags(profile: Profile) -> list[Tag]:
+def template_tags(profile: RasterProfile) -> list[Tag]:
     """Tags by which GDAL describes such a raster, taken from an empty one of a single tile.
 
     Raises:
@@ -115,7 +115,7 @@ def template_tags(profile: Profile) -> list[Tag]:
         raise OutputError(f"GDAL refuses the raster's profile: {error}") from error
 
 
-def _creation_options(profile: Profile) -> dict[str, object]:
+def _creation_options(profile: RasterProfile) -> dict[str, object]:
     return {
         "driver": "GTiff",
         "height": profile.tile,
@@ -138,7 +138,7 @@ def _creation_options(profile: Profile) -> dict[str, object]:
     }
 
 
-def _describe(dataset: rasterio.io.DatasetWriter, profile: Profile) -> None:
+def _describe(dataset: rasterio.io.DatasetWriter, profile: RasterProfile) -> None:
     if profile.colormap:
         dataset.write_colormap(1, dict(profile.colormap))
     if profile.descriptions:

@@ -29,14 +29,14 @@ _per_thread = threading.local()
 
 
 def compress_tile(pixels: np.ndarray, *, level: int) -> bytes:
-    """Encode a tile as GDAL would: pixel-interleaved, with its dtype's predictor, as one ZSTD frame.
+    """Compresses a tile as GDAL would: pixel-interleaved, with its dtype's predictor, as one ZSTD frame.
 
     Args:
         pixels: ``(count, height, width)``, little-endian, of a dtype of ``PREDICTORS``; may be a view.
         level: ZSTD level. On noisy measurements 3 takes 5 times as long as 1 and saves 0.1 %, 9 takes 15
             times as long and saves 3 %.
     """
-    data = _ENCODERS[PREDICTORS[pixels.dtype.name]](pixels)
+    data = _PREPARE[PREDICTORS[pixels.dtype.name]](pixels)
     return _compressor(level).compress(data.data)
 
 
@@ -70,7 +70,7 @@ def difference_float_bytes(pixels: np.ndarray) -> np.ndarray:
     return out
 
 
-_ENCODERS = {
+_PREPARE = {
     Predictor.NONE: interleave,
     Predictor.HORIZONTAL: difference_horizontally,
     Predictor.FLOATING_POINT: difference_float_bytes,

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from terramosaic.errors import OutputError
 from terramosaic.mosaic.cog.overviews import HALVE, OverviewMethod
 from terramosaic.mosaic.cog.pyramid import Pyramid, level_shapes
-from terramosaic.mosaic.cog.tiff import Profile, build_head, template_tags
+from terramosaic.mosaic.cog.tiff import RasterProfile, build_head, template_tags
 from terramosaic.mosaic.cog.tiles import PREDICTORS
 from terramosaic.storage.files import whole_file
 from terramosaic.storage.location import Location, is_remote
@@ -76,7 +76,7 @@ def write_cog(
     Raises:
         OutputError: An argument or the rows do not fit the raster, or the file could not be written.
     """
-    profile = Profile(
+    profile = RasterProfile(
         geobox=geobox,
         dtype=np.dtype(dtype),
         count=count,
@@ -106,7 +106,7 @@ def write_cog(
             _assemble(path, build_head(template, pyramid.layout), reversed(spools))
 
 
-def _checked(path: Location, rows: Iterable[np.ndarray], profile: Profile) -> Iterator[np.ndarray]:
+def _checked(path: Location, rows: Iterable[np.ndarray], profile: RasterProfile) -> Iterator[np.ndarray]:
     """The rows, if they are what the profile says."""
     height, width = profile.geobox.shape
     done = 0
@@ -129,7 +129,7 @@ def _checked(path: Location, rows: Iterable[np.ndarray], profile: Profile) -> It
         raise OutputError(f"{path}: got {done} rows, but the raster has {height}")
 
 
-def _check(path: Location, profile: Profile, *, overviews: str, level: int, threads: int) -> None:
+def _check(path: Location, profile: RasterProfile, *, overviews: str, level: int, threads: int) -> None:
     """Refuse what would fail late or give a wrong file."""
     dtype, count, nodata = profile.dtype, profile.count, profile.nodata
     per_band = {

@@ -39,7 +39,7 @@ _CLASSES = 5
 
 
 def mosaic_html(mosaic: Mosaic) -> str:
-    """A mosaic: its picture, how to read it, what opening it gives, figures over its overview."""
+    """A mosaic: its picture, how to read it, what opening it gives, figures."""
     layer, zone = mosaic.layer, mosaic.zone
     stored = layer.kind in ("class", "flags")
     unit = "" if layer.unit == "1" else f" in {layer.unit}"
@@ -145,7 +145,7 @@ def _legend(reduced: ReducedMosaic, picture: Quicklook, most: int | None) -> Htm
 
 
 def _statistics(reduced: ReducedMosaic) -> Html:
-    """Figures of each band; of the overview that is at hand, so only nearly those of all pixels."""
+    """Figures of each band; of the reduced mosaic that is at hand, so only nearly those of all pixels."""
     if reduced.layer.kind in ("class", "flags") or not reduced.valid.any():
         return Html("")
     digits = {"1": 3, "m": 0, "%": 0}.get(reduced.layer.unit, 2)

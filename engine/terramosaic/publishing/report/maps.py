@@ -204,7 +204,7 @@ def _figures(shown: LayerRecord) -> Html:
     unit = "" if shown.layer.unit == "1" else f" in {shown.layer.unit}"
     head = ["band", "min", f"2{THIN}%", "median", "mean", f"98{THIN}%", "max", "std"]
     return fill(
-        '<div class="figures">$table<p class="note">Figures$unit, over the overview that the picture shows: '
+        '<div class="figures">$table<p class="note">Figures$unit, over the reduced mosaic that the picture shows: '
         "approximate, extremes are smoothed.</p></div>",
         table=table(head, rows, numbers=range(1, 8)),
         unit=unit,

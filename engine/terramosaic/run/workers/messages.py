@@ -21,7 +21,7 @@ class Setup(_Message):
     Attributes:
         run_folder: where the plan is whose model is opened at once.
         device: where the model runs.
-        slots: blocks at the same time.
+        blocks_at_once: blocks at the same time.
         threads: processors for the model of each block.
         batch_size: windows per call of the model; None for what suits the device.
         log_level: from which level on the engine's log is told.
@@ -29,7 +29,7 @@ class Setup(_Message):
 
     run_folder: str
     device: str
-    slots: int
+    blocks_at_once: int
     threads: int
     batch_size: int | None
     log_level: int

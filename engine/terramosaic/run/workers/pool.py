@@ -21,7 +21,7 @@ from terramosaic.storage.files import sweep_partials
 logger = logging.getLogger(__name__)
 
 #: Blocks side by side on a GPU, where one reads or writes while another computes.
-_SLOTS_ON_CUDA = 4
+_BLOCKS_ON_CUDA = 4
 
 #: Seconds that workers have to end by themselves; they give their own blocks a little less.
 PATIENCE = 8.0
@@ -37,7 +37,7 @@ class WorkerPool:
     Args:
         plan: the run's plan.
         devices: one process each.
-        slots: blocks at the same time in each process; by default 1 on the CPU and up to 4 on a GPU.
+        blocks_at_once: blocks at the same time in each process; by default 1 on the CPU and up to 4 on a GPU.
         batch_size: windows per call of the model; by default what suits the device.
         on_windows: called with the number of windows that were computed since the last call; what a second try
             repeats is not counted again.
@@ -52,7 +52,7 @@ class WorkerPool:
         plan: Plan,
         devices: Sequence[Device],
         *,
-        slots: int | None = None,
+        blocks_at_once: int | None = None,
         batch_size: int | None = None,
         on_windows: Callable[[int], None],
         on_done: Callable[[Block, BlockReceipt], None],
@@ -60,7 +60,7 @@ class WorkerPool:
         require_platform()
         self._run = write_plan(plan)
         self._devices = tuple(devices)
-        self._slots, self._batch_size = slots, batch_size
+        self._blocks_at_once, self._batch_size = blocks_at_once, batch_size
         self._on_windows, self._on_done = on_windows, on_done
         self._workers: list[Worker] = []
         self._waiting: list[Block] = []
@@ -107,13 +107,15 @@ class WorkerPool:
         return self._failures
 
     def _setup(self, device: Device) -> Setup:
-        return setup_for(device, self._run, len(self._devices), self._slots, self._batch_size)
+        return setup_for(device, self._run, len(self._devices), self._blocks_at_once, self._batch_size)
 
     def _hand_out(self, worker: Worker) -> None:
         if not worker.is_ready or worker.is_alone:
             return
         # One by one, so that an error or Ctrl-C leaves no queue behind it.
-        while self._waiting and len(worker.blocks) < slots_on(worker.device, len(self._devices), self._slots):
+        while self._waiting and len(worker.blocks) < blocks_on(
+            worker.device, len(self._devices), self._blocks_at_once
+        ):
             worker.give(self._waiting.pop())
         if self._suspects and not worker.blocks:
             worker.is_alone = True
@@ -127,7 +129,7 @@ class WorkerPool:
             case Ready():
                 worker.is_ready = True
             case Began(block=block_id):
-                worker.begun.add(block_id)
+                worker.computing.add(block_id)
                 self._tallies.setdefault(block_id, _Tally()).begin()
             case Windows(block=block_id, count=count):
                 if further := self._tallies[block_id].add(count):
@@ -158,7 +160,7 @@ class WorkerPool:
         sweep_partials(self._run.path)
         for block in worker.blocks.values():
             deaths = self._deaths_of.setdefault(block.id, [])
-            if block.id in worker.begun:
+            if block.id in worker.computing:
                 deaths.append(death)
             if len(deaths) == 2:
                 self._fail(
@@ -213,7 +215,7 @@ class _Tally:
 
 
 def setup_for(
-    device: Device, run: RunFolder, processes: int, slots: int | None, batch_size: int | None = None
+    device: Device, run: RunFolder, processes: int, blocks_at_once: int | None, batch_size: int | None = None
 ) -> Setup:
     """How one of so many worker processes of this machine shall work: they share its processors.
 
@@ -221,23 +223,23 @@ def setup_for(
         device: where its model runs.
         run: whose plan's model it opens at once.
         processes: how many there are.
-        slots: blocks at the same time; None for what suits the device.
+        blocks_at_once: blocks at the same time; None for what suits the device.
         batch_size: windows per call of the model; None for what suits the device.
     """
-    count = slots_on(device, processes, slots)
+    count = blocks_on(device, processes, blocks_at_once)
     return Setup(
         run_folder=run.location,
         device=str(device),
-        slots=count,
+        blocks_at_once=count,
         threads=max(1, _share(processes) // count),
         batch_size=batch_size,
         log_level=logging.getLogger("terramosaic").getEffectiveLevel(),
     )
 
 
-def slots_on(device: Device, processes: int, slots: int | None = None) -> int:
+def blocks_on(device: Device, processes: int, blocks_at_once: int | None = None) -> int:
     """Blocks at the same time in one of so many processes."""
-    return slots or (1 if device.kind == "cpu" else min(_SLOTS_ON_CUDA, _share(processes)))
+    return blocks_at_once or (1 if device.kind == "cpu" else min(_BLOCKS_ON_CUDA, _share(processes)))
 
 
 def _share(processes: int) -> int:

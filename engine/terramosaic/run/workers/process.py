@@ -112,7 +112,7 @@ def serve(connection: Connection) -> None:
             return
         parent.send(Ready())
         compute = partial(_compute, parent, setup)
-        pool = stack.enter_context(ThreadPoolExecutor(setup.slots, thread_name_prefix="block"))
+        pool = stack.enter_context(ThreadPoolExecutor(setup.blocks_at_once, thread_name_prefix="block"))
         for order in iter(parent.orders.get, None):
             pool.submit(compute, order)
 

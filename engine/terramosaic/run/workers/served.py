@@ -16,7 +16,7 @@ from terramosaic.model.devices import Device
 from terramosaic.planning.folder import RunFolder, write_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.workers.messages import Done, Failed, Log, Setup
-from terramosaic.run.workers.pool import PATIENCE, setup_for, slots_on
+from terramosaic.run.workers.pool import PATIENCE, blocks_on, setup_for
 from terramosaic.run.workers.worker import Worker, require_platform
 
 
@@ -26,25 +26,27 @@ class DeviceProcesses:
     Args:
         plan: one of the runs; its model is opened at once.
         devices: one process each.
-        slots: blocks at the same time in each; by default 1 on the CPU and up to 4 on a GPU.
+        blocks_at_once: blocks at the same time in each; by default 1 on the CPU and up to 4 on a GPU.
 
     Raises:
         RequestError: the platform hands no sockets down to processes.
     """
 
-    def __init__(self, plan: Plan, devices: Sequence[Device], slots: int | None = None) -> None:
+    def __init__(self, plan: Plan, devices: Sequence[Device], blocks_at_once: int | None = None) -> None:
         require_platform()
         folder = write_plan(plan)
-        self._setups = [(device, setup_for(device, folder, len(devices), slots)) for device in devices]
+        self._setups = [
+            (device, setup_for(device, folder, len(devices), blocks_at_once)) for device in devices
+        ]
         self._processes: list[_Process | None] = [None] * len(devices)
         self._guard = threading.Lock()
         self._is_closed = False
         self._free: SimpleQueue[int] = SimpleQueue()
         self.width = 0
         """Blocks at the same time, on all of them."""
-        for round_ in range(max(slots_on(device, len(devices), slots) for device in devices)):
+        for round_ in range(max(blocks_on(device, len(devices), blocks_at_once) for device in devices)):
             for index, device in enumerate(devices):
-                if round_ < slots_on(device, len(devices), slots):
+                if round_ < blocks_on(device, len(devices), blocks_at_once):
                     self._free.put(index)
                     self.width += 1
 

@@ -29,7 +29,7 @@ class Worker:
         device: where its model runs.
         is_ready: whether it takes blocks.
         blocks: what it was given and has not reported on, by id.
-        begun: ids of those that it was computing when it was last heard of.
+        computing: ids of those that it was computing when it was last heard of.
         is_alone: whether its one block has the process to itself.
 
     Raises:
@@ -40,7 +40,7 @@ class Worker:
         self.device = device
         self.is_ready = False
         self.blocks: dict[str, Block] = {}
-        self.begun: set[str] = set()
+        self.computing: set[str] = set()
         self.is_alone = False
         self._run_folder = setup.run_folder
         self.connection, other_end = Pipe()
@@ -77,7 +77,7 @@ class Worker:
 
     def drop(self, block_id: str) -> Block:
         """Takes a block that it has reported on out of its hands."""
-        self.begun.discard(block_id)
+        self.computing.discard(block_id)
         self.is_alone = False
         return self.blocks.pop(block_id)
 
