@@ -31,7 +31,7 @@ from rasterio.windows import Window
 from rio_cogeo import cog_validate
 from scipy.ndimage import gaussian_filter
 
-from terramosaic.mosaic.cog import write_cog
+from terramosaic.mosaic.cog import RasterProfile, write_cog
 
 CHUNK = 512
 TEXTURE, TEXTURE_ROWS = "texture.npy", 1024
@@ -91,11 +91,13 @@ def by_engine(path: Path, product: Product, base: np.ndarray, size: int, threads
     write_cog(
         path,
         rows(base, size),
-        geobox=GeoBox((size, size), TRANSFORM, CRS),
-        dtype=product.dtype,
-        count=product.count,
-        nodata=product.nodata,
-        overviews=product.overviews,
+        RasterProfile(
+            geobox=GeoBox((size, size), TRANSFORM, CRS),
+            dtype=np.dtype(product.dtype),
+            count=product.count,
+            nodata=product.nodata,
+            overviews=product.overviews,
+        ),
         threads=threads,
     )
 

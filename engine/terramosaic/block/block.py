@@ -38,7 +38,7 @@ from terramosaic.model.generator import GenerationOptions, WindowRandomness
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.folder import RunFolder, write_plan
-from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED, layers
+from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_text
 from terramosaic.storage.gdal import local_files
@@ -197,9 +197,7 @@ class _BlockJob:
     def run(self) -> BlockReceipt:
         started = time.perf_counter()
         with local_files(), ExitStack() as stack:
-            rasters = stack.enter_context(
-                BlockRasters(self._plan, self._block, layers(self._plan.request, self._bundle), self._bundle)
-            )
+            rasters = stack.enter_context(BlockRasters(self._plan, self._block, self._bundle))
             writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
             # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.

@@ -36,7 +36,7 @@ def stored_classes(
     Returns:
         Stored class uint8 (1, height, width), and its probability in percent uint8 (1, height, width), 255 = no data.
     """
-    values = np.array([item.value for item in bundle.targets[layer.name].classes], np.uint8)
+    values = np.array([item.value for item in bundle.targets[layer.target].classes], np.uint8)
     candidates = np.flatnonzero(values != layer.nodata)
     most = probabilities[candidates[0]].copy()
     winner = np.full(most.shape, candidates[0], np.uint8)

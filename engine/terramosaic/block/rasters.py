@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import Strip
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE, Layer
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import whole_file
 
@@ -59,8 +58,8 @@ class SourceRows:
 class BlockRasters:
     """Opens a block's rasters under temporary names; `finish` gives them their own."""
 
-    def __init__(self, plan: Plan, block: Block, layers: Mapping[str, Layer], bundle: Bundle) -> None:
-        self._plan, self._block, self._layers, self._bundle = plan, block, layers, bundle
+    def __init__(self, plan: Plan, block: Block, bundle: Bundle) -> None:
+        self._block, self._layers, self._bundle = block, plan.layers, bundle
         self._folder = RunFolder.of(plan)
         self._files = ExitStack()
         self._datasets: dict[str, DatasetWriter] = {}
@@ -72,7 +71,7 @@ class BlockRasters:
         self.cloudy_pixels = 0
 
     def __enter__(self) -> Self:
-        for layer in self._layers.values():
+        for layer in self._layers:
             self._open(layer.name, self._block.rect, len(layer.bands), layer.dtype, layer.nodata)
         return self
 
@@ -89,25 +88,20 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
-        for name in self._plan.request.targets:
-            layer = self._layers[name]
+        percents: dict[str, np.ndarray] = {}
+        for layer in self._layers:
             if layer.kind == "class":
-                classes, percent = stored_classes(layer, self._bundle, band.means[name], source.valid)
-                self._put(name, classes, band.rect)
-                if f"{name}_confidence" in self._layers:
-                    self._put(f"{name}_confidence", percent, band.rect)
-                continue
-            self._put(name, stored_values(layer, band.means[name], source.valid), band.rect)
-            if name in band.stds:
-                std = self._layers[f"{name}_std"]
-                self._put(std.name, stored_values(std, band.stds[name], source.valid), band.rect)
-        quality = (
-            band.flags
-            | source.cloudy * np.uint8(QUALITY_CLOUD)
-            | source.other_zone * np.uint8(QUALITY_OTHER_ZONE)
-        )
-        quality[~source.valid] = QUALITY_NODATA
-        self._put("quality", quality[None], band.rect)
+                means = band.means[layer.target]
+                # The confidence, if it is wanted, is the layer after it.
+                pixels, percents[layer.target] = stored_classes(layer, self._bundle, means, source.valid)
+            elif layer.kind == "percent":
+                pixels = percents[layer.target]
+            elif layer.kind == "value":
+                values = band.stds if layer.measure == "std" else band.means
+                pixels = stored_values(layer, values[layer.target], source.valid)
+            else:
+                pixels = _quality(band, source)
+            self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
 
     def finish(self) -> dict[str, int]:
@@ -167,3 +161,10 @@ class BlockRasters:
             pixels = source.dn[:, row :: self._factor, col :: self._factor]
             pixels = pixels * source.valid[row :: self._factor, col :: self._factor]
             self._preview[:, *kept.slices(self._preview_rect)] = pixels
+
+
+def _quality(band: RowBand, source: SourceRows) -> np.ndarray:
+    """The quality layer's flags, uint8 (1, height, width)."""
+    cloudy = source.cloudy * np.uint8(QUALITY_CLOUD)
+    other_zone = source.other_zone * np.uint8(QUALITY_OTHER_ZONE)
+    return np.where(source.valid, band.flags | cloudy | other_zone, np.uint8(QUALITY_NODATA))[None]

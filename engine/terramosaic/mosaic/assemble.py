@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
@@ -16,10 +15,10 @@ from rasterio.windows import Window
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import Rect
-from terramosaic.model.bundle import load_bundle
-from terramosaic.mosaic.cog import write_cog
+from terramosaic.model.devices import available_cpus
+from terramosaic.mosaic.cog import RasterProfile, write_cog
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_BITS, Layer, layers
+from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.files import exists, write_text
 from terramosaic.storage.gdal import local_files
@@ -46,9 +45,7 @@ def assemble(plan: Plan) -> list[Location]:
     """
     folder = RunFolder.of(plan)
     wanted = [
-        (zone, layer, folder.mosaic(plan, zone, layer.name))
-        for zone in plan.zones
-        for layer in layers(plan.request, load_bundle(plan.request.model)).values()
+        (zone, layer, folder.mosaic(plan, zone, layer.name)) for zone in plan.zones for layer in plan.layers
     ]
     unmade = [item for item in wanted if not exists(item[2])]
     if unmade:
@@ -79,26 +76,29 @@ def write_mosaic(
         # GDAL keeps category names beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
         write_text(path.with_name(f"{path.name}.aux.xml"), _category_names(layer))
     try:
-        write_cog(
-            path,
-            rows,
-            geobox=geobox,
-            dtype=layer.dtype,
-            count=len(layer.bands),
-            nodata=layer.nodata,
-            overviews=layer.overviews,
-            descriptions=layer.bands,
-            units=None if layer.unit == "1" else [layer.unit] * len(layer.bands),
-            scale=layer.scale if layer.scale != 1 else None,
-            offset=0.0 if layer.scale != 1 else None,
-            tags={**tags, **_meanings(layer)},
-            colormap=layer.colormap,
-            threads=max(2, os.cpu_count() or 2),
-        )
+        write_cog(path, rows, profile_of(layer, geobox, tags), threads=max(2, available_cpus()))
     except (OSError, RasterioError) as error:
         raise OutputError(
             f"{path} could not be written: {error}; make room or choose another output folder"
         ) from error
+
+
+def profile_of(layer: Layer, geobox: GeoBox, tags: Mapping[str, str]) -> RasterProfile:
+    """How a layer's mosaic is stored, and what it says of itself."""
+    is_scaled = layer.scale != 1
+    return RasterProfile(
+        geobox=geobox,
+        dtype=np.dtype(layer.dtype),
+        count=len(layer.bands),
+        nodata=layer.nodata,
+        overviews=layer.overviews,
+        descriptions=layer.bands,
+        units=None if layer.unit == "1" else [layer.unit] * len(layer.bands),
+        scale=layer.scale if is_scaled else None,
+        offset=0.0 if is_scaled else None,
+        tags={**tags, **_meanings(layer)},
+        colormap=layer.colormap,
+    )
 
 
 def _rows(plan: Plan, zone: Zone, layer: Layer) -> Iterator[np.ndarray]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from terramosaic.errors import RequestError, UnknownMosaicError
-from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.folder import RunFolder, is_complete, mosaics_of, read_plan
-from terramosaic.planning.layers import QUALITY_BITS, Layer, layers
+from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.shown import Shown
 from terramosaic.storage.files import facts_of
@@ -97,7 +96,7 @@ class MapResult(Shown, Mapping[str, Mosaic]):
         return Mosaic(
             name=name,
             path=self.mosaics[name],
-            layer=layers(self.plan.request, load_bundle(self.plan.request.model))[layer],
+            layer=self.plan.layer(layer),
             zone=next(zone for zone in self.plan.zones if str(zone.epsg) == epsg),
             made_by=self.plan.bundle.title,
         )

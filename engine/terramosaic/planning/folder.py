@@ -11,8 +11,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from terramosaic.errors import RequestError
-from terramosaic.model.bundle import load_bundle
-from terramosaic.planning.layers import layers
+from terramosaic.planning.earlier import plan_in
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.files import (
     FileFacts,
@@ -110,7 +109,7 @@ def read_plan(path: str | Location) -> Plan:
         path: a folder, a file, or the URL of either; ``OUT/latest`` is understood too.
 
     Raises:
-        RequestError: there is none, or it is not one of this version.
+        RequestError: there is none, it is not one of this version, or it is of 0.1 and its model is gone.
         OutputError: the store that it lies in failed.
     """
     file = pointed_at(location(path))
@@ -134,15 +133,15 @@ def read_plan(path: str | Location) -> Plan:
 def _parsed(file: str, _: FileFacts) -> Plan:
     """The plan in a file that has these facts."""
     place = location(file)
-    plan = Plan.model_validate_json(read_text(place))
+    plan = plan_in(read_text(place))
     out = str(place.parent.parent).rstrip("/") or "/"
     return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
 
 
 def mosaics_of(plan: Plan) -> dict[str, Location]:
     """The mosaics that a run has, or will have, by name."""
-    names = layers(plan.request, load_bundle(plan.request.model))
-    paths = [RunFolder.of(plan).mosaic(plan, zone, name) for zone in plan.zones for name in names]
+    folder = RunFolder.of(plan)
+    paths = [folder.mosaic(plan, zone, layer.name) for zone in plan.zones for layer in plan.layers]
     return {path.stem: path for path in paths}
 
 

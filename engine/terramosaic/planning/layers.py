@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from PIL import ImageColor
 
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.manifest import TargetSpec
 from terramosaic.request.request import RegionRequest
 
 #: No data of every value layer, stored as int16 or float32 alike.
@@ -51,6 +52,9 @@ class Layer:
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
         overviews: how coarser levels are made.
+        target: which of the model's targets it is about, if any.
+        measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, or the
+            probability of the class that was chosen.
     """
 
     name: str
@@ -61,7 +65,9 @@ class Layer:
     unit: str = "1"
     scale: float = 1.0
     overviews: Literal["average", "mode"] = "average"
-    classes: tuple[LandCoverClass, ...] = field(default=())
+    classes: tuple[LandCoverClass, ...] = ()
+    target: str = ""
+    measure: Literal["estimate", "std", "confidence"] = "estimate"
 
     @property
     def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
@@ -71,34 +77,43 @@ class Layer:
         return {self.nodata: (0, 0, 0, 0)} | {item.value: (*item.colour, 255) for item in self.classes}
 
 
-def layers(request: RegionRequest, bundle: Bundle) -> dict[str, Layer]:
-    """All rasters that a request asks of a bundle, by name; the quality layer comes last."""
+def layers_of(request: RegionRequest, bundle: Bundle) -> tuple[Layer, ...]:
+    """All rasters that a request asks of a bundle; the quality layer comes last."""
     found = []
     for name in request.targets:
         target = bundle.targets[name]
         if target.output == "probabilities":
-            found.append(_class_layer(name, bundle))
+            found.append(_class_layer(name, target))
             if "confidence" in request.extras:
-                found.append(
-                    Layer(f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255, unit="%")
-                )
+                found.append(_confidence_layer(name))
         else:
-            found.append(_value_layer(name, target.channels, target.unit or "1", request.dtype))
+            found.append(_value_layer(name, target, request.dtype))
             if "std" in request.extras:
-                found.append(_value_layer(f"{name}_std", target.channels, target.unit or "1", request.dtype))
+                std = _value_layer(name, target, request.dtype)
+                found.append(replace(std, name=f"{name}_std", measure="std"))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
-    return {layer.name: layer for layer in found}
+    return tuple(found)
 
 
-def _value_layer(name: str, bands: tuple[str, ...], unit: str, dtype: Literal["int16", "float32"]) -> Layer:
+def _value_layer(name: str, target: TargetSpec, dtype: Literal["int16", "float32"]) -> Layer:
+    unit = target.unit or "1"
     scale = _SCALES.get(unit, 0.0001) if dtype == "int16" else 1.0
-    return Layer(name, "value", tuple(bands), dtype, NODATA, unit=unit, scale=scale)
+    return Layer(name, "value", target.channels, dtype, NODATA, unit=unit, scale=scale, target=name)
 
 
-def _class_layer(name: str, bundle: Bundle) -> Layer:
+def _class_layer(name: str, target: TargetSpec) -> Layer:
     classes = tuple(
         LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3])
-        for item in bundle.targets[name].classes
+        for item in target.classes
         if item.value != 0
     )
-    return Layer(name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes)
+    return Layer(
+        name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes, target=name
+    )
+
+
+def _confidence_layer(name: str) -> Layer:
+    return Layer(
+        f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255,
+        unit="%", target=name, measure="confidence",
+    )  # fmt: skip

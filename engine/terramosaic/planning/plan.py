@@ -15,6 +15,8 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.catalog import Scene
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
+from terramosaic.model.bundle import Bundle
+from terramosaic.planning.layers import Layer
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
 
@@ -127,19 +129,48 @@ class Figures(_Value):
 
 
 class BundleRef(_Value):
-    """Which model a plan was made for."""
+    """Which model a plan was made for: all that is told of it, so that a finished run needs no bundle.
+
+    Attributes:
+        fingerprint: the bundle's, of its manifest and through it of every file.
+        bands: of a window, in the model's order.
+        checkpoints: SHA-256 of the weights that were exported, by name.
+        random_weights: the seed, where the weights are not trained.
+    """
 
     name: str
     title: str
     fingerprint: str
     is_terramind: bool
     bands: tuple[str, ...]
+    variant: str | None
+    source: str
+    licence: str
+    checkpoints: dict[str, str]
+    random_weights: int | None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """What is told of a bundle."""
+        manifest = bundle.manifest
+        return cls(
+            name=bundle.name,
+            title=bundle.title,
+            fingerprint=bundle.fingerprint,
+            is_terramind=bundle.is_terramind,
+            bands=bundle.bands,
+            variant=manifest.variant,
+            source=manifest.source,
+            licence=manifest.licence,
+            checkpoints=dict(manifest.checkpoints),
+            random_weights=manifest.random_weights,
+        )
 
 
 class Plan(Shown, _Value):
     """A request with everything decided; written once as ``plan.json``, and all that a worker needs."""
 
-    format: Literal["terramosaic-plan-1"] = "terramosaic-plan-1"
+    format: Literal["terramosaic-plan-2"] = "terramosaic-plan-2"
     run_id: str
     engine_version: str
     created: datetime
@@ -147,6 +178,7 @@ class Plan(Shown, _Value):
     region: dict[str, Any] = Field(description="The region as GeoJSON, lon/lat")
     searched: str = Field(description="What was searched, in words")
     bundle: BundleRef
+    layers: tuple[Layer, ...] = Field(description="The rasters that the run makes; quality comes last")
     acquisitions: tuple[RankedAcquisition, ...]
     scenes: dict[str, Scene]
     dropped: tuple[DroppedScene, ...]
@@ -181,6 +213,10 @@ class Plan(Shown, _Value):
             raise RequestError(
                 f"block: run {self.run_id} has no {block_id!r}; its {len(self.blocks)} blocks are {some}"
             ) from None
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        return next(layer for layer in self.layers if layer.name == name)
 
     def zone_of(self, block: Block) -> Zone:
         """The zone that a block lies in."""

@@ -37,6 +37,7 @@ from terramosaic.planning.estimates import (
     read_gigabytes,
     warnings_of,
 )
+from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import GeoJsonFile, RegionRequest
@@ -207,13 +208,8 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         request=request,
         region=as_geojson(area.outline),
         searched=found.searched,
-        bundle=BundleRef(
-            name=bundle.name,
-            title=bundle.title,
-            fingerprint=bundle.fingerprint,
-            is_terramind=bundle.is_terramind,
-            bands=bands,
-        ),
+        bundle=BundleRef.of(bundle),
+        layers=layers_of(request, bundle),
         acquisitions=tuple(
             RankedAcquisition(
                 solar_day=acquisition.solar_day.isoformat(),

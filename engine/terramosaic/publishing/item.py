@@ -133,18 +133,7 @@ def _properties(record: RunRecord) -> dict[str, Any]:
 
 def _model(record: RunRecord) -> dict[str, Any]:
     """Which model it was: enough to cite it and to find the same weights again."""
-    manifest = record.bundle.manifest
-    return {
-        "name": manifest.name,
-        "title": manifest.title,
-        "fingerprint": record.bundle.fingerprint,
-        "is_terramind": record.bundle.is_terramind,
-        "variant": manifest.variant,
-        "source": manifest.source,
-        "licence": manifest.licence,
-        "checkpoints": dict(manifest.checkpoints),
-        "random_weights": manifest.random_weights,
-    }
+    return record.plan.bundle.model_dump(exclude={"bands"})
 
 
 def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:

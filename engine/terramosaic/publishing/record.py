@@ -16,9 +16,8 @@ from terramosaic.block.receipt import BlockReceipt, finished_blocks, finishing_t
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import RESOLUTION
-from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer, layers
+from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.quicklook import Quicklook, draw, true_colour
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
@@ -88,7 +87,6 @@ class RunRecord:
     """
 
     plan: Plan
-    bundle: Bundle
     folder: RunFolder
     layers: tuple[LayerRecord, ...]
     true_colour: dict[int, Quicklook]
@@ -158,8 +156,8 @@ def gather(plan: Plan) -> RunRecord:
     Raises:
         OutputError: a block or a mosaic is missing or cannot be read.
     """
-    folder, bundle = RunFolder.of(plan), load_bundle(plan.request.model)
-    wanted = [(zone, layer) for zone in plan.zones for layer in layers(plan.request, bundle).values()]
+    folder = RunFolder.of(plan)
+    wanted = [(zone, layer) for zone in plan.zones for layer in plan.layers]
     # Of a run in a store each of them holds a copy of a mosaic in scratch.
     threads = _COPIES if is_remote(folder.path) else None
     with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
@@ -173,7 +171,6 @@ def gather(plan: Plan) -> RunRecord:
     offsets = read_jsons([folder.offset_file(id_) for id_ in plan.scenes])
     return RunRecord(
         plan=plan,
-        bundle=bundle,
         folder=folder,
         layers=tuple(record for record, _ in surveys),
         true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},

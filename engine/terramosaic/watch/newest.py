@@ -24,15 +24,14 @@ import pystac
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import ZoneArea
-from terramosaic.model.bundle import load_bundle
 from terramosaic.mosaic.assemble import origin_tags
 from terramosaic.planning.folder import RunFolder, mosaic_name, read_plan
-from terramosaic.planning.layers import Layer, layers
+from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import exists, list_facts, read_json, remove, sweep_partials, write_text
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.watch.collection import ACQUISITIONS, MapCollection
-from terramosaic.watch.overlay import ACQUIRED, QUALITY, Source, lay_over
+from terramosaic.watch.overlay import ACQUIRED, Source, lay_over
 
 logger = logging.getLogger(__name__)
 
@@ -188,9 +187,8 @@ def _encoding_of(plan: Plan) -> list[str]:
 
 def _wanted(plan: Plan) -> list[Layer]:
     """The layers, those that decide last: an update that is broken off before them is made again, to the same end."""
-    own = layers(plan.request, load_bundle(plan.request.model))
-    quality = own.pop(QUALITY)
-    return [*own.values(), ACQUIRED, quality]
+    *own, quality = plan.layers
+    return [*own, ACQUIRED, quality]
 
 
 class _Mosaics:

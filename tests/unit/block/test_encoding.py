@@ -5,7 +5,7 @@ import pytest
 
 from terramosaic.block.encoding import stored_classes, stored_values
 from terramosaic.model.bundle import load_bundle
-from terramosaic.planning.layers import NODATA, layers
+from terramosaic.planning.layers import NODATA, layers_of
 from terramosaic.request.request import RegionRequest
 
 BUNDLE = load_bundle("demo")
@@ -13,7 +13,7 @@ BUNDLE = load_bundle("demo")
 
 def made(**options):
     request = RegionRequest(region=(13, 45, 14, 46), datetime="2023", **options)
-    return layers(request, BUNDLE)
+    return {layer.name: layer for layer in layers_of(request, BUNDLE)}
 
 
 def test_layers_of_a_request():

@@ -25,7 +25,7 @@ from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
 
 from terramosaic.errors import OutputError
-from terramosaic.mosaic.cog import halve_average, halve_mode, tiff, write_cog
+from terramosaic.mosaic.cog import RasterProfile, halve_average, halve_mode, tiff, write_cog
 
 GDAL_METADATA = 42112
 TRANSFORM = Affine(10, 0, 600000, 0, -10, 5300040)
@@ -46,15 +46,16 @@ def noise(count: int, height: int, width: int, dtype: str = "int16") -> np.ndarr
     )
 
 
-def write(path: Path, pixels: np.ndarray, *, chunk: int = 100, **options: Any) -> None:
-    write_cog(
-        path,
-        (pixels[:, row : row + chunk] for row in range(0, pixels.shape[1], chunk)),
-        geobox=geobox(*pixels.shape[1:]),
-        dtype=pixels.dtype,
-        count=pixels.shape[0],
-        **options,
-    )
+def profile(height: int, width: int, dtype: str = "int16", **fields: Any) -> RasterProfile:
+    return RasterProfile(geobox=geobox(height, width), dtype=np.dtype(dtype), **fields)
+
+
+def write(
+    path: Path, pixels: np.ndarray, *, chunk: int = 100, level: int = 1, threads: int = 2, **fields: Any
+) -> None:
+    rows = (pixels[:, row : row + chunk] for row in range(0, pixels.shape[1], chunk))
+    made = profile(*pixels.shape[1:], pixels.dtype.name, count=pixels.shape[0], **fields)
+    write_cog(path, rows, made, level=level, threads=threads)
 
 
 def cells(pixels: np.ndarray) -> Iterator[tuple[tuple[int, int], list[Any]]]:
@@ -187,7 +188,7 @@ class TestPixels:
                 buffer[:] = pixels[:, row : row + 64]
                 yield buffer
 
-        write_cog(tmp_path / "out.tif", rows(), geobox=geobox(256, 64), dtype="int16", tile=64)
+        write_cog(tmp_path / "out.tif", rows(), profile(256, 64, tile=64))
         with rasterio.open(tmp_path / "out.tif") as file:
             np.testing.assert_array_equal(file.read(), pixels)
 
@@ -197,7 +198,7 @@ class TestPixels:
         def peak(height: int) -> int:
             tracemalloc.start()
             rows = (chunk for _ in range(height // 64))
-            write_cog(tmp_path / "out.tif", rows, geobox=geobox(height, 1024), dtype="int16", tile=64)
+            write_cog(tmp_path / "out.tif", rows, profile(height, 1024, tile=64))
             size = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return size
@@ -290,7 +291,6 @@ class TestMetadata:
             scale=0.01,
             offset=0.5,
             tags={"MODEL": "demo & <co>", "TIFFTAG_SOFTWARE": "terramosaic"},
-            band_tags=[{"POLARISATION": "VV"}, {}],
         )
         with rasterio.open(tmp_path / "ours.tif") as ours:
             with rasterio.open(tmp_path / "plain.tif", "w", **{**ours.profile, "driver": "GTiff"}) as plain:
@@ -298,7 +298,6 @@ class TestMetadata:
                 plain.descriptions, plain.units = ours.descriptions, ours.units
                 plain.scales, plain.offsets = ours.scales, ours.offsets
                 plain.update_tags(**ours.tags())
-                plain.update_tags(1, **ours.tags(1))
             rasterio.shutil.copy(
                 tmp_path / "plain.tif", tmp_path / "gdal.tif", driver="COG", compress="ZSTD", predictor="YES"
             )
@@ -312,7 +311,6 @@ class TestMetadata:
             assert ours.tags() == {
                 "AREA_OR_POINT": "Area", "MODEL": "demo & <co>", "TIFFTAG_SOFTWARE": "terramosaic",
             }  # fmt: skip
-            assert [ours.tags(band) for band in (1, 2)] == [{"POLARISATION": "VV"}, {}]
             with rasterio.open(tmp_path / "gdal.tif") as gdal:
                 assert ours.profile == gdal.profile
                 assert ours.colorinterp == gdal.colorinterp
@@ -347,18 +345,14 @@ class TestFailures:
             ({"nodata": 0.5}, "nodata 0.5 is no value of int16"),
             ({"descriptions": ["VV", "VH"]}, "descriptions must be a list of 1"),
             ({"units": "m"}, "units must be a list of 1"),
-            ({"band_tags": [{}, {}]}, "band_tags must be a list of 1"),
             ({"overviews": "median"}, "overviews 'median' is none of average, mode"),
             ({"tile": 100}, "tile 100 is not a multiple of 16"),
-            ({"level": 0}, "level 0 is not in 1 to 22"),
-            ({"threads": 0}, "threads 0 is not positive"),
             ({"colormap": CLASSES}, "a colormap needs one band of uint8"),
         ],
     )
-    def test_arguments_that_do_not_fit(self, tmp_path: Path, options: dict[str, Any], message: str) -> None:
-        arguments: dict[str, Any] = {"geobox": geobox(4, 4), "dtype": "int16", **options}
+    def test_a_profile_that_does_not_fit(self, tmp_path: Path, options: dict[str, Any], message: str) -> None:
         with pytest.raises(OutputError, match=message):
-            write_cog(tmp_path / "out.tif", [noise(1, 4, 4)], **arguments)
+            write_cog(tmp_path / "out.tif", [noise(1, 4, 4)], profile(4, 4, **options))
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -375,7 +369,7 @@ class TestFailures:
     )
     def test_rows_that_do_not_fit(self, tmp_path: Path, rows: list[np.ndarray], message: str) -> None:
         with pytest.raises(OutputError, match=message):
-            write_cog(tmp_path / "out.tif", rows, geobox=geobox(4, 4), dtype="int16")
+            write_cog(tmp_path / "out.tif", rows, profile(4, 4))
         assert list(tmp_path.iterdir()) == []
 
     def test_a_producers_error_passes_and_leaves_the_old_file(self, tmp_path: Path) -> None:
@@ -389,7 +383,7 @@ class TestFailures:
             raise FileNotFoundError("block 3 is gone")
 
         with pytest.raises(FileNotFoundError, match="block 3 is gone"):
-            write_cog(path, rows(), geobox=geobox(400, 100), dtype="int16", tile=64)
+            write_cog(path, rows(), profile(400, 100, tile=64))
         assert path.read_bytes() == b"old"
         assert [entry.name for entry in tmp_path.iterdir()] == ["out.tif"]
         assert "out.tif" in seen[0] and not any(name.endswith(".partial") for name in seen[0])

@@ -13,6 +13,7 @@ from PIL import ImageColor
 from terramosaic.block.preview import preview_rect
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import Rect
+from terramosaic.mosaic.assemble import profile_of
 from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
@@ -37,10 +38,7 @@ def rgba(layer: Layer, stored: list, factor: int = 1) -> np.ndarray:
 
 
 def mosaic(path: Path, layer: Layer, pixels: np.ndarray) -> Path:
-    write_cog(
-        path, [pixels], geobox=Rect(0, 0, *pixels.shape[1:]).geobox(32633), dtype=layer.dtype,
-        count=len(layer.bands), nodata=layer.nodata, overviews=layer.overviews,
-    )  # fmt: skip
+    write_cog(path, [pixels], profile_of(layer, Rect(0, 0, *pixels.shape[1:]).geobox(32633), {}))
     return path
 
 

@@ -8,12 +8,13 @@ that it writes.
 
     overviews   the pixels of the next coarser level
     tiles       one tile: predictor and compression
-    tiff        tags of the template; header and directories of the file
+    tiff        what a raster is; tags of the template; header and directories of the file
     pyramid     every level at once, from rows that come from the top
-    writer      ``write_cog``: checks, temporary files, the file put together and in place
+    writer      ``write_cog``: temporary files, the file put together and in place
 """
 
 from terramosaic.mosaic.cog.overviews import halve_average, halve_mode
+from terramosaic.mosaic.cog.tiff import RasterProfile
 from terramosaic.mosaic.cog.writer import write_cog
 
-__all__ = ["halve_average", "halve_mode", "write_cog"]
+__all__ = ["RasterProfile", "halve_average", "halve_mode", "write_cog"]

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from terramosaic.mosaic.cog.overviews import Halve, is_nodata
+from terramosaic.mosaic.cog.overviews import HALVE, is_nodata
 from terramosaic.mosaic.cog.tiff import Level, RasterProfile, frame
 from terramosaic.mosaic.cog.tiles import compress_tile
 
@@ -47,18 +47,17 @@ class Pyramid:
 
     Args:
         profile: The raster.
-        halve: Makes the pixels of a coarser level.
         spools: A file for each of ``level_shapes``.
         pool: Its threads compress.
         level: ZSTD level.
     """
 
     def __init__(
-        self, profile: RasterProfile, *, halve: Halve, spools: Sequence[BinaryIO], pool: Executor, level: int
+        self, profile: RasterProfile, *, spools: Sequence[BinaryIO], pool: Executor, level: int
     ) -> None:
         self._tile = profile.tile
         self._nodata = profile.nodata
-        self._halve = halve
+        self._halve = HALVE[profile.overviews]
         self._pool = pool
         self._level = level
         self._stages = []

@@ -13,8 +13,8 @@ are those of GDAL's COG driver, https://gdal.org/en/stable/drivers/raster/cog.ht
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import rasterio
@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from terramosaic.errors import OutputError
+from terramosaic.mosaic.cog.overviews import HALVE, OverviewMethod
 from terramosaic.mosaic.cog.tiles import PREDICTORS
 
 #: A classic TIFF's offsets have 32 bits: no byte of it lies further.
@@ -52,20 +53,63 @@ LEADER_SIZE, FRAME_SIZE = 4, 8
 
 @dataclass(frozen=True)
 class RasterProfile:
-    """What a raster is and says of itself; see ``write_cog`` for the fields."""
+    """What a raster is and says of itself.
+
+    Attributes:
+        geobox: CRS, transform and shape of the raster.
+        dtype: uint8, int16, uint16 or float32.
+        count: Number of bands.
+        nodata: Value of invalid pixels, the same in all bands; may be NaN. Tiles of nothing else take no
+            space.
+        overviews: "average" for measurements (``halve_average``), "mode" for classes (``halve_mode``). Each
+            level is made from the one before, until both sides are at most ``tile``.
+        descriptions: Name of each band.
+        units: Unit of each band.
+        scale: Measured value = pixel * scale + offset, in all bands.
+        offset: See ``scale``.
+        tags: Metadata of the dataset.
+        colormap: Red, green, blue and alpha (0-255) of each value, for one band of uint8.
+        tile: Side of a tile in pixels, a multiple of 16.
+
+    Raises:
+        OutputError: A field does not fit the others.
+    """
 
     geobox: GeoBox
     dtype: np.dtype
-    count: int
-    nodata: float | None
-    descriptions: Sequence[str] | None
-    units: Sequence[str] | None
-    scale: float | None
-    offset: float | None
-    tags: Mapping[str, str]
-    band_tags: Sequence[Mapping[str, str]]
-    colormap: Mapping[int, tuple[int, int, int, int]] | None
-    tile: int
+    count: int = 1
+    nodata: float | None = None
+    overviews: OverviewMethod = "average"
+    descriptions: Sequence[str] | None = None
+    units: Sequence[str] | None = None
+    scale: float | None = None
+    offset: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    colormap: Mapping[int, tuple[int, int, int, int]] | None = None
+    tile: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuses what would fail late or give a wrong file."""
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        if problem := next(self._problems(), None):
+            raise OutputError(problem)
+
+    def _problems(self) -> Iterator[str]:
+        for name, values in (("descriptions", self.descriptions), ("units", self.units)):
+            if values is not None and (isinstance(values, str) or len(values) != self.count):
+                yield f"{name} must be a list of {self.count}, one entry per band"
+        if self.dtype.name not in PREDICTORS:
+            yield f"dtype {self.dtype} is none of {', '.join(PREDICTORS)}"
+        if self.nodata is not None and self.dtype.kind in "iu" and self.nodata % 1 != 0:
+            yield f"nodata {self.nodata} is no value of {self.dtype}"
+        if self.overviews not in HALVE:
+            yield f"overviews {self.overviews!r} is none of {', '.join(HALVE)}"
+        if self.tile < 16 or self.tile % 16 != 0:
+            yield f"tile {self.tile} is not a multiple of 16"
+        if min(self.geobox.shape) < 1:
+            yield f"the raster is empty: {tuple(self.geobox.shape)}"
+        if self.colormap and (self.count, self.dtype.name) != (1, "uint8"):
+            yield "a colormap needs one band of uint8"
 
 
 @dataclass(frozen=True)
@@ -150,8 +194,6 @@ def _describe(dataset: rasterio.io.DatasetWriter, profile: RasterProfile) -> Non
     if profile.offset is not None:
         dataset.offsets = (profile.offset,) * profile.count
     dataset.update_tags(**profile.tags)
-    for band, tags in enumerate(profile.band_tags, start=1):
-        dataset.update_tags(band, **tags)
 
 
 def read_directory(data: bytes) -> list[Tag]:

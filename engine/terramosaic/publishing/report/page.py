@@ -32,7 +32,7 @@ def render_report(record: RunRecord) -> str:
         work=sections.work(record),
         repeat=how_to_repeat(record),
         attribution=attribution(plan),
-        licence=f"the model's licence is {record.bundle.manifest.licence}.",
+        licence=f"the model's licence is {plan.bundle.licence}.",
         version=plan.engine_version,
         made=f"{datetime.now(UTC):%Y-%m-%d}",
     )

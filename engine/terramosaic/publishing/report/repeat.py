@@ -14,18 +14,18 @@ from terramosaic.request.request import BoundingBox, GeoJsonFile, MgrsTile, Regi
 def how_to_repeat(record: RunRecord) -> Html:
     """The command, the model, the settings and the versions."""
     plan, request = record.plan, record.plan.request
-    manifest = record.bundle.manifest
+    bundle = plan.bundle
     model = facts(
         [
             ("Run", code(plan.run_id)),
             ("Planned", f"{plan.created:%Y-%m-%d %H:%M} UTC"),
-            ("Model", plan.bundle.title),
-            ("Model's fingerprint", code(plan.bundle.fingerprint)),
-            ("Model's bands", " ".join(plan.bundle.bands)),
-            ("Model's licence", manifest.licence),
-            ("Model's source", manifest.source),
+            ("Model", bundle.title),
+            ("Model's fingerprint", code(bundle.fingerprint)),
+            ("Model's bands", " ".join(bundle.bands)),
+            ("Model's licence", bundle.licence),
+            ("Model's source", bundle.source),
         ]
-        + [(f"Hash of {name}", code(sha256)) for name, sha256 in manifest.checkpoints.items()]
+        + [(f"Hash of {name}", code(sha256)) for name, sha256 in bundle.checkpoints.items()]
     )
     settings = facts(
         [

@@ -45,7 +45,7 @@ def hero(record: RunRecord) -> Html:
     what = None
     if not plan.bundle.is_terramind:
         what = "Not TerraMind"
-    elif record.bundle.manifest.random_weights is not None:
+    elif plan.bundle.random_weights is not None:
         what = "Random weights"
     banner = Html("")
     if what is not None:
