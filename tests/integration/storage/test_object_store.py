@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +21,13 @@ import rasterio
 pytest.importorskip("moto", reason="moto, which plays S3, is not installed")
 pytest.importorskip("s3fs", reason="s3fs is not installed")
 
-from terramosaic import RegionRequest, map_region, plan, publish, run_block
+from terramosaic import RegionRequest, map_region, open_run, plan, publish, run_block
 from terramosaic.block.block import finished_block
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.cli.show import result_as_json
 from terramosaic.errors import LeaseHeldError, OutputError, RequestError, StoreError
 from terramosaic.ground.grid import Rect
+from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.storage.files import create_text, exists, list_facts, read_json, write_text
@@ -149,6 +151,16 @@ def test_a_mosaic_in_a_store_opens_as_xarray(store, request_for, local, scratch)
     out, err = process.communicate(timeout=300)
     ndvi = local.open("NDVI")
     assert out.split() == [str(float(ndvi.mean())), str(float(ndvi[:, :50].mean())), "32633"], err
+
+
+def test_a_finished_run_opens_where_its_model_is_not(store, land, tmp_path, local):
+    model = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "model"))
+    request = land.request(PART, store.url("moved"), targets=("NDVI", "LULC"), model=str(model))
+    folder = map_region(request).folder
+    shutil.rmtree(model)
+    opened = open_run(str(folder))
+    np.testing.assert_array_equal(opened.open("NDVI"), local.open("NDVI"))
+    assert "NDVI" in opened["NDVI"]._repr_html_()
 
 
 def test_the_command_line_takes_a_url(store, request_for, local, tmp_path):
@@ -419,6 +431,7 @@ RACE = """
 import sys, time
 from terramosaic.errors import LeaseHeldError
 from terramosaic.ground.grid import Rect
+from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.storage.lease import lease
 url, name = sys.argv[1:]
 times = 0
