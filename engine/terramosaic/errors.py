@@ -2,79 +2,182 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
 
 class TerramosaicError(Exception):
-    """Base of every error that Terramosaic raises on purpose."""
+    """Base of every error that Terramosaic raises on purpose.
 
-    exit_code = 1
+    On its way up an error gains context (`within`) and stays the same object; its one line is composed when it is
+    shown, by ``str``. Between processes it goes as `message`, and comes back by `error_of`.
+
+    Args:
+        text: what is wrong and what to do.
+        hint: how to go on, where that is not for whoever catches it to say; the first one given is shown, at the end.
+
+    Attributes:
+        exit_code: of the command that fails with it.
+        code: names the class in a message; a class without one of its own travels as its parent.
+        context: what it happened in, from the outside in.
+        heading: a line above its own, where it stands for several.
+        beside: lines below its own: what else has failed.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    context: tuple[str, ...] = ()
+    hint: str = ""
+    heading: str = ""
+    beside: tuple[str, ...] = ()
+
+    def __init__(self, text: str = "", *, hint: str = "") -> None:
+        super().__init__(text)
+        if hint:
+            self.hint = hint
+
+    def __init_subclass__(cls) -> None:
+        if "code" in vars(cls):
+            _CLASSES[cls.code] = cls
+
+    def within(self, context: str, *, hint: str = "") -> Self:
+        """Says what it happened in, such as ``block 33N_r``, and how to go on if it does not say so itself."""
+        self.context = (context, *self.context)
+        self.hint = self.hint or hint
+        return self
+
+    def among(self, heading: str, others: Iterable[object]) -> Self:
+        """Stands for several: a heading above its line, and a line for each of the others below."""
+        self.heading = "\n".join(filter(None, (heading, self.heading)))
+        self.beside = (*self.beside, *map(str, others))
+        return self
+
+    @property
+    def text(self) -> str:
+        """What is wrong, without what it happened in."""
+        return Exception.__str__(self)
+
+    def __str__(self) -> str:
+        line = ": ".join((*self.context, self.text))
+        hinted = f"{line}; {self.hint}" if self.hint else line
+        return "\n".join(filter(None, (self.heading, hinted, *self.beside)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, vars(self))
+
+    def message(self) -> dict[str, Any]:
+        """The error for another process: the code of its class, its text, and its attributes, which JSON must know."""
+        return {"code": self.code, "text": self.text, "attributes": vars(self)}
+
+
+def error_of(message: Mapping[str, Any]) -> TerramosaicError:
+    """The error that a process told by `TerramosaicError.message`; of a class that is not known here, a plain one."""
+    kind = _CLASSES.get(message["code"], TerramosaicError)
+    error = _remade(kind, (message["text"],), message["attributes"])
+    # JSON knows lists alone.
+    error.context, error.beside = tuple(error.context), tuple(error.beside)
+    return error
+
+
+def _remade(
+    kind: type[TerramosaicError], args: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> TerramosaicError:
+    """As it was, whatever its constructor asks for."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
+
+
+_CLASSES: dict[str, type[TerramosaicError]] = {TerramosaicError.code: TerramosaicError}
 
 
 class RequestError(TerramosaicError):
     """The request is wrong: which field, what is wrong with it, what to do."""
 
     exit_code = 2
+    code = "request"
 
 
 class UnknownMosaicError(RequestError, KeyError):
     """A run made no mosaic of that name; says which it made."""
 
-    # A KeyError shows its message in quotes, as if it were a key.
-    __str__ = Exception.__str__
+    code = "unknown-mosaic"
 
 
 class NoScenesError(TerramosaicError):
     """The catalog holds no scene for the request; the message says what was searched and what would have matched."""
 
     exit_code = 3
+    code = "no-scenes"
 
 
 class CatalogError(TerramosaicError):
     """The catalog or one of its assets failed, after retries where a retry could help."""
 
     exit_code = 4
+    code = "catalog"
 
 
 class MissingBandError(CatalogError):
     """An item lacks a band that the model needs."""
 
+    code = "missing-band"
+
 
 class OffsetConflictError(CatalogError):
     """An item's metadata and its pixels disagree about the +1000 offset of processing baseline 04.00."""
+
+    code = "offset-conflict"
 
 
 class ModelError(TerramosaicError):
     """The bundle is broken, or the model or its device failed."""
 
     exit_code = 5
+    code = "model"
 
 
 class WorkerLostError(ModelError):
     """A worker process died while it computed a block; another one may well get it done."""
+
+    code = "worker-lost"
 
 
 class OutputError(TerramosaicError):
     """An output could not be written."""
 
     exit_code = 6
+    code = "output"
 
 
 class StoreError(OutputError):
     """The object store of the outputs did not answer, after retries; trying again later may help."""
 
+    code = "store"
+
 
 class LeaseHeldError(OutputError):
     """Another one works on this; the message says who, since when, and until when if it does not go on."""
 
+    code = "lease-held"
+
 
 class LeaseLostError(OutputError):
     """A lease could not be renewed in time: another one may work on this by now, so its former holder must stop."""
+
+    code = "lease-lost"
 
 
 class RunCancelledError(TerramosaicError):
     """The run was stopped by its user; what is finished stays."""
 
     exit_code = 130
+    code = "run-cancelled"
 
+
+#: How to go on after most of what may fail in the midst of a run.
+GO_ON = "run the same request again to go on from here"
 
 #: What fails a block and says nothing about the others: an asset, a worker, the store for a while.
 PASSING = (CatalogError, WorkerLostError, StoreError)

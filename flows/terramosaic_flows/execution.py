@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -102,7 +103,7 @@ def _compute(plans: Mapping[str, Plan], left: Jobs, progress: RunProgress) -> di
         own = failed.get(RunFolder.of(made).location)
         if own is None and fatal is not None and len(finished_blocks(made)) < len(made.blocks):
             # Blocks were left that nobody tried: the run's error is the one that stopped everything.
-            own = [fatal]
+            own = [copy(fatal)]
         if own is not None:
             failures[name] = blocks_failed(own, len(made.blocks))
     return failures
@@ -214,7 +215,7 @@ def _hand_out(jobs: Jobs, force: Workforce, progress: RunProgress) -> Errors:
                 progress.block_failed()
                 errors.append((RunFolder.of(batch.plan).location, outcome))
         if isinstance(outcome, TerramosaicError):
-            logger.error("%s", outcome)
+            logger.error(str(outcome))
             if isinstance(outcome, RunCancelledError):
                 raise outcome
             if not isinstance(outcome, PASSING):
@@ -228,7 +229,7 @@ def _outcome(batch: Batch, future: PrefectFuture[Any]) -> Any:
         return future.result(raise_on_failure=False)
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        return WorkerLostError(f"block {batch.blocks[0].id}: its worker was lost ({what})")
+        return WorkerLostError(f"its worker was lost ({what})").within(f"block {batch.blocks[0].id}")
 
 
 def _put(ended: Ended, batch: Batch, future: PrefectFuture[Any]) -> None:

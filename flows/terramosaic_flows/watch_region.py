@@ -137,7 +137,7 @@ def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, Terramo
             held[name].check()
             watches[name].record(day)
         except TerramosaicError as error:
-            failures.setdefault(name, type(error)(f"acquisition of {day}: {error}"))
+            failures.setdefault(name, error.within(f"acquisition of {day}"))
     return failures
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from terramosaic.block.rasters import BlockRasters, SourceRows
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
-from terramosaic.errors import RunCancelledError, TerramosaicError
+from terramosaic.errors import GO_ON, RunCancelledError, TerramosaicError
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.fill import fill_nearest, near_missing
 from terramosaic.ground.grid import Rect
@@ -98,7 +98,8 @@ def run_block(
                 plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
             ).run()
     except TerramosaicError as error:
-        raise type(error)(f"block {block.id}: {error}") from error
+        error.within(f"block {block.id}")
+        raise
     if on_windows and receipt.windows < block.windows:
         on_windows(block.windows - receipt.windows)  # those without a valid pixel were left out
     write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
@@ -234,7 +235,7 @@ class _BlockJob:
 
     def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, SourceRows]]:
         if self._cancelled is not None and self._cancelled.is_set():
-            raise RunCancelledError("cancelled; run the same request again to go on from here")
+            raise RunCancelledError("cancelled", hint=GO_ON)
         jobs = [item for item in pending if isinstance(item, _Job)]
         outputs = self._generate(jobs)
         self._filled = 0

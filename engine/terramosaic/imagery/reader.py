@@ -29,7 +29,7 @@ from tenacity import (
 
 from terramosaic.catalog.profiles import PROFILES, sign
 from terramosaic.catalog.scene import AssetRef, Scene
-from terramosaic.errors import CatalogError
+from terramosaic.errors import GO_ON, CatalogError
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
 from terramosaic.storage.gdal import local_files
 
@@ -141,7 +141,8 @@ class SceneReader:
                 self._forget(asset.band)
                 raise CatalogError(
                     f"asset {asset.band} of {self.scene.id} could not be read after {TRIES} tries "
-                    f"({asset.href}): {error}; {_advice(asset, self.scene)}"
+                    f"({asset.href}): {error}{_needs(asset, self.scene)}",
+                    hint=GO_ON,
                 ) from error
 
     def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
@@ -163,11 +164,11 @@ class SceneReader:
             files.close()
 
 
-def _advice(asset: AssetRef, scene: Scene) -> str:
+def _needs(asset: AssetRef, scene: Scene) -> str:
     profile = PROFILES.get(scene.profile)
     if profile is not None and profile.credentials and asset.href.startswith("s3://"):
-        return f"its files need credentials: {profile.credentials}"
-    return "run the same request again to go on from here"
+        return f"; its files need credentials: {profile.credentials}"
+    return ""
 
 
 def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:

@@ -75,7 +75,7 @@ def worker_devices(names: Sequence[str], device: str) -> tuple[Device, ...]:
     try:
         devices = tuple(parse_device(name) for name in split)
     except RequestError as error:
-        raise RequestError(f"devices: {error}") from None
+        raise error.within("devices") from None
     if not devices:
         raise RequestError("devices: name at least one, or leave them out")
     kind = resolve(device).kind

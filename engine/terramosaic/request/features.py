@@ -63,11 +63,11 @@ def raise_failures(
     first = next(iter(failures.values()))
     if regions == 1:
         raise first
-    lines = [f"region {name}: {error}" for name, error in failures.items()]
+    lines = [f"region {name}: {error}" for name, error in list(failures.items())[1:]]
     others = "; the others are mapped" if len(failures) + len(left_to_others) < regions else ""
-    raise type(first)(
-        "\n".join([f"failed, {len(failures)} of {regions} regions{others}", *lines, *left_to_others])
-    ) from first
+    raise first.within(f"region {next(iter(failures))}").among(
+        f"failed, {len(failures)} of {regions} regions{others}", [*lines, *left_to_others]
+    )
 
 
 def folder_name(text: str) -> str:

@@ -136,7 +136,7 @@ def run_blocks(
         ) as pool:
             failures = pool.compute(blocks)
     if failures:
-        raise blocks_failed(failures, len(plan.blocks)) from failures[0]
+        raise blocks_failed(failures, len(plan.blocks))
 
 
 def _run_in_threads(
@@ -174,7 +174,7 @@ def _run_in_threads(
                 try:
                     progress.block_done(block, future.result())
                 except TerramosaicError as error:
-                    logger.error("%s", error)
+                    logger.error(str(error))
                     failures.append(error)
                     if not isinstance(error, PASSING):
                         waiting.clear()
@@ -182,11 +182,11 @@ def _run_in_threads(
 
 
 def blocks_failed(failures: Sequence[TerramosaicError], blocks: int) -> TerramosaicError:
-    """What to say of a run in which some of so many blocks failed: how many, the first one's error, how to go on."""
-    first = failures[0]
-    go_on = "run the same request again"
-    hint = "" if go_on in str(first) else f"; what is finished is kept, {go_on} to compute the rest"
-    return type(first)(f"failed, {len(failures)} of {blocks} blocks: {first}{hint}")
+    """The first error of a run in which some of so many blocks failed, which says how many, and how to go on."""
+    return failures[0].within(
+        f"failed, {len(failures)} of {blocks} blocks",
+        hint="what is finished is kept, run the same request again to compute the rest",
+    )
 
 
 @contextmanager

@@ -191,11 +191,10 @@ def _store_errors(place: UPath, done: str, *, is_write: bool = False) -> Iterato
             )
             raise _refusal(place, done, f"no credentials ({error})", advice) from error
         if ancestry & _SILENCE or getattr(error, "errno", None) in _BUSY:
-            advice = (
-                "check the network and AWS_ENDPOINT_URL; finished blocks are kept, run the same request again"
-            )
+            advice = "check the network and AWS_ENDPOINT_URL"
             raise StoreError(
-                _line(place, done, f"the store gave no good answer ({error})", advice)
+                _line(place, done, f"the store gave no good answer ({error})", advice),
+                hint="finished blocks are kept, run the same request again",
             ) from error
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise _refusal(

@@ -65,12 +65,8 @@ class Watch:
         if not self.unusable:
             return
         first, *more = self.unusable
-        if more:
-            lines = "\n".join(str(error) for error in self.unusable)
-            raise CatalogError(
-                f"{len(self.unusable)} items cannot be used; the other acquisitions are mapped\n{lines}"
-            )
-        raise type(first)(f"{first}; the other acquisitions are mapped")
+        items = f"{len(self.unusable)} items" if more else "1 item"
+        raise first.among(f"{items} cannot be used; the other acquisitions are mapped", more)
 
     def __str__(self) -> str:
         if not self.new:

@@ -177,14 +177,12 @@ def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
 
 
 def test_errors_keep_their_class_and_others_their_name():
-    conflict = Failed(block="b", error="OffsetConflictError", line="they disagree", traceback="there")
-    assert type(conflict.exception()) is OffsetConflictError
-    assert str(conflict.exception()) == "they disagree"
-    other = Failed(
-        block="b", error="ZeroDivisionError", line="division by zero", traceback="there"
-    ).exception()
+    ours = Failed.of("b", OffsetConflictError("they disagree").within("block b"))
+    found = Failed.model_validate_json(ours.model_dump_json()).exception()
+    assert type(found) is OffsetConflictError and str(found) == "block b: they disagree"
+    other = Failed.of("b", ZeroDivisionError("division by zero")).exception()
     assert type(other) is RuntimeError and str(other) == "ZeroDivisionError: division by zero"
-    assert "there" in other.__notes__[0]
+    assert "ZeroDivisionError" in other.__notes__[0]
 
 
 @pytest.mark.skipif(cuda_device_count() > 0, reason="there is a GPU here")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from multiprocessing.connection import Connection
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.errors import TerramosaicError
+from terramosaic.errors import TerramosaicError, error_of
 
 
 class _Message(BaseModel):
@@ -82,21 +83,30 @@ class Failed(_Message):
     """An error, in a block or, where ``block`` is None, before the first one.
 
     Attributes:
-        error: name of its class.
-        line: what it says.
+        error: the engine's error as a message; None for any other exception.
+        line: what it says, with the name of its class.
         traceback: where it came from, for ``--debug``.
     """
 
     kind: Literal["failed"] = "failed"
     block: str | None
-    error: str
+    error: dict[str, Any] | None
     line: str
     traceback: str
 
+    @classmethod
+    def of(cls, block: str | None, error: Exception) -> Failed:
+        """What a worker tells of an error."""
+        return cls(
+            block=block,
+            error=error.message() if isinstance(error, TerramosaicError) else None,
+            line=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_exception(error)),
+        )
+
     def exception(self) -> Exception:
         """The error as the worker raised it; one that is not the engine's own comes as RuntimeError with its name."""
-        kind = _errors_of(TerramosaicError).get(self.error)
-        error = kind(self.line) if kind else RuntimeError(f"{self.error}: {self.line}")
+        error = error_of(self.error) if self.error else RuntimeError(self.line)
         error.add_note(f"in a worker process:\n{self.traceback}")
         return error
 
@@ -131,10 +141,3 @@ def receive_report(connection: Connection) -> Report:
         EOFError, OSError: nobody is at the other end, and all that was told has been received.
     """
     return _REPORT.validate_json(connection.recv_bytes())
-
-
-def _errors_of(base: type[TerramosaicError]) -> dict[str, type[TerramosaicError]]:
-    known = {base.__name__: base}
-    for derived in base.__subclasses__():
-        known |= _errors_of(derived)
-    return known

@@ -141,7 +141,7 @@ class WorkerPool:
             case Failed(block=None) as failed:
                 error = failed.exception()
                 if isinstance(error, TerramosaicError):
-                    raise type(error)(f"worker on {worker.device}: {error}") from error
+                    error.within(f"worker on {worker.device}")
                 raise error
             case Failed(block=str(block_id)) as failed:
                 worker.drop(block_id)
@@ -173,7 +173,7 @@ class WorkerPool:
                 (self._suspects if deaths else self._waiting).append(block)
 
     def _fail(self, error: TerramosaicError, *, stops: bool = False) -> None:
-        logger.error("%s", error)
+        logger.error(str(error))
         self._failures.append(error)
         if stops:
             self._is_failing = True

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -108,7 +107,7 @@ def serve(connection: Connection) -> None:
             # Before the first block: a device that cannot be used is no block's fault.
             open_model(read_plan(setup.run_folder), setup.device, threads=setup.threads)
         except Exception as error:
-            parent.send(_failure(None, error))
+            parent.send(Failed.of(None, error))
             return
         parent.send(Ready())
         compute = partial(_compute, parent, setup)
@@ -131,15 +130,6 @@ def _compute(parent: Parent, setup: Setup, order: Order) -> None:
             cancelled=parent.gone,
         )
     except Exception as error:
-        parent.send(_failure(order.name, error))
+        parent.send(Failed.of(order.name, error))
     else:
         parent.send(Done(block=order.name, receipt=receipt))
-
-
-def _failure(block_id: str | None, error: Exception) -> Failed:
-    return Failed(
-        block=block_id,
-        error=type(error).__name__,
-        line=str(error),
-        traceback="".join(traceback.format_exception(error)),
-    )

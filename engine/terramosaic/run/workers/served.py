@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.errors import RunCancelledError, WorkerLostError
+from terramosaic.errors import GO_ON, RunCancelledError, WorkerLostError
 from terramosaic.model.devices import Device
 from terramosaic.planning.folder import RunFolder, write_plan
 from terramosaic.planning.plan import Block, Plan
@@ -84,7 +84,7 @@ class DeviceProcesses:
     def _process(self, index: int) -> _Process:
         with self._guard:
             if self._is_closed:
-                raise RunCancelledError("stopped; run the same request again to go on from here")
+                raise RunCancelledError("stopped", hint=GO_ON)
             process = self._processes[index]
             if process is None or process.is_over:
                 process = self._processes[index] = _Process(*self._setups[index])
@@ -148,7 +148,7 @@ class _Process:
 
     def _loss(self, block_id: str, ending: str) -> Exception:
         if self._is_dismissed:
-            return RunCancelledError(f"block {block_id}: stopped; run the same request again to go on")
+            return RunCancelledError("stopped", hint=GO_ON).within(f"block {block_id}")
         return WorkerLostError(
             f"block {block_id}: its worker process on {self._worker.device} died ({ending})"
         )
