@@ -344,7 +344,8 @@ def make_bundle(
         name="demo",
         title="demo model (band arithmetic; NOT TerraMind)",
         family="demo",
-        source="terramosaic, tools/make_demo_bundle.py",
+        # Where 0.1 had this script: another text is another fingerprint, by which the demo's maps would be made anew.
+        source="terramosaic, engine/demo/make_bundle.py",
         licence="Apache-2.0",
         input=InputSpec(
             bands=tuple(bands),
