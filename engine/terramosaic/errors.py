@@ -157,14 +157,20 @@ class StoreError(OutputError):
     code = "store"
 
 
+class ChangedError(OutputError):
+    """A file that was to be replaced is another's by now."""
+
+    code = "changed"
+
+
 class LeaseHeldError(OutputError):
-    """Another one works on this; the message says who, since when, and until when if it does not go on."""
+    """Another one works on this; the message says who, since when, and how long it lasts if it does not go on."""
 
     code = "lease-held"
 
 
 class LeaseLostError(OutputError):
-    """A lease could not be renewed in time: another one may work on this by now, so its former holder must stop."""
+    """A lease was taken over, or released: another one may work on this by now, so its former holder must stop."""
 
     code = "lease-lost"
 

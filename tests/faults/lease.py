@@ -7,7 +7,6 @@ python -m tests.faults.lease --rounds 500 --places disk-without-locks,memory,s3
 from __future__ import annotations
 
 import argparse
-import errno
 import multiprocessing
 import os
 import signal
@@ -22,10 +21,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
-from unittest.mock import patch
 
 from terramosaic.errors import LeaseHeldError
 from terramosaic.storage.lease import lease
+from tests.support.leases import without_locks
 
 #: Seconds after which threads take turns at the interpreter, in every other round. With the usual 5 ms a listing on a
 #: disk was seen to come too late more often, and a creation in memory with this.
@@ -207,17 +206,6 @@ def _fork(work: Callable[[], None]) -> int:
 
 
 @contextmanager
-def _without_locks() -> Iterator[None]:
-    """As on a mount that knows none."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    with patch("fcntl.flock", refuse):
-        yield
-
-
-@contextmanager
 def _busy(number: int) -> Iterator[None]:
     """Beside processes that do nothing, as fast as they can."""
     loops = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(number)]
@@ -245,7 +233,7 @@ def _folders(stack: ExitStack, place: str) -> Callable[[], str]:
         server = stack.enter_context(s3_server())
         return lambda: server.url(f"locks/{uuid.uuid4().hex}")
     if place == "disk-without-locks":
-        stack.enter_context(_without_locks())
+        stack.enter_context(without_locks())
     work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leases-")))
     return lambda: str(work / uuid.uuid4().hex)
 

@@ -17,6 +17,14 @@ def _refuse_locks(*_: Any) -> None:
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
+@contextmanager
+def without_locks() -> Iterator[None]:
+    """As on a mount that knows none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fcntl.flock", _refuse_locks)
+        yield
+
+
 def lease_place(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A folder for a lease that nobody else uses: on a "disk", a "disk without locks", or in "memory"."""
     if kind == "disk without locks":
@@ -29,6 +37,12 @@ def on_another_machine() -> Iterator[None]:
     """As one whose locks this machine's do not reach."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fcntl.flock", lambda *_: None)
-        patch.setattr("terramosaic.storage.lease_disk.this_boot", lambda: "another")
-        patch.setattr("terramosaic.storage.lease_notes.this_machine", lambda: "another")
+        patch.setattr("terramosaic.storage.locks.this_boot", lambda: "another")
         yield
+
+
+def age(folder: str, seconds: float) -> None:
+    """Time passes for the note of a lease on a disk: by the disk's clock it was written so much earlier."""
+    note = Path(folder) / "lease.json"
+    before = note.stat().st_mtime - seconds
+    os.utime(note, (before, before))

@@ -6,12 +6,15 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import moto.settings
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.models import s3_backends
 from s3fs import S3FileSystem
 from werkzeug.serving import make_server
 
@@ -70,6 +73,11 @@ class Store:
         """An object's content."""
         content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return content
+
+    def age(self, key: str, seconds: float) -> None:
+        """Time passes for an object: by the store's clock it was written so much earlier."""
+        buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
+        buckets[BUCKET].keys[key].last_modified -= timedelta(seconds=seconds)
 
     @contextmanager
     def knowing_nobody(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ scratch     half-written files, and local copies of objects
 documents   small documents by path or URL
 hashes      SHA-256 of files
 cache       the user's cache folder
-lease       a lock that ends by itself; lease_notes and lease_disk are its two halves
+lease       a lock with a name on it that ends by itself
+locks       kernel locks, and how far they reach
 gdal        GDAL's surroundings
 """

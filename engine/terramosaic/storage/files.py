@@ -7,29 +7,47 @@ and uploaded when it is finished; an object appears with its last byte.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from terramosaic.errors import OutputError
+from terramosaic.errors import ChangedError, OutputError
 from terramosaic.storage import objects as store
 from terramosaic.storage.location import Location, is_remote
+from terramosaic.storage.locks import turn_on
 from terramosaic.storage.objects import FileFacts
-from terramosaic.storage.scratch import is_alive, partial_name, scratch_folder, sweep_partials
+from terramosaic.storage.scratch import half_written, scratch_folder, sweep_partials
 
 __all__ = [
-    "FileFacts", "create_text", "exists", "facts_of", "is_alive", "list_facts", "point_latest", "pointed_at",
-    "read_bytes", "read_json", "read_jsons", "read_text", "remove", "remove_folder", "sweep_partials", "whole_file",
-    "write_text",
+    "FileFacts", "Version", "exists", "facts_of", "list_facts", "point_latest", "pointed_at", "read_bytes", "read_json",
+    "read_jsons", "read_text", "read_version", "remove", "remove_folder", "sweep_partials", "whole_file", "write_text",
+    "write_text_if",
 ]  # fmt: skip
 
 #: Small objects that are read at the same time.
 _READS = 16
+
+
+@dataclass(frozen=True)
+class Version:
+    """A text file as it was at a moment.
+
+    Attributes:
+        text: its content.
+        version: what `write_text_if` asks for.
+        modified: when it was written, in seconds since 1970, by the clock of the store or of the disk.
+    """
+
+    text: str
+    version: str
+    modified: float
 
 
 @contextmanager
@@ -40,25 +58,21 @@ def whole_file(path: Location) -> Iterator[Path]:
         OutputError: the file could not be written, or the store did not take it.
     """
     folder = scratch_folder() if is_remote(path) else path.parent
-    partial = folder / partial_name(path.name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if is_remote(path):
-            store.upload(partial, path)
-        else:
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
-            partial.replace(path)
+        with half_written(folder, path.name) as partial:
+            yield partial
+            if is_remote(path):
+                store.upload(partial, path)
+            else:
+                with partial.open("rb") as written:
+                    os.fsync(written.fileno())
+                partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
         where = f"TERRAMOSAIC_SCRATCH (it is {folder})" if is_remote(path) else "output folder"
         raise OutputError(
             f"{path} could not be written: {reason}; make room or choose another {where}"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def write_text(path: Location, text: str) -> None:
@@ -67,31 +81,36 @@ def write_text(path: Location, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def create_text(path: Location, text: str) -> None:
-    """Writes a small file that is not there yet, whole; of several that try at once, one succeeds.
+def write_text_if(path: Location, text: str, version: str | None) -> str:
+    """Writes a small file if nobody has changed it; of several that try at once, one succeeds.
+
+    Args:
+        path: the file.
+        text: what becomes its content.
+        version: that of the file as it was read, see `read_version`; None if there was none.
+
+    Returns:
+        Its version from now on.
 
     Raises:
-        FileExistsError: it is there.
-        OutputError: it could not be written.
+        ChangedError: another one has written or removed it.
+        OutputError: it could not be written; of a store that did not answer, it may have been all the same.
     """
     if is_remote(path):
-        store.create(path, text.encode())
-        return
-    partial = path.with_name(partial_name(path.name))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        # A rename would replace what is there; a second name for the file is refused if it is taken.
-        path.hardlink_to(partial)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} could not be written: {error.strerror or error}; choose another folder"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        written = store.write_if(path, text.encode(), version)
+    else:
+        with turn_on(path):
+            found = read_version(path)
+            written = _version_of(text) if (found.version if found else None) == version else None
+            if written:
+                write_text(path, text)
+    if written:
+        return written
+    found = read_version(path)
+    # An answer that was lost on its way is asked for again, and then what is there is our own.
+    if found is None or found.text != text:
+        raise ChangedError(f"{path} was changed by another meanwhile; run the same request again")
+    return found.version
 
 
 def read_bytes(path: Location) -> bytes:
@@ -106,6 +125,19 @@ def read_bytes(path: Location) -> bytes:
 def read_text(path: Location) -> str:
     """A text file's content; see `read_bytes`."""
     return read_bytes(path).decode("utf-8")
+
+
+def read_version(path: Location) -> Version | None:
+    """A text file as it is now, or None if there is none."""
+    try:
+        if is_remote(path):
+            content, facts = store.read_version(path)
+            return Version(content.decode("utf-8"), facts.version, facts.modified)
+        with path.open(encoding="utf-8") as file:
+            text, stat = file.read(), os.fstat(file.fileno())
+            return Version(text, _version_of(text), stat.st_mtime)
+    except FileNotFoundError:
+        return None
 
 
 def read_json(path: Location) -> Any | None:
@@ -187,14 +219,10 @@ def point_latest(folder: Location) -> None:
         if pointed_at(latest).name != folder.name:
             write_text(latest, folder.name + "\n")
         return
-    partial = latest.with_name(partial_name(latest.name))
     # Some file systems know no links; the run is none the worse for it.
-    with contextlib.suppress(OSError):
-        try:
-            partial.symlink_to(folder.name, target_is_directory=True)
-            partial.replace(latest)
-        finally:
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), half_written(latest.parent, latest.name) as partial:
+        partial.symlink_to(folder.name, target_is_directory=True)
+        partial.replace(latest)
 
 
 def pointed_at(latest: Location) -> Location:
@@ -209,3 +237,7 @@ def pointed_at(latest: Location) -> Location:
 
 def _local_facts(stat: os.stat_result) -> FileFacts:
     return FileFacts(stat.st_size, stat.st_mtime, f"{stat.st_mtime_ns}-{stat.st_ino}")
+
+
+def _version_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,47 +1,81 @@
 """A lock with a name on it that ends by itself: one holder at a time, on a disk and in an object store.
 
-*Notes* (`terramosaic.storage.lease_notes`) say who holds it and until when, unless it goes on; they hold anywhere,
-between machines too. A *kernel lock* (`terramosaic.storage.lease_disk`) is held beside them on a disk. Whoever has it
-knows that no other process of this kernel holds the lease, whatever the note says; of other machines it knows
-nothing, for a shared disk may keep the lock to each machine.
+A *note*, ``lease.json``, says who holds it. To take the lease, to renew it and to give it back is to replace the note
+by a conditional write, which succeeds only if nobody else has replaced it since it was read.
 
-    lock         held by process 71 of machine A
-    000001.json  {"owner": "a", "pid": 71, "expires": 12:02}
+    12:00  a writes {"owner": "a", "ttl": 120}, if there is no note
+    12:01  a renews it, if the note is a's of 12:00
+    12:04  b finds a's note three minutes old, and replaces it if it is still that of 12:01
+    12:05  a, should it wake up, can renew nothing: the note is b's
 
-    12:01, process 71 is killed, and the kernel frees its lock
-    12:01, on A: whoever gets the lock knows that 71 is dead, and creates 000002.json
-    12:01, on B: whoever gets the lock cannot know, and is refused until 12:02
+The note's age is by the clock of the store or of the disk, which has stamped it, and which stamps a question before an
+old note is replaced: clocks of machines play no part. What a holder writes otherwise is fenced in the same way: it
+reads a file while it holds the lease, and replaces it with `terramosaic.storage.files.write_text_if`. One who was taken
+over finds it changed, or has changed it before its heir reads it.
 
-What time does: where a note is all there is, a holder gives up a sixth of the time to live before its note ends, and
-that is by how much the clocks of machines may differ. Who has the lock loses nothing by time alone. If it slept (a
-stopped process, a laptop) for longer than its note lasted, the others of its machine were kept out, but another machine
-may have taken the lease over: `Lease.check` then renews it, and of two who create the next note only one succeeds.
+Beside it a *kernel lock* is held (`terramosaic.storage.locks`), in the folder or, for a store, in scratch. Whoever has
+it knows that no other process of this kernel holds the lease, whatever the note says: a holder that was killed is
+followed at once. Of other machines it says nothing, for a shared disk may keep the lock to each.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import logging
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
-from terramosaic.errors import LeaseHeldError, LeaseLostError, OutputError
-from terramosaic.storage.lease_disk import DiskLock
-from terramosaic.storage.lease_notes import Note, Notes
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError, OutputError, one_line
+from terramosaic.storage.files import Version, facts_of, read_version, remove, write_text, write_text_if
 from terramosaic.storage.location import Location, is_remote, location
+from terramosaic.storage.locks import KernelLock, warn_of_reach
+from terramosaic.storage.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 
 #: How often a holder renews its lease within the time to live, and how often it tries once that has failed.
 _RENEWALS, _TRIES = 3, 12
 
-#: The share of the time to live by which a holder gives up before others may take over.
-_MARGIN = 1 / 6
-
 #: How often another one may be faster before that is an answer.
-_ATTEMPTS = 50
+_ATTEMPTS = 10
+
+
+class Note(BaseModel):
+    """Who holds a lease.
+
+    Attributes:
+        owner: who holds it, in words for a person.
+        host: its machine's name.
+        kernel: where its kernel lock means something, see `KernelLock`; empty if it has none.
+        token: told by nobody else, so that a holder knows its own note again.
+        since: when it took the lease, in seconds since 1970, by its own clock.
+        ttl: seconds after which the lease ends unless the note is written again.
+        renewals: how often it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    owner: str
+    host: str
+    pid: int
+    kernel: str
+    token: str
+    since: float
+    ttl: float
+    renewals: int = 0
+    released: bool = False
+
+    def __str__(self) -> str:
+        since = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S}"
+        return f"{self.owner} (process {self.pid} on {self.host}) since {since} UTC"
 
 
 class Lease:
@@ -52,130 +86,91 @@ class Lease:
         lost: set when it is known that the lease is held no more; its holder must stop then.
     """
 
-    def __init__(self, notes: Notes, number: int, note: Note, ttl: float, clock: Callable[[], float]) -> None:
+    def __init__(self, place: Location, note: Note, version: str) -> None:
         self.note, self.lost = note, threading.Event()
-        self._notes, self._number, self._ttl, self._clock = notes, number, ttl, clock
+        self._place, self._version = place, version
         self._ended = threading.Event()
         self._turn = threading.Lock()
 
     def check(self) -> None:
-        """Asks before a step that only a holder may take; nobody else holds the lease for a sixth of its time to live.
+        """Renews the lease before a step that only a holder may take: nobody has held it meanwhile, nor will for `ttl`.
 
         Raises:
-            LeaseLostError: it is not held any more.
-            OutputError: the place does not answer.
-        """
-        with self._turn:
-            if self._ended.is_set():
-                raise LeaseLostError(f"the lease of {self.note.owner} on {self._notes.folder} was released")
-            self._require_time()
-            if self._is_due:
-                self._put_off()
-            elif not self._notes.is_highest(self._number, self.note):
-                raise self._taken_over()
-
-    def renew(self) -> None:
-        """Puts the end of the lease off by the time to live.
-
-        Raises:
-            LeaseLostError: another one has taken it over, or its time is up.
+            LeaseLostError: another one has taken it over, or it was released.
             OutputError: the place does not answer; the lease is held until it expires all the same.
         """
         with self._turn:
-            # The thread may have been waiting for its turn while the lease was released.
-            if not self._ended.is_set():
-                self._require_time()
-                self._put_off()
+            if self._ended.is_set():
+                raise LeaseLostError(f"the lease of {self.note.owner} on {self._place.parent} was released")
+            self._write(self.note.model_copy(update={"renewals": self.note.renewals + 1}))
 
     def release(self) -> None:
         """Gives it back, unless it is lost; what the place has against it is logged, and then it expires."""
         self._ended.set()
         with self._turn:
             try:
-                self._require_time()
-                self._put(self.note.model_copy(update={"released": True, "expires": self._clock()}))
+                self._write(self.note.model_copy(update={"released": True}))
             except LeaseLostError:
                 pass
             except OutputError as error:
                 logger.warning(
-                    "the lease on %s could not be released and will expire: %s", self._notes.folder, error
+                    "the lease on %s could not be released and will expire: %s", self._place.parent, error
                 )
 
     def keep(self) -> None:
         """Renews again and again until it is released or lost; for a thread."""
-        pause = self._ttl / _RENEWALS
+        pause = self.note.ttl / _RENEWALS
         while not self._ended.wait(pause):
             try:
-                self.renew()
-                pause = self._ttl / _RENEWALS
+                self.check()
+                pause = self.note.ttl / _RENEWALS
             except LeaseLostError as error:
-                logger.warning("%s", error)
+                if not self._ended.is_set():
+                    logger.warning("%s", error)
                 return
             except OutputError as error:
                 logger.warning(
-                    "the lease on %s could not be renewed, trying again: %s", self._notes.folder, error
+                    "the lease on %s could not be renewed, trying again: %s", self._place.parent, error
                 )
-                pause = self._ttl / _TRIES
+                pause = self.note.ttl / _TRIES
 
-    @property
-    def _is_due(self) -> bool:
-        """Whether others may soon think that it is over."""
-        return self._clock() >= self.note.expires - _MARGIN * self._ttl
-
-    def _require_time(self) -> None:
-        if self._is_due and not self.note.kernel:
-            self.lost.set()
-        if self.lost.is_set():
-            raise LeaseLostError(
-                f"the lease of {self.note.owner} on {self._notes.folder} was not renewed in time; run the same request "
-                "again"
-            )
-
-    def _put_off(self) -> None:
-        self._put(self.note.model_copy(update={"expires": self._clock() + self._ttl}))
-
-    def _put(self, note: Note) -> None:
-        """Makes a note the one that counts."""
-        created = None
-        while created != note:
-            created = self._notes.create(self._number + 1, note)
-            if created is None:
-                raise self._taken_over()
-            # An earlier try, whose answer did not come, may have created one; then the number after it is due.
-            self._number, self.note = self._number + 1, created
-
-    def _taken_over(self) -> LeaseLostError:
-        self.lost.set()
-        return LeaseLostError(f"the lease of {self.note.owner} on {self._notes.folder} was taken over")
+    def _write(self, note: Note) -> None:
+        while True:
+            try:
+                self._version = write_text_if(self._place, note.model_dump_json(), self._version)
+            except ChangedError:
+                found = read_version(self._place)
+                # An earlier try of ours, whose answer never came, may have got there after all.
+                if self.lost.is_set() or found is None or _note_in(self._place, found).token != note.token:
+                    self.lost.set()
+                    raise LeaseLostError(
+                        f"the lease of {note.owner} on {self._place.parent} was taken over; run the same request again"
+                    ) from None
+                self._version = found.version
+            else:
+                self.note = note
+                return
 
 
 @contextmanager
-def lease(
-    folder: str | Location,
-    *,
-    owner: str,
-    ttl: float = 120,
-    clock: Callable[[], float] = time.time,
-    renews: bool = True,
-) -> Iterator[Lease]:
+def lease(folder: str | Location, *, owner: str, ttl: float = 120, renews: bool = True) -> Iterator[Lease]:
     """Holds a lease while the block runs.
 
     Args:
         folder: what the lease is on: a folder or URL of its own, which is made.
         owner: who wants it, in words that tell another one whom to ask.
         ttl: seconds after which the lease of a holder that stopped without a word is free. One whose process is dead,
-            on the machine that asks, is free at once; on a disk, one whose process is there is never free.
-        clock: seconds since 1970.
+            on the machine that asks, is free at once; one whose process is there is never free to others of it.
         renews: whether a thread renews it; a test may do that by hand.
 
     Raises:
         LeaseHeldError: another one holds it; nobody waits.
-        OutputError: the place cannot be used. A store must honour conditional writes (``If-None-Match: *``), as S3,
-            GCS, Azure, R2 and MinIO do; a disk must know hard links.
+        OutputError: the place cannot be used, or holds a note that cannot be read. A store must honour conditional
+            writes (``If-None-Match`` and ``If-Match``), as S3, GCS, Azure, R2 and MinIO do.
     """
-    notes = Notes(location(folder))
-    with _lock_of(notes) as kernel:
-        held = _acquire(notes, kernel, owner, ttl, clock)
+    place = location(folder) / "lease.json"
+    with _kernel_lock(place) as kernel:
+        held = _acquire(place, kernel, owner, ttl)
         if renews:
             # A daemon: a process that ends in any other way must not wait for it.
             threading.Thread(target=held.keep, name="lease", daemon=True).start()
@@ -186,44 +181,92 @@ def lease(
 
 
 @contextmanager
-def _lock_of(notes: Notes) -> Iterator[str]:
-    """Holds the kernel lock, on a disk that has one, and says where it means something."""
-    if is_remote(notes.folder):
-        yield ""
-        return
-    lock = DiskLock(notes.folder)
-    if not lock.acquire():
-        raise LeaseHeldError(_locked_by(notes))
+def _kernel_lock(place: Location) -> Iterator[str]:
+    """Holds the kernel lock, if it can be had, and says where it means something."""
+    if is_remote(place):
+        name = hashlib.sha256(str(place).encode()).hexdigest()[:16]
+        lock = KernelLock(scratch_folder() / f".{name}.lease.lock")
+    else:
+        lock = KernelLock(place.with_name("lock"))
     try:
+        is_free = lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            f"{place} could not be written: {error.strerror or error}; choose another folder"
+        ) from error
+    if not is_free:
+        raise LeaseHeldError(_locked_by(place))
+    try:
+        if not is_remote(place):
+            warn_of_reach(place.parent, lock)
         yield lock.kernel
     finally:
-        lock.release()
+        lock.release(remove=is_remote(place))
 
 
-def _acquire(notes: Notes, kernel: str, owner: str, ttl: float, clock: Callable[[], float]) -> Lease:
+def _acquire(place: Location, kernel: str, owner: str, ttl: float) -> Lease:
+    note = Note(
+        owner=owner,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        kernel=kernel,
+        token=uuid.uuid4().hex,
+        since=time.time(),
+        ttl=ttl,
+    )
     for _ in range(_ATTEMPTS):
-        number, current = notes.highest()
-        now = clock()
-        # One of this kernel would have the lock, if it lived.
-        is_dead = current is not None and bool(kernel) and current.kernel == kernel
-        if current is not None and not (current.is_over(now) or is_dead):
-            raise LeaseHeldError(_held_by(notes, current))
-        note = notes.create(number + 1, Note.of_this_process(owner, kernel, now, ttl))
-        if note is not None:
-            return Lease(notes, number + 1, note, ttl, clock)
-        # Another one was faster; who that is will be seen.
-    raise LeaseHeldError(f"{notes.folder} changes hands faster than it can be taken; try again")
+        found = read_version(place)
+        if found is not None:
+            _require_over(place, found, kernel)
+        # If another one is faster, who that is will be seen.
+        with suppress(ChangedError):
+            version = write_text_if(place, note.model_dump_json(), found.version if found else None)
+            return Lease(place, note, version)
+    raise LeaseHeldError(f"{place.parent} changes hands faster than it can be taken; try again")
 
 
-def _locked_by(notes: Notes) -> str:
-    """Who has the kernel lock, as far as the notes tell."""
-    with contextlib.suppress(OutputError):
-        _, note = notes.highest()
-        # Between taking the lock and creating a note, the note is still that of the last one.
-        if note is not None and not note.released and not note.is_dead:
-            return _held_by(notes, note)
-    return f"{notes.folder} was taken a moment ago, by a process that has not said yet who it is; try again"
+def _require_over(place: Location, found: Version, kernel: str) -> None:
+    note = _note_in(place, found)
+    # One of this kernel would have the lock, if it lived.
+    if note.released or (kernel and note.kernel == kernel):
+        return
+    if _now_at(place) < found.modified + note.ttl:
+        raise LeaseHeldError(_held_by(place, note))
 
 
-def _held_by(notes: Notes, note: Note) -> str:
-    return f"{notes.folder} is held by {note}; wait for it, or stop it"
+def _now_at(place: Location) -> float:
+    """What the clock of a store or of a disk says, in seconds since 1970."""
+    question = place.with_name(f"asked-{uuid.uuid4().hex}")
+    write_text(question, "")
+    try:
+        facts = facts_of(question)
+    finally:
+        remove(question)
+    # Whoever removes what lies there, also removes leases.
+    return facts.modified if facts else 0.0
+
+
+def _note_in(place: Location, found: Version) -> Note:
+    try:
+        return Note.model_validate_json(found.text)
+    except ValidationError as error:
+        what = one_line(error.errors()[0]["msg"])
+        raise OutputError(
+            f"{place} says of no lease who holds it ({what}); remove it if nothing runs"
+        ) from None
+
+
+def _locked_by(place: Location) -> str:
+    """Who has the kernel lock, as far as the note tells."""
+    with suppress(OutputError):
+        found = read_version(place)
+        note = _note_in(place, found) if found else None
+        # Between taking the lock and writing the note, the note is still that of the last one.
+        if note is not None and not note.released:
+            return _held_by(place, note)
+    return f"{place.parent} was taken a moment ago, by a process that has not said yet who it is; try again"
+
+
+def _held_by(place: Location, note: Note) -> str:
+    how_long = f"for {note.ttl:g} s after it was last heard of"
+    return f"{place.parent} is held by {note}, and {how_long}; wait for it, or stop it"

@@ -12,9 +12,10 @@ import mimetypes
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,29 +25,13 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from upath import UPath
 
-#: Errors, anywhere in their ancestry, that speak of a store which did not answer, or not in time. They go by names,
-#: because the library that raises them may not be installed.
-_SILENCE = frozenset(
-    {
-        "HTTPClientError",
-        "ConnectionError",
-        "TimeoutError",
-        "FSTimeoutError",
-        "ClientConnectionError",
-        "ClientPayloadError",
-    }
-)
-#: And numbers of errors: what s3fs makes of 500, 503, SlowDown, and of codes that it does not know.
+#: Numbers of errors of a store that is busy: what s3fs makes of 500, 503, SlowDown, and of codes that it does not know.
 _BUSY = frozenset({errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO)})
-
-#: Names of errors of a client that found no credentials, or half of them.
-_NO_CREDENTIALS = (
-    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
-    "TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError",
-)  # fmt: skip
 
 #: A refusal that asks to try again, and how often that is done.
 _CONFLICT, _CONFLICTS = "ConditionalRequestConflict", 5
+#: Refusals of what has changed, or is gone.
+_CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
 
 #: What different stores call the time at which an object was written.
 _MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
@@ -128,25 +113,64 @@ def upload(local: Path, place: UPath) -> None:
         filesystem(place).put_file(str(local), place.path, **_content_type(place))
 
 
-def create(place: UPath, content: bytes) -> None:
-    """Makes an object that is not there yet; of several that try at once, one succeeds.
+def read_version(place: UPath) -> tuple[bytes, FileFacts]:
+    """An object's content, and what is known of the very same one.
 
     Raises:
-        FileExistsError: it is there.
+        FileNotFoundError: there is no such object.
+    """
+    client = filesystem(place)
+    with _store_errors(place, "read"):
+        if not _is_s3(place):
+            return client.cat_file(place.path), _facts(client.info(place.path))
+        from fsspec.asyn import sync  # for start-up time: stores alone need it
+
+        bucket, key, _ = client.split_path(place.path)
+        answer = client.call_s3("get_object", Bucket=bucket, Key=key)
+        content: bytes = sync(client.loop, answer["Body"].read)
+    return content, _facts(answer | {"size": len(content)})
+
+
+def write_if(place: UPath, content: bytes, version: str | None) -> str | None:
+    """Writes an object if it has a version, or (None) if there is none; of several that try at once, one succeeds.
+
+    Returns:
+        Its version from now on; None if it had another.
     """
     for attempt in range(_CONFLICTS):
-        try:
-            with _store_errors(place, "written", is_write=True):
-                filesystem(place).pipe_file(place.path, content, mode="create")
-            return
-        except StoreError as error:
-            # S3's answer, sometimes, to two that try at the same moment: try again, and one will find it there.
-            if (
-                attempt == _CONFLICTS - 1
-                or _CONFLICT not in f"{error.__cause__} {_cause_of(error.__cause__)}"
-            ):
-                raise
-            time.sleep(0.1)
+        with _store_errors(place, "written", is_write=True):
+            try:
+                return _write_if(place, content, version)
+            except OSError as error:
+                code = _code_of(error)
+                if isinstance(error, FileExistsError) or code in _CHANGED:
+                    return None
+                # S3's answer, sometimes, to two that try at the same moment: try again, and one will find it changed.
+                if code != _CONFLICT or attempt == _CONFLICTS - 1:
+                    raise
+        time.sleep(0.1)
+    return None
+
+
+def _write_if(place: UPath, content: bytes, version: str | None) -> str | None:
+    client = filesystem(place)
+    if _is_s3(place):
+        condition = {"mode": "create"} if version is None else {"IfMatch": version}
+        return str(client.pipe_file(place.path, content, **condition)["ETag"])
+    if place.protocol != "memory":
+        raise NotImplementedError("conditional writes are known of s3:// alone")
+    found = _facts(client.info(place.path)).version if client.exists(place.path) else None
+    if found != version:
+        return None
+    client.pipe_file(place.path, content)
+    return _facts(client.info(place.path)).version
+
+
+def _code_of(error: OSError) -> str | None:
+    """S3's own name for what is wrong."""
+    answer = getattr(error.__cause__, "response", {})
+    code: str | None = answer.get("Error", {}).get("Code")
+    return code
 
 
 def remove(place: UPath) -> None:
@@ -184,13 +208,13 @@ def _store_errors(place: UPath, done: str, *, is_write: bool = False) -> Iterato
         advice = "check the credentials, and that they may list, read, write and delete there"
         raise _refusal(place, done, f"access was denied ({error})", advice) from error
     except Exception as error:
-        ancestry = {kind.__name__ for kind in type(error).__mro__}
-        if ancestry.intersection(_NO_CREDENTIALS):
+        silent, nobody = _kinds()
+        if isinstance(error, nobody):
             advice = (
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or what your store asks for"
             )
             raise _refusal(place, done, f"no credentials ({error})", advice) from error
-        if ancestry & _SILENCE or getattr(error, "errno", None) in _BUSY:
+        if isinstance(error, silent) or (isinstance(error, OSError) and error.errno in _BUSY):
             advice = "check the network and AWS_ENDPOINT_URL"
             raise StoreError(
                 _line(place, done, f"the store gave no good answer ({error})", advice),
@@ -205,8 +229,33 @@ def _store_errors(place: UPath, done: str, *, is_write: bool = False) -> Iterato
         ) from error
 
 
-def _cause_of(error: BaseException | None) -> BaseException | None:
-    return None if error is None else error.__cause__
+@cache
+def _kinds() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """Errors of a store that did not answer in time, and of a client that found no credentials, or half of them.
+
+    The libraries that raise them are imported where they are installed, and once something has gone wrong.
+    """
+    from fsspec.exceptions import FSTimeoutError
+
+    silent: list[type[Exception]] = [ConnectionError, TimeoutError, FSTimeoutError]
+    nobody: list[type[Exception]] = []
+    with suppress(ImportError):
+        import aiohttp
+
+        silent += [aiohttp.ClientConnectionError, aiohttp.ClientPayloadError]
+    with suppress(ImportError):
+        from botocore import exceptions as aws
+
+        silent += [aws.HTTPClientError, aws.ConnectionError]
+        nobody += [
+            aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.ProfileNotFound,
+            aws.TokenRetrievalError, aws.UnauthorizedSSOTokenError,
+        ]  # fmt: skip
+    with suppress(ImportError):
+        from google.auth.exceptions import DefaultCredentialsError
+
+        nobody += [DefaultCredentialsError]
+    return tuple(silent), tuple(nobody)
 
 
 def _refusal(place: UPath, done: str, reason: str, advice: str) -> OutputError:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import itertools
 import os
-import socket
+import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 from terramosaic.errors import OutputError
 from terramosaic.storage import objects as store
 from terramosaic.storage.location import Location, is_remote, location
+from terramosaic.storage.locks import KernelLock, this_boot
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -34,7 +37,8 @@ _COPIES = 8
 #: Seconds without a write after which another machine's half-written file is nobody's.
 _ABANDONED = 24 * 3600
 
-_NUMBERS = itertools.count()
+#: What the name of a half-written file's lock has at its end.
+_LOCK = ".lock"
 
 
 def scratch_folder() -> Path:
@@ -45,42 +49,43 @@ def scratch_folder() -> Path:
     return folder
 
 
-def partial_name(name: str) -> str:
-    """A name for a file on its way to ``name``; it tells whose it is, so that it can be swept once that one is dead."""
-    return f".{name}.{_here()}.{os.getpid()}.{threading.get_ident()}-{next(_NUMBERS)}.partial"
+@contextmanager
+def half_written(folder: Path, name: str) -> Iterator[Path]:
+    """Where a file, or a folder, on its way to ``name`` may be written: what is left there in the end is removed.
+
+    If this process dies meanwhile, `sweep_partials` removes it: beside it lies a lock that is held until then.
+
+    Raises:
+        OSError: the folder cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.{_boot()}.{uuid.uuid4().hex[:16]}.partial"
+    lock = _lock_beside(partial)
+    lock.acquire()
+    try:
+        yield partial
+    finally:
+        _discard(partial)
+        lock.release(remove=True)
 
 
 def sweep_partials(folder: Location, *, deep: bool = True) -> None:
     """Removes what processes left half-written when they died: below a folder, or in scratch.
 
-    Those of this machine are asked for. Of other machines' files it is known only that one which nobody has written to
-    for a day has no writer any more.
+    Those of this kernel, in whatever container, have let go of their locks. Of other machines' files it is known only
+    that one which nobody has written to for a day has no writer any more.
 
     Args:
         folder: a run folder, or another one. Of one in a store the leftovers lie in scratch.
         deep: whether to look into the folders in it as well.
     """
-    if is_remote(folder):
-        found = scratch_folder().glob(".*.partial")
-    else:
-        found = folder.rglob(".*.partial") if deep else folder.glob(".*.partial")
-    for partial in found:
+    place = scratch_folder() if is_remote(folder) else folder
+    found = place.rglob(".*.partial*") if deep and not is_remote(folder) else place.glob(".*.partial*")
+    for partial in {place.with_name(place.name.removesuffix(_LOCK)) for place in found}:
         # Scratch may be shared with other users of the machine, whose leftovers are theirs to remove; and a file may
         # have got its name since the folder was listed.
         with contextlib.suppress(PermissionError, FileNotFoundError):
-            if _is_abandoned(partial):
-                partial.unlink()
-
-
-def is_alive(pid: str) -> bool:
-    """Whether a process of this machine has this number."""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+            _sweep(partial)
 
 
 class LocalCopy:
@@ -91,13 +96,12 @@ class LocalCopy:
     """
 
     def __init__(self, place: Location) -> None:
-        self._is_copy = is_remote(place)
-        self.path = _download(place) if is_remote(place) else place
+        self._copies = ExitStack()
+        self.path = self._copies.enter_context(_downloaded(place)) if is_remote(place) else place
 
     def close(self) -> None:
         """Removes the copy."""
-        if self._is_copy:
-            self.path.unlink(missing_ok=True)
+        self._copies.close()
 
     def __enter__(self) -> Path:
         return self.path
@@ -151,25 +155,43 @@ def lasting_copy(url: str, version: str) -> Path:
     return copy.path
 
 
-def _download(place: UPath) -> Path:
-    partial = scratch_folder() / partial_name(place.name)
-    try:
-        store.download(place, partial)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, FileNotFoundError):
+@contextmanager
+def _downloaded(place: UPath) -> Iterator[Path]:
+    with half_written(scratch_folder(), place.name) as copy:
+        try:
+            store.download(place, copy)
+        except FileNotFoundError as error:
             raise OutputError(f"{place} is missing; run the same request again") from error
-        raise
-    return partial
+        yield copy
 
 
-def _is_abandoned(partial: Path) -> bool:
-    # What `partial_name` put behind the file's own name, which may have dots of its own.
-    host, pid = partial.name.split(".")[-4:-2] if partial.name.count(".") >= 4 else ("", "")
-    if host == _here():
-        return not is_alive(pid)
-    return bool(host) and time.time() - partial.stat().st_mtime > _ABANDONED
+def _sweep(partial: Path) -> None:
+    lock = _lock_beside(partial)
+    # A name such as ``.NDVI.tif.BOOT.RANDOM.partial``; what 0.1 left behind has none of ours there.
+    of_this_boot = partial.name.split(".")[-3:-2] == [_boot()]
+    if of_this_boot and not lock.acquire():
+        return
+    # Locks of this kernel tell the living from the dead. Whether another machine's do, the mount decides.
+    is_over = (of_this_boot and lock.kernel) or _is_old(partial)
+    if is_over:
+        _discard(partial)
+    lock.release(remove=bool(is_over))
 
 
-def _here() -> str:
-    return socket.gethostname().replace(".", "-")
+def _is_old(partial: Path) -> bool:
+    files = (partial, partial.with_name(partial.name + _LOCK))
+    return all(time.time() - file.stat().st_mtime > _ABANDONED for file in files if file.exists())
+
+
+def _discard(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        partial.unlink()
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _lock_beside(partial: Path) -> KernelLock:
+    return KernelLock(partial.with_name(partial.name + _LOCK))
+
+
+def _boot() -> str:
+    return hashlib.sha256(this_boot().encode()).hexdigest()[:12]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from terramosaic.mosaic.assemble import write_mosaic
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, Layer
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
-from terramosaic.storage.scratch import LocalCopy, partial_name, scratch_folder
+from terramosaic.storage.scratch import LocalCopy, half_written, scratch_folder
 
 #: Of which day a pixel is: days since 1970-01-01.
 ACQUIRED = Layer("acquired", "days", ("acquired",), "uint16", 0, unit="d", overviews="mode")
@@ -67,33 +67,31 @@ def lay_over(
     Raises:
         OutputError: a file could not be read or written.
     """
-    rest, between = list(sources), dict[str, Path]()
+    rest, between = list(sources), ExitStack()
     try:
         with local_files():
             while len(rest) > _AT_ONCE:
                 group, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
-                superseded, between = between, {name: _beside(path) for name, path in paths.items()}
-                try:
+                superseded, between = between, ExitStack()
+                with superseded:
+                    files = {name: between.enter_context(_beside(path)) for name, path in paths.items()}
                     for layer in wanted:
-                        _write_between(between[layer.name], area, layer, group)
-                finally:
-                    _unlink(superseded)
-                rest.insert(0, Source(None, between))
+                        _write_between(files[layer.name], area, layer, group)
+                rest.insert(0, Source(None, files))
             for layer in wanted:
                 rows = _newest_rows(area, layer, rest)
                 write_mosaic(paths[layer.name], rows, area.rect.geobox(area.epsg), layer, tags(layer))
+    except OSError as error:
+        raise OutputError(
+            f"newest mosaics could not be laid over each other: {error.strerror or error}; make room"
+        ) from error
     finally:
-        _unlink(between)
+        between.close()
 
 
-def _beside(path: Location) -> Path:
+def _beside(path: Location) -> AbstractContextManager[Path]:
     """Where what becomes a mosaic later lies until then; it is swept if this process dies."""
-    return (scratch_folder() if is_remote(path) else path.parent) / partial_name(path.name)
-
-
-def _unlink(files: Mapping[str, Path]) -> None:
-    for file in files.values():
-        file.unlink(missing_ok=True)
+    return half_written(scratch_folder() if is_remote(path) else path.parent, path.name)
 
 
 def _write_between(path: Path, area: ZoneArea, layer: Layer, sources: Sequence[Source]) -> None:

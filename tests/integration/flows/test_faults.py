@@ -11,9 +11,13 @@ import rasterio
 
 from terramosaic import map_region
 from terramosaic.ground.grid import Rect
-from terramosaic.storage.scratch import is_alive
 from tests.integration.conftest import LAND
 from tests.support.services import pids_of, service, wait_for
+
+
+def is_alive(pid: str) -> bool:
+    """Whether there is a process of this number."""
+    return subprocess.run(["kill", "-0", pid], capture_output=True, check=False).returncode == 0
 
 
 def flow_processes(home: Path) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import pytest
 
 from terramosaic.errors import LeaseHeldError
-from terramosaic.storage.files import read_text
 from terramosaic.storage.lease import lease
-from terramosaic.storage.location import location
 from tests.faults.lease import Tally, race_processes, race_threads
 from tests.support.leases import lease_place, on_another_machine
 
@@ -57,5 +54,5 @@ def test_a_holder_that_was_killed_is_taken_over_at_once_on_its_own_machine_and_a
     with on_another_machine(), pytest.raises(LeaseHeldError, match="victim"), lease(folder, owner="far"):
         pass
     with lease(folder, owner="b") as held:
-        assert json.loads(read_text(location(folder) / "000002.json"))["owner"] == "b"
+        assert held.note.owner == "b"
         held.check()

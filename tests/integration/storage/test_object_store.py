@@ -25,12 +25,19 @@ from terramosaic import RegionRequest, map_region, plan, publish, run_block
 from terramosaic.block.block import finished_block
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.cli.show import result_as_json
-from terramosaic.errors import LeaseHeldError, OutputError, RequestError, StoreError
+from terramosaic.errors import (
+    ChangedError,
+    LeaseHeldError,
+    LeaseLostError,
+    OutputError,
+    RequestError,
+    StoreError,
+)
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.planning.folder import RunFolder, read_plan
-from terramosaic.storage.files import create_text, exists, list_facts, read_json, write_text
+from terramosaic.storage.files import exists, list_facts, read_json, read_version, write_text, write_text_if
 from terramosaic.storage.lease import lease
 from terramosaic.storage.location import location
 from tests.integration.conftest import LAND
@@ -400,15 +407,19 @@ def shelf_pixels(place) -> np.ndarray:
     return pixels
 
 
-def test_of_many_that_create_a_file_one_does(store):
-    place = location(store.url("once/a.txt"))
+@pytest.mark.parametrize("is_there", [False, True])
+def test_of_many_that_write_what_they_have_read_one_does(store, is_there):
+    place = location(store.url(f"once/{is_there}.txt"))
+    if is_there:
+        write_text(place, "before")
+    found = read_version(place)
     made: list[str] = []
     refused: list[type] = []
-    store.failing = [("PUT", "once/a.txt", 409, 2)]
+    store.failing = [("PUT", f"once/{is_there}.txt", 409, 2)]
 
     def make(number: int) -> None:
         try:
-            create_text(place, str(number))
+            write_text_if(place, str(number), found.version if found else None)
             made.append(str(number))
         except Exception as error:
             refused.append(type(error))
@@ -418,8 +429,18 @@ def test_of_many_that_create_a_file_one_does(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert refused == 11 * [FileExistsError]
-    assert len(made) == 1 and store.read("once/a.txt").decode() == made[0]
+    assert refused == 11 * [ChangedError]
+    assert len(made) == 1 and store.read(f"once/{is_there}.txt").decode() == made[0]
+    assert read_version(place).text == made[0]
+
+
+def test_what_was_removed_meanwhile_is_not_written(store):
+    place = location(store.url("once/gone.txt"))
+    version = write_text_if(place, "1", None)
+    store.client.delete_object(Bucket=BUCKET, Key="once/gone.txt")
+    with pytest.raises(ChangedError):
+        write_text_if(place, "2", version)
+    assert read_version(place) is None
 
 
 RACE = """
@@ -472,10 +493,31 @@ def test_a_lease_in_a_store_whose_holder_was_killed(store, tmp_path):
         pass
     process.kill()
     process.communicate()
-    now = time.time()
-    # The clock stands, so a slow machine loses nothing.
-    with lease(url, owner="b", ttl=0.3, clock=lambda: now) as held:
-        first = max(store.objects("lease/killed/"))
-        wait_for("a renewal", lambda: max(store.objects("lease/killed/")) > first)
+    with lease(url, owner="b", ttl=0.3) as held:
+        first = store.objects("lease/killed/")
+        wait_for("a renewal", lambda: store.objects("lease/killed/") != first)
         held.check()
-    assert len(store.objects("lease/killed/")) == 1
+    assert set(store.objects("lease/killed/")) == {"lease/killed/lease.json"}
+
+
+def test_a_lease_in_a_store_ends_by_the_stores_clock(store, tmp_path, monkeypatch):
+    """Among machines: each has scratch of its own, and with it locks that the others do not see."""
+
+    def hold(owner: str):
+        monkeypatch.setenv("TERRAMOSAIC_SCRATCH", str(tmp_path / owner))
+        return lease(store.url("lease/slow"), owner=owner, ttl=120, renews=False)
+
+    with hold("slow") as slow:
+        store.age("lease/slow/lease.json", 110)
+        with pytest.raises(LeaseHeldError, match="held by slow"), hold("early"):
+            pass
+        slow.check()
+        store.age("lease/slow/lease.json", 110)
+        with pytest.raises(LeaseHeldError, match="held by slow"), hold("early"):
+            pass
+        store.age("lease/slow/lease.json", 15)
+        with hold("next") as heir:
+            with pytest.raises(LeaseLostError):
+                slow.check()
+            heir.check()
+    assert set(store.objects("lease/slow/")) == {"lease/slow/lease.json"}

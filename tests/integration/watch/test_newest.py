@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import UTC, date, datetime
 
@@ -16,7 +15,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, utm_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import carry_out
-from terramosaic.storage.scratch import partial_name
+from terramosaic.storage.scratch import half_written
 from terramosaic.watch.watch import look
 from tests.integration.conftest import LAND, Catalog
 from tests.support.scenes import write_scene
@@ -156,7 +155,8 @@ def test_mosaics_that_were_broken_off_are_made_again(catalog, tmp_path):
     whole = newest(out)
     (out / "newest" / "newest.json").unlink()
     (out / "newest" / "quality.tif").unlink()
-    dead = out / "newest" / partial_name("NDVI.tif").replace(f".{os.getpid()}.", ".999999.")
+    with half_written(out / "newest", "NDVI.tif") as partial:
+        dead = partial
     dead.write_text("half")
     assert not watch(request_for(catalog, out), "2023-08-20").new
     assert_same(newest(out), whole)

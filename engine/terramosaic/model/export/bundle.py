@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,8 +32,8 @@ from terramosaic.model.manifest import (
     Manifest,
     TargetSpec,
 )
-from terramosaic.storage.files import is_alive
 from terramosaic.storage.hashes import sha256_of
+from terramosaic.storage.scratch import half_written, sweep_partials
 
 #: Told what is written, and how many of how many parts are finished.
 Progress = Callable[[str, int, int], None]
@@ -86,23 +84,19 @@ def write_bundle(
         OutputError: it cannot be written.
     """
     out = require_new(out)
-    for leftover in out.parent.glob(f".{out.name}.*.partial"):
-        if not is_alive(leftover.name.split(".")[-2]):
-            shutil.rmtree(leftover, ignore_errors=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    sweep_partials(out.parent, deep=False)
     try:
-        partial.mkdir(parents=True)
-        files = _write_files(reference, partial, precision, progress)
-        manifest = _manifest(reference, files, steps, conditioning)
-        text = manifest.model_dump_json(indent=2, exclude_none=True)
-        (partial / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-        partial.replace(out)
+        with half_written(out.parent, out.name) as partial:
+            partial.mkdir()
+            files = _write_files(reference, partial, precision, progress)
+            manifest = _manifest(reference, files, steps, conditioning)
+            text = manifest.model_dump_json(indent=2, exclude_none=True)
+            (partial / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+            partial.replace(out)
     except OSError as error:
         raise OutputError(
             f"{out}: cannot be written: {error.strerror or error}; make room, or choose another"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

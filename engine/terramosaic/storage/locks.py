@@ -1,28 +1,29 @@
-"""A kernel lock on a folder of a disk: free at once when its holder dies, however it dies.
+"""Kernel locks: free at once when their holder dies, however it dies, in whatever container.
 
-The lock is on a file ``lock`` in the folder, which is never removed: a process that waits to open it and one that
-comes later would hold two files of one name. Threads of one process exclude each other as processes do, since each
-opens the file for itself.
-
-How far a lock reaches, the mount decides. All processes of a kernel that see the same mounted file system share it,
-those in containers too. Between machines NFS and CephFS carry it to the server; other mounts keep it to themselves,
-and some know no locks at all. Nobody can be asked which, so what is known of a mount is told once, in the log, and
-the notes beside the lock (`terramosaic.storage.lease_notes`) hold without it.
+All processes of a kernel that see the same file share its lock, and threads of one process exclude each other as
+processes do, since each opens the file for itself. Between machines NFS and CephFS carry a lock to the server; other
+mounts keep it to themselves, and some know no locks at all. Nobody can be asked which, so what is known of a mount is
+told once, in the log.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
 import re
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from terramosaic.errors import OutputError
-from terramosaic.storage.lease_notes import this_boot
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ _KEPT = frozenset({"9p", "virtiofs", "vboxsf", "prl_fs", "beegfs", "afs"})
 #: Mounts that were looked at, by the kernel's number.
 _warned: set[int] = set()
 
+#: Seconds to wait for a turn, and between two looks.
+_TURN, _POLL = 60, 0.01
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -71,55 +75,87 @@ class Mount:
         return self.kind in _KEPT or self.kind.startswith("fuse.")
 
 
-class DiskLock:
-    """The kernel lock of one holder.
+class KernelLock:
+    """The lock of one holder.
 
     Args:
-        folder: what is locked; it is made.
+        file: what is locked; it is made, and its folder.
 
     Attributes:
-        kernel: once acquired, where it means something: within this start of this kernel, and this mounted file system.
-            Empty on a mount that knows no locks.
+        kernel: once acquired, where it means something: within this start of this kernel, and for this file. Empty on a
+            mount that knows no locks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, file: Path) -> None:
         self.kernel = ""
-        self._folder = folder
-        self._file = FileLock(
-            folder / "lock",
+        self._file = file
+        self._lock = FileLock(
+            file,
             # Whoever may write in the folder may take the lock.
             mode=0o666,
-            # A lease may be released by another thread than the one that took it.
+            # It may be released by another thread than the one that took it.
             thread_local=False,
             # A file that is there or not is no kernel lock: it would outlive a process that is killed.
             fallback_to_soft=False,
             preserve_lock_file=True,
         )
 
-    def acquire(self) -> bool:
-        """Takes it without waiting; False if another one has it. True where there are no locks: see `kernel`.
+    def acquire(self, *, wait: float = 0) -> bool:
+        """Takes it; False if another one has it, and for so many seconds. True where there are no locks: see `kernel`.
 
         Raises:
-            OutputError: the folder cannot be used.
+            OSError: the file cannot be made.
         """
         try:
-            self._file.acquire(blocking=False)
+            self._lock.acquire(timeout=wait, poll_interval=_POLL)
         except Timeout:
             return False
         except OSError as error:
-            if error.errno not in _NO_LOCKS or not self._folder.is_dir():
-                raise OutputError(
-                    f"{self._file.lock_file} could not be written: {error.strerror or error}; choose another folder"
-                ) from error
-            _warn(self._folder, f"{error.strerror}")
+            if error.errno not in _NO_LOCKS:
+                raise
             return True
-        _warn(self._folder)
-        self.kernel = hashlib.sha256(f"{this_boot()}/{_device(self._folder)}".encode()).hexdigest()[:16]
+        stat = self._file.stat()
+        self.kernel = hashlib.sha256(f"{this_boot()}/{stat.st_dev}/{stat.st_ino}".encode()).hexdigest()[:16]
         return True
 
-    def release(self) -> None:
-        """Gives it back; without it, does nothing."""
-        self._file.release()
+    def release(self, *, remove: bool = False) -> None:
+        """Gives it back; without it, does nothing.
+
+        Args:
+            remove: whether the file goes as well. One who waits to open it finds that out, and makes a new one.
+        """
+        if remove:
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+        self._lock.release()
+
+
+@contextmanager
+def turn_on(file: Path) -> Iterator[None]:
+    """Keeps others from a file of a disk for a moment, on other machines too.
+
+    Raises:
+        OutputError: the turn did not come, or the folder cannot be used.
+    """
+    lock = KernelLock(file.with_name(f".{file.name}.lock"))
+    # Where locks do not reach all, a file that is there or not does. It may outlive its maker, but the moment is short.
+    marker = SoftFileLock(file.with_name(f".{file.name}.turn"), timeout=_TURN, poll_interval=_POLL)
+    with ExitStack() as stack:
+        try:
+            if not lock.acquire(wait=_TURN):
+                raise Timeout(str(file))
+            stack.callback(lock.release)
+            if not lock.kernel or mount_of(file.parent).keeps_locks_to_itself:
+                stack.enter_context(marker)
+        except Timeout:
+            raise OutputError(
+                f"{file} is being written by another for {_TURN} s; if nothing runs, remove {marker.lock_file}"
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"{file} could not be written: {error.strerror or error}; choose another folder"
+            ) from error
+        yield
 
 
 def mount_of(folder: Path, table: str | None = None) -> Mount:
@@ -152,29 +188,33 @@ def _read_mount(line: str) -> Mount:
     return Mount(named, kind, frozenset(f"{options},{more}".split(",")))
 
 
-def _warn(folder: Path, refusal: str = "") -> None:
-    """Logs, once for each mount, what its locks do not reach."""
-    device = _device(folder)
+def warn_of_reach(folder: Path, lock: KernelLock) -> None:
+    """Logs, once for each mount, what a lock in a folder does not reach."""
+    device = folder.stat().st_dev
     if device in _warned:
         return
     _warned.add(device)
     mount = mount_of(folder)
-    if refusal:
+    if not lock.kernel:
         logger.warning(
-            "the disk at %s knows no locks (%s): a lease there goes by its note alone, so the clocks of those who "
-            "share it must agree",
+            "the disk at %s knows no locks: a lease there goes by its note alone, and holds until it expires",
             mount.point,
-            refusal,
         )
     elif mount.keeps_locks_to_itself:
         logger.warning(
             "the disk at %s (%s) may keep locks to each machine: between machines a lease there goes by its note "
-            "alone, so their clocks must agree",
+            "alone, and holds until it expires",
             mount.point,
             mount.kind,
         )
 
 
-def _device(folder: Path) -> int:
-    """The kernel's number of a mounted file system."""
-    return folder.stat().st_dev
+@cache
+def this_boot() -> str:
+    """Names this start of this kernel.
+
+    A host's name alone would not do: two machines, or two containers, may share one.
+    """
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{socket.gethostname()}/{uuid.getnode()}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from terramosaic.storage.lease_disk import DiskLock, mount_of
+from terramosaic.errors import OutputError
+from terramosaic.storage.locks import KernelLock, mount_of, turn_on, warn_of_reach
 
 TABLE = """\
 21 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw
@@ -46,12 +47,48 @@ def test_a_mount_says_whether_it_keeps_locks_to_itself(folder, kind, is_kept):
     assert (mount.kind, mount.keeps_locks_to_itself) == (kind, is_kept)
 
 
-def test_a_mount_that_keeps_locks_to_itself_is_told_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("terramosaic.storage.lease_disk._warned", set())
-    monkeypatch.setattr("terramosaic.storage.lease_disk.mount_of", lambda _: mount_of(Path("/old"), TABLE))
+@pytest.fixture
+def kept(monkeypatch):
+    """As on a mount that keeps locks to each machine."""
+    monkeypatch.setattr("terramosaic.storage.locks._warned", set())
+    monkeypatch.setattr("terramosaic.storage.locks.mount_of", lambda _: mount_of(Path("/old"), TABLE))
+
+
+def test_a_mount_that_keeps_locks_to_itself_is_told_once(tmp_path, kept, caplog):
     for number in range(2):
-        lock = DiskLock(tmp_path / f"{number}")
+        lock = KernelLock(tmp_path / f"{number}" / "lock")
         assert lock.acquire() and lock.kernel
+        warn_of_reach(tmp_path / f"{number}", lock)
         lock.release()
     assert len(caplog.records) == 1
     assert "the disk at /old (nfs) may keep locks to each machine" in caplog.text
+
+
+def test_a_lock_means_something_for_its_file_alone(tmp_path):
+    locks = [KernelLock(tmp_path / name) for name in ("a", "b", "a")]
+    assert [lock.acquire() for lock in locks] == [True, True, False]
+    kernel = locks[0].kernel
+    assert kernel and kernel != locks[1].kernel
+    locks[0].release()
+    assert locks[2].acquire() and locks[2].kernel == kernel
+
+
+def test_a_lock_whose_file_was_removed_with_it_is_made_anew(tmp_path):
+    for _ in range(2):
+        lock = KernelLock(tmp_path / "lock")
+        assert lock.acquire()
+        lock.release(remove=True)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_turn_keeps_machines_out_that_locks_do_not_reach(tmp_path, kept, monkeypatch):
+    monkeypatch.setattr("terramosaic.storage.locks._TURN", 0.05)
+    with turn_on(tmp_path / "a.json"):
+        monkeypatch.setattr("fcntl.flock", lambda *_: None)
+        with pytest.raises(
+            OutputError, match=r"a\.json is being written by another .* remove .*\.turn"
+        ) as refused:
+            turn_on(tmp_path / "a.json").__enter__()
+    assert "\n" not in str(refused.value)
+    with turn_on(tmp_path / "a.json"):
+        pass
