@@ -24,7 +24,7 @@ from typing import IO
 
 from terramosaic.errors import LeaseHeldError
 from terramosaic.storage.lease import lease
-from tests.support.leases import without_locks
+from tests.support.leases import each_on_its_own_machine, without_locks
 
 #: Seconds after which threads take turns at the interpreter, in every other round. With the usual 5 ms a listing on a
 #: disk was seen to come too late more often, and a creation in memory with this.
@@ -225,6 +225,8 @@ def _spin() -> None:
 
 def _folders(stack: ExitStack, place: str) -> Callable[[], str]:
     """Makes the place ready; each call gives a new folder in it."""
+    if place in ("memory", "s3"):
+        stack.enter_context(each_on_its_own_machine())
     if place == "memory":
         return lambda: f"memory://locks/{uuid.uuid4().hex}"
     if place == "s3":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,14 @@ def on_another_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fcntl.flock", lambda *_: None)
         patch.setattr("terramosaic.storage.locks.this_boot", lambda: "another")
+        yield
+
+
+@contextmanager
+def each_on_its_own_machine() -> Iterator[None]:
+    """Whoever takes a lease in a store has scratch of its own, and with it locks that nobody else sees."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as work:
+        patch.setattr("terramosaic.storage.lease.scratch_folder", lambda: Path(work) / uuid.uuid4().hex)
         yield
 
 

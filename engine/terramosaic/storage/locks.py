@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import os
 import re
 import socket
 import uuid
@@ -124,10 +125,14 @@ class KernelLock:
         Args:
             remove: whether the file goes as well. One who waits to open it finds that out, and makes a new one.
         """
-        if remove:
+        if remove and os.name != "nt":
             with contextlib.suppress(OSError):
                 self._file.unlink()
         self._lock.release()
+        # Windows removes nothing that is open, and so nothing that another one has locked by now.
+        if remove and os.name == "nt":
+            with contextlib.suppress(OSError):
+                self._file.unlink()
 
 
 @contextmanager
@@ -144,7 +149,7 @@ def turn_on(file: Path) -> Iterator[None]:
         try:
             if not lock.acquire(wait=_TURN):
                 raise Timeout(str(file))
-            stack.callback(lock.release)
+            stack.callback(lock.release, remove=True)
             if not lock.kernel or mount_of(file.parent).keeps_locks_to_itself:
                 stack.enter_context(marker)
         except Timeout:

@@ -10,7 +10,7 @@ import pytest
 from terramosaic.errors import LeaseHeldError
 from terramosaic.storage.lease import lease
 from tests.faults.lease import Tally, race_processes, race_threads
-from tests.support.leases import lease_place, on_another_machine
+from tests.support.leases import each_on_its_own_machine, lease_place, on_another_machine
 
 
 @pytest.fixture(params=["disk", "disk without locks", "memory"])
@@ -21,8 +21,9 @@ def folder(request, tmp_path, monkeypatch):
 def test_many_threads_and_never_two_holders(folder):
     """A few rounds of those that ``python -m tests.faults.lease`` runs by the thousand."""
     tally = Tally()
-    for number in range(5):
-        race_threads(tally, f"{folder}/{number}")
+    with each_on_its_own_machine():
+        for number in range(5):
+            race_threads(tally, f"{folder}/{number}")
     assert not tally.broken and not tally.failures
     assert tally.taken >= 5 and tally.taken + tally.refused == 5 * 16 * 15
 

@@ -467,7 +467,12 @@ while times < 3:
 @pytest.mark.parametrize("where", ["store", "disk"])
 def test_a_lease_has_one_holder_among_processes(store, tmp_path, where):
     url = store.url("lease/race") if where == "store" else str(tmp_path / "race")
-    processes = [run_in_a_process(RACE, url, f"process {n}", cwd=tmp_path, store=store) for n in range(3)]
+    processes = [
+        run_in_a_process(
+            RACE, url, f"process {n}", cwd=tmp_path, store=store, TERRAMOSAIC_SCRATCH=str(tmp_path / f"{n}")
+        )
+        for n in range(3)
+    ]
     spells = []
     for process in processes:
         out, err = process.communicate(timeout=300)

@@ -97,7 +97,7 @@ def test_released_it_is_free_at_once_and_leaves_one_small_note(folder, tmp_path)
         with hold(folder, owner) as held:
             held.check()
         assert note_in(folder)["owner"] == owner and note_in(folder)["released"]
-    assert {name for name in list_facts(location(folder)) if "lock" not in name} == {"lease.json"}
+    assert set(list_facts(location(folder))) - {"lock"} == {"lease.json"}
     assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").iterdir())
 
 
