@@ -37,6 +37,8 @@ class Store:
         self.failing: list[tuple[str, str, int, int]] = []
         self.requests: list[tuple[str, str]] = []
         self._app = DomainDispatcherApplication(create_backend_app)
+        # S3 compares and writes in one step; moto in two, and closes what it replaces while others read it.
+        self._turn = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._door, threaded=True, request_handler=_Quiet)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
@@ -105,7 +107,8 @@ class Store:
                 headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
                 start_response(f"{status} {_CODES[status]}", headers)
                 return [body]
-        return self._app(environ, start_response)
+        with self._turn:
+            return self._app(environ, start_response)
 
 
 class _Quiet(MotoRequestHandler):
