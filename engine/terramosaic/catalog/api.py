@@ -17,7 +17,7 @@ from urllib3 import Retry
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
 from terramosaic.catalog.profiles import GENERIC, Profile
-from terramosaic.errors import CatalogError, RequestError
+from terramosaic.errors import CatalogError, RequestError, one_line
 from terramosaic.request.interval import format_interval
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _reason(status: int | None, text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    text = " ".join(text.split())
+    text = one_line(text)
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 

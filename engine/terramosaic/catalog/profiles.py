@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from terramosaic.bands import GSD
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, one_line
 
 #: How long a token for Planetary Computer may take; its client sets no time limit of its own.
 _TOKEN_SECONDS = 90.0
@@ -203,5 +203,5 @@ def _signed_within(seconds: float, href: str) -> str:
     thread.join(seconds)
     if answer:
         return answer[0]
-    reason = " ".join(str(failure[0]).split()) if failure else f"no answer in {seconds:g} s"
+    reason = one_line(failure[0]) if failure else f"no answer in {seconds:g} s"
     raise CatalogError(f"Planetary Computer gave no token for {href}: {reason}; try again later")

@@ -13,7 +13,7 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
-from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic.errors import RequestError, TerramosaicError, one_line
 from terramosaic_flows.service.processes import prefect_command
 from terramosaic_flows.service.settings import POOL
 
@@ -80,7 +80,7 @@ def deploy(folder: Path, environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode:
-        said = " ".join(done.stdout.split())[-400:]
+        said = one_line(done.stdout)[-400:]
         raise TerramosaicError(f"{folder / PREFECT_FILE} could not be deployed: {said}")
 
 

@@ -16,7 +16,7 @@ from terratorch.models.backbones.terramind.model import terramind_register
 from terratorch.models.backbones.terramind.model.terramind_generation import TerraMindGeneration
 from terratorch.models.backbones.terramind.tokenizer import tokenizer_register
 
-from terramosaic.errors import ModelError
+from terramosaic.errors import ModelError, one_line
 from terramosaic.model.export.random_weights import randomise
 from terramosaic.storage.hashes import sha256_of
 
@@ -162,7 +162,7 @@ def _load(module: torch.nn.Module, path: Path) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise ModelError(f"{path}: is no checkpoint that torch reads: {reason}") from error
     for wrapper in ("model", "state_dict"):
         content = content.get(wrapper, content) if isinstance(content, dict) else None
@@ -189,7 +189,7 @@ def _fetched(source: Mapping[str, str], option: str, fetch: Fetch | None) -> Pat
     try:
         return Path((fetch or _from_hub)(repository, file))
     except Exception as error:  # the hub's client has many, without a common base
-        reason = " ".join(str(error).split()).partition(". ")[0][:160]
+        reason = one_line(error).partition(". ")[0][:160]
         raise ModelError(
             f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way "
             f"to the hub and give it as {option}, or try the whole line with --random-weights 0"
