@@ -11,7 +11,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.errors import CatalogError
-from terramosaic.ground.zones import split_at_antimeridian
+from terramosaic.ground.zones import beside, split_at_antimeridian
 
 
 def footprint_of(item: Mapping[str, Any]) -> BaseGeometry:
@@ -45,14 +45,9 @@ def middle_longitude(geometry: BaseGeometry, epsg: int) -> float:
     footprint in two halves has its centroid between them instead of in Greenwich.
     """
     meridian = 6 * (epsg % 100) - 183
-
-    def beside(points: Any) -> Any:
-        points[:, 0] -= 360 * ((points[:, 0] - meridian) / 360).round()
-        return points
-
     west, _, east, _ = geometry.bounds
     if west < meridian - 180 or east > meridian + 180:
-        geometry = shapely.transform(geometry, beside)
+        geometry = beside(geometry, meridian)
     return float(geometry.centroid.x)
 
 

@@ -26,4 +26,4 @@ def demo_command(out: str) -> None:
     (result,) = with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
     show_plan(OUT, result.plan)
     show_result(OUT, result)
-    OUT.print(f"\nopen [bold]{result.report.resolve()}[/] in a browser", soft_wrap=True)
+    OUT.print(f"\nopen {result.report.resolve()} in a browser", soft_wrap=True)

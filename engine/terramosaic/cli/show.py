@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,59 +12,28 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.selftest import BundleCheck
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.numbers import THIN, UNBROKEN
 
 
 def show_plan(console: Console, plan: Plan) -> None:
     """Prints a plan: figures, acquisitions in rank order, scenes with offset decisions, warnings."""
-    figures = plan.figures
-    facts = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("run", f"{plan.run_id} in {plan.request.out}"),
-        ("searched", plan.searched),
-        ("model", plan.bundle.title),
-        (
-            "region",
-            f"{figures.area_km2:,.1f} km² in UTM {', '.join(f'EPSG:{zone.epsg}' for zone in plan.zones)}",
-        ),
-        ("imagery", f"{figures.scenes} scenes of {figures.acquisitions} acquisitions"),
-        ("covered", f"{figures.covered_share:.1%}, gaps {figures.gap_share:.1%}"),
-        (
-            "work",
-            f"{figures.windows:,} windows in {figures.blocks} blocks ({figures.empty_blocks} without imagery left out)",
-        ),
-        ("to read", f"about {figures.read_gigabytes:.2f} GB"),
-        (
-            "to write",
-            ", ".join(f"{name} {size:.3f} GB" for name, size in figures.output_gigabytes.items())
-            + " (estimate)",
-        ),
-    ):
-        facts.add_row(f"[bold]{name}[/]", value)
-    console.print(facts)
+    facts = PlanFacts(plan=plan)
+    _show_facts(console, facts.figures)
     table = Table(header_style="bold")
     for column in ("rank", "day", "covers", "cloud", "scene", "tile", "baseline", "offset"):
         # Ids are copied from here: they are kept in one piece.
         table.add_column(column, no_wrap=column == "scene")
-    for rank, acquisition in enumerate(plan.acquisitions, start=1):
-        for index, scene_id in enumerate(acquisition.scenes):
-            scene = plan.scenes[scene_id]
-            day = (
-                str(rank),
-                acquisition.solar_day,
-                f"{acquisition.coverage:.0%}",
-                f"{acquisition.cloud:.0f} %",
-            )
-            table.add_row(
-                *(day if index == 0 else ("", "", "", "")),
-                scene.id,
-                scene.mgrs_tile or "?",
-                scene.processing_baseline or "?",
-                scene.offset_rule,
-            )
+    for day in facts.acquisitions:
+        head: tuple[str, ...] = (str(day.rank), day.day, day.covers, day.cloud)
+        for scene in day.scenes:
+            cells = (*head, scene.id, scene.tile, scene.baseline, scene.rule)
+            table.add_row(*map(_plain, cells))
+            head = ("",) * len(head)
     console.print(table)
     for dropped in plan.dropped:
         console.print(f"left out: {dropped.id}: {dropped.reason}", style="dim")
-    for warning in plan.warnings:
+    for warning in facts.warnings:
         console.print(f"warning: {warning}", style="yellow")
 
 
@@ -90,23 +60,19 @@ def result_as_json(result: MapResult) -> dict[str, Any]:
 def show_bundle(console: Console, bundle: Bundle) -> None:
     """Prints what a bundle is and what it generates."""
     manifest = bundle.manifest
-    facts = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("bundle", f"{bundle.name}: {bundle.title}"),
-        ("folder", str(bundle.folder)),
-        ("fingerprint", bundle.fingerprint),
-        ("source", manifest.source),
-        ("licence", manifest.licence),
-        ("bands", " ".join(bundle.bands)),
-        ("window", f"{manifest.window} pixels, patches of {manifest.patch}"),
-        ("conditioning", manifest.conditioning),
-        (
-            "size",
-            f"{sum(file.size for file in manifest.files.values()) / 1e6:.3f} MB in {len(manifest.files)} files",
-        ),
-    ):
-        facts.add_row(f"[bold]{name}[/]", value)
-    console.print(facts)
+    size = sum(file.size for file in manifest.files.values())
+    facts = {
+        "Bundle": f"{bundle.name}: {bundle.title}",
+        "Folder": str(bundle.folder),
+        "Fingerprint": bundle.fingerprint,
+        "Source": manifest.source,
+        "Licence": manifest.licence,
+        "Bands": " ".join(bundle.bands),
+        "Window": f"{manifest.window} pixels, patches of {manifest.patch}",
+        "Conditioning": manifest.conditioning,
+        "Size": f"{size / 1e6:.3f} MB in {len(manifest.files)} files",
+    }
+    _show_facts(console, facts)
     table = Table("target", "kind", "output", "bands or classes", "unit", header_style="bold")
     for name, target in bundle.targets.items():
         content = (
@@ -128,3 +94,16 @@ def show_check(console: Console, check: BundleCheck) -> None:
         f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {check.steps} steps, "
         f"batches of {check.batch_size}"
     )
+
+
+def _show_facts(console: Console, facts: Mapping[str, str]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    for name, value in facts.items():
+        grid.add_row(name, _plain(value))
+    console.print(grid)
+
+
+def _plain(text: str) -> str:
+    """With spaces that can be typed, so that one finds the text."""
+    return text.replace(THIN, " ").replace(UNBROKEN, " ")

@@ -114,6 +114,22 @@ def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.union_all([eastward.intersection(box(0, -90, 180, 90)), beyond])
 
 
+def beside(geometry: BaseGeometry, meridian: float) -> BaseGeometry:
+    """The geometry on ``meridian``'s side of the antimeridian, in one piece again if it was split."""
+
+    def move(points: Any) -> Any:
+        points[:, 0] -= 360 * ((points[:, 0] - meridian) / 360).round()
+        return points
+
+    return shapely.union_all(shapely.get_parts(shapely.transform(geometry, move)))
+
+
+def in_one_piece(geometry: BaseGeometry) -> tuple[float, BaseGeometry]:
+    """A meridian in a geometry (lon/lat degrees), and the geometry on its side of the antimeridian."""
+    meridian = geometry.representative_point().x
+    return meridian, beside(geometry, meridian)
+
+
 def as_geojson(geometry: BaseGeometry) -> dict[str, Any]:
     """The geometry as a GeoJSON mapping of lists."""
     document: dict[str, Any] = json.loads(json.dumps(mapping(geometry)))

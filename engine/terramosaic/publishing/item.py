@@ -16,12 +16,15 @@ from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import WINDOW
+from terramosaic.ground.zones import in_one_piece
+from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS
 from terramosaic.planning.plan import Plan, Zone
-from terramosaic.publishing.record import LayerRecord, RunRecord
+from terramosaic.publishing.facts import SceneFacts
+from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.words import attribution, software, title_of
-from terramosaic.storage.files import read_bytes
+from terramosaic.storage.files import read_bytes, read_json
 from terramosaic.storage.hashes import multihash_of_bytes
 from terramosaic.storage.location import Location, is_remote
 
@@ -35,15 +38,15 @@ EXTENSIONS = (
 )
 
 
-def make_item(record: RunRecord) -> pystac.Item:
+def make_item(run: RunFacts) -> pystac.Item:
     """Describes a finished run as a STAC 1.1 item with relative hrefs, sizes and checksums of what was written.
 
     Statistics come from overviews, in physical units, so are approximate; classes are counted in full.
 
     Args:
-        record: the run; its quicklooks and its report are written.
+        run: the run; its quicklooks and its report are written.
     """
-    plan = record.plan
+    plan = run.plan
     moments = [scene.datetime for scene in plan.scenes.values()]
     start, end = min(moments), max(moments)
     item = pystac.Item(
@@ -53,26 +56,33 @@ def make_item(record: RunRecord) -> pystac.Item:
         datetime=start if start == end else None,
         start_datetime=start,
         end_datetime=end,
-        properties=_properties(record),
+        properties=_properties(run),
         stac_extensions=list(EXTENSIONS),
     )
-    for mosaic in record.layers:
-        item.add_asset(mosaic.name, _mosaic_asset(record, mosaic))
-    for name, picture in record.pictures.items():
-        path = record.folder.quicklooks / f"{name}.png"
+    for mosaic in run.layers:
+        item.add_asset(mosaic.name, _mosaic_asset(run, mosaic))
+    for name, picture in run.pictures.items():
+        path = run.folder.quicklooks / f"{name}.png"
         roles = ["thumbnail", "overview"]
-        asset = _file_asset(record, path, title=picture.caption, media_type=pystac.MediaType.PNG, roles=roles)
+        asset = _file_asset(run, path, title=picture.caption, media_type=pystac.MediaType.PNG, roles=roles)
         item.add_asset(f"{name}_quicklook", asset)
     for name, path, media_type in (
-        ("report", record.folder.report_file, pystac.MediaType.HTML),
-        ("plan", record.folder.plan_file, pystac.MediaType.JSON),
+        ("report", run.folder.report_file, pystac.MediaType.HTML),
+        ("plan", run.folder.plan_file, pystac.MediaType.JSON),
     ):
-        asset = _file_asset(record, path, title=name.title(), media_type=media_type, roles=["metadata"])
+        asset = _file_asset(run, path, title=name.title(), media_type=media_type, roles=["metadata"])
         item.add_asset(name, asset)
     for scene in plan.scenes.values():
-        href = scene_href(scene, plan, record.folder.path)
+        href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.id))
     return item
+
+
+def told_warnings(plan: Plan, folder: RunFolder) -> list[str]:
+    """The warnings of a run as its item tells them; the plan's, where there is no item or it is one of 0.1."""
+    item = read_json(folder.item_file) or {"properties": {}}
+    warnings: list[str] = item["properties"].get("terramosaic:warnings", list(plan.warnings))
+    return warnings
 
 
 def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
@@ -91,8 +101,8 @@ def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
     return f"{_relative(Path(catalog.removeprefix('file://')).expanduser(), folder)}#{quote(scene.id)}"
 
 
-def _properties(record: RunRecord) -> dict[str, Any]:
-    plan, request = record.plan, record.plan.request
+def _properties(run: RunFacts) -> dict[str, Any]:
+    plan, request = run.plan, run.plan.request
     properties = {
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "title": f"{', '.join(request.targets)} from Sentinel-2 by {plan.bundle.title}",
@@ -120,36 +130,30 @@ def _properties(record: RunRecord) -> dict[str, Any]:
         "terramosaic:steps": request.steps,
         "terramosaic:sampling": request.sampling,
         "terramosaic:x0_clip": request.x0_clip,
-        "terramosaic:model": _model(record),
-        "terramosaic:cloud_share": round(record.cloud_share, 6),
-        "terramosaic:gap_share": round(record.gap_share, 6),
+        # Enough to cite the model and to find the same weights again.
+        "terramosaic:model": plan.bundle.model_dump(exclude={"bands"}),
+        "terramosaic:cloud_share": round(run.cloud_share, 6),
+        "terramosaic:gap_share": round(run.gap_share, 6),
         "terramosaic:offset": request.offset,
-        "terramosaic:offsets": {scene_id: _offset(record, scene_id) for scene_id in plan.scenes},
+        "terramosaic:offsets": {scene.id: _offset(scene) for scene in run.scenes},
+        "terramosaic:warnings": run.warnings,
     }
     if len(plan.zones) == 1:
         properties |= _projection(plan.zones[0])
     return properties
 
 
-def _model(record: RunRecord) -> dict[str, Any]:
-    """Which model it was: enough to cite it and to find the same weights again."""
-    return record.plan.bundle.model_dump(exclude={"bands"})
+def _offset(scene: SceneFacts) -> dict[str, Any]:
+    """The rule that decided a scene's offset; for a scene whose pixels were asked also what was subtracted, and why."""
+    asked = {"subtracted": scene.subtracted, "pixels": scene.verdict} if scene.verdict else {}
+    return {"rule": scene.rule, **asked}
 
 
-def _offset(record: RunRecord, scene_id: str) -> dict[str, Any]:
-    """The rule that decided a scene's offset; for a scene that was read also what was subtracted, and why."""
-    decision = {"rule": record.plan.scenes[scene_id].offset_rule}
-    found = record.offsets.get(scene_id)
-    if found is None:
-        return decision
-    return decision | {"subtracted": found["applied"], "pixels": found["evidence"]["verdict"]}
-
-
-def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:
+def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     layer = mosaic.layer
     roles = ["data", "data-mask"] if layer.kind == "flags" else ["data"]
     asset = pystac.Asset(
-        _href(record, mosaic.path),
+        _href(run, mosaic.path),
         title=title_of(layer),
         media_type=pystac.MediaType.COG,
         roles=roles,
@@ -164,12 +168,12 @@ def _mosaic_asset(record: RunRecord, mosaic: LayerRecord) -> pystac.Asset:
 
 
 def _file_asset(
-    record: RunRecord, path: Location, *, title: str, media_type: str, roles: list[str]
+    run: RunFacts, path: Location, *, title: str, media_type: str, roles: list[str]
 ) -> pystac.Asset:
     """A small asset of the run folder, with size and checksum."""
     content = read_bytes(path)
     return pystac.Asset(
-        _href(record, path),
+        _href(run, path),
         title=title,
         media_type=media_type,
         roles=roles,
@@ -209,13 +213,7 @@ def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
 
 
 def _statistics(figures: BandStatistics) -> dict[str, float]:
-    named = {
-        "minimum": figures.minimum,
-        "maximum": figures.maximum,
-        "mean": figures.mean,
-        "stddev": figures.stddev,
-    }
-    return {name: round(value, 6) for name, value in named.items()}
+    return {name: round(getattr(figures, name), 6) for name in ("minimum", "maximum", "mean", "stddev")}
 
 
 def _classes(mosaic: LayerRecord) -> list[dict[str, Any]]:
@@ -241,33 +239,19 @@ def _bitfields() -> list[dict[str, Any]]:
     for bit, text in QUALITY_BITS.items():
         name = re.sub(r"[^0-9A-Za-z]+", "_", text.partition(":")[0].partition(",")[0]).strip("_")
         values = [{"value": 0, "name": f"not_{name}"}, {"value": 1, "name": name, "description": text}]
-        fields.append(
-            {
-                "offset": bit.bit_length() - 1,
-                "length": 1,
-                "name": name,
-                "description": text,
-                "classes": values,
-            }
-        )
+        described = {"name": name, "description": text, "classes": values}
+        fields.append({"offset": bit.bit_length() - 1, "length": 1, **described})
     return fields
 
 
 def bbox_of(region: dict[str, Any]) -> list[float]:
     """West, south, east, north; west exceeds east across the antimeridian (RFC 7946, section 5.2)."""
-    geometry = shape(region)
-    west, south, east, north = geometry.bounds
-    if (west, east) == (-180.0, 180.0):
-        parts = [part.bounds for part in getattr(geometry, "geoms", [geometry])]
-        west, east = (
-            min(part[0] for part in parts if part[0] > 0),
-            max(part[2] for part in parts if part[2] < 0),
-        )
-    return [west, south, east, north]
+    west, south, east, north = in_one_piece(shape(region))[1].bounds
+    return [west + 360 if west < -180 else west, south, east - 360 if east > 180 else east, north]
 
 
-def _href(record: RunRecord, path: Location) -> str:
-    inner = str(path).removeprefix(str(record.folder.path)).replace(os.sep, "/").lstrip("/")
+def _href(run: RunFacts, path: Location) -> str:
+    inner = str(path).removeprefix(str(run.folder.path)).replace(os.sep, "/").lstrip("/")
     return f"./{inner}"
 
 

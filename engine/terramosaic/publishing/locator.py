@@ -1,52 +1,80 @@
-"""Where the run is: region, blocks and footprints as inline SVG in lon/lat, without any base map."""
+"""Where the run is: region, blocks and footprints in lon/lat, without a base map; ``parts.html`` draws them as SVG."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import shapely
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.ground.zones import lonlat_of
+from terramosaic.ground.zones import beside, in_one_piece, lonlat_of
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.markup import Html, counted, fill, join
-from terramosaic.publishing.record import RunRecord
+from terramosaic.publishing.numbers import counted, degrees
+from terramosaic.publishing.record import RunFacts
 
-#: Width of a map in its own units, and its height in widths.
+#: Width of a map in its own units, and its height in widths; that of a notebook's, in the pixels it is shown with.
 _WIDTH, _SHAPE = 560.0, 0.74
+_SMALL_WIDTH = 380.0
 _STEPS = (30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
+#: A notebook shows so many acquisitions one by one; of many blocks only their pattern, of too many nothing.
+_ACQUISITIONS, _LABELLED_BLOCKS, _DRAWN_BLOCKS = 8, 150, 3000
 
-def locator_maps(record: RunRecord) -> Html:
-    """Two maps: the scenes' footprints around the region, and the region's blocks."""
-    plan = record.plan
-    middle, region = region_beside(shape(plan.region))
-    days = footprints(plan, middle)
-    scenes = Panel(shapely.union_all([region, *(footprint for footprint, _ in days)]))
-    scenes.add("footprint", days)
-    scenes.add("region", [(region, "region")])
-    blocks = Panel(region)
-    blocks.add("footprint", days)
-    blocks.add("region", [(region, "region")])
-    blocks.add("block", ((beside(outline, middle), label) for outline, label in _blocks(record)))
-    return join(
-        (
-            scenes.figure(f"The region under the footprints of {counted(len(plan.scenes), 'scene')}"),
-            blocks.figure(f"The region in {counted(len(plan.blocks), 'block')} (dashed)"),
-        )
+
+def run_maps(run: RunFacts) -> tuple[Panel, Panel]:
+    """The report's maps: the scenes' footprints around the region, and the region's blocks."""
+    plan = run.plan
+    middle, region = in_one_piece(shape(plan.region))
+    days = _footprints(plan, middle)
+    scenes = Panel(
+        f"The region under the footprints of {counted(len(plan.scenes), 'scene')}",
+        shapely.union_all([region, *(footprint for footprint, _ in days)]),
     )
+    blocks = Panel(f"The region in {counted(len(plan.blocks), 'block')} (dashed)", region)
+    for panel in (scenes, blocks):
+        panel.add("footprint", days)
+        panel.add("region", [(region, "region")])
+    receipts = (run.receipts[block.id] for block in plan.blocks)
+    labels = [f"{one.block}: {one.windows} windows in {one.seconds['total']:.1f} s" for one in receipts]
+    blocks.add("block", zip(_blocks(plan, middle), labels, strict=True))
+    return scenes, blocks
 
 
-def region_beside(outline: BaseGeometry) -> tuple[float, BaseGeometry]:
-    """A meridian in a region, and the region (lon/lat degrees) in one piece on its side of the antimeridian."""
-    middle = outline.representative_point().x
-    return middle, beside(outline, middle)
+def plan_map(plan: Plan) -> Panel:
+    """A notebook's map: the region in its blocks, under each acquisition, or under many acquisitions together."""
+    middle, region = in_one_piece(shape(plan.region))
+    if len(plan.acquisitions) <= _ACQUISITIONS:
+        days, which = _footprints(plan, middle), "the footprints of all acquisitions"
+    else:
+        which = f"the footprints of {counted(len(plan.scenes), 'scene')}, drawn as one"
+        covered = shapely.union_all([scene.geometry for scene in plan.scenes.values()])
+        days = [(beside(covered, middle), "under at least one scene")]
+    many = len(plan.blocks) > _DRAWN_BLOCKS
+    drawn = f"{counted(len(plan.blocks), 'block')}{', too many to draw' if many else ''}"
+    panel = Panel(f"The region in {drawn}, under {which}", region, _SMALL_WIDTH)
+    panel.add("footprint", days)
+    panel.add("region", [(region, "region")])
+    if len(plan.blocks) <= _LABELLED_BLOCKS:
+        labels = (f"{block.id}: {counted(block.windows, 'window')}" for block in plan.blocks)
+        panel.add("block", zip(_blocks(plan, middle), labels, strict=True))
+    elif not many:
+        panel.add_together("block fine", _blocks(plan, middle), drawn)
+    return panel
 
 
-def footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
+def region_map(outline: BaseGeometry, caption: str) -> Panel:
+    """A notebook's map of a region alone."""
+    _, region = in_one_piece(outline)
+    panel = Panel(caption, region, _SMALL_WIDTH)
+    panel.add("region", [(region, "region")])
+    return panel
+
+
+def _footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
     """Each acquisition's footprint with its label, the best drawn last."""
     return [
         (
@@ -57,34 +85,42 @@ def footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
     ]
 
 
-def _blocks(record: RunRecord) -> Iterable[tuple[BaseGeometry, str]]:
-    for block in record.plan.blocks:
-        receipt = record.receipts[block.id]
-        label = f"{block.id}: {receipt.windows} windows in {receipt.seconds['total']:.1f} s"
-        yield lonlat_of(box(*block.rect.bounds), block.epsg), label
+def _blocks(plan: Plan, meridian: float) -> Iterator[BaseGeometry]:
+    return (beside(lonlat_of(box(*block.rect.bounds), block.epsg), meridian) for block in plan.blocks)
 
 
-def beside(geometry: BaseGeometry, meridian: float) -> BaseGeometry:
-    """The geometry on ``meridian``'s side of the antimeridian, in one piece again if it was split."""
+@dataclass(frozen=True)
+class Line:
+    """A line of the graticule: where it crosses the map, and its label, if there is room for one."""
 
-    def move(points: Any) -> Any:
-        points[:, 0] -= 360 * ((points[:, 0] - meridian) / 360).round()
-        return points
+    at: float
+    label: str
 
-    parts = [shapely.transform(part, move) for part in getattr(geometry, "geoms", [geometry])]
-    return shapely.union_all(parts)
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A bar of so many kilometres, and where it begins."""
+
+    x: float
+    y: float
+    length: float
+    kilometres: float
 
 
 class Panel:
     """A map of a bounding box with a little air, equirectangular, its proportions true in the middle.
 
     Args:
+        caption: what it shows.
         content: what must be seen, lon/lat degrees, in one piece at the antimeridian.
         width: of the map, in the units that its lettering of 11 is measured in.
+
+    Attributes:
+        shapes: style, path in the map's units and tooltip of what is drawn, in that order.
     """
 
-    def __init__(self, content: BaseGeometry, width: float = _WIDTH) -> None:
-        self._width = width
+    def __init__(self, caption: str, content: BaseGeometry, width: float = _WIDTH) -> None:
+        self.caption, self.width = caption, width
         west, south, east, north = content.bounds
         self._squeeze = math.cos(math.radians((south + north) / 2))
         air = 0.09 * max((east - west) * self._squeeze, north - south)
@@ -96,45 +132,66 @@ class Panel:
         west, east = west - max(0, wider) / 2, east + max(0, wider) / 2
         south, north = south - max(0, taller) / 2, north + max(0, taller) / 2
         self._view = (west, south, east, north)
-        self._scale = self._width / ((east - west) * self._squeeze)
-        self._height = (north - south) * self._scale
-        self._shapes: list[Html] = []
+        self._scale = width / ((east - west) * self._squeeze)
+        self.height = (north - south) * self._scale
+        self.shapes: list[tuple[str, str, str]] = []
 
     def add(self, style: str, shapes: Iterable[tuple[BaseGeometry, str]]) -> None:
         """Draws polygons with their labels as tooltips."""
-        for geometry, label in shapes:
-            self._draw(style, self._path(geometry), label)
+        drawn = ((style, self._path(geometry), label) for geometry, label in shapes)
+        self.shapes += (one for one in drawn if one[1])
 
     def add_together(self, style: str, geometries: Iterable[BaseGeometry], label: str) -> None:
         """Draws polygons that share a label: far less text than each with its own."""
-        self._draw(style, " ".join(filter(None, map(self._path, geometries))), label)
+        self.shapes.append((style, " ".join(filter(None, map(self._path, geometries))), label))
 
-    def figure(self, caption: str) -> Html:
-        """The SVG with graticule, scale bar and caption."""
-        return fill(
-            '<figure class="locator"><svg viewBox="0 0 $width $height" role="img" aria-label="$caption">'
-            "$shapes$graticule$bar</svg><figcaption>$caption</figcaption></figure>",
-            width=f"{self._width:.0f}",
-            height=f"{self._height:.0f}",
-            shapes=join(self._shapes),
-            graticule=self._graticule(),
-            bar=self._scale_bar(),
-            caption=caption,
-        )
+    @property
+    def meridians(self) -> Iterator[Line]:
+        """Lines from top to bottom, from west to east."""
+        west, _, east, north = self._view
+        step, digits = self._step
+        free = 30.0  # where the next label may begin without touching the last
+        for lon in _multiples(west, east, step):
+            x, _ = self._xy(lon, north)
+            label = degrees((lon + 180) % 360 - 180, "E", "W", digits)
+            if free < x - 3 * len(label) and x < self.width - 30:
+                free = x + 3 * len(label) + 8
+                yield Line(x, label)
+            else:
+                yield Line(x, "")
 
-    def _draw(self, style: str, path: str, label: str) -> None:
-        if path:
-            drawn = fill('<path class="$style" d="$path"><title>$label</title></path>',
-                         style=style, path=path, label=label)  # fmt: skip
-            self._shapes.append(drawn)
+    @property
+    def parallels(self) -> Iterator[Line]:
+        """Lines from left to right, from south to north."""
+        west, south, _, north = self._view
+        step, digits = self._step
+        for lat in _multiples(south, north, step):
+            _, y = self._xy(west, lat)
+            yield Line(y, degrees(lat, "N", "S", digits) if 24 < y < self.height - 12 else "")
+
+    @property
+    def scale_bar(self) -> ScaleBar:
+        """The longest bar of a round number of kilometres that leaves the map visible."""
+        pixels_per_km = self._scale / 111.195
+        round_numbers = (step * 10**power for power in range(-1, 4) for step in (1, 2, 5))
+        fitting = (number for number in round_numbers if number * pixels_per_km < 0.27 * self.width)
+        kilometres = max(fitting, default=0.1)
+        length = kilometres * pixels_per_km
+        return ScaleBar(self.width - 14 - length, self.height - 14, length, kilometres)
+
+    @property
+    def _step(self) -> tuple[float, int]:
+        """Degrees between two lines of the graticule, and the digits that tell them apart."""
+        west, south, east, north = self._view
+        span = max((east - west) * self._squeeze, north - south)
+        step = next((step for step in _STEPS if span / step >= 3), _STEPS[-1])
+        return step, max(0, -math.floor(math.log10(step)))
 
     def _path(self, geometry: BaseGeometry) -> str:
         # Drawn beyond the frame, so that the frame shows no outline where it cuts.
         seen = shapely.clip_by_rect(geometry, *box(*self._view).buffer(8 / self._scale).bounds)
-        seen = seen.simplify(0.3 / self._scale)
-        return " ".join(
-            self._ring(ring) for part in _polygons(seen) for ring in (part.exterior, *part.interiors)
-        )
+        polygons = (part for part in shapely.get_parts(seen.simplify(0.3 / self._scale)) if part.area)
+        return " ".join(self._ring(ring) for part in polygons for ring in (part.exterior, *part.interiors))
 
     def _xy(self, lon: float, lat: float) -> tuple[float, float]:
         west, _, _, north = self._view
@@ -143,77 +200,6 @@ class Panel:
     def _ring(self, ring: Any) -> str:
         points = (self._xy(lon, lat) for lon, lat, *_ in ring.coords)
         return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
-
-    def _graticule(self) -> Html:
-        west, south, east, north = self._view
-        span = max((east - west) * self._squeeze, north - south)
-        step = next((step for step in _STEPS if span / step >= 3), _STEPS[-1])
-        digits = max(0, -math.floor(math.log10(step)))
-        lines = []
-        free = 30.0  # where the next label may begin without touching the last
-        for lon in _multiples(west, east, step):
-            x, _ = self._xy(lon, north)
-            lines.append(
-                fill('<path class="grid" d="M${x} 0V$bottom"/>', x=f"{x:.1f}", bottom=f"{self._height:.1f}")
-            )
-            text = degrees((lon + 180) % 360 - 180, "E", "W", digits)
-            if free < x - 3 * len(text) and x < self._width - 30:
-                free = x + 3 * len(text) + 8
-                lines.append(
-                    fill('<text x="$x" y="12" text-anchor="middle">$text</text>', x=f"{x:.1f}", text=text)
-                )
-        for lat in _multiples(south, north, step):
-            _, y = self._xy(west, lat)
-            lines.append(
-                fill('<path class="grid" d="M0 ${y}H$right"/>', y=f"{y:.1f}", right=f"{self._width:.1f}")
-            )
-            if 24 < y < self._height - 12:
-                text = degrees(lat, "N", "S", digits)
-                lines.append(fill('<text x="5" y="$y">$text</text>', y=f"{y - 3:.1f}", text=text))
-        return join(lines)
-
-    def _scale_bar(self) -> Html:
-        pixels_per_km = self._scale / 111.195
-        kilometres = max(
-            (
-                step * 10**power
-                for power in range(-1, 4)
-                for step in (1, 2, 5)
-                if step * 10**power * pixels_per_km < 0.27 * self._width
-            ),
-            default=0.1,
-        )
-        length, y = kilometres * pixels_per_km, self._height - 14
-        return fill(
-            '<path class="bar" d="M$start ${top}v6h${length}v-6"/>'
-            '<text x="$middle" y="$top" text-anchor="middle">$text</text>',
-            start=f"{self._width - 14 - length:.1f}",
-            top=f"{y:.1f}",
-            length=f"{length:.1f}",
-            middle=f"{self._width - 14 - length / 2:.1f}",
-            text=f"{kilometres:g} km",
-        )
-
-
-def degrees(value: float, positive: str, negative: str, digits: int) -> str:
-    """``13.5° E``."""
-    return f"{abs(value):.{digits}f}°\u202f{positive if value >= 0 else negative}"
-
-
-def place(plan: Plan) -> str:
-    """The region's middle in words."""
-    point = shape(plan.region).centroid
-    if not shape(plan.region).buffer(1e-9).contains(point):
-        point = shape(plan.region).representative_point()
-    return f"{degrees(point.y, 'N', 'S', 2)}, {degrees(point.x, 'E', 'W', 2)}"
-
-
-def _polygons(geometry: BaseGeometry) -> list[Any]:
-    return [
-        part
-        for part in getattr(geometry, "geoms", [geometry])
-        if part.geom_type == "Polygon" and not part.is_empty
-    ]
 
 
 def _multiples(low: float, high: float, step: float) -> list[float]:

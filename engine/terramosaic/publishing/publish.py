@@ -12,7 +12,7 @@ from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import make_item
 from terramosaic.publishing.record import gather
-from terramosaic.publishing.report.page import render_report
+from terramosaic.publishing.report import render_report
 from terramosaic.storage.files import remove, whole_file, write_text
 from terramosaic.storage.location import Location
 
@@ -35,11 +35,11 @@ def publish(plan: Plan) -> Location:
     if not is_complete(plan):
         # The item says that a run is complete; while something is missing it must not.
         remove(folder.item_file)
-        record = gather(plan)
-        for name, picture in record.pictures.items():
+        run = gather(plan)
+        for name, picture in run.pictures.items():
             _write_png(folder.quicklooks / f"{name}.png", picture.image)
-        write_text(folder.report_file, render_report(record))
-        write_text(folder.item_file, json.dumps(make_item(record).to_dict(include_self_link=False), indent=1))
+        write_text(folder.report_file, render_report(run))
+        write_text(folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
         logger.info("run %s published", plan.run_id)
     # Also for a run that was complete: it may have been stopped just before this line.
     link_latest(folder)

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import rasterio
 from PIL import Image, ImageColor
-from rasterio.errors import RasterioError
 
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect
-from terramosaic.errors import OutputError
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import (
@@ -23,7 +21,8 @@ from terramosaic.planning.layers import (
     QUALITY_OTHER_ZONE,
 )
 from terramosaic.planning.plan import Plan, Zone
-from terramosaic.publishing.reduced import ReducedMosaic
+from terramosaic.publishing.numbers import UNBROKEN, number
+from terramosaic.publishing.reduced import ReducedMosaic, told_if_broken
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.scratch import each_locally
 
@@ -68,6 +67,14 @@ class Scale:
     high: float
     unit: str
     colours: tuple[str, ...]
+
+    @property
+    def ticks(self) -> list[str]:
+        """Its lowest, middle and highest value."""
+        span = self.high - self.low
+        digits = next((digits for digits, least in enumerate((20, 2, 0.2, 0.02)) if span >= least), 4)
+        unit = f"{UNBROKEN}{self.unit}" if self.unit else ""
+        return [number(self.low + share * span, digits) + unit for share in (0, 0.5, 1)]
 
 
 @dataclass(frozen=True)
@@ -132,13 +139,8 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     paths = [folder.block_raster(block, PREVIEW) for block in shown_blocks]
     with local_files(), closing(each_locally(paths)) as copies:
         for block, path, copy in zip(shown_blocks, paths, copies, strict=True):
-            try:
-                with rasterio.open(copy) as dataset:
-                    dn[:, *preview_rect(block.rect, factor).slices(frame)] = dataset.read()
-            except RasterioError as error:
-                raise OutputError(
-                    f"{path} cannot be read: {error}; remove it and run the same request again"
-                ) from error
+            with told_if_broken(path), rasterio.open(copy) as dataset:
+                dn[:, *preview_rect(block.rect, factor).slices(frame)] = dataset.read()
     # The last row and column of an overview may be too narrow to hold a pixel of the preview's grid.
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from shapely.geometry import box
@@ -19,7 +18,8 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
-from terramosaic.publishing.quicklook import Quicklook, draw, true_colour
+from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
 from terramosaic.storage.files import exists, read_jsons
 from terramosaic.storage.gdal import local_files
@@ -67,6 +67,11 @@ class LayerRecord:
         return {} if self.counts is None else shares_of(self.layer, self.counts)
 
     @property
+    def legend(self) -> list[tuple[Swatch, float]]:
+        """Colours of classes or flags, with their shares."""
+        return legend_of(self.layer, self.quicklook, self.shares())
+
+    @property
     def valid_km2(self) -> float:
         """Area of the pixels with data, for layers that are counted."""
         if self.counts is None:
@@ -74,24 +79,21 @@ class LayerRecord:
         return (int(self.counts.sum()) - int(self.counts[self.layer.nodata])) * _PIXEL_KM2
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """A finished run.
+@dataclass(frozen=True, kw_only=True)
+class RunFacts(PlanFacts):
+    """What is told of a finished run.
 
     Attributes:
         layers: every mosaic, zone after zone.
         true_colour: Sentinel-2's picture of each zone, by EPSG code.
         receipts: of each block, by id.
-        offsets: the record of each scene that was read: rule, decision, evidence of its pixels.
         busy_seconds: time in which at least one block was being computed.
     """
 
-    plan: Plan
     folder: RunFolder
     layers: tuple[LayerRecord, ...]
     true_colour: dict[int, Quicklook]
     receipts: dict[str, BlockReceipt]
-    offsets: dict[str, dict[str, Any]]
     busy_seconds: float
 
     @property
@@ -133,7 +135,7 @@ class RunRecord:
     @property
     def warnings(self) -> list[str]:
         """The plan's warnings, and what only the run could tell."""
-        found = list(self.plan.warnings)
+        found = super().warnings
         if self.cloud_share > 0.01:
             found.append(
                 f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
@@ -150,7 +152,7 @@ class RunRecord:
         return sum(receipt.seconds.get(phase, 0.0) for receipt in self.receipts.values())
 
 
-def gather(plan: Plan) -> RunRecord:
+def gather(plan: Plan) -> RunFacts:
     """Reads the outputs of a run: receipts, offset records, reduced mosaics; classes and flags are counted in full.
 
     Raises:
@@ -169,7 +171,7 @@ def gather(plan: Plan) -> RunRecord:
     }
     receipts = _receipts(plan)
     offsets = read_jsons([folder.offset_file(id_) for id_ in plan.scenes])
-    return RunRecord(
+    return RunFacts(
         plan=plan,
         folder=folder,
         layers=tuple(record for record, _ in surveys),
@@ -245,6 +247,12 @@ def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
             bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
         }
     return {item.value: int(held[item.value]) / total for item in layer.classes}
+
+
+def legend_of(layer: Layer, picture: Quicklook, shares: Mapping[int, float]) -> list[tuple[Swatch, float]]:
+    """A picture's colours with their shares; classes, which fill the whole, begin with the largest."""
+    legend = [(swatch, shares[swatch.value]) for swatch in picture.swatches]
+    return sorted(legend, key=lambda one: -one[1]) if layer.kind == "class" else legend
 
 
 def union_length(spells: Sequence[tuple[float, float]]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rasterio.windows import Window
 from terramosaic.errors import OutputError
 from terramosaic.mosaic.cog import halve_average, halve_mode
 from terramosaic.planning.layers import Layer
+from terramosaic.storage.location import Location
 
 #: Rows of a mosaic that are counted at once.
 _COUNT_ROWS = 512
@@ -73,16 +76,12 @@ def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
     Raises:
         OutputError: the mosaic is broken.
     """
-    try:
+    with told_if_broken(path):
         with rasterio.open(path) as dataset:
             levels = [level for level in dataset.overviews(1) if level <= factor]
         options = {"overview_level": len(levels) - 1} if levels else {}
         with rasterio.open(path, **options) as dataset:
             stored = dataset.read()
-    except RasterioError as error:
-        raise OutputError(
-            f"{path} cannot be read: {error}; remove it and run the same request again"
-        ) from error
     halve = halve_average if layer.overviews == "average" else halve_mode
     # A small zone beside a large one may have fewer overviews than their common factor asks for.
     for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
@@ -99,28 +98,26 @@ def count_values(path: Path) -> np.ndarray:
         OutputError: the mosaic is broken.
     """
     counts = np.zeros(256, np.int64)
+    with told_if_broken(path), rasterio.open(path) as dataset:
+        for row in range(0, dataset.height, _COUNT_ROWS):
+            height = min(_COUNT_ROWS, dataset.height - row)
+            strip = dataset.read(1, window=Window(0, row, dataset.width, height))
+            counts += np.bincount(strip.ravel(), minlength=256)
+    return counts
+
+
+@contextmanager
+def told_if_broken(path: Location) -> Iterator[None]:
+    """Says of a raster of the run that cannot be read what to do."""
     try:
-        with rasterio.open(path) as dataset:
-            for row in range(0, dataset.height, _COUNT_ROWS):
-                height = min(_COUNT_ROWS, dataset.height - row)
-                strip = dataset.read(1, window=Window(0, row, dataset.width, height))
-                counts += np.bincount(strip.ravel(), minlength=256)
+        yield
     except RasterioError as error:
         raise OutputError(
             f"{path} cannot be read: {error}; remove it and run the same request again"
         ) from error
-    return counts
 
 
 def _statistics(values: np.ndarray) -> BandStatistics:
     low, median, high = np.percentile(values, [2, 50, 98])
-    figures = (
-        values.min(),
-        low,
-        median,
-        values.mean(dtype=float),
-        high,
-        values.max(),
-        values.std(dtype=float),
-    )
-    return BandStatistics(*(float(figure) for figure in figures))
+    mean, stddev = values.mean(dtype=float), values.std(dtype=float)
+    return BandStatistics(*map(float, (values.min(), low, median, mean, high, values.max(), stddev)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 
 import rasterio
 
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.markup import UNBROKEN, figure
+from terramosaic.publishing.numbers import square_km
 from terramosaic.request.request import AnyRegion, BoundingBox, MgrsTile
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
@@ -31,6 +32,16 @@ SHORT_TITLES = {
 }
 
 
+class Code(str):
+    """An identifier, which HTML shows as one."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """What templates put instead."""
+        return f"<code>{escape(self)}</code>"
+
+
 def title_of(layer: Layer) -> str:
     """What a layer is, for people."""
     if layer.name in TITLES:
@@ -48,7 +59,7 @@ def targets_in_words(targets: Sequence[str]) -> str:
 
 def region_in_words(region: AnyRegion, square_kilometres: float) -> str:
     """What kind of region it is, and how large."""
-    area = f"{figure(square_kilometres)}{UNBROKEN}km²"
+    area = square_km(square_kilometres)
     match region:
         case MgrsTile(tile=tile):
             return f"Sentinel-2 tile {tile}"

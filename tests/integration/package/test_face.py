@@ -24,9 +24,9 @@ PUBLIC = {
 
 #: Heavy packages, and those that only parts of this one may bring.
 HEAVY = {
-    "boto3", "botocore", "dask", "distributed", "fsspec", "mgrs", "numpy", "odc", "onnx", "onnxruntime", "pandas",
-    "PIL", "planetary_computer", "prefect", "pydantic", "pyproj", "pystac", "pystac_client", "rasterio", "ray",
-    "rich", "rioxarray", "scipy", "shapely", "terratorch", "torch", "upath", "xarray",
+    "boto3", "botocore", "dask", "distributed", "fsspec", "jinja2", "mgrs", "numpy", "odc", "onnx", "onnxruntime",
+    "pandas", "PIL", "planetary_computer", "prefect", "pydantic", "pyproj", "pystac", "pystac_client", "rasterio",
+    "ray", "rich", "rioxarray", "scipy", "shapely", "terratorch", "torch", "upath", "xarray",
 }  # fmt: skip
 
 

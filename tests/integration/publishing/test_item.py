@@ -14,11 +14,11 @@ import pytest
 import rasterio
 from PIL import Image
 from pystac.validation import RegisteredValidator
-from shapely.geometry import shape
+from shapely.geometry import MultiPolygon, box, mapping, shape
 
 from terramosaic.errors import OutputError
 from terramosaic.planning.folder import RunFolder
-from terramosaic.publishing.item import scene_href
+from terramosaic.publishing.item import bbox_of, scene_href
 from terramosaic.publishing.publish import publish
 from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run, two_zone_run
 
@@ -73,6 +73,12 @@ class TestItem:
     def test_is_the_region(self, plan, item):
         assert shape(item["geometry"]).equals(shape(plan.region))
         assert item["bbox"] == list(shape(plan.region).bounds)
+
+    def test_its_box_goes_on_across_the_antimeridian(self):
+        west, east = box(179.5, -17, 180, -16), box(-180, -17, -179.5, -16)
+        for region in (MultiPolygon([west, east]), MultiPolygon([east, west])):
+            assert bbox_of(mapping(region)) == [179.5, -17, -179.5, -16]
+        assert bbox_of(mapping(west)) == [179.5, -17, 180, -16]
 
     def test_tells_the_period_of_the_scenes(self, item):
         properties = item["properties"]

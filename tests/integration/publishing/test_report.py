@@ -13,20 +13,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from shapely.geometry import box
 
 from terramosaic.cli import app, mapping, options
 from terramosaic.errors import OutputError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.planning import plan as make_plan
-from terramosaic.publishing import locator, markup
-from terramosaic.publishing.markup import Html, fill
+from terramosaic.publishing import numbers
+from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.publish import publish
 from terramosaic.publishing.quicklook import Quicklook
 from terramosaic.publishing.record import gather, union_length
-from terramosaic.publishing.report import maps
-from terramosaic.publishing.report.page import render_report
-from terramosaic.publishing.report.repeat import map_command
+from terramosaic.publishing.repeat import map_command
+from terramosaic.publishing.report import render_report
 from terramosaic.request.request import RegionRequest
 from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run
 
@@ -132,7 +130,7 @@ class TestPage:
 
     def test_counts_agree_with_the_record(self, plan, page):
         record = gather(plan)
-        assert plain(markup.percent(1 - record.gap_share)) in page.text
+        assert plain(numbers.percent(1 - record.gap_share)) in page.text
         assert f"{record.cloud_share:.1%} of the mapped area lies under cloud" in page.text
 
     def test_a_terramind_bundle_has_no_banner(self, plan):
@@ -153,7 +151,7 @@ class TestPictures:
         noise = np.random.default_rng(4).integers(0, 255, (2, 400, 320, 4), np.uint8)
         sizes = {}
         pictures = {"a": picture(noise[0]), "b": picture(noise[1])}
-        for name, uri in maps.embedded(pictures, budget=400_000, sides=(400, 300, 200, 100)).items():
+        for name, uri in embedded(pictures, budget=400_000, sides=(400, 300, 200, 100)).items():
             content = base64.b64decode(uri.partition(",")[2])
             sizes[name] = Image.open(io.BytesIO(content)).size, len(content)
         assert sum(size for _, size in sizes.values()) <= 400_000
@@ -161,35 +159,31 @@ class TestPictures:
 
     def test_classes_are_embedded_exactly(self):
         classes = np.arange(12, dtype=np.uint8).reshape(3, 4)
-        uri = maps.embedded({"LULC": Quicklook(Image.fromarray(classes).convert("P"), "")})["LULC"]
+        uri = embedded({"LULC": Quicklook(Image.fromarray(classes).convert("P"), "")})["LULC"]
         kind, _, content = uri.partition(",")
         assert kind == "data:image/png;base64"
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))), classes)
 
 
-class TestMarkup:
-    def test_escapes_everything_but_html(self):
-        filled = fill("<b title='$a'>$b</b>", a="'\"<&", b=Html("<i>x</i>"))
-        assert filled == "<b title='&#x27;&quot;&lt;&amp;'><i>x</i></b>"
-        assert fill("<p>$filled</p>", filled=filled) == f"<p>{filled}</p>"
-
+class TestNumbers:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            (markup.number(1234567.4), "1\u202f234\u202f567"),
-            (markup.number(-0.25, 2), "\u22120.25"),
-            (markup.percent(0), "0.0\u00a0%"),
-            (markup.percent(0.0001), "<\u202f0.1\u00a0%"),
-            (markup.percent(0.1234), "12.3\u00a0%"),
-            (markup.duration(8.34), "8.3\u00a0s"),
-            (markup.duration(250), "4\u00a0min 10\u00a0s"),
-            (markup.duration(11_100), "3\u00a0h 05\u00a0min"),
-            (markup.size(6_412), "6.4\u00a0kB"),
-            (markup.size(465_000_000), "465\u00a0MB"),
-            (markup.size(12_340_000_000), "12.3\u00a0GB"),
+            (numbers.number(1234567.4), "1\u202f234\u202f567"),
+            (numbers.number(-0.25, 2), "\u22120.25"),
+            (numbers.percent(0), "0.0\u00a0%"),
+            (numbers.percent(0.0001), "<\u202f0.1\u00a0%"),
+            (numbers.percent(0.1234), "12.3\u00a0%"),
+            (numbers.duration(8.34), "8.3\u00a0s"),
+            (numbers.duration(250), "4\u00a0min 10\u00a0s"),
+            (numbers.duration(11_100), "3\u00a0h 05\u00a0min"),
+            (numbers.size(6_412), "6.4\u00a0kB"),
+            (numbers.size(465_000_000), "465\u00a0MB"),
+            (numbers.size(12_340_000_000), "12.3\u00a0GB"),
+            (numbers.degrees(-13.456, "E", "W", 2), "13.46°\u202fW"),
         ],
     )
-    def test_numbers_read_well(self, text, expected):
+    def test_read_well(self, text, expected):
         assert text == expected
 
 
@@ -206,19 +200,6 @@ class TestRecord:
         assert quality[4] <= quality[2]  # what is at the edge of data was also filled
         assert layers["quality"].valid_km2 == pytest.approx(gather(plan).mapped_km2)
         assert layers["NDVI"].shares() == {}
-
-
-class TestLocator:
-    @pytest.mark.parametrize("meridian", [179.9, -179.9])
-    def test_a_region_across_the_antimeridian_is_in_one_piece(self, meridian):
-        split = box(179.5, 60, 180, 61).union(box(-180, 60, -179.6, 61))
-        joined = locator.beside(split, meridian)
-        west, _, east, _ = joined.bounds
-        assert east - west == pytest.approx(0.9)
-        assert west < meridian < east
-
-    def test_degrees(self):
-        assert locator.degrees(-13.456, "E", "W", 2) == "13.46°\u202fW"
 
 
 class TestCommand:

@@ -1,0 +1,165 @@
+"""What is told of a plan, decided once: command line, notebook, report, Prefect and item are ways of showing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from shapely.geometry import shape
+
+from terramosaic.ground.grid import zone_name
+from terramosaic.planning.plan import Plan, RankedAcquisition
+from terramosaic.publishing.numbers import counted, degrees, percent, size, square_km
+from terramosaic.publishing.words import Code, region_in_words, targets_in_words
+
+#: What an overview of B04 shows, in words; see `terramosaic.imagery.offset.check_offset`.
+_VERDICTS = {
+    "present": "the offset is there",
+    "removed": "the offset is gone",
+    "undecided": "they cannot tell",
+    "not applicable": "no offset before 04.00",
+}
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """A scene in use; ``?`` stands for what its item does not say.
+
+    Attributes:
+        sensed: in UTC, to the minute.
+        rule: what decided its offset.
+        planned: what the plan takes off its digital numbers, or ``kept``.
+        subtracted: what was taken off in the end; None while the scene was not read.
+        verdict: what its pixels say to that, in a word; empty where they were not asked.
+        pixels: the same with the evidence, in words.
+    """
+
+    id: str
+    sensed: str
+    tile: str
+    cloud: str
+    baseline: str
+    rule: str
+    planned: str
+    subtracted: int | None
+    verdict: str
+    pixels: str
+
+
+@dataclass(frozen=True)
+class AcquisitionFacts:
+    """An acquisition in its rank."""
+
+    rank: int
+    day: str
+    covers: str
+    cloud: str
+    scenes: tuple[SceneFacts, ...]
+
+    def each(self, name: str, most: int = 8) -> str:
+        """What the scenes have of a field, such as their tiles: each once, and at most so many."""
+        found = sorted({getattr(scene, name) for scene in self.scenes})
+        return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFacts:
+    """What is told of a plan.
+
+    Attributes:
+        plan: the plan.
+        offsets: of each scene that was read: rule, decision, evidence of its pixels. None while nothing has run.
+    """
+
+    plan: Plan
+    offsets: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """What is mapped, in a few words."""
+        return targets_in_words(self.plan.request.targets)
+
+    @property
+    def region(self) -> str:
+        """What kind of region it is, and how large."""
+        return region_in_words(self.plan.request.region, self.plan.figures.area_km2)
+
+    @property
+    def place(self) -> str:
+        """The region's middle in words."""
+        region = shape(self.plan.region)
+        point = region.centroid
+        if not region.buffer(1e-9).contains(point):
+            point = region.representative_point()
+        return f"{degrees(point.y, 'N', 'S', 2)}, {degrees(point.x, 'E', 'W', 2)}"
+
+    @property
+    def days(self) -> list[str]:
+        """The solar days of its scenes."""
+        return sorted({f"{scene.solar_day:%Y-%m-%d}" for scene in self.plan.scenes.values()})
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """What the plan amounts to, by name."""
+        plan, figures = self.plan, self.plan.figures
+        zones = ", ".join(f"{zone_name(zone.epsg)} (EPSG:{zone.epsg})" for zone in plan.zones)
+        gaps = f"gaps of {percent(figures.gap_share)}" if figures.gap_share > 0 else "no gaps"
+        empty = figures.empty_blocks
+        left_out = f"; {counted(empty, 'block')} without imagery left out" if empty else ""
+        written = (f"{name} {size(each * 1e9)}" for name, each in figures.output_gigabytes.items())
+        return {
+            "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
+            "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
+            "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
+            "Work": f"{counted(figures.windows, 'window')} in {counted(figures.blocks, 'block')}{left_out}",
+            "To read": f"about {size(figures.read_gigabytes * 1e9)}",
+            "To write": f"{', '.join(written)} (estimate)",
+            "Model": plan.bundle.title,
+            "Searched": plan.searched,
+            "Folder": Code(f"{plan.request.out}/{plan.run_id}"),
+        }
+
+    @cached_property
+    def acquisitions(self) -> tuple[AcquisitionFacts, ...]:
+        """All acquisitions, the best first, each with its scenes."""
+        return tuple(self._acquisition(*ranked) for ranked in enumerate(self.plan.acquisitions, start=1))
+
+    @property
+    def scenes(self) -> list[SceneFacts]:
+        """All scenes in use, in the order of their acquisitions."""
+        return [scene for day in self.acquisitions for scene in day.scenes]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before using the maps."""
+        return list(self.plan.warnings)
+
+    def _acquisition(self, rank: int, day: RankedAcquisition) -> AcquisitionFacts:
+        scenes = tuple(self._scene(id_) for id_ in day.scenes)
+        return AcquisitionFacts(rank, day.solar_day, percent(day.coverage), percent(day.cloud / 100), scenes)
+
+    def _scene(self, id_: str) -> SceneFacts:
+        scene, found = self.plan.scenes[id_], self.offsets.get(id_)
+        planned = str(max(asset.offset for asset in scene.assets.values()))
+        subtracted, verdict, pixels = None, "", "not read: better acquisitions were clear"
+        if self.plan.request.offset == "keep":
+            planned, subtracted, pixels = "kept", 0, "not asked: the request keeps offsets"
+        elif found is not None:
+            evidence = found["evidence"]
+            subtracted, verdict = found["applied"], evidence["verdict"]
+            below = f"{percent(evidence['share_below_1000'])} of B04 below 1000"
+            pixels = f"{_VERDICTS.get(verdict, verdict)} ({below})"
+        return SceneFacts(
+            id=id_,
+            sensed=f"{scene.datetime:%Y-%m-%d %H:%M}",
+            tile=scene.mgrs_tile or "?",
+            cloud="?" if scene.cloud_cover is None else percent(scene.cloud_cover / 100),
+            baseline=scene.processing_baseline or "?",
+            rule=scene.offset_rule,
+            planned=planned,
+            subtracted=subtracted,
+            verdict=verdict,
+            pixels=pixels,
+        )

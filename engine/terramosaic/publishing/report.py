@@ -1,0 +1,109 @@
+"""The report of a run: one HTML page that holds everything it shows and opens anywhere, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from terramosaic.ground.grid import zone_name
+from terramosaic.planning.plan import Plan
+from terramosaic.publishing.locator import run_maps
+from terramosaic.publishing.markup import render
+from terramosaic.publishing.numbers import counted, duration, figure, number, percent, size, square_km
+from terramosaic.publishing.pictures import embedded
+from terramosaic.publishing.quicklook import Swatch
+from terramosaic.publishing.record import RunFacts
+from terramosaic.publishing.repeat import map_command
+from terramosaic.publishing.words import Code, attribution, software
+
+#: Rows of a table before it is cut; the plan holds them all. A list of scenes up to the second is shown at once.
+_MOST_ROWS, _SHORT = 400, 12
+#: Blocks in the table of the slowest.
+_SLOWEST = 5
+
+#: Phases of a block as receipts name them, with their names and colours here.
+_PHASES = {
+    "data": ("waiting for imagery", "#5b8fc0"),
+    "model": ("model", "#17696a"),
+    "other": ("blending, encoding, writing", "#c9a052"),
+}
+
+
+def render_report(run: RunFacts) -> str:
+    """The page as HTML text, its pictures, styles and script in it."""
+    slowest = sorted(run.receipts.values(), key=lambda receipt: -receipt.seconds["total"])
+    return render(
+        "report.html",
+        run=run,
+        pictures=embedded(run.pictures),
+        cards=_cards(run),
+        maps=run_maps(run),
+        planned_and_done=list(_planned_and_done(run)),
+        phases=[(Swatch(0, *words), run.seconds(phase)) for phase, words in _PHASES.items()],
+        slowest=slowest[:_SLOWEST],
+        command=map_command(run.plan.request, str(run.folder.path)),
+        model=_model(run.plan),
+        settings=_settings(run.plan),
+        attribution=attribution(run.plan),
+        made=f"{datetime.now(UTC):%Y-%m-%d}",
+        most_rows=_MOST_ROWS,
+        short=_SHORT,
+    )
+
+
+def _cards(run: RunFacts) -> tuple[tuple[str, str, str], ...]:
+    """The key figures, each with what it is measured by."""
+    plan, figures = run.plan, run.plan.figures
+    rate = run.windows / run.busy_seconds if run.busy_seconds > 0 else 0.0
+    zones = ", ".join(zone_name(zone.epsg) for zone in plan.zones)
+    return (
+        ("Area", square_km(figures.area_km2), f"UTM {zones}"),
+        ("Mapped", percent(1 - run.gap_share), f"{square_km(run.mapped_km2)} of pixels"),
+        ("Under cloud", percent(run.cloud_share), "of the mapped area"),
+        ("Scenes", number(figures.scenes), f"of {counted(figures.acquisitions, 'acquisition')}"),
+        ("Windows", number(run.windows), f"in {counted(figures.blocks, 'block')}"),
+        ("Time", duration(run.busy_seconds), f"{figure(rate)} windows/s"),
+        ("Mosaics", size(sum(mosaic.size for mosaic in run.layers)), counted(len(run.layers), "file")),
+    )
+
+
+def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
+    figures = run.plan.figures
+    yield "region covered", percent(figures.covered_share), percent(1 - run.gap_share)
+    yield "windows", number(figures.windows), number(run.windows)
+    yield "blocks", number(figures.blocks), number(len(run.receipts))
+    yield "blocks without imagery", number(figures.empty_blocks), "left out"
+    yield "imagery to read", size(figures.read_gigabytes * 1e9), "not measured"
+    for target, gigabytes in figures.output_gigabytes.items():
+        written = sum(mosaic.size for mosaic in run.layers if mosaic.layer.name == target)
+        yield f"{target} mosaic", size(gigabytes * 1e9), size(written)
+
+
+def _model(plan: Plan) -> dict[str, str]:
+    bundle = plan.bundle
+    return {
+        "Run": Code(plan.run_id),
+        "Planned": f"{plan.created:%Y-%m-%d %H:%M} UTC",
+        "Model": bundle.title,
+        "Model's fingerprint": Code(bundle.fingerprint),
+        "Model's bands": " ".join(bundle.bands),
+        "Model's licence": bundle.licence,
+        "Model's source": bundle.source,
+        **{f"Hash of {name}": Code(sha256) for name, sha256 in bundle.checkpoints.items()},
+    }
+
+
+def _settings(plan: Plan) -> dict[str, object]:
+    """All that decides the result, beside the model."""
+    request = plan.request
+    return {
+        "Targets, in order": ", ".join(request.targets),
+        "Seed": request.seed,
+        "Stride and blend": f"{request.stride} pixels, {request.blend}",
+        "Composite": request.composite,
+        "Conditioning": request.conditioning,
+        "Diffusion steps": f"{request.steps}, samples bounded to {request.x0_clip:g} std",
+        "Token sampling": request.sampling,
+        "Reflectance offset": f"{request.offset}; on conflict: {request.offset_conflict}",
+        "Versions": ", ".join(f"{name} {found}" for name, found in software(plan).items()),
+    }
