@@ -24,10 +24,14 @@ from prefect.artifacts import (
 )
 
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.catalog import Scene
+from terramosaic.errors import one_line
 from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.item import told_warnings
+from terramosaic.publishing.numbers import counted, duration, size
 from terramosaic.storage.files import facts_of, list_facts, read_bytes
+from terramosaic_flows.markdown import code, escaped
 
 logger = logging.getLogger("terramosaic.flows")
 
@@ -55,41 +59,34 @@ def report_plan(plan: Plan, region: str = "") -> None:
         plan: a run's plan.
         region: its name, where a flow run maps several.
     """
+    facts = PlanFacts(plan=plan)
     used = [
         {
-            "day": acquisition.solar_day,
-            "tile": scene.mgrs_tile or "",
-            "use": f"covers {acquisition.coverage:.1%}",
-            "cloud %": "" if scene.cloud_cover is None else round(scene.cloud_cover, 1),
-            "baseline": scene.processing_baseline or "",
-            "offset": "kept" if plan.request.offset == "keep" else _offset(scene),
+            "day": day.day,
+            "tile": scene.tile,
+            "use": f"covers {day.covers}",
+            "cloud": scene.cloud,
+            "baseline": scene.baseline,
+            "offset": scene.planned,
             # Last, because they are long: what stands behind them would be out of sight.
             "scene": scene.id,
-            "decided by": scene.offset_rule,
+            "decided by": scene.rule,
         }
-        for acquisition in plan.acquisitions
-        for scene in (plan.scenes[scene_id] for scene_id in acquisition.scenes)
+        for day in facts.acquisitions
+        for scene in day.scenes
     ]
     dropped = [{"scene": scene.id, "use": f"dropped: {scene.reason}"} for scene in plan.dropped]
     rows = [dict.fromkeys(used[0], "") | row for row in used + dropped] if used else dropped
-    figures = plan.figures
-    gaps = f"{figures.gap_share:.1%} of the region without imagery" if figures.gap_share > 0 else "no gaps"
-    if figures.empty_blocks:
-        gaps += f" ({figures.empty_blocks} blocks are left out)"
-    more = (
-        ""
-        if len(rows) <= _MOST_ROWS
-        else f"\n\nThe first {_MOST_ROWS} of {len(rows)} scenes; all are in plan.json"
-    )
+    told = [facts.figures[name] for name in ("Region", "Imagery", "Covered", "Work", "Model")]
+    description = escaped(f"Run {plan.run_id}: {'; '.join(told)}; {counted(len(dropped), 'scene')} dropped")
+    if len(rows) > _MOST_ROWS:
+        description += f"\n\nThe first {_MOST_ROWS} of {len(rows)} scenes; all are in plan.json"
     _LINE.send(
         lambda: create_table_artifact(
-            table=rows[:_MOST_ROWS],
+            # The UI takes cells for Markdown too.
+            table=[{name: escaped(cell) for name, cell in row.items()} for row in rows[:_MOST_ROWS]],
             key=_key("plan", region),
-            description=(
-                f"Run {plan.run_id}: {figures.area_km2:,.1f} km², {gaps}; {figures.scenes} scenes of "
-                f"{figures.acquisitions} days, {len(dropped)} dropped; {figures.windows:,} windows in "
-                f"{figures.blocks} blocks; {plan.bundle.title}{more}"
-            ),
+            description=description,
         )
     )
 
@@ -165,7 +162,7 @@ class RunProgress:
             lines.append(f"{self._windows / took:.3g} windows a second")
             left = self._blocks - done - self._failed
             if self._blocks_took is None and left > 0:
-                lines[-1] += f", about {_duration(left * took / self._computed)} left"
+                lines[-1] += f", about {duration(left * took / self._computed)} left"
         if total := self._seconds["total"]:
             shares = (f"{self._seconds[phase] / total:.0%} {words}" for phase, words in _PHASES.items())
             lines.append(f"Time in blocks: {', '.join(shares)}")
@@ -181,7 +178,9 @@ def report_outputs(plan: Plan, region: str = "") -> None:
     """
     _LINE.send(
         lambda: create_markdown_artifact(
-            _outputs(plan), key=_key("outputs", region), description="Quicklooks, and where the files are"
+            markdown=_outputs(plan),
+            key=_key("outputs", region),
+            description="Quicklooks, and where the files are",
         )
     )
 
@@ -190,14 +189,17 @@ def _outputs(plan: Plan) -> str:
     folder = RunFolder.of(plan)
     files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
     found = [(name, path, facts_of(path)) for name, path in files]
-    rows = [f"| {name} | `{path}` | {facts.size / 1e6:.3g} |" for name, path, facts in found if facts]
-    lines = [f"## Run {plan.run_id}", *(f"> {warning}" for warning in plan.warnings)]
-    lines.append("\n".join(["| | file | MB |", "| --- | --- | --- |", *rows]))
+    rows = [
+        f"| {escaped(name)} | {code(path)} | {size(facts.size)} |" for name, path, facts in found if facts
+    ]
+    lines = [f"## Run {plan.run_id}", *(f"> {escaped(line)}" for line in told_warnings(plan, folder))]
+    lines.append("\n".join(["| | file | size |", "| --- | --- | ---: |", *rows]))
     names = [name.removesuffix(".png") for name in list_facts(folder.quicklooks) if name.endswith(".png")]
     # The imagery first, then what was made of it.
     pictures = sorted(names, key=lambda name: (not name.startswith("S2"), name))
     for name in [name for name in pictures if not name.startswith("quality")][:_MOST_PICTURES]:
-        lines += [f"### {name}", f"![{name}]({_data_uri(read_bytes(folder.quicklooks / f'{name}.png'))})"]
+        uri = _data_uri(read_bytes(folder.quicklooks / f"{name}.png"))
+        lines += [f"### {escaped(name)}", f"![{escaped(name)}]({uri})"]
     return "\n\n".join(lines)
 
 
@@ -218,7 +220,7 @@ class _Line:
             self._silent_until = time.monotonic() + _SILENCE
             if not self._warned:
                 self._warned = True
-                what = " ".join(f"{type(error).__name__}: {error}".split())
+                what = one_line(f"{type(error).__name__}: {error}")
                 logger.warning("the Prefect UI cannot be told, the run goes on without: %s", what)
             return None
 
@@ -226,21 +228,9 @@ class _Line:
 _LINE = _Line()
 
 
-def _offset(scene: Scene) -> int:
-    """What the plan takes off the digital numbers; pixels may overrule it later, which the report tells."""
-    return max(asset.offset for asset in scene.assets.values())
-
-
 def _key(name: str, region: str) -> str:
     """Keys of artifacts have lower-case letters, digits and dashes only."""
     return "-".join(re.findall("[a-z0-9]+", f"{name} {region}".lower()))
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _data_uri(png: bytes) -> str:

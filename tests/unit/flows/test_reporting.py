@@ -55,7 +55,7 @@ def test_progress_tells_blocks_pace_and_what_is_waited_for(said):
     shares, texts = zip(*said, strict=True)
     assert shares == (20.0, 30.0, 30.0, 30.0)
     assert "Stage: **blocks**" in texts[0] and "2 of 10 blocks done, 2 of them before" in texts[0]
-    assert "1 windows a second, about 70 s left" in texts[1]
+    assert "1 windows a second, about 1\u00a0min 10\u00a0s left" in texts[1]
     assert "30% waiting for imagery, 60% in the model, 10% everything else" in texts[1]
     assert "Stage: **assemble**" in texts[2] and "**1 failed**" in texts[2] and "left" not in texts[2]
     # Assembling takes nothing off the pace.
