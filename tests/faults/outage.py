@@ -15,7 +15,7 @@ from terramosaic.demo.world import write_world
 from terramosaic_flows.service.login import keep_login
 from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import ManagedProcess, prefect_command
-from terramosaic_flows.service.settings import POOL, service_environment
+from terramosaic_flows.service.settings import POOL, deployments_folder, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
 from tests.support.services import call, free_port, wait_for
@@ -84,7 +84,7 @@ def _set_up() -> None:
     from terramosaic_flows.service import setup
 
     asyncio.run(setup.prepare(2))
-    setup.deploy(setup.deployments_folder(), os.environ)
+    setup.deploy(deployments_folder(), os.environ)
 
 
 def _answers(port: int) -> bool:

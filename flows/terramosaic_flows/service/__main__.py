@@ -15,7 +15,7 @@ from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.storage.location import is_url
 from terramosaic_flows.deployed import whole_number
 from terramosaic_flows.service import setup
-from terramosaic_flows.service.settings import OUT_SETTING
+from terramosaic_flows.service.settings import OUT_SETTING, deployments_folder
 
 #: Flow runs that the pool lets work at the same time, on all its workers together.
 RUNS_SETTING = "TERRAMOSAIC_POOL_RUNS"
@@ -31,7 +31,7 @@ def main() -> None:
             raise RequestError(
                 f"{OUT_SETTING}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
             )
-        folder = setup.deployments_folder()
+        folder = deployments_folder()
         asyncio.run(_prepare(whole_number(RUNS_SETTING, 2)))
         setup.deploy(folder, os.environ)
     except TerramosaicError as error:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from terramosaic.errors import RequestError
+
 HOST = "127.0.0.1"
+
+PREFECT_FILE = "prefect.yaml"
 
 #: The work pool of deployments/prefect.yaml.
 POOL = "terramosaic"
@@ -56,6 +60,21 @@ _PACE = {
     # A new schedule counts from then on, not from a minute later.
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
 }
+
+
+def deployments_folder() -> Path:
+    """The folder ``deployments`` of the clone that this package is installed from.
+
+    Raises:
+        RequestError: the package was installed without its clone.
+    """
+    folder = Path(__file__).resolve().parents[3] / "deployments"
+    if not (folder / PREFECT_FILE).is_file():
+        raise RequestError(
+            f"deployments: there is no {folder / PREFECT_FILE}; `up` needs a clone of the repository, installed with "
+            "pip install --editable"
+        )
+    return folder
 
 
 def api_url(port: int) -> str:

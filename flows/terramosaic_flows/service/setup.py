@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,27 +14,16 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
-from terramosaic.errors import RequestError, TerramosaicError, one_line
-from terramosaic_flows.service.processes import prefect_command
-from terramosaic_flows.service.settings import POOL
+from terramosaic.errors import TerramosaicError, one_line
+from terramosaic_flows.service.settings import POOL, PREFECT_FILE, deployments_folder
 
-PREFECT_FILE = "prefect.yaml"
 AUTOMATIONS_FILE = "automations.yaml"
 
-
-def deployments_folder() -> Path:
-    """The folder ``deployments`` of the clone that this package is installed from.
-
-    Raises:
-        RequestError: the package was installed without its clone.
-    """
-    folder = Path(__file__).resolve().parents[3] / "deployments"
-    if not (folder / PREFECT_FILE).is_file():
-        raise RequestError(
-            f"deployments: there is no {folder / PREFECT_FILE}; `up` needs a clone of the repository, installed with "
-            "pip install --editable"
-        )
-    return folder
+#: Prefect's command, once the flows were imported: it succeeds on a flow that cannot be, and its runs fail later.
+_PREFECT_WITH_FLOWS = (
+    "from terramosaic_flows import map_region, models, watch_region; "
+    "import runpy; runpy.run_module('prefect', run_name='__main__')"
+)
 
 
 async def prepare(runs: int) -> None:
@@ -62,13 +52,13 @@ def deploy(folder: Path, environment: Mapping[str, str]) -> None:
     """Registers every deployment of ``prefect.yaml``, by Prefect's own command.
 
     Raises:
-        TerramosaicError: Prefect refused the file.
+        TerramosaicError: a flow cannot be imported, or Prefect refused the file.
     """
-    # `deploy` succeeds on a flow that cannot be imported, and its runs fail later.
-    from terramosaic_flows import map_region, models, watch_region  # noqa: F401
-
     done = subprocess.run(
-        prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / PREFECT_FILE)),
+        [
+            sys.executable, "-c", _PREFECT_WITH_FLOWS,
+            "--no-prompt", "deploy", "--all", "--prefect-file", str(folder / PREFECT_FILE),
+        ],
         env=dict(environment),
         cwd=folder.parent,
         stdin=subprocess.DEVNULL,
@@ -78,7 +68,7 @@ def deploy(folder: Path, environment: Mapping[str, str]) -> None:
         # Ctrl-C is for `up`, which stops when this is done.
         start_new_session=True,
         check=False,
-    )
+    )  # fmt: skip
     if done.returncode:
         said = one_line(done.stdout)[-400:]
         raise TerramosaicError(f"{folder / PREFECT_FILE} could not be deployed: {said}")

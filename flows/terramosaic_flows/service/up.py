@@ -24,7 +24,7 @@ from terramosaic_flows.service import Echo
 from terramosaic_flows.service.login import keep_login, login_file
 from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import ManagedProcess, prefect_command
-from terramosaic_flows.service.settings import HOST, POOL, api_url, service_environment
+from terramosaic_flows.service.settings import HOST, POOL, api_url, deployments_folder, service_environment
 
 #: Prefect's usual port, where it is free.
 _USUAL_PORT = 4200
@@ -64,18 +64,15 @@ def up(
     """
     home = home.expanduser().resolve()
     with _stoppable() as stop, ExitStack() as stack:
+        folder = deployments_folder()
         stack.enter_context(_alone_in(home))
         port = _free_port(port)
         login = keep_login(home, echo) if with_login else None
         if login is None:
             echo(_OPEN)
         environment = service_environment(home, port, login)
-        # Before Prefect is imported: its settings are read once.
         os.environ.clear()
         os.environ.update(environment)
-        from terramosaic_flows.service import setup
-
-        folder = setup.deployments_folder()
         echo(f"starting the server; database and logs are in {home}")
         server = ManagedProcess(
             "server",
@@ -84,6 +81,9 @@ def up(
             home / "server.log",
         )
         stack.callback(server.stop, _STOP_PATIENCE)
+        # While the server starts. Prefect's settings are read once, when it is imported: by now they are set.
+        from terramosaic_flows.service import setup
+
         _wait_until_ready(server, port, stop)
         echo("setting up pool, deployments and automations")
         asyncio.run(setup.prepare(runs))
@@ -108,7 +108,6 @@ def up(
             echo(f"to log in, enter the line in {login_file(home)} (user:password)")
         echo(f"the UI is at http://{HOST}:{port}")
         if check:
-            # Imports the flows, and with them Prefect, whose settings are read then.
             from terramosaic_flows.service.proof import Proof
 
             watch = partial(_raise_if_ended, [server, worker])
