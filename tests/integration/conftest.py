@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
 from tests.support.scenes import write_scene
+from tests.support.services import Home
+
+_TESTS = Path(__file__).parents[1]
 
 EPSG = 32633
 #: 1500 x 1500 pixels: with blocks of 512 that are sixteen blocks, with 2048 four.
@@ -83,10 +87,32 @@ def server():
         yield
 
 
-#: Test files that mostly wait, for servers and for time to pass.
-_WAITING = ("test_up.py", "test_up_security.py", "test_faults.py", "test_browser.py")
+@pytest.fixture(scope="session")
+def up(tmp_path_factory) -> Iterator[Home]:
+    """`terramosaic up` in a home of its own: one for all tests of a process."""
+    home = Home(tmp_path_factory.mktemp("up") / "home", runner="processes:cpu")
+    yield home
+    home.close()
+
+
+#: Files whose tests share a server, and so a process; those that take longest and mostly wait come first.
+_TOGETHER = {
+    "up": ("test_browser.py", "test_faults.py", "test_up.py"),
+    "wheel": ("test_wheel.py",),
+    "prefect": ("test_map_region.py", "test_runners.py", "test_doc_blocks.py"),
+}
+_GROUPS = {file: group for group, files in _TOGETHER.items() for file in files}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long and mostly waits comes first, unit tests last: so two processes end at about the same time."""
-    items.sort(key=lambda item: (item.path.name not in _WAITING, "integration" not in item.path.parts))
+    """Says what stays in one process, and what comes first: so two processes end at about the same time."""
+    order = list(_GROUPS)
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return order.index(name) if name in order else len(order), "integration" not in item.path.parts
+
+    items.sort(key=turn)
+    for item in items:
+        group = _GROUPS.get(item.path.name, item.path.relative_to(_TESTS).as_posix())
+        item.add_marker(pytest.mark.xdist_group(group))

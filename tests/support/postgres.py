@@ -11,30 +11,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 #: PostgreSQL refuses to run as root; Debian's package brings this user.
 _USER = "postgres"
 
 
-def _programs() -> Path:
+def has_postgres() -> bool:
+    """Whether a server can be run here (Debian: apt-get install postgresql)."""
+    return _programs() is not None and (os.geteuid() != 0 or shutil.which("runuser") is not None)
+
+
+def _programs() -> Path | None:
     """Where initdb and pg_ctl are: Debian keeps them off the path, one folder for each version."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     found = [path for path in folders if (path / "initdb").exists()]
     if found:
         return found[-1]
-    if initdb := shutil.which("initdb"):
-        return Path(initdb).resolve().parent
-    pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    initdb = shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb else None
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Runs a server with an empty database and gives its URL, as Prefect wants it."""
     programs = _programs()
+    assert programs is not None
     is_root = os.geteuid() == 0
-    if is_root and not shutil.which("runuser"):
-        pytest.skip("PostgreSQL does not run as root, and there is no runuser")
     as_user = ["runuser", "-u", _USER, "--"] if is_root else []
     # Short: the path of its socket may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="tm-pg-"))

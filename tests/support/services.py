@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ def login_of(home: Path) -> str | None:
     return file.read_text().strip() if file.exists() else None
 
 
-def call(port: int, path: str, body: Any = None, login: str | None = None) -> Any:
-    """Asks the API of a server on loopback; with a body, posts it."""
+def call(port: int, path: str, body: Any = None, login: str | None = None, method: str | None = None) -> Any:
+    """Asks the API of a server on loopback; with a body, posts it, unless another method is named."""
     headers = {"Content-Type": "application/json"}
     if login is not None:
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
@@ -72,11 +72,13 @@ def call(port: int, path: str, body: Any = None, login: str | None = None) -> An
         f"http://127.0.0.1:{port}/api{path}",
         data=None if body is None else json.dumps(body).encode(),
         headers=headers,
+        method=method,
     )
     for wait in (1, 2, 4, 8, None):
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)
+                text = answer.read()
+                return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
             # SQLite's lock was held for too long: Prefect's own client tries again, too.
             if error.code != 503 or wait is None:
@@ -107,8 +109,8 @@ class Service:
                 return
         raise AssertionError("".join(self.said))
 
-    def call(self, path: str, body: Any = None) -> Any:
-        return call(self.port, path, body, self.login)
+    def call(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        return call(self.port, path, body, self.login, method)
 
     def trigger(self, request: dict[str, Any]) -> str:
         deployment = self.call("/deployments/name/map-region/map-region")["id"]
@@ -130,9 +132,32 @@ class Service:
         return str(rest)
 
 
+class Home:
+    """A home for `terramosaic up`, which is started as it is asked for; what runs that way already is used again."""
+
+    def __init__(self, home: Path, runner: str) -> None:
+        self._home, self._runner = home, runner
+        self._stack = ExitStack()
+        self._running: tuple[Service, tuple[str, ...]] | None = None
+
+    def __call__(self, *arguments: str) -> Service:
+        if (
+            self._running is None
+            or self._running[0].process.poll() is not None
+            or self._running[1] != arguments
+        ):
+            self.close()
+            started = self._stack.enter_context(service(self._home, *arguments, runner=self._runner))
+            self._running = started, arguments
+        return self._running[0]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
 @contextmanager
-def service(home: Path, *arguments: str, **options: str) -> Iterator[Service]:
-    running = Service(home, *arguments, **options)
+def service(home: Path, *arguments: str, runner: str = "threads:1") -> Iterator[Service]:
+    running = Service(home, *arguments, runner=runner)
     try:
         yield running
     finally:

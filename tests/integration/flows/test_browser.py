@@ -8,7 +8,6 @@ from typing import Any
 
 from terramosaic.demo.world import write_world
 from tests.support.browser import Screenshots, browser_page
-from tests.support.services import service
 
 #: A corner of the made-up world, over the seam of its tiles.
 BOX = {"West": "8.990", "South": "43.785", "East": "9.024", "North": "43.800"}
@@ -30,11 +29,12 @@ def fill_form(page: Any, catalog: Path, out: Path, stride: str) -> Any:
     return page.get_by_role("button", name="Submit")
 
 
-def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(tmp_path):
+def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(request, tmp_path):
     catalog = write_world(tmp_path / "world", size=240)
     screenshots = Screenshots(tmp_path / "screenshots")
     # The browser first: where there is none, no server is started either.
-    with browser_page() as page, service(tmp_path / "home") as up:
+    with browser_page() as page:
+        up = request.getfixturevalue("up")()
         ui = f"http://127.0.0.1:{up.port}/v2"
         page.goto(f"{ui}/deployments")
         page.get_by_placeholder("admin:pass").fill(up.login)

@@ -12,7 +12,7 @@ import rasterio
 from terramosaic import map_region
 from terramosaic.ground.grid import Rect
 from tests.integration.conftest import LAND
-from tests.support.services import pids_of, service, wait_for
+from tests.support.services import pids_of, wait_for
 
 
 def is_alive(pid: str) -> bool:
@@ -29,22 +29,21 @@ def flow_processes(home: Path) -> list[str]:
     ]
 
 
-def test_a_cancelled_run_stops_in_the_midst_of_a_block_and_leaves_nothing(land, tmp_path):
-    home = tmp_path / "home"
+def test_a_cancelled_run_stops_in_the_midst_of_a_block_and_leaves_nothing(up, land, tmp_path):
     # Blocks that take minutes.
     slow = land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path / "out", stride=16, block_size=512)
-    with service(home, runner="processes:cpu,cpu") as running:
-        run = running.trigger(slow.model_dump(mode="json"))
-        wait_for(
-            "a block that is being written",
-            lambda: list((tmp_path / "out").glob("*/blocks/*/.*.partial")),
-            120,
-        )
-        running.call(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
-        wait_for("the end", lambda: running.call(f"/flow_runs/{run}")["state_type"] == "CANCELLED")
-        wait_for("no process", lambda: not flow_processes(home))
-        assert not list((tmp_path / "out").glob("*/blocks/*/block.json"))
-        assert not list((tmp_path / "out").glob("*/blocks/*/.*.partial"))
+    running = up()
+    run = running.trigger(slow.model_dump(mode="json"))
+    wait_for(
+        "a block that is being written",
+        lambda: list((tmp_path / "out").glob("*/blocks/*/.*.partial")),
+        120,
+    )
+    running.call(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    wait_for("the end", lambda: running.call(f"/flow_runs/{run}")["state_type"] == "CANCELLED")
+    wait_for("no process", lambda: not flow_processes(running.home))
+    assert not list((tmp_path / "out").glob("*/blocks/*/block.json"))
+    assert not list((tmp_path / "out").glob("*/blocks/*/.*.partial"))
 
 
 def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
