@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def best_matrix_rate(threads: int) -> float:
         ("MatMul", (2048, 2048), (2048, 2048), 2 * 2048**3),
         ("Conv", (1, 512, 56, 56), (512, 512, 3, 3), 2 * 9 * 512**2 * 56**2),
     ):
-        attributes = {"pads": [1, 1, 1, 1]} if kind == "Conv" else {}
+        attributes: dict[str, Any] = {"pads": [1, 1, 1, 1]} if kind == "Conv" else {}
         graph = helper.make_graph(
             [helper.make_node(kind, ["a", "b"], ["c"], **attributes)],
             kind,
@@ -125,21 +126,21 @@ def main() -> None:
     for name in ("ours", "theirs"):
         command = [sys.executable, "-m", "tests.benchmarks.terramind_cpu", *sys.argv[1:], "--serve", name]
         processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    told = {name: json.loads(process.stdout.readline()) for name, process in processes.items()}
+    told = {name: _answer(process) for name, process in processes.items()}
     rounds: list[dict[str, float]] = []
     peaks: dict[str, float] = {}
     for _ in range(options.rounds):
         seconds = {}
         for name, process in processes.items():
+            assert process.stdin
             process.stdin.write("\n")
             process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
+            answer = _answer(process)
             seconds[name], peaks[name] = answer["seconds"], answer["peak"]
         rounds.append(seconds)
         print("  ".join(f"{name} {value:.2f} s" for name, value in seconds.items()), flush=True)
     for process in processes.values():
-        process.stdin.close()
-        process.wait()
+        process.communicate()
     work = gflop(options.variant, targets, options.steps)
     best = best_matrix_rate(options.threads)
     weights = sum(spec.size for name, spec in bundle.manifest.files.items() if name.endswith(".data"))
@@ -156,6 +157,12 @@ def main() -> None:
         f"{weights / 1e9:.2f} GB; opened in {told['ours']['opened']:.2f} s."
     )
     return None
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout
+    answer: dict[str, Any] = json.loads(process.stdout.readline())
+    return answer
 
 
 if __name__ == "__main__":

@@ -253,7 +253,10 @@ def main() -> None:
     of_processes = arguments.process_rounds
     of_processes = arguments.rounds // 10 if of_processes is None else of_processes
     # Processes first: they are forked, which is no good beside threads.
-    races = {"processes": (race_processes, of_processes), "threads": (race_threads, arguments.rounds)}
+    races: dict[str, tuple[Callable[[Tally, str], None], int]] = {
+        "processes": (race_processes, of_processes),
+        "threads": (race_threads, arguments.rounds),
+    }
     print(Tally.HEAD, flush=True)
     with _busy(arguments.busy):
         for place in arguments.places.split(","):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,10 @@ def shoot(
         words, number_of_signal = targets_of(place.runner)[target]
         before = set(receipts(folder))
         # In the middle of blocks: at least one came to an end since the last shot, and others are being written.
-        wait_for("a further block", lambda before=before: set(receipts(folder)) - before, _PATIENCE)
+        wait_for("a further block", partial(_further, folder, before), _PATIENCE)
         started = time.monotonic()
         time.sleep(rng.uniform(0, 4))
-        victims = wait_for(target, lambda words=words: place.victims(words), _PATIENCE)
+        victims = wait_for(target, partial(place.victims, words), _PATIENCE)
         if (folder / "latest" / "item.json").exists():
             say(f"run {number} was over before {target}")
             break
@@ -150,6 +151,10 @@ def shoot(
         for shot, held in shots
     ]
     return told, ended
+
+
+def _further(folder: Path, before: set[Path]) -> set[Path]:
+    return set(receipts(folder)) - before
 
 
 def receipts(folder: Path) -> dict[Path, int]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import rasterio
 
 from terramosaic import MapResult
 from terramosaic.ground.grid import Rect, rect_from_bounds
+from terramosaic.storage.location import Location
 
 
-def read(path: Path) -> tuple[np.ndarray, Rect]:
+def read(path: Location) -> tuple[np.ndarray, Rect]:
     """All bands of a mosaic, and where it lies on the grid."""
     with rasterio.open(path) as file:
         return file.read(), rect_from_bounds(tuple(file.bounds))

@@ -26,6 +26,7 @@ from terramosaic import RegionRequest, map_region
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.ground.grid import RESOLUTION, Rect, rect_from_bounds
 from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.storage.location import Location
 from tests.conftest import SHARED_DATA
 from tools.make_demo_bundle import make_bundle
 
@@ -184,7 +185,7 @@ def _bbox(item: dict[str, Any]) -> list[float]:
     return [min(lon), min(lat), max(lon), max(lat)]
 
 
-def ndvi_error(mosaic: Path, case: Case) -> tuple[float, int, int]:
+def ndvi_error(mosaic: Location, case: Case) -> tuple[float, int, int]:
     """Largest difference between a mosaic's NDVI and that of the files, pixels compared, and pixels of the mosaic."""
     with rasterio.open(mosaic) as file:
         stored, scale = file.read(1), file.scales[0]

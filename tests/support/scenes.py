@@ -40,6 +40,7 @@ def write_scene(
     """
     folder.mkdir(parents=True, exist_ok=True)
     assets = {}
+    pixels: np.ndarray
     for band in (*S2L2A_BANDS, "SCL"):
         factor = GSD[band] // 10
         shape = rect.height // factor, rect.width // factor

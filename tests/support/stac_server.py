@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,7 +94,7 @@ class StacServer:
             first = 0
         page = {"type": "FeatureCollection", "features": found[first : first + size], "links": []}
         if first + size < len(found):
-            link = {"rel": "next", "href": f"{self.url}/search", "method": request.method}
+            link: dict[str, Any] = {"rel": "next", "href": f"{self.url}/search", "method": request.method}
             if request.method == "POST":
                 link |= {"body": asked | {"token": first + size}}
             else:
@@ -108,13 +108,14 @@ class StacServer:
 
 def _from_query(asked: dict[str, Any]) -> dict[str, Any]:
     """Parameters of a GET in the types of a POST."""
-    for name, read in {
+    readers: dict[str, Callable[[str], Any]] = {
         "bbox": lambda text: [float(number) for number in text.split(",")],
         "collections": lambda text: text.split(","),
         "limit": int,
         "query": json.loads,
         "intersects": json.loads,
-    }.items():
+    }
+    for name, read in readers.items():
         if name in asked:
             asked[name] = read(asked[name])
     return asked

@@ -31,7 +31,8 @@ def check_denoising(
     results: Results, bundle: Bundle, targets: tuple[str, ...], device: str, steps: int
 ) -> bool:
     """Each U-Net alone, from the same noise and code: what tokens that flip cannot excuse."""
-    rows, passed = [], True
+    rows: list[tuple[object, ...]] = []
+    passed = True
     for target in targets:
         spec = bundle.targets[target]
         if spec.schedule is None:
@@ -39,7 +40,7 @@ def check_denoising(
         rng = np.random.default_rng(5)
         x = rng.standard_normal((2, spec.noise_channels, 224, 224), np.float32)
         levels = np.array(spec.codebook_levels)[:, None, None]
-        code = np.float32(rng.integers(0, levels, (2, len(levels), 14, 14)) / (levels - 1))
+        code = (rng.integers(0, levels, (2, len(levels), 14, 14)) / (levels - 1)).astype(np.float32)
         walks = []
         for where in (Device("cpu"), parse_device(device)):
             session = open_session(bundle, STEP, spec.graphs[STEP], where, threads=16, batch=2)
@@ -93,7 +94,7 @@ def check_whole(results: Results, bundle: Bundle, targets: tuple[str, ...], devi
     """The chain, greedy: tokens and targets of two windows; and torch's stored self-test."""
     windows, randomness = a_batch(bundle, targets, 2)
     options = GenerationOptions(steps=steps, sampling="greedy")
-    made = []
+    made: list[tuple[Any, Any]] = []
     for where in ("cpu", device):
         generator = open_generator(
             bundle, targets, where, options=options, batch_size=1 if where == "cpu" else 2
@@ -103,7 +104,8 @@ def check_whole(results: Results, bundle: Bundle, targets: tuple[str, ...], devi
         chain = made[0][1] if made else None
         made.append(generator.generate_with_tokens(windows, randomness, chain))
     (wanted, wanted_tokens), (found, found_tokens) = made
-    rows, passed = [], True
+    rows: list[tuple[object, ...]] = []
+    passed = True
     for target in targets:
         agree = float((found_tokens[target] == wanted_tokens[target]).mean())
         error = relative(found[target], wanted[target])

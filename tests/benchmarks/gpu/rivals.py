@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def measure_rivals(
     mode: str,
 ) -> None:
     """Windows a second of terratorch in eager single precision, and of compiled half precision with CUDA graphs."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     work = gflop(reference.variant, reference.targets, steps)
     rivals: list[tuple[str, Callable[[Reference, str, int, str], Callable[[np.ndarray], object]]]] = [
         ("terratorch, eager, float32", eager),
@@ -54,7 +55,7 @@ def measure_rivals(
                 run = make(reference, device, steps, mode)
                 run(windows)
                 started = time.perf_counter() - start
-                seconds = median_seconds(lambda r=run, w=windows: (r(w), _wait(device)), repeats)
+                seconds = median_seconds(partial(_run_and_wait, run, windows, device), repeats)
                 tflops = batch * work / seconds / 1000
                 rows.append(
                     (name, batch, batch / seconds, tflops, f"{tflops / PEAK_TFLOPS:.1%}", f"{started:.0f} s")
@@ -152,6 +153,11 @@ class _HalfStep(nn.Module):
         a, b, c, clip = coefficients.unbind(0)
         x0 = self.unet(x.half(), t, code.half()).float()
         return a * torch.minimum(torch.maximum(x0, -clip), clip) + b * x - c * x0
+
+
+def _run_and_wait(run: Callable[[np.ndarray], Any], windows: np.ndarray, device: str) -> None:
+    run(windows)
+    _wait(device)
 
 
 def _wait(device: str) -> None:

@@ -108,7 +108,8 @@ def measure_choices(
     spec = bundle.targets[target]
     assert spec.schedule is not None
     where, schedule = parse_device(device), ddim_steps(spec.schedule, steps)
-    rows, base = [], sessions.CUDA_OPTIONS
+    rows: list[tuple[object, ...]] = []
+    base = sessions.CUDA_OPTIONS
     with tempfile.TemporaryDirectory() as folder:
         graphs: dict[Any, Path] = {}
         for name, prepare, options, capture in choices:
