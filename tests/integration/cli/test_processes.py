@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ COMMAND = [str(Path(sys.executable).with_name("terramosaic"))]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys, caplog) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `run`, in this process: to start another one takes seconds."""
+
+    def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        caplog.set_level(logging.WARNING, "terramosaic")  # which the command changes, and this puts back
+        monkeypatch.setattr(sys, "argv", ["terramosaic", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return subprocess.CompletedProcess(arguments, end.value.code or 0, *capsys.readouterr())
+
+    return run_here
 
 
 @pytest.fixture
@@ -40,13 +56,13 @@ def selection(land, tmp_path) -> list[str]:
     ]
 
 
-def test_plan_then_map_then_map_again(selection, tmp_path):
-    shown = run("plan", *selection)
+def test_plan_then_map_then_map_again(run_here, selection, tmp_path):
+    shown = run_here("plan", *selection)
     assert shown.returncode == 0, shown.stderr
     for words in ("S2A_33TWL_20230815", "windows", "covered", "GB"):
         assert words in shown.stdout
     assert not (tmp_path / "out").exists()
-    as_json = json.loads(run("plan", *selection, "--json").stdout)
+    as_json = json.loads(run_here("plan", *selection, "--json").stdout)
     assert as_json["figures"]["scenes"] == 2
     assert shape(as_json["region"]).area > 0
     mapped = run("map", *selection, "--targets", "NDVI,LULC", "--json")
@@ -57,7 +73,7 @@ def test_plan_then_map_then_map_again(selection, tmp_path):
         and Path(result["report"]).exists()
         and not result["was_done"]
     )
-    again = run("map", *selection, "--targets", "NDVI,LULC")
+    again = run_here("map", *selection, "--targets", "NDVI,LULC")
     assert again.returncode == 0 and "everything was done before" in again.stdout
 
 
@@ -92,16 +108,11 @@ def test_plan_then_map_then_map_again(selection, tmp_path):
         (["model", "info", "/nowhere"], 2, "model: there is no folder"),
     ],
 )
-def test_mistakes_get_one_line_and_their_exit_code(monkeypatch, capsys, caplog, arguments, code, line):
-    """In this process, as they are many."""
-    caplog.set_level(logging.WARNING, "terramosaic")  # which the command changes, and this puts back
-    monkeypatch.setattr(sys, "argv", ["terramosaic", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    said = capsys.readouterr()
-    assert end.value.code == code, said.err
-    assert line in said.err
-    assert len(said.err.strip().splitlines()) == 1 and not said.out
+def test_mistakes_get_one_line_and_their_exit_code(run_here, arguments, code, line):
+    done = run_here(*arguments)
+    assert done.returncode == code, done.stderr
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
 
 
 def test_a_mistake_ends_the_process_with_its_line_and_code():
@@ -110,31 +121,31 @@ def test_a_mistake_ends_the_process_with_its_line_and_code():
     assert done.stderr.startswith("terramosaic: region: bbox is inverted")
 
 
-def test_nothing_found_says_what_was_searched_and_what_would_match(land, selection):
+def test_nothing_found_says_what_was_searched_and_what_would_match(run_here, selection):
     other_date = [*selection[:3], "2022-01", *selection[4:]]
-    done = run("plan", *other_date)
+    done = run_here("plan", *other_date)
     assert done.returncode == 3
     assert "no scene found in" in done.stderr and "2023-08-15" in done.stderr
-    clearer = run("plan", *selection, "--max-cloud", "0.5")
+    clearer = run_here("plan", *selection, "--max-cloud", "0.5")
     assert clearer.returncode == 3 and "--max-cloud" in clearer.stderr
 
 
-def test_output_that_cannot_be_written(selection, tmp_path):
+def test_output_that_cannot_be_written(run_here, selection, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    done = run("map", *selection[:-1], str(blocked))
+    done = run_here("map", *selection[:-1], str(blocked))
     assert done.returncode == 6
     assert "could not be written" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_model_info_describes_the_demo_bundle_plainly():
-    done = run("model", "info", "demo")
+def test_model_info_describes_the_demo_bundle_plainly(run_here):
+    done = run_here("model", "info", "demo")
     assert done.returncode == 0
     assert "NOT TerraMind" in done.stdout and "NDVI" in done.stdout
 
 
-def test_help_lists_the_options_with_their_defaults():
-    done = run("map", "--help")
+def test_help_lists_the_options_with_their_defaults(run_here):
+    done = run_here("map", "--help")
     words = " ".join(done.stdout.split())
     assert "--max-cloud" in words and "[default: 192]" in words and "--bbox W S E N" in words
 
@@ -145,10 +156,8 @@ def test_engine_imports_neither_prefect_nor_torch():
     assert not {"prefect", "torch", "terratorch", "onnx"} & set(done.stdout.split())
 
 
-def test_the_device_was_called_provider(selection, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["terramosaic", "plan", *selection, "--provider", "cpu", "--json"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
-    assert json.loads(capsys.readouterr().out)["request"]["device"] == "cpu"
-    assert "--provider" not in run("map", "--help").stdout
+def test_the_device_was_called_provider(run_here, selection):
+    done = run_here("plan", *selection, "--provider", "cpu", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["request"]["device"] == "cpu"
+    assert "--provider" not in run_here("map", "--help").stdout
