@@ -68,7 +68,7 @@ class TerramosaicError(Exception):
 
     def message(self) -> dict[str, Any]:
         """The error for another process: the code of its class, its text, and its attributes, which JSON must know."""
-        return {"code": self.code, "text": self.text, "attributes": vars(self)}
+        return {"code": self.code, "text": self.text, "attributes": {**vars(self)}}
 
 
 def error_of(message: Mapping[str, Any]) -> TerramosaicError:
@@ -139,9 +139,19 @@ class ModelError(TerramosaicError):
 
 
 class WorkerLostError(ModelError):
-    """A worker process died while it computed a block; another one may well get it done."""
+    """A worker died, or was ended, while it computed a block; another one may well get it done.
+
+    Attributes:
+        how: what became of it, such as ``SIGKILL on cpu``.
+        tries: workers that the block has cost by now.
+    """
 
     code = "worker-lost"
+
+    def __init__(self, how: str, *, tries: int = 1) -> None:
+        both = "both workers that computed it were" if tries > 1 else "its worker was"
+        super().__init__(f"{both} lost ({how})")
+        self.how, self.tries = how, tries
 
 
 class OutputError(TerramosaicError):

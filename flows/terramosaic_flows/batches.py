@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import RequestError
@@ -19,63 +21,81 @@ SETTING = "TERRAMOSAIC_TASK_SECONDS"
 _SECONDS = 30.0
 
 #: So many blocks at most, whatever they take: what a lost task leaves to look through again stays small.
-_MOST_BLOCKS = 64
+MOST_BLOCKS = 64
+
+
+class Wanted(NamedTuple):
+    """A block that is to be computed, and who waits for it."""
+
+    plan: Plan
+    block: Block
+    future: Future[BlockReceipt]
 
 
 @dataclass(frozen=True)
 class Batch:
     """Blocks of one run that make a task."""
 
-    plan: Plan
-    blocks: tuple[Block, ...]
+    wanted: tuple[Wanted, ...]
+
+    @property
+    def plan(self) -> Plan:
+        return self.wanted[0].plan
+
+    @property
+    def block_ids(self) -> list[str]:
+        return [one.block.id for one in self.wanted]
 
     @property
     def name(self) -> str:
         """For the UI: the first block, and how many come after it."""
-        more = len(self.blocks) - 1
-        return f"{self.blocks[0].id} and {more} more" if more else self.blocks[0].id
+        first, *more = self.block_ids
+        return f"{first} and {len(more)} more" if more else first
 
 
 class Batches:
     """Blocks that wait for a task.
 
     Args:
-        blocks: with their runs, in the order of work.
-        width: tells how many tasks run at the same time; towards the end batches get smaller, so that all have work.
+        slots: tells how many tasks run at the same time; towards the end batches get smaller, so that all have work.
     """
 
-    def __init__(self, blocks: Iterable[tuple[Plan, Block]], width: Callable[[], int]) -> None:
-        self._waiting = deque(blocks)
-        self._width = width
+    def __init__(self, slots: Callable[[], int]) -> None:
+        self._waiting: deque[Wanted] = deque()
+        self._slots = slots
         self._worth = _task_seconds()
         self._windows = 0
         self._seconds = 0.0
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def add(self, wanted: Wanted) -> None:
+        """One more waits, behind the others."""
+        self._waiting.append(wanted)
 
-    def clear(self) -> None:
-        """Drops all that wait."""
-        self._waiting.clear()
+    def put_back(self, wanted: Iterable[Wanted]) -> None:
+        """Some wait again, before the others: their task was lost before it came to them."""
+        self._waiting.extendleft(reversed(tuple(wanted)))
 
     def measure(self, receipt: BlockReceipt) -> None:
         """Learns from a block how long windows take."""
         self._windows += receipt.windows
         self._seconds += receipt.seconds["total"]
 
-    def next(self) -> Batch:
-        """The next blocks to compute; until a first block is measured, one."""
-        made, block = self._waiting.popleft()
-        blocks, windows = [block], block.windows
-        most = min(_MOST_BLOCKS, len(self._waiting) // (2 * self._width()))
-        while len(blocks) < most and self._waiting:
-            after_plan, after = self._waiting[0]
-            if after_plan is not made or self._expected(windows + after.windows) > self._worth:
+    def next(self) -> Batch | None:
+        """The next blocks to compute, if any is left; until a first block is measured, one."""
+        batch: list[Wanted] = []
+        windows = 0
+        most = max(1, min(MOST_BLOCKS, len(self._waiting) // (2 * self._slots())))
+        while self._waiting and len(batch) < most:
+            windows += self._waiting[0].block.windows
+            if batch and (
+                self._waiting[0].plan is not batch[0].plan or self._expected(windows) > self._worth
+            ):
                 break
-            self._waiting.popleft()
-            blocks.append(after)
-            windows += after.windows
-        return Batch(made, tuple(blocks))
+            wanted = self._waiting.popleft()
+            # Nobody may want it any more.
+            if wanted.future.running() or wanted.future.set_running_or_notify_cancel():
+                batch.append(wanted)
+        return Batch(tuple(batch)) if batch else None
 
     def _expected(self, windows: int) -> float:
         return windows * self._seconds / self._windows if self._windows else float("inf")

@@ -11,7 +11,7 @@ from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
 from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_plans
-from terramosaic_flows.execution import carry_out
+from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.form import RequestForm, request_of_form
 from terramosaic_flows.reporting import report_plan
@@ -39,7 +39,7 @@ def map_region(request: RequestForm) -> list[str]:
     plans = earlier_plans(request)
     if not plans:
         plans, failures = _planned(request)
-    failures |= carry_out(plans)
+    failures |= carry_out_plans(plans)
     raise_failures(failures, len(plans.keys() | failures.keys()))
     forget_plans(request)
     return [RunFolder.of(made).location for made in plans.values()]

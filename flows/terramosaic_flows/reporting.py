@@ -26,7 +26,7 @@ from prefect.artifacts import (
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import one_line
 from terramosaic.planning.folder import RunFolder, mosaics_of
-from terramosaic.planning.plan import Plan
+from terramosaic.planning.plan import Block, Plan
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.numbers import counted, duration, size
@@ -111,7 +111,7 @@ class RunProgress:
         self._shown_at = 0.0
         self._show()
 
-    def block_done(self, receipt: BlockReceipt) -> None:
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
         """One more block is done."""
         self._computed += 1
         self._windows += receipt.windows

@@ -9,26 +9,23 @@ ray         ray:4    ray:ray://host:10001    a Ray cluster, likewise
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from terramosaic.block.block import run_block
-from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import RequestError
 from terramosaic.model.devices import Device, available_cpus, cuda_device_count, parse_device, worker_devices
-from terramosaic.planning.plan import Block, Plan
-from terramosaic.run.workers import DeviceProcesses
+from terramosaic.planning.plan import Plan
+from terramosaic.run.processes import DeviceProcesses
+from terramosaic.run.scheduling import Workforce
+from terramosaic.run.threads import Threads
 
 SETTING = "TERRAMOSAIC_RUNNER"
 
@@ -43,10 +40,6 @@ _COUNT_EVERY = 10
 _NO_PROFILE = {"distributed.worker.profile.enabled": False}
 
 Kind = Literal["threads", "processes", "dask", "ray"]
-Compute = Callable[[Plan, Block], BlockReceipt]
-
-#: How a block is computed in this process, where the flow has settled it: tasks in threads inherit it, others do not.
-computing: ContextVar[Compute | None] = ContextVar("computing", default=None)
 
 
 @dataclass(frozen=True)
@@ -66,19 +59,49 @@ class Runner:
     devices: str = ""
 
 
-@dataclass(frozen=True)
-class Workforce:
-    """A runner at work.
+class Crew(TaskRunner[Any]):
+    """A task runner at work, which one flow run after the other may use; who started it ends it.
 
-    Attributes:
-        width: tells how many tasks run at the same time now; a cluster grows and shrinks.
-        submit: hands it a task with its parameters.
-        is_cluster: whether tasks leave this machine's processes, and so are sent with all that they need.
+    Args:
+        slots: tells how many tasks run at the same time now; a cluster grows and shrinks.
+        pool: where tasks go.
+        context: entered around handing over a task.
+        workforce: computes the blocks of tasks that stay in this process.
     """
 
-    width: Callable[[], int]
-    submit: Callable[[Task[..., Any], dict[str, Any]], PrefectFuture[Any]]
-    is_cluster: bool = False
+    def __init__(
+        self,
+        slots: Callable[[], int],
+        pool: TaskRunner[Any],
+        *,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        workforce: Workforce | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.slots, self.workforce = slots, workforce
+        self._pool, self._context = pool, context
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether tasks leave this machine's processes, and so are sent with all that they need."""
+        return self.workforce is None
+
+    def submit(self, task: Task[..., Any], parameters: dict[str, Any], *more: Any, **options: Any) -> Any:
+        with self._context():
+            return self._pool.submit(task, parameters, *more, **options)
+
+    def duplicate(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """It goes on for the next flow run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A task takes its flow along to a cluster, and there it hands out nothing.
+        return ThreadPoolTaskRunner, ()
 
 
 def chosen_runner() -> Runner:
@@ -105,7 +128,7 @@ def chosen_runner() -> Runner:
 
 
 @contextmanager
-def workforce(runner: Runner, plan: Plan) -> Iterator[Workforce]:
+def crew(runner: Runner, plan: Plan) -> Iterator[Crew]:
     """Starts a runner for runs like ``plan``, and stops it: at once, and within seconds, when an error passes.
 
     Raises:
@@ -117,44 +140,30 @@ def workforce(runner: Runner, plan: Plan) -> Iterator[Workforce]:
         yield started
 
 
-@contextmanager
-def _threads(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
-    width = runner.count or min(4, available_cpus())
-    stop = threading.Event()
-    # Blocks side by side keep the processors busy with less waiting than threads within a model.
-    compute = partial(run_block, threads=max(1, available_cpus() // width), cancelled=stop)
-    with _in_threads(width, compute, stop.set) as started:
-        yield started
+def _threads(runner: Runner, plan: Plan, device: Device) -> AbstractContextManager[Crew]:
+    return _here(Threads(device, runner.count))
 
 
-@contextmanager
-def _processes(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
+def _processes(runner: Runner, plan: Plan, device: Device) -> AbstractContextManager[Crew]:
     names = runner.devices or ",".join(_all_like(device))
-    with (
-        DeviceProcesses(plan, worker_devices(names, plan.request.device)) as processes,
-        _in_threads(processes.width, processes.compute, processes.close) as started,
-    ):
-        yield started
+    return _here(DeviceProcesses(plan, worker_devices(names, plan.request.device)))
 
 
 @contextmanager
-def _in_threads(width: int, compute: Compute, stop: Callable[[], None]) -> Iterator[Workforce]:
-    token = computing.set(compute)
-    try:
-        pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=width)
-        with pool:
-            try:
-                yield Workforce(lambda: width, pool.submit)
-            except BaseException:
-                # Before the pool waits for its threads: Prefect would let them go on for half a minute.
-                stop()
-                raise
-    finally:
-        computing.reset(token)
+def _here(workforce: Threads | DeviceProcesses) -> Iterator[Crew]:
+    """Tasks in threads that wait for a workforce of this machine."""
+    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workforce.width())
+    with workforce, pool:
+        try:
+            yield Crew(workforce.width, pool, workforce=workforce)
+        except BaseException:
+            # Before the pool waits for its threads: Prefect would let them go on for half a minute.
+            workforce.close()
+            raise
 
 
 @contextmanager
-def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
+def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Crew]:
     with _extra("dask"):
         import dask  # of the extra, as all of Dask and Ray here
         from prefect_dask import DaskTaskRunner
@@ -173,11 +182,11 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
     with dask.config.set(_NO_PROFILE), pool:
         wanted = "started with --resources GPU=1" if on_gpu else "that runs"
         width = _width_of("Dask", partial(_dask_slots, pool.client, bool(on_gpu)), f"worker {wanted}")
-        yield Workforce(width, _within(_annotated(on_gpu), pool), is_cluster=True)
+        yield Crew(width, pool, context=_annotated(on_gpu))
 
 
 @contextmanager
-def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
+def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Crew]:
     # Ray would write a token below the user's home, and ask for it.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -198,7 +207,7 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Workforce]:
         width = _width_of(
             "Ray", lambda: int(ray.cluster_resources().get(resource, 0)), f"{resource} to run on"
         )
-        yield Workforce(width, _within(lambda: remote_options(**options), pool), is_cluster=True)
+        yield Crew(width, pool, context=lambda: remote_options(**options))
 
 
 def _local_cluster(**options: Any) -> Any:
@@ -245,17 +254,6 @@ def _width_of(cluster: str, count: Callable[[], int], wanted: str) -> Callable[[
         return known
 
     return width
-
-
-def _within(
-    context: Callable[[], AbstractContextManager[Any]], pool: TaskRunner[Any]
-) -> Callable[[Task[..., Any], dict[str, Any]], PrefectFuture[Any]]:
-    def submit(task: Task[..., Any], parameters: dict[str, Any]) -> PrefectFuture[Any]:
-        with context():
-            future: PrefectFuture[Any] = pool.submit(task, parameters)
-            return future
-
-    return submit
 
 
 def _annotated(resources: dict[str, int]) -> Callable[[], AbstractContextManager[Any]]:

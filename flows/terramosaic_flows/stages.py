@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from prefect import task
@@ -11,33 +10,36 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from terramosaic.block.block import run_block
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.errors import PASSING, MissingBandError, OffsetConflictError, TerramosaicError
-from terramosaic.model.device_lock import claimed_gpu
+from terramosaic.errors import (
+    PASSING,
+    MissingBandError,
+    OffsetConflictError,
+    TerramosaicError,
+    WorkerLostError,
+)
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
-from terramosaic_flows.runners import Compute, computing
+from terramosaic.run.scheduling import Workforce
+from terramosaic_flows.far import compute_far_from_the_flow
 
 #: Prefect's result cache is not the record of finished work: receipts in the run folder are.
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again may help: an asset that failed to load or a lost worker, yes; a missing band, no."""
-    try:
-        state.result()
-    except (MissingBandError, OffsetConflictError):
-        return False
-    except PASSING:
-        return True
-    except Exception:
-        return False
-    return False
+    """Whether the same worker may well try again: an asset that failed to load, yes; a missing band, no.
+
+    Blocks of a lost worker go to another one, and that is for who hands them out.
+    """
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, PASSING) and not isinstance(
+        error, MissingBandError | OffsetConflictError | WorkerLostError
+    )
 
 
 @task(name="plan", **_PLAIN)
@@ -48,19 +50,33 @@ def make_plan(request: RegionRequest) -> Plan:
     return made
 
 
-def compute_some(name: str, run_folder: str, block_ids: Sequence[str]) -> list[BlockReceipt]:
+def compute_some(
+    name: str, run_folder: str, block_ids: Sequence[str], timeout: float, workforce: Workforce | None = None
+) -> list[BlockReceipt]:
     """Computes some blocks of a run, unless they are done; one that fails by itself does not stop the others.
+
+    Args:
+        name: for the UI.
+        run_folder: where the plan is.
+        block_ids: which blocks.
+        timeout: seconds that each may take.
+        workforce: computes them; without one, which does not travel to a cluster, this process does.
 
     Raises:
         TerramosaicError: the first block's error; finished blocks stay finished.
     """
     made = read_plan(run_folder)
-    compute = computing.get() or _far_from_the_flow(made)
     receipts: list[BlockReceipt] = []
     failures: list[TerramosaicError] = []
     for block in map(made.block, block_ids):
         try:
-            receipts.append(compute(made, block))
+            if workforce is None:
+                receipts.append(compute_far_from_the_flow(made, block, timeout))
+            else:
+                receipts.append(workforce.submit(made, block).result())
+        except WorkerLostError:
+            # Of the others nothing is known; they are handed out again.
+            raise
         except PASSING as error:
             failures.append(error)
     if failures:
@@ -90,12 +106,3 @@ def assemble_mosaics(run_folder: str) -> None:
 def publish_run(run_folder: str) -> None:
     """Writes quicklooks, report and STAC item."""
     publish(read_plan(run_folder))
-
-
-def _far_from_the_flow(made: Plan) -> Compute:
-    """How a worker of a cluster computes, which knows of the run no more than its plan.
-
-    A worker has one thread, and of a machine's GPUs one to itself.
-    """
-    device = str(claimed_gpu()) if made.request.device.startswith("cuda") else None
-    return partial(run_block, device=device, threads=1)

@@ -23,7 +23,7 @@ from terramosaic.storage.lease import Lease, lease
 from terramosaic.storage.location import location
 from terramosaic.watch.watch import Watch, look
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
-from terramosaic_flows.execution import carry_out
+from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.form import RequestForm, request_of_form
 from terramosaic_flows.reporting import report_plan
@@ -128,7 +128,7 @@ def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, Terramo
                 continue
             report_plan(made, key)
             plans[key], place[key] = made, (name, day)
-    failed = carry_out(plans) if plans else {}
+    failed = carry_out_plans(plans) if plans else {}
     for key, (name, day) in place.items():
         try:
             if key in failed:

@@ -85,11 +85,14 @@ def make_scene(work: Path, size: int) -> Path:
 
 def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[str, float]:
     """Maps the upper left ``side`` x ``side`` pixels of the scene in this process."""
+    from terramosaic.model.devices import Device
     from terramosaic.mosaic.assemble import assemble
     from terramosaic.planning.planning import plan
     from terramosaic.publishing.publish import publish
     from terramosaic.request.request import RegionRequest
-    from terramosaic.run.mapping import Quiet, run_blocks
+    from terramosaic.run.mapping import Quiet
+    from terramosaic.run.scheduling import carry_out, jobs_left
+    from terramosaic.run.threads import Threads
 
     _, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
     # One metre inside, so that reprojecting to degrees and back adds no row of pixels.
@@ -100,7 +103,8 @@ def map_once(catalog: Path, out: Path, side: int, workers: int | None) -> dict[s
     )
     marks = [time.perf_counter()]
     made = plan(request)
-    run_blocks(made, list(made.blocks), Quiet(), workers)
+    with Threads(Device("cpu"), workers) as force:
+        assert not carry_out(jobs_left([made]), force, Quiet())
     marks.append(time.perf_counter())
     assemble(made)
     marks.append(time.perf_counter())

@@ -23,7 +23,7 @@ from tests.support.services import Service, pids_of, wait_for
 #: What is killed: the words in its command line, and the signal.
 TARGETS = {
     "flow process, SIGKILL": ("prefect.engine", signal.SIGKILL),
-    "block process, SIGKILL": ("terramosaic.run.workers.process", signal.SIGKILL),
+    "block process, SIGKILL": ("terramosaic.run.process", signal.SIGKILL),
     "worker, SIGKILL": ("prefect worker start", signal.SIGKILL),
     "worker, SIGTERM": ("prefect worker start", signal.SIGTERM),
 }

@@ -5,5 +5,6 @@ windows     from the strips of a stack to the windows of a block
 rasters     finished rows written as they come
 encoding    values and classes as stored numbers
 preview     the small true-colour picture
+fence       what an abandoned block cannot write past
 receipt     how others see that a block is done
 """

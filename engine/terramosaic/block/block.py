@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -20,10 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from terramosaic.block.fence import Fence
 from terramosaic.block.rasters import BlockRasters, SourceRows
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
-from terramosaic.errors import GO_ON, RunCancelledError, TerramosaicError
+from terramosaic.errors import TerramosaicError
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.fill import fill_nearest, near_missing
 from terramosaic.ground.grid import Rect
@@ -61,7 +61,7 @@ def run_block(
     batch_size: int | None = None,
     threads: int | None = None,
     on_windows: Callable[[int], None] | None = None,
-    cancelled: threading.Event | None = None,
+    fence: Fence | None = None,
 ) -> BlockReceipt:
     """Computes one block and writes its rasters; one that is done already is not done again.
 
@@ -74,7 +74,7 @@ def run_block(
             Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
         on_windows: called with the number of windows done since the last call.
-        cancelled: once set, the block stops between two batches.
+        fence: once closed, the block stops between two batches and writes nothing more.
 
     Raises:
         CatalogError: an asset could not be read after retries; names it.
@@ -90,19 +90,21 @@ def run_block(
     if not exists(folder.plan_file):
         write_plan(plan)
     device = device or plan.request.device
+    fence = fence or Fence()
     batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
     try:
-        with device_to_itself(parse_device(device), cancelled):
+        with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
             receipt = _BlockJob(
-                plan, block, model, device, batch_size, on_windows or (lambda _: None), cancelled
+                plan, block, model, device, batch_size, on_windows or (lambda _: None), fence
             ).run()
+            with fence.passing():
+                write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
     except TerramosaicError as error:
         error.within(f"block {block.id}")
         raise
     if on_windows and receipt.windows < block.windows:
         on_windows(block.windows - receipt.windows)  # those without a valid pixel were left out
-    write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
     logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
     return receipt
 
@@ -159,11 +161,11 @@ class _BlockJob:
         device: str,
         batch_size: int,
         on_windows: Callable[[int], None],
-        cancelled: threading.Event | None,
+        fence: Fence,
     ) -> None:
         request = plan.request
         self._plan, self._block, self._model, self._device = plan, block, model, device
-        self._on_windows, self._cancelled = on_windows, cancelled
+        self._on_windows, self._fence = on_windows, fence
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
         self._region = region_mask(plan, block)
@@ -208,7 +210,7 @@ class _BlockJob:
                     writes.popleft().result()
             for write in writes:
                 write.result()
-            files = rasters.finish()
+            files = rasters.finish(self._fence)
         total = time.perf_counter() - started
         return BlockReceipt(
             run_id=self._plan.run_id,
@@ -234,8 +236,7 @@ class _BlockJob:
             yield from self._flush(pending)
 
     def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, SourceRows]]:
-        if self._cancelled is not None and self._cancelled.is_set():
-            raise RunCancelledError("cancelled", hint=GO_ON)
+        self._fence.check()
         jobs = [item for item in pending if isinstance(item, _Job)]
         outputs = self._generate(jobs)
         self._filled = 0

@@ -14,6 +14,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from terramosaic.block.encoding import stored_classes, stored_values
+from terramosaic.block.fence import Fence
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
@@ -104,8 +105,8 @@ class BlockRasters:
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
 
-    def finish(self) -> dict[str, int]:
-        """Closes all rasters, gives them their names, and returns their sizes in bytes."""
+    def finish(self, fence: Fence) -> dict[str, int]:
+        """Closes all rasters, gives them their names if the fence is open, and returns their sizes in bytes."""
         # A sliver of a block may lie between two pixels of the preview.
         if not self._preview_rect.is_empty:
             self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
@@ -116,7 +117,8 @@ class BlockRasters:
         except RasterioError as error:
             raise OutputError(f"{error}; make room or choose another output folder") from error
         sizes = {name: partial.stat().st_size for name, partial in self._partials.items()}
-        self._files.close()
+        with fence.passing():
+            self._files.close()
         return sizes
 
     def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:

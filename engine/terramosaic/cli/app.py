@@ -6,6 +6,7 @@ Subcommands are imported when they are used: ``--help`` and ``--version`` answer
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import NamedTuple, cast
@@ -110,6 +111,16 @@ def main() -> None:
             f"terramosaic: this should not happen: {what}; run it again with --debug to see where", err=True
         )
         code = TerramosaicError.exit_code
+    _end(code)
+
+
+def _end(code: int) -> None:
+    # Not imported here, for start-up time: without it no device was used.
+    device_lock = sys.modules.get("terramosaic.model.device_lock")
+    if device_lock is not None and device_lock.has_given_up():
+        # A call hangs. Python would wait for it, as for all threads of pools.
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -19,7 +19,7 @@ from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.planning import plan
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
-from terramosaic.run.mapping import carry_out
+from terramosaic.run.mapping import map_plan
 
 
 @click.command("plan")
@@ -87,7 +87,7 @@ def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list
     for name, request in requests.items():
         try:
             with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
-                results.append(carry_out(plan(request), progress=progress, **how))
+                results.append(map_plan(plan(request), progress=progress, **how))
         except RunCancelledError:
             raise
         except TerramosaicError as error:

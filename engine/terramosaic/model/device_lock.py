@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at whether the wait was cancelled.
 _LOOK_EVERY = 0.5
 
+#: Devices that calls of this process hang on.
+_GIVEN_UP: set[Device] = set()
+
 
 @contextmanager
 def device_to_itself(device: Device, cancelled: threading.Event | None = None) -> Iterator[None]:
@@ -37,7 +40,12 @@ def device_to_itself(device: Device, cancelled: threading.Event | None = None) -
 
     Raises:
         RunCancelledError: it was cancelled while it waited.
+        ModelError: this process has given the device up.
     """
+    if device in _GIVEN_UP:
+        raise ModelError(
+            f"{device}: a block hangs on it in this process, which cannot use it again; start a new one"
+        )
     if device.kind == "cpu":
         yield
         return
@@ -47,6 +55,16 @@ def device_to_itself(device: Device, cancelled: threading.Event | None = None) -
         yield
     finally:
         lock.release()
+
+
+def give_up(device: Device) -> None:
+    """Never uses a device in this process again: a call on it hangs, and a thread cannot be ended."""
+    _GIVEN_UP.add(device)
+
+
+def has_given_up() -> bool:
+    """Whether a call of this process hangs."""
+    return bool(_GIVEN_UP)
 
 
 @cache

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from terramosaic.block.block import run_block
-from terramosaic.block.receipt import BlockReceipt, finished_blocks
-from terramosaic.errors import PASSING, TerramosaicError
-from terramosaic.imagery.pool import READERS
-from terramosaic.model.devices import Device, available_cpus, worker_devices
+from terramosaic.block.receipt import BlockReceipt
+from terramosaic.model.devices import parse_device, worker_devices
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import is_complete, write_plan
@@ -21,10 +14,10 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
-from terramosaic.run.workers import WorkerPool
+from terramosaic.run.processes import DeviceProcesses
+from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left
+from terramosaic.run.threads import Threads
 from terramosaic.storage.files import sweep_partials
-
-logger = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -76,12 +69,10 @@ def map_region(
     Raises:
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
-    return carry_out(
-        plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices
-    )
+    return map_plan(plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices)
 
 
-def carry_out(
+def map_plan(
     plan: Plan,
     *,
     progress: Progress | None = None,
@@ -97,102 +88,20 @@ def carry_out(
         publish(plan)
         return result_of(plan, was_done=True)
     sweep_partials(write_plan(plan).path)
-    done = finished_blocks(plan)
-    remaining = [block for block in plan.blocks if block.id not in done]
-    progress.planned(plan, remaining)
-    run_blocks(plan, remaining, progress, workers, batch_size, chosen)
+    jobs = jobs_left([plan])
+    progress.planned(plan, [job.block for job in jobs])
+    if jobs:
+        how: dict[str, Any] = {"batch_size": batch_size, "on_windows": progress.windows}
+        with (
+            Threads(parse_device(plan.request.device), workers, **how)
+            if chosen is None
+            else DeviceProcesses(plan, chosen[: len(jobs)], workers, **how)
+        ) as workforce:
+            failures = carry_out(jobs, workforce, progress)
+        if failures:
+            raise blocks_failed([failure.error for failure in failures], len(plan.blocks))
     progress.stage("assemble")
     assemble(plan)
     progress.stage("publish")
     publish(plan)
     return result_of(plan)
-
-
-def run_blocks(
-    plan: Plan,
-    blocks: list[Block],
-    progress: Progress,
-    workers: int | None = None,
-    batch_size: int | None = None,
-    devices: Sequence[Device] | None = None,
-) -> None:
-    """Computes blocks, several at a time: in threads of this process or, with ``devices``, in a process for each.
-
-    A block whose imagery fails does not stop the others; any other error does, once the blocks that run are finished.
-
-    Raises:
-        TerramosaicError: the first block's error, with the number of blocks that failed.
-    """
-    if devices is None:
-        failures = _run_in_threads(plan, blocks, progress, workers, batch_size)
-    else:
-        with WorkerPool(
-            plan,
-            devices[: len(blocks)],
-            blocks_at_once=workers,
-            batch_size=batch_size,
-            on_windows=progress.windows,
-            on_done=progress.block_done,
-        ) as pool:
-            failures = pool.compute(blocks)
-    if failures:
-        raise blocks_failed(failures, len(plan.blocks))
-
-
-def _run_in_threads(
-    plan: Plan, blocks: list[Block], progress: Progress, workers: int | None, batch_size: int | None
-) -> list[TerramosaicError]:
-    processors = available_cpus()
-    workers = workers or min(4, processors)
-    cancelled = threading.Event()
-    failures: list[TerramosaicError] = []
-    running: dict[Future[BlockReceipt], Block] = {}
-    waiting = list(reversed(blocks))
-    with (
-        READERS.closing_idle(),
-        ThreadPoolExecutor(workers, thread_name_prefix="block") as pool,
-        _set_on_exception(cancelled),
-    ):
-        while running or waiting:
-            # Handed out one by one, so that an error or Ctrl-C leaves no queue behind it.
-            while waiting and len(running) < workers:
-                block = waiting.pop()
-                future = pool.submit(
-                    run_block,
-                    plan,
-                    block,
-                    batch_size=batch_size,
-                    # Blocks side by side keep the processors busy with less waiting than threads within a model.
-                    threads=max(1, processors // workers),
-                    on_windows=progress.windows,
-                    cancelled=cancelled,
-                )
-                running[future] = block
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                block = running.pop(future)
-                try:
-                    progress.block_done(block, future.result())
-                except TerramosaicError as error:
-                    logger.error(str(error))
-                    failures.append(error)
-                    if not isinstance(error, PASSING):
-                        waiting.clear()
-    return failures
-
-
-def blocks_failed(failures: Sequence[TerramosaicError], blocks: int) -> TerramosaicError:
-    """The first error of a run in which some of so many blocks failed, which says how many, and how to go on."""
-    return failures[0].within(
-        f"failed, {len(failures)} of {blocks} blocks",
-        hint="what is finished is kept, run the same request again to compute the rest",
-    )
-
-
-@contextmanager
-def _set_on_exception(event: threading.Event) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        event.set()
-        raise

@@ -25,7 +25,7 @@ def flow_processes(home: Path) -> list[str]:
     return [
         line
         for line in pids_of(home).values()
-        if "prefect.engine" in line or "terramosaic.run.workers" in line
+        if "prefect.engine" in line or "terramosaic.run.process" in line
     ]
 
 

@@ -101,12 +101,12 @@ def test_flow_maps_into_an_object_store(server, land):
 
 
 def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(server, tmp_path, monkeypatch):
-    from terramosaic_flows import execution
+    from terramosaic_flows import tasks
     from terramosaic_flows.map_region import map_region
 
     monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     monkeypatch.setattr(
-        execution, "compute_blocks", execution.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
+        tasks, "compute_blocks", tasks.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
     )
     # Six blocks. The first day is clouded in the far east, and the second has nothing but that: two blocks read it.
     place, catalog = Rect(LAND.row, LAND.col, 600, 1098), Catalog(tmp_path / "catalog")
@@ -136,7 +136,7 @@ def runs_of(flow_name):
 
 
 def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, monkeypatch):
-    from terramosaic_flows import execution
+    from terramosaic_flows import execution, tasks
     from terramosaic_flows.map_region import map_region
 
     monkeypatch.setenv("TERRAMOSAIC_SPLIT", "3")
@@ -150,7 +150,7 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
     def break_down(*_):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(execution, "_outcome", break_down)
+    monkeypatch.setattr(tasks, "_outcome", break_down)
     state = map_region(request.model_copy(update={"seed": 1}), return_state=True)
     assert state.is_failed() and "a bug" in state.message
     monkeypatch.setenv("TERRAMOSAIC_SPLIT", "many")
@@ -159,7 +159,7 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
 
 
 def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_path, monkeypatch):
-    from terramosaic_flows import execution
+    from terramosaic_flows import execution, tasks
 
     made = {
         name: plan(
@@ -167,11 +167,11 @@ def test_what_stops_a_run_is_the_error_of_all_that_was_left(server, land, tmp_pa
         )
         for seed, name in enumerate(("first", "second"))
     }
-    monkeypatch.setattr(execution, "_outcome", lambda *_: ModelError("the device is gone"))
+    monkeypatch.setattr(tasks, "_outcome", lambda *_: ModelError("the device is gone"))
 
     @flow
     def carry():
-        return {name: str(error) for name, error in execution.carry_out(made).items()}
+        return {name: str(error) for name, error in execution.carry_out_plans(made).items()}
 
     for line in carry().values():
         assert line.startswith("failed, ") and "the device is gone" in line
@@ -255,7 +255,7 @@ def test_only_what_can_pass_is_retried():
         (CatalogError("x"), True),
         (MissingBandError("x"), False),
         (ModelError("x"), False),
-        (WorkerLostError("x"), True),
+        (WorkerLostError("x"), False),
         (KeyError("x"), False),
     ):
         assert can_pass(None, None, Failed(data=error)) is expected

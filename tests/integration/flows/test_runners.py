@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -18,8 +20,10 @@ from terramosaic.errors import RunCancelledError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import Device
+from terramosaic.planning.folder import write_plan
 from terramosaic.planning.planning import plan
-from terramosaic.run.workers import DeviceProcesses
+from terramosaic.run.processes import DeviceProcesses
+from terramosaic.run.scheduling import TIMEOUT_SETTING
 from terramosaic_flows.runners import SETTING
 from tests.integration.conftest import LAND
 from tests.support.services import wait_for
@@ -69,18 +73,66 @@ def test_a_runner_makes_the_same_map_and_leaves_no_process(
     wait_for("the end of every process", lambda: not children() - before)
 
 
-def test_a_process_that_dies_is_a_lost_worker_and_the_next_block_gets_a_new_one(land, tmp_path):
-    from terramosaic.errors import WorkerLostError
+#: Imported by every Python that starts below the test: its first block, on whichever worker, never ends.
+HANG_ONCE = """
+import threading
+from pathlib import Path
 
-    made = plan(land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",)))
-    with DeviceProcesses(made, [Device("cpu")]) as processes:
-        process = processes._process(0)
-        os.kill(process._worker._process.pid, signal.SIGSTOP)
-        killer = threading.Timer(0.5, os.kill, (process._worker._process.pid, signal.SIGKILL))
-        killer.start()
-        with pytest.raises(WorkerLostError, match="worker process on cpu died \\(SIGKILL\\)"):
-            processes.compute(made, made.blocks[0])
-        assert processes.compute(made, made.blocks[0]).block == made.blocks[0].id
+import terramosaic_flows.far as far
+
+run_block = far.run_block
+
+def hang_once(*arguments, **options):
+    try:
+        Path({mark!r}).touch(exist_ok=False)
+    except FileExistsError:
+        return run_block(*arguments, **options)
+    threading.Event().wait()
+
+far.run_block = hang_once
+"""
+
+
+@pytest.mark.parametrize("setting", ["dask:2", "ray:2"])
+def test_a_clusters_worker_that_hangs_is_killed_and_its_block_done_by_another(
+    server, land, alone, tmp_path, monkeypatch, setting
+):
+    from terramosaic_flows.map_region import map_region
+
+    pytest.importorskip({"dask": "prefect_dask", "ray": "prefect_ray"}[setting.partition(":")[0]])
+    mark, site = tmp_path / "hung", tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(HANG_ONCE.format(mark=str(mark)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    monkeypatch.setenv(SETTING, setting)
+    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    state = map_region(alone.plan.request.model_copy(update={"out": str(tmp_path)}), return_state=True)
+    assert state.is_completed(), state.message
+    assert mark.exists()
+    for name, path in alone.mosaics.items():
+        with rasterio.open(tmp_path / alone.plan.run_id / path.name) as ours, rasterio.open(path) as theirs:
+            np.testing.assert_array_equal(ours.read(), theirs.read(), err_msg=name)
+    assert not list(tmp_path.rglob("hung.json")), "what was counted is forgotten once the block is done"
+
+
+def test_a_block_that_hangs_on_a_cluster_kills_two_workers_and_fails(land, tmp_path):
+    made = plan(land.request(Rect(LAND.row, LAND.col, 300, 300), tmp_path / "out", targets=("NDVI",)))
+    program = (
+        "import sys, threading, terramosaic_flows.far as far; from terramosaic import read_plan;"
+        "far.run_block = lambda *_, **__: threading.Event().wait(); plan = read_plan(sys.argv[1]);"
+        "far.compute_far_from_the_flow(plan, plan.blocks[0], 0.2)"
+    )
+    folder = write_plan(made).location
+    ends = [
+        subprocess.run(
+            [sys.executable, "-c", program, folder], check=False, capture_output=True, text=True, timeout=120
+        )
+        for _ in range(3)
+    ]
+    assert [end.returncode for end in ends] == [-signal.SIGKILL, -signal.SIGKILL, 1]
+    assert "both workers that computed it were lost (each not done after 0.2 s)" in ends[2].stderr
+    # A run that is started again tries again.
+    assert not list(tmp_path.rglob("hung.json"))
 
 
 def test_closing_stops_processes_in_the_middle_of_a_block(land, tmp_path):
@@ -94,7 +146,7 @@ def test_closing_stops_processes_in_the_middle_of_a_block(land, tmp_path):
         closer = threading.Thread(target=close_in_the_midst)
         closer.start()
         with pytest.raises(RunCancelledError):
-            processes.compute(made, made.blocks[0])
+            processes.submit(made, made.blocks[0]).result()
         closer.join()
     # The block would have taken minutes.
     assert finished_block(made, made.blocks[0]) is None

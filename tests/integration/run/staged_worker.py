@@ -1,7 +1,7 @@
 """A worker process in which something happens to chosen blocks, after their first batch and so in their midst.
 
 The variable ``STAGED`` holds what happens as JSON: by block id, an act and what it needs. Tests give this module to
-`terramosaic.run.workers.worker` instead of the real one, which it otherwise is.
+`terramosaic.run.worker` instead of the real one, which it otherwise is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from terramosaic.run.workers import process
+from terramosaic.run import process
 
 #: Seconds after which a worker that waits in vain is killed, so that a test fails instead of hanging.
 _PATIENCE = 120
@@ -25,16 +25,16 @@ def main(file_descriptor: int) -> None:
     acts = json.loads(os.environ["STAGED"])
     run_block = process.run_block
 
-    def staged(plan: Any, block: Any, *, on_windows: Any, cancelled: threading.Event, **options: Any) -> Any:
+    def staged(plan: Any, block: Any, *, on_windows: Any, fence: Any, **options: Any) -> Any:
         acts_left = [acts[name] for name in (block.id, "*") if name in acts]
 
         def then(count: int) -> None:
             on_windows(count)
             while acts_left:
                 act, *needed = acts_left.pop()
-                _ACTS[act](cancelled, *needed)
+                _ACTS[act](fence.closed, *needed)
 
-        return run_block(plan, block, on_windows=then, cancelled=cancelled, **options)
+        return run_block(plan, block, on_windows=then, fence=fence, **options)
 
     process.run_block = staged
     process.main(file_descriptor)
@@ -64,10 +64,19 @@ def _hang(_: threading.Event) -> None:
     threading.Event().wait()
 
 
+def _hang_once(cancelled: threading.Event, mark: str) -> None:
+    try:
+        Path(mark).touch(exist_ok=False)
+    except FileExistsError:
+        return
+    _hang(cancelled)
+
+
 _ACTS: dict[str, Any] = {
     "die": _die,
     "die once": _die_once,
     "meet": _meet,
     "wait for the end": lambda cancelled: cancelled.wait(),
     "hang": _hang,
+    "hang once": _hang_once,
 }

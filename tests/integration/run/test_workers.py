@@ -8,20 +8,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from terramosaic import MapResult, map_region, plan
 from terramosaic.block.block import BlockReceipt, finished_block
+from terramosaic.block.fence import Fence
+from terramosaic.block.rasters import BlockRasters
 from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.devices import Device, cuda_device_count
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
-from terramosaic.run.mapping import Quiet, carry_out
-from terramosaic.run.workers import WorkerPool
-from terramosaic.run.workers.messages import Failed
+from terramosaic.run.mapping import Quiet, map_plan
+from terramosaic.run.messages import Failed
+from terramosaic.run.processes import DeviceProcesses
+from terramosaic.run.scheduling import TIMEOUT_SETTING, carry_out, jobs_left
 from tests.integration.conftest import LAND
 
 #: Four blocks of 6 and 12 windows, so each has several batches.
@@ -31,7 +35,7 @@ RECT = Rect(LAND.row + 300, LAND.col + 300, 700, 700)
 MAP_IN_A_PROCESS = """
 import signal, sys
 from pathlib import Path
-import terramosaic.run.workers.worker
+import terramosaic.run.worker
 from terramosaic import RegionRequest, map_region
 from terramosaic.run.mapping import Quiet
 
@@ -41,7 +45,7 @@ class Announcing(Quiet):
 
 # Tests that run in the background ignore Ctrl-C, and so would what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-terramosaic.run.workers.worker.MODULE = "tests.integration.run.staged_worker"
+terramosaic.run.worker.MODULE = "tests.integration.run.staged_worker"
 request = RegionRequest.model_validate_json(Path(sys.argv[1]).read_text())
 map_region(request, devices=["cpu", "cpu"], progress=Announcing())
 """
@@ -80,7 +84,7 @@ def stage(monkeypatch):
     """Lets something happen in worker processes."""
 
     def set_acts(**acts: list[object]) -> None:
-        monkeypatch.setattr("terramosaic.run.workers.worker.MODULE", "tests.integration.run.staged_worker")
+        monkeypatch.setattr("terramosaic.run.worker.MODULE", "tests.integration.run.staged_worker")
         monkeypatch.setenv("STAGED", json.dumps(acts))
 
     return set_acts
@@ -132,34 +136,41 @@ def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, sta
     first, *others = made.blocks
     stage(**{first.id: ["die", signal.SIGSEGV]})
     line = (
-        f"failed, 1 of 4 blocks: block {first.id}: both worker processes that computed it died "
+        f"failed, 1 of 4 blocks: block {first.id}: both workers that computed it were lost "
         "(SIGSEGV on cpu, SIGSEGV on cpu); what is finished is kept, run the same request again to compute the rest"
     )
     with pytest.raises(ModelError) as error:
-        carry_out(made, devices=["cpu", "cpu"])
+        map_plan(made, devices=["cpu", "cpu"])
     assert str(error.value) == line
     assert finished(made) == [block.id for block in others]
 
 
-def test_a_dead_worker_gets_no_blame_for_a_block_that_it_never_began(request_here):
-    """It dies with empty hands; the block that is on its way to it then is simply not done."""
+def test_a_worker_that_dies_between_two_blocks_costs_nothing(request_here):
+    """It is started again; what was on its way to it is done like any other."""
     made = plan(request_here)
     done = []
 
-    def kill(block: Block, receipt: BlockReceipt) -> None:
-        done.append(block.id)
-        process = pool._workers[0]._process
-        process.kill()
-        process.wait()
+    class Killer(Quiet):
+        def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+            done.append(block.id)
+            process = pool._processes[0]._worker._process
+            process.kill()
+            process.wait()
 
-    pool = WorkerPool(made, [Device("cpu")], on_windows=lambda _: None, on_done=kill)
-    with (
-        pool,
-        pytest.raises(ModelError, match=r"all worker processes died \(SIGKILL on cpu\).* 3 blocks are"),
-    ):
-        pool.compute(made.blocks)
-    assert not any(pool._deaths_of.values())
-    assert finished(made) == done == [made.blocks[0].id]
+    with DeviceProcesses(made, [Device("cpu")]) as pool:
+        assert carry_out(jobs_left([made]), pool, Killer()) == []
+    assert sorted(done) == sorted(finished(made)) == sorted(block.id for block in made.blocks)
+
+
+def test_workers_that_all_die_end_the_run(request_here, stage, monkeypatch):
+    monkeypatch.setattr("terramosaic.run.scheduling._MOST_LOSSES", 2)
+    stage(**{"*": ["die", signal.SIGKILL]})
+    made = plan(request_here)
+    with DeviceProcesses(made, [Device("cpu")]) as pool:
+        failures = carry_out(jobs_left([made]), pool, Quiet())
+    line = "workers are lost, one after the other (SIGKILL on cpu, SIGKILL on cpu, SIGKILL on cpu)"
+    assert [str(error) for _, error in failures] == [line]
+    assert not finished(made)
 
 
 def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
@@ -171,7 +182,7 @@ def test_an_error_in_a_worker_is_the_error_in_a_thread(request_here):
         with pytest.raises(
             OutputError, match=r"failed, 1 of 4 blocks: block .* could not be written"
         ) as error:
-            carry_out(made, **options)
+            map_plan(made, **options)
         lines.append(str(error.value))
     assert lines[0] == lines[1]
 
@@ -189,7 +200,8 @@ def test_errors_keep_their_class_and_others_their_name():
 def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_path):
     request = land.request(RECT, tmp_path, targets=("NDVI",), device="cuda")
     with pytest.raises(
-        ModelError, match=r"^worker on cuda:0: .*cuda was asked for and cannot be used: .*driver"
+        ModelError,
+        match=r"^failed, 1 of 4 blocks: worker on cuda:0: .*cuda was asked for and cannot be used: .*driver",
     ):
         map_region(request, devices=["cuda:0"])
 
@@ -228,3 +240,75 @@ def test_no_process_outlives_its_parent(request_here, tmp_path, how, act):
         # Blocks that could stop by themselves have removed what was half-written.
         assert stderr.rstrip().endswith("KeyboardInterrupt")
         assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_worker_that_hangs_is_ended_and_its_block_done_by_another(
+    request_here, in_threads, stage, tmp_path, monkeypatch, caplog
+):
+    # Above what a block takes here on a busy machine, where the first one loads the model as well.
+    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    stage(**{in_threads.plan.blocks[0].id: ["hang once", str(tmp_path / "mark")]})
+    recorder = Recorder()
+    result = map_region(request_here, devices=["cpu", "cpu"], progress=recorder)
+    assert rasters(result) == rasters(in_threads)
+    assert recorder.computed == result.plan.figures.windows
+    assert "a worker process died: not done after 20 s on cpu" in caplog.messages
+    assert not list(result.folder.rglob("*.partial"))
+
+
+def test_a_block_that_always_hangs_fails_and_the_others_finish(request_here, stage, monkeypatch):
+    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    made = plan(request_here)
+    first, *others = made.blocks
+    stage(**{first.id: ["hang"]})
+    with pytest.raises(
+        ModelError,
+        match=f"failed, 1 of 4 blocks: block {first.id}: both workers .* lost "
+        r"\(not done after 20 s on cpu, not done after 20 s on cpu\)",
+    ):
+        map_plan(made, devices=["cpu"])
+    assert finished(made) == [block.id for block in others]
+
+
+def test_a_thread_that_hangs_is_abandoned_writes_nothing_and_takes_its_device_along(
+    request_here, in_threads, monkeypatch
+):
+    """It comes back after its block was given up, and finds all ways to the disk closed."""
+    made = plan(request_here)
+    first, hangs, back = made.blocks[0], threading.Event(), threading.Event()
+    finish = BlockRasters.finish
+
+    def hang(rasters: BlockRasters, fence: Fence) -> dict[str, int]:
+        hangs.set()
+        back.wait()
+        return finish(rasters, fence)
+
+    class OnceItHangs(threading.Timer):
+        """The time is over when the block hangs, and not before."""
+
+        def run(self) -> None:
+            hangs.wait()
+            self.function(*self.args, **self.kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("terramosaic.model.device_lock._GIVEN_UP", set())
+        patch.setattr(threading, "Timer", OnceItHangs)
+        # All batches are computed by then, and the rasters are about to get their names.
+        patch.setattr(BlockRasters, "finish", hang)
+        line = f"failed, 1 of 4 blocks: block {first.id}: not done after .* cpu is not used again in this process"
+        with pytest.raises(ModelError, match=line):
+            map_plan(made, workers=1)
+        (hung,) = [thread for thread in threading.enumerate() if thread.name == f"block-{first.id}"]
+        with pytest.raises(ModelError, match="cpu: a block hangs on it in this process"):
+            map_plan(made, workers=1)
+        back.set()
+        hung.join()
+        assert not list(RunFolder.of(made).blocks.rglob("*.*"))
+    # In other processes the run goes on.
+    assert rasters(map_plan(made, devices=["cpu"])) == rasters(in_threads)
+
+
+def test_a_time_limit_that_is_none_is_named(request_here, monkeypatch):
+    monkeypatch.setenv(TIMEOUT_SETTING, "soon")
+    with pytest.raises(RequestError, match="TERRAMOSAIC_BLOCK_TIMEOUT: 'soon' is no number of seconds"):
+        map_region(request_here)

@@ -14,7 +14,7 @@ from shapely.geometry import box
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, utm_of
 from terramosaic.request.request import RegionRequest
-from terramosaic.run.mapping import carry_out
+from terramosaic.run.mapping import map_plan
 from terramosaic.storage.scratch import half_written
 from terramosaic.watch.watch import look
 from tests.integration.conftest import LAND, Catalog
@@ -53,7 +53,7 @@ def watch(request, until, look_back_days=30):
     """As the flow does, without one."""
     found = look(request, look_back_days, datetime.fromisoformat(until).replace(hour=23, tzinfo=UTC))
     for day, made in found.new.items():
-        carry_out(made)
+        map_plan(made)
         found.record(day)
     found.keep_newest()
     return found

@@ -11,12 +11,11 @@ import sys
 from multiprocessing import Pipe
 
 from terramosaic.errors import ModelError, RequestError
-from terramosaic.model.devices import Device
 from terramosaic.planning.plan import Block
-from terramosaic.run.workers.messages import Order, Report, Setup, receive_report, send
+from terramosaic.run.messages import Order, Report, Setup, receive_report, send
 
 #: The module whose ``main`` a worker process runs.
-MODULE = "terramosaic.run.workers.process"
+MODULE = "terramosaic.run.process"
 
 
 class Worker:
@@ -25,25 +24,12 @@ class Worker:
     Its death shows in one place only: its messages end. The system closes a dead process's socket behind everything
     that the process said, so a block that it finished before it died is never lost or done again.
 
-    Attributes:
-        device: where its model runs.
-        is_ready: whether it takes blocks.
-        blocks: what it was given and has not reported on, by id.
-        computing: ids of those that it was computing when it was last heard of.
-        is_alone: whether its one block has the process to itself.
-
     Raises:
         ModelError: the system starts no more processes.
     """
 
-    def __init__(self, device: Device, setup: Setup) -> None:
-        self.device = device
-        self.is_ready = False
-        self.blocks: dict[str, Block] = {}
-        self.computing: set[str] = set()
-        self.is_alone = False
-        self._run_folder = setup.run_folder
-        self.connection, other_end = Pipe()
+    def __init__(self, setup: Setup) -> None:
+        self._connection, other_end = Pipe()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _program(other_end.fileno())],
@@ -54,15 +40,12 @@ class Worker:
                 process_group=0,
             )
         except OSError as error:
-            raise ModelError(f"worker on {device}: no process can be started: {error.strerror}") from error
+            raise ModelError(
+                f"worker on {setup.device}: no process can be started: {error.strerror}"
+            ) from error
         finally:
             other_end.close()
         self._send(setup)
-
-    def give(self, block: Block) -> None:
-        """Gives it a block. If it is dead by now, that will be heard, and also that the block was never begun."""
-        self.blocks[block.id] = block
-        self.order(block.id, self._run_folder, block)
 
     def order(self, name: str, run_folder: str, block: Block) -> None:
         """Asks for a block of any run, of which it will report under ``name``."""
@@ -71,19 +54,13 @@ class Worker:
     def hear(self) -> Report | None:
         """What it says next; None if it is dead and has said everything."""
         try:
-            return receive_report(self.connection)
+            return receive_report(self._connection)
         except (EOFError, OSError):
             return None
 
-    def drop(self, block_id: str) -> Block:
-        """Takes a block that it has reported on out of its hands."""
-        self.computing.discard(block_id)
-        self.is_alone = False
-        return self.blocks.pop(block_id)
-
     def dismiss(self) -> None:
         """Closes the socket: a worker that still lives stops its blocks and ends."""
-        self.connection.close()
+        self._connection.close()
 
     def hang_up(self) -> None:
         """Says that nothing more will be asked; it stops its blocks and ends, and what it says is still heard.
@@ -91,8 +68,12 @@ class Worker:
         Unlike `dismiss`, it may be called while another thread hears.
         """
         # A socket that a thread reads from is not closed by closing it here.
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as end:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
             end.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._process.kill()
 
     def ending(self, patience: float) -> str:
         """How it ended; waited for, and after so many seconds enforced."""
@@ -105,7 +86,7 @@ class Worker:
 
     def _send(self, message: Setup | Order) -> None:
         with contextlib.suppress(OSError):
-            send(self.connection, message)
+            send(self._connection, message)
 
 
 def require_platform() -> None:

@@ -17,16 +17,16 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 from terramosaic.block.block import open_model, run_block
+from terramosaic.block.fence import Fence
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device
 from terramosaic.planning.folder import read_plan
-from terramosaic.run.workers.messages import (
+from terramosaic.run.messages import (
     Began,
     Done,
     Failed,
     Log,
     Order,
-    Ready,
     Report,
     Setup,
     Windows,
@@ -109,7 +109,6 @@ def serve(connection: Connection) -> None:
         except Exception as error:
             parent.send(Failed.of(None, error))
             return
-        parent.send(Ready())
         compute = partial(_compute, parent, setup)
         pool = stack.enter_context(ThreadPoolExecutor(setup.blocks_at_once, thread_name_prefix="block"))
         for order in iter(parent.orders.get, None):
@@ -127,7 +126,7 @@ def _compute(parent: Parent, setup: Setup, order: Order) -> None:
             batch_size=setup.batch_size,
             threads=setup.threads,
             on_windows=lambda count: parent.send(Windows(block=order.name, count=count)),
-            cancelled=parent.gone,
+            fence=Fence(parent.gone),
         )
     except Exception as error:
         parent.send(Failed.of(order.name, error))

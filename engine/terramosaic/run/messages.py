@@ -50,12 +50,6 @@ class Order(_Message):
     block: str
 
 
-class Ready(_Message):
-    """The model is open; the worker takes blocks."""
-
-    kind: Literal["ready"] = "ready"
-
-
 class Began(_Message):
     """A block is being computed; from here on it may be what a worker dies of."""
 
@@ -120,7 +114,7 @@ class Log(_Message):
     line: str
 
 
-Report = Ready | Began | Windows | Done | Failed | Log
+Report = Began | Windows | Done | Failed | Log
 
 _REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
 
