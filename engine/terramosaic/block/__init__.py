@@ -2,6 +2,7 @@
 
 block       reading ahead, windows, model, blending and writing, at the same time
 windows     from the strips of a stack to the windows of a block
+batches     windows put together to what the model is called with
 rasters     finished rows written as they come
 encoding    values and classes as stored numbers
 preview     the small true-colour picture

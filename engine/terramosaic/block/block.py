@@ -12,41 +12,35 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 
+from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.fence import Fence
 from terramosaic.block.rasters import BlockRasters, SourceRows
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
 from terramosaic.errors import TerramosaicError
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
-from terramosaic.ground.fill import fill_nearest, near_missing
-from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.offset_decisions import OffsetBook
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device
-from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.folder import RunFolder, write_plan
-from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_text
 from terramosaic.storage.gdal import local_files
 
 logger = logging.getLogger(__name__)
-
-#: Windows per call of the model, by kind of device.
-_BATCH_SIZES = {"cpu": 2, "cuda": 32}
 
 #: Finished bands of rows that may wait for the writer.
 _WRITES_AHEAD = 2
@@ -70,7 +64,7 @@ def run_block(
         block: one of the plan's blocks.
         model: the generator; by default the plan's bundle on the device, opened once per process.
         device: where to run, such as ``cuda:1``; by default the plan's device.
-        batch_size: windows per call of the model; by default 2 on the CPU, whose caches are small, and 32 on CUDA.
+        batch_size: windows per call of the model; by default what suits the device, as ``BATCH_SIZES`` has it.
             Results do not depend on it with the demo bundle.
         threads: processors for the model on the CPU; by default all. Results do not depend on it with the demo bundle.
         on_windows: called with the number of windows done since the last call.
@@ -91,7 +85,7 @@ def run_block(
         write_plan(plan)
     device = device or plan.request.device
     fence = fence or Fence()
-    batch_size = batch_size or _BATCH_SIZES[parse_device(device).kind]
+    batch_size = batch_size or BATCH_SIZES[parse_device(device).kind].call
     try:
         with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
@@ -136,22 +130,6 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
     )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A window to compute; its pixels wait in the batch. ``flags`` tells which of them were filled."""
-
-    i: int
-    j: int
-    flags: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class _RowEnd:
-    """All windows of a row have been handed out; the imagery under the rows that are now final."""
-
-    source: SourceRows
-
-
 class _BlockJob:
     def __init__(
         self,
@@ -168,8 +146,6 @@ class _BlockJob:
         self._on_windows, self._fence = on_windows, fence
         self._bundle = load_bundle(request.model)
         self._lattice = Lattice(request.stride)
-        self._region = region_mask(plan, block)
-        self._rows = windows_by_row(self._lattice, block.rect, self._region)
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
@@ -191,9 +167,7 @@ class _BlockJob:
             window_weights(request.blend, request.stride),
             std=value_targets if "std" in request.extras else (),
         )
-        # Windows are cut straight into the batch, one place after the other; a flush empties it.
-        self._batch = np.empty((batch_size, len(self._bundle.bands), WINDOW, WINDOW), np.float32)
-        self._filled = 0
+        self._batch_size = batch_size
         self._seconds = {"data": 0.0, "model": 0.0}
         self._done = 0
 
@@ -225,37 +199,36 @@ class _BlockJob:
         )
 
     def _finished_rows(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
-        """Runs the model over batches of windows, also across rows, and yields rows as they become final."""
-        pending: list[_Job | _RowEnd] = []
-        with closing(self._windows()) as windows:
-            for item in self._timed("data", windows):
-                pending.append(item)
-                if self._filled == len(self._batch):
-                    yield from self._flush(pending)
-                    pending = []
-            yield from self._flush(pending)
+        """Runs the model over batches of windows, and yields rows as they become final."""
+        with closing(self._batches()) as cut:
+            while True:
+                with self._timed("data"):
+                    batch = next(cut, None)
+                if batch is None:
+                    return
+                self._fence.check()
+                with self._timed("model"):
+                    outputs = self._generate(batch)
+                yield from self._blended(batch, outputs)
+                self._done += len(batch.pixels)
+                self._on_windows(len(batch.pixels))
 
-    def _flush(self, pending: list[_Job | _RowEnd]) -> Iterator[tuple[RowBand, SourceRows]]:
-        self._fence.check()
-        jobs = [item for item in pending if isinstance(item, _Job)]
-        outputs = self._generate(jobs)
-        self._filled = 0
+    def _blended(
+        self, batch: Batch, outputs: Mapping[str, np.ndarray]
+    ) -> Iterator[tuple[RowBand, SourceRows]]:
         index = 0
-        for item in pending:
-            if isinstance(item, _RowEnd):
+        for item in batch.items:
+            if isinstance(item, RowEnd):
                 yield self._accumulator.finish_row(), item.source
             else:
-                values = {name: batch[index] for name, batch in outputs.items()}
+                values = {name: output[index] for name, output in outputs.items()}
                 self._accumulator.add(item.i, item.j, values, item.flags)
                 index += 1
-        self._done += len(jobs)
-        self._on_windows(len(jobs))
 
-    def _generate(self, jobs: list[_Job]) -> dict[str, np.ndarray]:
-        if not jobs:
+    def _generate(self, batch: Batch) -> dict[str, np.ndarray]:
+        rects = [self._lattice.window(window.i, window.j) for window in batch.windows]
+        if not rects:
             return {}
-        started = time.perf_counter()
-        rects = [self._lattice.window(job.i, job.j) for job in jobs]
         randomness = {
             name: WindowRandomness(
                 noise=np.stack([self._noise[name].cut(rect) for rect in rects])
@@ -267,57 +240,28 @@ class _BlockJob:
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
-        values = self._model.generate(self._batch[: len(jobs)], randomness)
-        self._seconds["model"] += time.perf_counter() - started
-        return values
+        return self._model.generate(batch.pixels, randomness)
 
-    def _windows(self) -> Generator[_Job | _RowEnd, None, None]:
-        """Windows in row-major order, each row followed by its end; windows without a valid pixel are left out."""
-        rect, wanted = pixels_under(self._lattice, self._rows, self._block.rect)
-        plan = self._plan
+    def _batches(self) -> Generator[Batch, None, None]:
+        block, bands, plan = self._block, self._bundle.bands, self._plan
+        region = region_mask(plan, block)
+        rows = windows_by_row(self._lattice, block.rect, region)
+        rect, wanted = pixels_under(self._lattice, rows, block.rect)
         imagery = Imagery(
-            epsg=self._block.epsg,
-            bands=self._bundle.bands,
-            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in self._block.acquisitions),
+            epsg=block.epsg,
+            bands=bands,
+            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
             composite=plan.request.composite,
             offset_of=OffsetBook(plan.request, RunFolder.of(plan)).offset_of,
         )
         with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
-            held = HeldRows(strips, self._bundle.bands)
-            for i, columns in self._rows:
-                top = i * self._lattice.stride
-                held.drop_above(top)
-                for j in columns:
-                    window = self._lattice.window(i, j)
-                    pixels = self._batch[self._filled]
-                    valid = held.cut(window, pixels)
-                    if not valid.any():
-                        continue
-                    flags = None
-                    if not valid.all():
-                        fill_nearest(pixels, valid)
-                        flags = np.where(
-                            near_missing(valid),
-                            np.uint8(QUALITY_FILLED | QUALITY_EDGE),
-                            np.uint8(QUALITY_FILLED),
-                        )
-                    self._filled += 1
-                    yield _Job(i, j, flags)
-                yield _RowEnd(self._source(held, i))
+            held = HeldRows(strips, bands)
+            yield from batches(
+                held, rows, self._lattice, block.rect, region, size=self._batch_size, bands=len(bands)
+            )
 
-    def _source(self, held: HeldRows, i: int) -> SourceRows:
-        """What lies under the rows that row ``i`` of windows makes final."""
-        block, start = self._block.rect, i * self._lattice.stride
-        end = block.row_end if i == self._rows[-1][0] else min(block.row_end, start + self._lattice.stride)
-        top = max(block.row, start)
-        rows = Rect(top, block.col, max(0, end - top), block.width)
-        return held.source(rows, self._region[rows.slices(block)])
-
-    def _timed(self, name: str, items: Iterator[_Job | _RowEnd]) -> Iterator[_Job | _RowEnd]:
-        while True:
-            started = time.perf_counter()
-            item = next(items, None)
-            self._seconds[name] += time.perf_counter() - started
-            if item is None:
-                return
-            yield item
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - started

@@ -13,6 +13,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class BatchSizes:
+    """Windows at once, where nobody says otherwise.
+
+    Attributes:
+        call: that a block hands to the model.
+        terramind: in a run of TerraMind's graphs.
+        single_graph: in a run of a target's one graph.
+    """
+
+    call: int
+    terramind: int
+    single_graph: int
+
+
+#: By kind of device. Alone, a window fits the CPU's caches and never depends on others.
+BATCH_SIZES = {
+    "cpu": BatchSizes(call=2, terramind=1, single_graph=1),
+    "cuda": BatchSizes(call=32, terramind=32, single_graph=16),
+}
+
+
+@dataclass(frozen=True)
 class Needs:
     """The randomness that a target asks for: planes of noise, and whether a uniform number for each patch."""
 

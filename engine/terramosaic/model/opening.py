@@ -33,8 +33,8 @@ def open_generator(
         targets: What to generate, in this order.
         device: Where to run, such as ``cpu`` or ``cuda:1``. CUDA is strict: it never falls back to the CPU.
         options: The run's choices.
-        batch_size: Windows in one pass of the model, whatever ``generate`` is given; by default 1 on the CPU,
-            whose caches like it best, and 16 on a GPU, 32 with TerraMind.
+        batch_size: Windows in one pass of the model, whatever ``generate`` is given; by default what suits
+            the device, as ``BATCH_SIZES`` has it.
         threads: CPU threads of a session; by default all that the process may use.
 
     Raises:

@@ -11,9 +11,9 @@ import numpy as np
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import parse_device
-from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness
 from terramosaic.model.opening import open_generator
-from terramosaic.model.terramind import BATCH_SIZES, TerraMindGenerator
+from terramosaic.model.terramind import TerraMindGenerator
 
 #: Largest relative difference that passes: float32 rounding on the CPU, half precision on a GPU or in the bundle.
 _LIMITS = {"cpu": 1e-3, "cuda": 1e-2}
@@ -155,7 +155,7 @@ def _speed(
     """Windows in a batch, and windows per second with the bundle's own step count, after one warm-up."""
     options = GenerationOptions(steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning)
     generator = open_generator(bundle, targets, device, options=options)
-    count = BATCH_SIZES[parse_device(device).kind]
+    count = BATCH_SIZES[parse_device(device).kind].terramind
     some = np.arange(count) % len(windows)
     batch = {
         target: WindowRandomness(

@@ -13,7 +13,7 @@ from terramosaic.errors import ModelError, one_line
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
-from terramosaic.model.generator import Needs, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, Needs, WindowRandomness
 from terramosaic.model.manifest import GENERATE
 from terramosaic.model.runtime import session_options
 
@@ -33,7 +33,7 @@ class SingleGraphGenerator:
         self.targets = tuple(targets)
         self._bands = len(bundle.bands)
         self._specs = {target: bundle.targets[target] for target in self.targets}
-        self._batch_size = batch_size or (1 if device.kind == "cpu" else 16)
+        self._batch_size = batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
         self._sessions = {
             target: _session(bundle.folder / file, bundle.manifest.files[file].sha256, device, threads)

@@ -13,13 +13,10 @@ from terramosaic.errors import ModelError, TerramosaicError, one_line
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
-from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Needs, WindowRandomness
 from terramosaic.model.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
-
-#: Windows in a run of the graphs, by kind of device. Alone, a window fits the CPU's caches and never depends on others.
-BATCH_SIZES = {"cpu": 1, "cuda": 32}
 
 
 class TerraMindGenerator:
@@ -30,7 +27,7 @@ class TerraMindGenerator:
         targets: what to generate, in this order.
         device: where to run; CUDA is strict.
         options: the run's choices.
-        batch_size: windows in a run of the graphs; by default 1 on the CPU and 32 on CUDA.
+        batch_size: windows in a run of the graphs; by default what suits the device.
         threads: processors that the model may use.
 
     Raises:
@@ -55,7 +52,7 @@ class TerraMindGenerator:
         self._was_halved = False
         #: Whether it has lost its memory and got no other: it must be opened anew.
         self.is_broken = False
-        self._pipeline = self._open_pipeline(batch_size or BATCH_SIZES[device.kind])
+        self._pipeline = self._open_pipeline(batch_size or BATCH_SIZES[device.kind].terramind)
 
     @property
     def needs(self) -> Mapping[str, Needs]:

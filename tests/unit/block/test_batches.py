@@ -1,0 +1,69 @@
+"""Batches of a block's windows: each owns its pixels, and their size changes nothing but their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from terramosaic.block.batches import Batch, PlacedWindow, RowEnd, batches
+from terramosaic.block.windows import HeldRows, windows_by_row
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import Lattice
+from terramosaic.imagery.stack import Strip
+
+LATTICE = Lattice(192)
+BLOCK = Rect(192 * 1000, 192 * 50, 400, 400)
+#: What its windows cover, with a swath's rim in the east and nothing at all beyond it.
+COVER = Rect(192 * 999, 192 * 49, 192 * 5, 192 * 5)
+BANDS = ("B02", "B03", "B04")
+
+
+def strips():
+    """Strips of 100 rows; a pixel's number is its own."""
+    for top in range(COVER.row, COVER.row_end, 100):
+        rect = Rect(top, COVER.col, min(100, COVER.row_end - top), COVER.width)
+        rows, cols = np.mgrid[rect.row : rect.row_end, rect.col : rect.col + rect.width]
+        dn = np.stack([(rows * 7 + cols * 3 + band) % 9973 + 1 for band in range(len(BANDS))])
+        valid = cols < BLOCK.col + 250
+        masks = np.zeros(rect.shape, bool)
+        yield Strip(rect, (dn * valid).astype(np.uint16), valid, masks, masks)
+
+
+def cut(size: int, region: np.ndarray) -> list[Batch]:
+    """All batches at once, so that what two of them shared would show."""
+    rows = windows_by_row(LATTICE, BLOCK, region)
+    held = HeldRows(strips(), BANDS)
+    return list(batches(held, rows, LATTICE, BLOCK, region, size=size, bands=len(BANDS)))
+
+
+@pytest.mark.parametrize("size", [2, 5, 64])
+def test_batches_of_any_size_hold_the_same_windows(size):
+    region = np.ones(BLOCK.shape, bool)
+    one_by_one, several = cut(1, region), cut(size, region)
+    assert [len(batch.pixels) for batch in several[:-1]] == [size] * (len(several) - 1)
+    np.testing.assert_array_equal(
+        np.concatenate([batch.pixels for batch in several]),
+        np.concatenate([batch.pixels for batch in one_by_one]),
+    )
+    places = [(window.i, window.j) for batch in several for window in batch.windows]
+    assert places == [(window.i, window.j) for batch in one_by_one for window in batch.windows]
+    # Row by row, each followed by its end.
+    ends = [
+        index for index, item in enumerate(i for b in several for i in b.items) if isinstance(item, RowEnd)
+    ]
+    assert len(ends) == len({i for i, _ in places})
+
+
+def test_windows_are_filled_and_flagged_and_those_without_a_pixel_left_out():
+    region = np.ones(BLOCK.shape, bool)
+    windows = [window for batch in cut(4, region) for window in batch.windows]
+    rows = windows_by_row(LATTICE, BLOCK, region)
+    every = {(i, j) for i, columns in rows for j in columns}
+    valid_until = BLOCK.col + 250
+    seen = {(i, j) for i, j in every if LATTICE.window(i, j).col < valid_until}
+    assert {(window.i, window.j) for window in windows} == seen != every
+    for window in windows:
+        whole = LATTICE.window(window.i, window.j).col_end <= valid_until
+        assert (window.flags is None) == whole
+    assert any(isinstance(window, PlacedWindow) and window.flags is not None for window in windows)
+    assert all((batch.pixels > 0).all() for batch in cut(4, region))
