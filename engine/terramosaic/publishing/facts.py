@@ -86,7 +86,7 @@ class PlanFacts:
         """What kind of region it is, and how large."""
         return region_in_words(self.plan.request.region, self.plan.figures.area_km2)
 
-    @property
+    @cached_property
     def place(self) -> str:
         """The region's middle in words."""
         region = shape(self.plan.region)
@@ -100,7 +100,7 @@ class PlanFacts:
         """The solar days of its scenes."""
         return sorted({f"{scene.solar_day:%Y-%m-%d}" for scene in self.plan.scenes.values()})
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, str]:
         """What the plan amounts to, by name."""
         plan, figures = self.plan, self.plan.figures

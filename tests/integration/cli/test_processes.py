@@ -59,7 +59,7 @@ def selection(land, tmp_path) -> list[str]:
 def test_plan_then_map_then_map_again(run_here, selection, tmp_path):
     shown = run_here("plan", *selection)
     assert shown.returncode == 0, shown.stderr
-    for words in ("S2A_33TWL_20230815", "windows", "covered", "GB"):
+    for words in ("S2A_33TWL_20230815", "windows", "Covered", "MB"):
         assert words in shown.stdout
     assert not (tmp_path / "out").exists()
     as_json = json.loads(run_here("plan", *selection, "--json").stdout)
