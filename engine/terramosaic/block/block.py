@@ -36,6 +36,7 @@ from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRa
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.folder import RunFolder, write_plan
+from terramosaic.planning.identity import require_own_pixels
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_text
 from terramosaic.storage.gdal import local_files
@@ -71,6 +72,7 @@ def run_block(
         fence: once closed, the block stops between two batches and writes nothing more.
 
     Raises:
+        RequestError: the plan's other blocks have pixels that this version does not make.
         CatalogError: an asset could not be read after retries; names it.
         ModelError: the model or its device failed.
         OutputError: a raster could not be written.
@@ -80,6 +82,7 @@ def run_block(
         if on_windows:
             on_windows(block.windows)
         return done
+    require_own_pixels(plan)
     folder = RunFolder.of(plan)
     if not exists(folder.plan_file):
         write_plan(plan)

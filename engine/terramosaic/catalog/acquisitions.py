@@ -19,6 +19,9 @@ PASS_GAP = timedelta(minutes=30)
 #: Steps in which coverage counts for the rank: a sliver of ground does not outweigh a clear sky.
 _COVERAGE_STEPS = 20
 
+#: Digits of a percentage in which cloud counts: where it is the same, the last bits of an area must not decide.
+_CLOUD_DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Acquisition:
@@ -98,7 +101,11 @@ def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acqu
         ranked.append(replace(acquisition, coverage=coverage, cloud=cloud))
     return sorted(
         ranked,
-        key=lambda one: (-round(one.coverage * _COVERAGE_STEPS), one.cloud, -one.solar_day.toordinal()),
+        key=lambda one: (
+            -round(one.coverage * _COVERAGE_STEPS),
+            round(one.cloud, _CLOUD_DIGITS),
+            -one.solar_day.toordinal(),
+        ),
     )
 
 

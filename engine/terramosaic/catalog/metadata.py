@@ -152,6 +152,12 @@ def bounds(item: Item, asset: Mapping[str, Any]) -> tuple[float, float, float, f
     return None
 
 
+def checksum(asset: Mapping[str, Any]) -> str | None:
+    """An asset's checksum, a multihash; None if the item does not tell it."""
+    value = asset.get("file:checksum")
+    return None if value is None else str(value)
+
+
 def declared_offset(item: Item, key: str) -> int | None:
     """What an asset asks to have subtracted: -offset / scale of its raster metadata, in any STAC version.
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import PureWindowsPath
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -33,6 +32,7 @@ class AssetRef(BaseModel):
         key: the asset's name in the item.
         href: absolute URL or path, unsigned.
         offset: what the item's metadata says must be subtracted from its numbers, 0 or 1000.
+        checksum: the file's, if the item tells; a multihash.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +41,12 @@ class AssetRef(BaseModel):
     key: str
     href: str
     offset: int
+    checksum: str | None = None  # 0.1 did not keep it
+
+    @property
+    def name(self) -> str:
+        """The file's name, which stays where a catalog is moved or signed."""
+        return PureWindowsPath(self.href.partition("?")[0]).name  # of either slash
 
 
 class Scene(BaseModel):
@@ -64,8 +70,6 @@ class Scene(BaseModel):
         assets: band -> file, for those wanted bands that the item has.
         offset_rule: the rule that decided the assets' offsets, in a line.
         item_assets: names of all the item's assets.
-        fingerprint: SHA-256 of what in the item decides pixels. Hrefs and links do not count, so that a
-            catalog can be moved.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,12 +91,30 @@ class Scene(BaseModel):
     assets: dict[str, AssetRef]
     offset_rule: str
     item_assets: tuple[str, ...]
-    fingerprint: str
 
     @cached_property
     def geometry(self) -> BaseGeometry:
         """The footprint as a shapely geometry, lon/lat degrees."""
         return shape(self.footprint)
+
+    def identity(self, *, checksums: bool = True) -> dict[str, Any]:
+        """What of the item decides pixels, for JSON: which product and processing it is, its files and their offsets.
+
+        Neither where the files lie, so that a catalog can be moved, nor when a catalog has touched the item.
+
+        Args:
+            checksums: whether those of the files count.
+        """
+        made = self.generation_time
+        return {
+            "item": [self.collection, self.id],
+            "product": [self.platform, self.sensing_start.isoformat(), self.mgrs_tile, self.epsg],
+            "processing": [self.processing_baseline, made and made.isoformat()],
+            "assets": {
+                band: [asset.key, asset.name, asset.offset, asset.checksum if checksums else None]
+                for band, asset in self.assets.items()
+            },
+        }
 
     def require(self, bands: Iterable[str]) -> dict[str, AssetRef]:
         """The files of these bands.
@@ -149,7 +171,11 @@ def scene_from_item(
         grid_bounds=metadata.bounds(item, reference),
         assets={
             band: AssetRef(
-                band=band, key=key, href=unsigned(item["assets"][key]["href"]), offset=decisions[band].offset
+                band=band,
+                key=key,
+                href=unsigned(item["assets"][key]["href"]),
+                offset=decisions[band].offset,
+                checksum=metadata.checksum(item["assets"][key]),
             )
             for band, key in keys.items()
         },
@@ -157,7 +183,6 @@ def scene_from_item(
             dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
         ),
         item_assets=tuple(item["assets"]),
-        fingerprint=_fingerprint(item),
     )
 
 
@@ -169,13 +194,3 @@ def datetime_of(item: Any) -> dt.datetime:
     """
     metadata.check_item(item)
     return metadata.item_datetime(item)
-
-
-def _fingerprint(item: Mapping[str, Any]) -> str:
-    content = {
-        "id": item["id"],
-        "collection": item.get("collection"),
-        "properties": item["properties"],
-        "assets": {key: asset.get("file:checksum") for key, asset in item["assets"].items()},
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -19,6 +19,9 @@ from terramosaic.ground.grid import RESOLUTION, Rect, rect_from_bounds
 
 #: Longest straight piece, in degrees, of an outline that is reprojected (about 1 km: sagitta below a decimetre).
 _DENSIFY_DEGREES = 0.01
+#: Digits after the point of a metre that reprojection keeps: builds of PROJ differ in the ninth, and what lies on the
+#: grid comes back on it.
+_DIGITS = 6
 _WGS84 = Geod(ellps="WGS84")
 
 #: Zones that UTM widens or narrows over Norway and Svalbard: (zone, south, north) -> (west, east) or no cell at all.
@@ -95,7 +98,8 @@ def zone_areas(area: Area) -> list[ZoneArea]:
 
 def utm_of(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
     """A lon/lat geometry in a zone's metres, its outline densified so that straight edges stay where they were."""
-    return _reproject(shapely.segmentize(geometry, _DENSIFY_DEGREES), epsg, TransformDirection.FORWARD)
+    moved = _reproject(shapely.segmentize(geometry, _DENSIFY_DEGREES), epsg, TransformDirection.FORWARD)
+    return shapely.transform(moved, lambda metres: np.round(metres, _DIGITS))
 
 
 def lonlat_of(geometry: BaseGeometry, epsg: int) -> BaseGeometry:

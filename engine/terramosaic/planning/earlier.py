@@ -33,7 +33,13 @@ def plan_in(text: str) -> Plan:
     request = RegionRequest.model_validate_json(json.dumps(content["request"]))
     bundle = _bundle_of(content["bundle"]["fingerprint"], request)
     found = [_renamed(layer) if named_spread else layer for layer in layers_of(request, bundle)]
-    added: dict[str, Any] = {"format": "terramosaic-plan-2", "bundle": BundleRef.of(bundle), "layers": found}
+    added: dict[str, Any] = {
+        "format": "terramosaic-plan-2",
+        "pixels": 1,
+        "request": request,
+        "bundle": BundleRef.of(bundle),
+        "layers": found,
+    }
     return Plan.model_validate({**content, **added})
 
 

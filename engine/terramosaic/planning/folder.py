@@ -91,9 +91,12 @@ def write_plan(plan: Plan) -> RunFolder:
     """Makes the run folder with its ``plan.json``.
 
     One that is there already stays, unless it says something else: a run is named by what decides its pixels, and the
-    same pixels may by now be found under another path or signed by another catalog.
+    same pixels may by now be found under another path or signed by another catalog. A complete run's is as its item
+    tells it, and says what it was made by.
     """
     folder = RunFolder.of(plan)
+    if is_complete(plan):
+        return folder
     if not exists(folder.plan_file) or _but_created(read_plan(folder.path)) != _but_created(plan):
         write_text(folder.plan_file, plan.model_dump_json(indent=1))
     return folder

@@ -172,6 +172,7 @@ class Plan(Shown, _Value):
 
     format: Literal["terramosaic-plan-2"] = "terramosaic-plan-2"
     run_id: str
+    pixels: int = Field(description="Version of the pixels; see `terramosaic.planning.identity`")
     engine_version: str
     created: datetime
     request: RegionRequest

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from terramosaic.catalog import (
 from terramosaic.errors import CatalogError, NoScenesError, RequestError
 from terramosaic.ground.zones import Area, ZoneArea, as_geojson, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
-from terramosaic.model.devices import AUTO, parse_device, resolve
+from terramosaic.model.devices import AUTO, resolve
 from terramosaic.planning.blocks import cut_into_blocks
 from terramosaic.planning.estimates import (
     covered_share,
@@ -37,20 +36,15 @@ from terramosaic.planning.estimates import (
     read_gigabytes,
     warnings_of,
 )
+from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.layers import layers_of
-from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
+from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import GeoJsonFile, RegionRequest
 from terramosaic.storage.documents import shown
 from terramosaic.storage.location import anchored
 
 logger = logging.getLogger(__name__)
-
-#: Fields of a request that decide pixels or the run folder's layout; the others only say where to look or to write.
-_DECIDING = (
-    "targets", "composite", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
-    "offset", "offset_conflict", "dtype", "extras", "device",
-)  # fmt: skip
 
 #: Periods are told in whole seconds.
 _SECOND = timedelta(seconds=1)
@@ -182,7 +176,7 @@ class _Unusable:
 
 def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
     request, area, areas, bundle = prepared.request, prepared.area, prepared.areas, prepared.bundle
-    bands, acquisitions = bundle.bands, found.acquisitions
+    bands, acquisitions = bundle.bands, _told_apart(found.acquisitions)
     scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
@@ -201,8 +195,9 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
-    return Plan(
-        run_id=_run_id(request, zones, scenes, bundle),
+    made = Plan(
+        run_id="",
+        pixels=PIXELS,
         engine_version=version("terramosaic"),
         created=datetime.now(UTC).replace(microsecond=0),
         request=request,
@@ -226,6 +221,24 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         warnings=tuple(warnings_of(request, bundle, figures, scenes.values())),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
+    return made.model_copy(update={"run_id": run_id_of(made)})
+
+
+def _told_apart(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
+    """As they are, but where collections share an id, which a plan tells scenes by, it becomes ``collection/id``."""
+    counts = Counter(scene.id for acquisition in acquisitions for scene in acquisition.scenes)
+    return [
+        replace(
+            acquisition,
+            scenes=tuple(
+                scene
+                if counts[scene.id] == 1
+                else scene.model_copy(update={"id": f"{scene.collection}/{scene.id}"})
+                for scene in acquisition.scenes
+            ),
+        )
+        for acquisition in acquisitions
+    ]
 
 
 def _anchored(request: RegionRequest) -> RegionRequest:
@@ -257,22 +270,3 @@ def _search(prepared: _Prepared, unusable: _Unusable | None = None) -> _Found:
     kept, dropped = drop_superseded(scenes)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
     return _Found(catalog, prepared, searched, rank(group_by_solar_day(kept), area.outline), dropped)
-
-
-def _run_id(request: RegionRequest, zones: Sequence[Zone], scenes: dict[str, Scene], bundle: Bundle) -> str:
-    """Hash of all that decides the run's pixels and files; where it runs, and when it was planned, is left out."""
-    deciding = request.model_dump(mode="json", include=set(_DECIDING))
-    # A CPU and a GPU round differently; one GPU computes what another one does.
-    deciding["device"] = parse_device(request.device).kind
-    content = {
-        "engine": version("terramosaic"),
-        "request": deciding,
-        "bundle": bundle.fingerprint,
-        "zones": [zone.model_dump(mode="json") for zone in zones],
-        "scenes": {
-            scene.id: [scene.fingerprint, {band: asset.offset for band, asset in scene.assets.items()}]
-            for scene in scenes.values()
-        },
-    }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

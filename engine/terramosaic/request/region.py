@@ -87,12 +87,7 @@ def area_from_tile(tile: str) -> Area:
     Raises:
         ValueError: the id is malformed or no such square exists.
     """
-    name = tile.strip().upper().removeprefix("T").removeprefix("MGRS-")
-    if not re.fullmatch(r"\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]", name):
-        raise ValueError(
-            f"MGRS tile {tile!r} is not of the form 33TWL (zone, band, two letters of the 100 km square)"
-        )
-    name = name.zfill(5)
+    name = tile_name(tile)
     try:
         zone, hemisphere, easting, northing = mgrs.MGRS().MGRSToUTM(name)
     except mgrs.core.MGRSError as error:
@@ -108,6 +103,20 @@ def area_from_tile(tile: str) -> Area:
     top = origin + math.ceil((bottom + 100_000 - origin) / 60) * 60
     rect = Rect((NORTHING_OF_ROW_0 - top) // RESOLUTION, int(left // 60 * 60) // RESOLUTION, 10_980, 10_980)
     return Area(lonlat_of(box(*rect.bounds), epsg), is_box=True, tile=(epsg, rect))
+
+
+def tile_name(tile: str) -> str:
+    """``33TWL``, also for ``t33twl`` and ``MGRS-33TWL``.
+
+    Raises:
+        ValueError: the id is malformed.
+    """
+    name = tile.strip().upper().removeprefix("T").removeprefix("MGRS-")
+    if not re.fullmatch(r"\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]", name):
+        raise ValueError(
+            f"MGRS tile {tile!r} is not of the form 33TWL (zone, band, two letters of the 100 km square)"
+        )
+    return name.zfill(5)
 
 
 def area_from_file(path: str) -> Area:

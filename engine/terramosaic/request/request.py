@@ -6,8 +6,9 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime as DateTime  # a request has a field of the other name
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -35,6 +36,20 @@ RENAMED = {"provider": "device"}
 _RENAMED_EXTRAS = {"spread": "std"}
 
 Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+
+
+class Decides(Enum):
+    """What a field of a request decides of a map. Each field says it, and the run's id follows from it."""
+
+    PIXELS = "its value decides pixels, or how a run's files are cut"
+    CHOICE = "it decides pixels by what is chosen with it: the outline, the scenes or the bundle"
+    NOTHING = "no pixel depends on it: it names or allows something"
+
+
+_T = TypeVar("_T")
+_Pixels = Annotated[_T, Decides.PIXELS]
+_Choice = Annotated[_T, Decides.CHOICE]
+_Nothing = Annotated[_T, Decides.NOTHING]
 
 #: Letters of a polygon that is written out in full.
 _LONG = 400
@@ -177,78 +192,78 @@ class RegionRequest(Shown, BaseModel):
 
     model_config = ConfigDict(title="Region request", json_schema_extra=_with_examples, **_FORM)
 
-    region: Region = Field(
+    region: _Choice[Region] = Field(
         title="Region",
         description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a GeoJSON file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
-    region_name: str = Field(
+    region_name: _Nothing[str] = Field(
         default="name",
         title="Region name",
         description="Property that names the features of a GeoJSON file with several regions",
         min_length=1,
     )
-    datetime: Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)] = Field(
+    datetime: _Choice[Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)]] = Field(
         title="Period",
         description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
     )
-    catalog: str = Field(
+    catalog: _Choice[str] = Field(
         default="planetary-computer",
         title="Catalog",
         description="planetary-computer, earth-search, copernicus, a STAC API's URL, or a path on disk",
         examples=["earth-search"],
         min_length=1,
     )
-    collection: str = Field(
+    collection: _Choice[str] = Field(
         default="",
         title="Collection",
         description="Collection id; empty: the catalog's own Sentinel-2 L2A",
         examples=["sentinel-2-c1-l2a"],
     )
-    max_cloud: float = Field(
+    max_cloud: _Choice[float] = Field(
         default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
     )
-    composite: Literal["best", "median", "single"] = Field(
+    composite: _Pixels[Literal["best", "median", "single"]] = Field(
         default="best",
         title="Composite",
         description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
     )
-    targets: tuple[Target, ...] = Field(
+    targets: _Pixels[tuple[Target, ...]] = Field(
         default=("S1GRD", "NDVI", "LULC"),
         min_length=1,
         title="Targets",
         description="What to generate, in this order",
         examples=[["S1GRD", "NDVI", "LULC"]],
     )
-    model: str = Field(
+    model: _Choice[str] = Field(
         default="demo",
         title="Model",
         description="Bundle folder, or `demo` (band arithmetic, not TerraMind)",
         min_length=1,
     )
-    conditioning: Literal["chained", "independent"] = Field(
+    conditioning: _Pixels[Literal["chained", "independent"]] = Field(
         default="chained",
         title="Conditioning",
         description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
     )
-    steps: int = Field(
+    steps: _Pixels[int] = Field(
         default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
     )
-    sampling: Literal["nucleus", "greedy"] = Field(
+    sampling: _Pixels[Literal["nucleus", "greedy"]] = Field(
         default="nucleus",
         title="Token sampling",
         description="nucleus: drawn by the seed from the model's top-p, as the reference; greedy: the most probable",
     )
-    x0_clip: float = Field(
+    x0_clip: _Pixels[float] = Field(
         default=1,
         gt=0,
         title="Sample bound",
         description="Bound of the predicted sample in standard deviations from the mean; 1 as the reference. "
         "More lets extremes out",
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
-    stride: int = Field(
+    seed: _Pixels[int] = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
+    stride: _Pixels[int] = Field(
         default=192,
         ge=16,
         le=224,
@@ -256,12 +271,12 @@ class RegionRequest(Shown, BaseModel):
         title="Stride",
         description="Pixels between windows of 224",
     )
-    blend: Literal["mean", "cosine"] = Field(
+    blend: _Pixels[Literal["mean", "cosine"]] = Field(
         default="mean",
         title="Blend",
         description="Weights where windows overlap: equal, or falling to the rim",
     )
-    block_size: int = Field(
+    block_size: _Pixels[int] = Field(
         default=2048,
         ge=512,
         le=16384,
@@ -269,38 +284,38 @@ class RegionRequest(Shown, BaseModel):
         title="Block size",
         description="Pixels; the unit of resume",
     )
-    offset: Literal["remove", "keep"] = Field(
+    offset: _Pixels[Literal["remove", "keep"]] = Field(
         default="remove",
         title="Reflectance offset",
         description="The +1000 of processing baseline 04.00: remove it, as TerraMind expects, or keep it",
     )
-    offset_conflict: Literal["stop", "metadata", "pixels"] = Field(
+    offset_conflict: _Pixels[Literal["stop", "metadata", "pixels"]] = Field(
         default="stop",
         title="Offset conflict",
         description="Whom to believe where a scene's metadata and pixels disagree about the offset",
     )
-    dtype: Literal["int16", "float32"] = Field(
+    dtype: _Pixels[Literal["int16", "float32"]] = Field(
         default="int16",
         title="Encoding",
         description="int16: scaled integers; float32: plain values, twice the size",
     )
-    extras: tuple[Literal["std", "confidence"], ...] = Field(
+    extras: _Pixels[tuple[Literal["std", "confidence"], ...]] = Field(
         default=(),
         title="Extra layers",
         description="std: standard deviation over overlapping windows; confidence: of the land cover class",
         examples=[["std", "confidence"]],
     )
-    device: str = Field(
+    device: _Pixels[str] = Field(
         default="cpu",
         title="Device",
         description="cpu, cuda, one of several GPUs as cuda:1, or auto: cuda where there is a GPU, else cpu. "
         "cuda never falls back to cpu",
         examples=["cpu", "cuda", "cuda:1", "auto"],
     )
-    max_area_km2: float = Field(
+    max_area_km2: _Nothing[float] = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
-    out: str = Field(
+    out: _Nothing[str] = Field(
         default="out",
         title="Output folder",
         description="Folder or URL such as s3://bucket/maps; runs are written below it",
@@ -379,6 +394,11 @@ class RegionRequest(Shown, BaseModel):
         if not isinstance(self.region, GeoJsonFile):
             self._limited(self.region.area())
         return self
+
+    @classmethod
+    def fields_that_decide(cls, what: Decides) -> set[str]:
+        """Names of the fields that decide pixels, a choice, or nothing."""
+        return {name for name, field in cls.model_fields.items() if what in field.metadata}
 
     @property
     def interval(self) -> tuple[DateTime | None, DateTime | None]:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from terramosaic import (
-    MapResult,
     RequestError,
     assemble,
     map_region,
@@ -24,6 +23,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.planning.folder import write_plan
 from tests.integration.conftest import LAND
+from tests.support.earlier import as_0_1_wrote_it
 
 RECT = Rect(LAND.row, LAND.col, 300, 300)
 
@@ -51,32 +51,9 @@ def test_no_run_at_all(tmp_path):
         open_run(str(tmp_path))
 
 
-def as_0_1_wrote_it(done: MapResult) -> None:
-    """Writes plan and receipts of a run as version 0.1 did."""
-    stored = json.loads((done.folder / "plan.json").read_text())
-    stored["format"] = "terramosaic-plan-1"
-    del stored["layers"]
-    told = ("name", "title", "fingerprint", "is_terramind", "bands")
-    stored["bundle"] = {name: stored["bundle"][name] for name in told}
-    stored["request"]["provider"] = stored["request"].pop("device")
-    stored["request"]["extras"] = [
-        "spread" if name == "std" else name for name in stored["request"]["extras"]
-    ]
-    for scene in stored["scenes"].values():
-        scene["provider"] = scene.pop("profile")
-    (done.folder / "plan.json").write_text(json.dumps(stored))
-    for receipt in done.folder.glob("blocks/*/block.json"):
-        content = json.loads(receipt.read_text())
-        content["provider"] = content.pop("device")
-        content["files"] = {name.replace("_std", "_spread"): size for name, size in content["files"].items()}
-        receipt.write_text(json.dumps(content))
-    for path in list(done.folder.rglob("*_std.tif")):
-        path.rename(path.with_name(path.name.replace("_std", "_spread")))
-
-
 def test_plans_and_receipts_of_version_0_1_are_read(land, tmp_path):
     done = map_region(land.request(RECT, tmp_path, targets=("NDVI",), device="cpu"))
-    as_0_1_wrote_it(done)
+    as_0_1_wrote_it(done.folder)
     made = read_plan(done.folder)
     assert made == done.plan
     assert [receipt.device for receipt in finished_blocks(made).values()] == ["cpu"] * len(made.blocks)
@@ -85,7 +62,7 @@ def test_plans_and_receipts_of_version_0_1_are_read(land, tmp_path):
 def test_the_standard_deviation_of_0_1_keeps_its_files(land, tmp_path):
     done = map_region(land.request(RECT, tmp_path, targets=("NDVI", "LULC"), extras=("std", "confidence")))
     expected = done.open("NDVI_std").load()
-    as_0_1_wrote_it(done)
+    as_0_1_wrote_it(done.folder)
     opened = open_run(str(done.folder))
     assert list(opened) == ["NDVI", "NDVI_spread", "LULC", "LULC_confidence", "quality"]
     np.testing.assert_array_equal(opened.open("NDVI_spread"), expected)
@@ -116,7 +93,7 @@ def test_a_finished_run_needs_no_model(land, tmp_path, own_model):
 
 def test_a_plan_of_0_1_without_its_model_says_what_to_do(land, tmp_path, own_model):
     done = map_region(land.request(RECT, tmp_path / "out", targets=("NDVI",), model=str(own_model)))
-    as_0_1_wrote_it(done)
+    as_0_1_wrote_it(done.folder)
     manifest = json.loads((own_model / "bundle.json").read_text())
     (own_model / "bundle.json").write_text(json.dumps(manifest | {"title": "another"}))
     with pytest.raises(RequestError, match=r"version 0.1 wrote it for another model .* put that one back"):

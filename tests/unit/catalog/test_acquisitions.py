@@ -19,7 +19,7 @@ def scene(name="a", *, ground=(14, 46, 15, 47), day=15, hour=10, minute=0, cloud
         "solar_day": (when + timedelta(hours=(ground[0] + ground[2]) / 30)).date(), "sensing_start": when,
         "mgrs_tile": "33TWL", "epsg": 32633, "processing_baseline": "05.09", "generation_time": when,
         "cloud_cover": cloud, "footprint": mapping(box(*ground)), "grid_bounds": None, "assets": {},
-        "offset_rule": "", "item_assets": (), "fingerprint": name,
+        "offset_rule": "", "item_assets": (),
     }  # fmt: skip
     return Scene(**(fields | changes))
 
@@ -134,6 +134,18 @@ def test_coverage_and_cloud_are_measured_on_the_region():
 def test_ground_counts_not_degrees():
     tall = rank(group_by_solar_day([scene(ground=(14, 0, 15, 60))]), box(14, 0, 15, 80))
     assert tall[0].coverage == pytest.approx(0.8660254 / 0.9848078)
+
+
+def test_the_last_bits_of_an_area_do_not_rank():
+    """Under the same cloud everywhere the newer one is first, however the weighted mean of two parts is rounded."""
+    whole, differences = scene("whole", ground=(14, 46, 16, 47), day=20, cloud=10.1), set()
+    for middle in (14 + step / 16 for step in range(1, 32)):
+        west = scene("west", ground=(14, 46, middle, 47), day=10, cloud=10.1)
+        east = scene("east", ground=(middle, 46, 16, 47), day=10, cloud=10.1)
+        first, second = ranked(west, east, whole)
+        assert (first.solar_day.day, second.solar_day.day) == (20, 10)
+        differences.add(first.cloud - second.cloud)
+    assert max(differences) > 0
 
 
 def test_rank_is_by_coverage_in_steps_then_cloud_then_date():

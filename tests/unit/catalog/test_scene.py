@@ -191,21 +191,58 @@ def test_the_tile_of_earth_search_v0_is_not_its_grid_code(items):
     assert scene_from_item(item).mgrs_tile == "01CCV"  # from S2B_1CCV_20181004_0_L2A
 
 
-def test_the_fingerprint_follows_content_not_place(items):
+def test_identity_follows_content_neither_place_nor_what_a_catalog_says_of_itself(items):
     item = items["earth search c1"]
-    same = scene_from_item(item).fingerprint
-    assert len(same) == 64
-    moved = deepcopy(item)
-    for asset in moved["assets"].values():
-        asset["href"] = "/elsewhere/" + asset["href"].rsplit("/")[-1]
-    moved["links"] = []
-    assert scene_from_item(moved).fingerprint == same
-    assert scene_from_item(item, bands=["B04"]).fingerprint == same
-    reprocessed = deepcopy(item)
-    reprocessed["properties"]["s2:processing_baseline"] = "05.11"
-    rewritten = deepcopy(item)
-    rewritten["assets"]["red"]["file:checksum"] = "1220ff"
-    assert len({scene_from_item(other).fingerprint for other in (item, reprocessed, rewritten)}) == 3
+    same = scene_from_item(item).identity()
+    assert json.loads(json.dumps(same)) == same
+    touched = deepcopy(item)
+    for asset in touched["assets"].values():
+        asset["href"] = f"/elsewhere/{asset['href'].rpartition('/')[2]}?token=abc/def"
+        asset["title"] = "another"
+    touched["links"] = []
+    touched["properties"] |= {"updated": "2030-01-01T00:00:00Z", "created": "2030-01-01T00:00:00Z", "new": 1}
+    touched["properties"]["eo:cloud_cover"] = 99
+    assert scene_from_item(touched).identity() == same
+
+
+def _without_product(item):
+    item["properties"] = {
+        name: value
+        for name, value in item["properties"].items()
+        if name not in ("s2:product_uri", "s2:datastrip_id")
+    }
+    item["properties"]["datetime"] = "2024-04-22T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda item: item["properties"].update({"s2:processing_baseline": "05.11"}),
+        lambda item: item["properties"].update({"s2:generation_time": "2024-05-01T00:00:00Z"}),
+        lambda item: item["properties"].update({"earthsearch:boa_offset_applied": True}),
+        lambda item: item["properties"].update({"platform": "sentinel-2b"}),
+        lambda item: item.update({"id": "another"}),
+        lambda item: item.update({"collection": "another"}),
+        lambda item: item["assets"]["red"].update({"file:checksum": "1220ff"}),
+        lambda item: item["assets"]["red"].update({"href": "https://example.com/other.tif"}),
+        _without_product,
+    ],
+)
+def test_identity_follows_product_processing_offset_and_files(items, change):
+    item = deepcopy(items["earth search c1"])
+    before = scene_from_item(item).identity()
+    change(item)
+    assert scene_from_item(item).identity() != before
+
+
+def test_checksums_can_be_left_out_of_an_identity(items):
+    item = deepcopy(items["earth search c1"])
+    told = scene_from_item(item)
+    assert told.assets["B04"].checksum == item["assets"]["red"]["file:checksum"]
+    for asset in item["assets"].values():
+        asset.pop("file:checksum", None)
+    untold = scene_from_item(item)
+    assert untold.identity() == told.identity(checksums=False) != told.identity()
 
 
 def test_names_alone_tell_what_properties_leave_out(items):

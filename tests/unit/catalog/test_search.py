@@ -185,7 +185,7 @@ def test_a_catalog_can_be_moved(tmp_path, shared_data):
     before, after = (
         [scene_from_item(one) for one in everything(folder / "catalog.json")] for folder in (source, copy)
     )
-    assert [one.fingerprint for one in before] == [one.fingerprint for one in after]
+    assert [one.identity() for one in before] == [one.identity() for one in after]
     assert [one.assets["B04"].href for one in before] != [one.assets["B04"].href for one in after]
 
 

@@ -1,0 +1,108 @@
+"""What decides a run's pixels, and the id that is its hash: the same on any machine, whoever asks and whenever.
+
+What was asked for and what was decided goes in, as words and whole numbers, but no coordinate that was reprojected:
+builds of PROJ differ in the last digits of a metre. Blocks are whole pixels, and the outline that cuts them goes in as
+it was asked for. On a pixel at its edge builds could disagree only where the pixel's centre lies within nanometres of
+it, one in 10^9 of the pixels there. A run is of one piece even so: its plan keeps the outline that it was cut by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry import shape
+
+from terramosaic.errors import RequestError
+from terramosaic.ground.zones import as_geojson
+from terramosaic.model.devices import parse_device
+from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.request.region import tile_name
+from terramosaic.request.request import AnyRegion, BoundingBox, Decides, MgrsTile, RegionRequest
+
+#: Version of the pixels. Raise it by one with every change after which a plan gives another value in any pixel of any
+#: layer, however small, and say so under "Pixels" in CHANGELOG.md: runs of earlier versions then count as other ones,
+#: and a watched region is mapped again. Versions 0.1 and 0.2 of the package make pixels of version 1.
+PIXELS = 1
+
+#: A region is told apart to 1e-9 degrees, a tenth of a millimetre.
+_STEPS_PER_DEGREE = 1e9
+
+
+def run_id_of(plan: Plan) -> str:
+    """The id of a plan's run. From 0.2.0 on the same request and items have the same one, until `PIXELS` is raised."""
+    return _hash(_deciding(plan))
+
+
+def gives_same_pixels(held: Plan, made: Plan) -> bool:
+    """Whether the run of one plan is the map that another one asks for, whatever their ids.
+
+    Ids of 0.1 held its version, and a catalog may tell checksums that it, or 0.1, did not keep before.
+    """
+    kept = any(asset.checksum for scene in held.scenes.values() for asset in scene.assets.values())
+    return _hash(_deciding(held, checksums=kept)) == _hash(_deciding(made, checksums=kept))
+
+
+def require_own_pixels(plan: Plan) -> None:
+    """Refuses to add blocks to a run whose others have pixels of another version.
+
+    Raises:
+        RequestError: a version of this package has planned it that makes others.
+    """
+    if plan.pixels != PIXELS:
+        raise RequestError(
+            f"plan: run {plan.run_id} was planned by version {plan.engine_version}, whose pixels are not those of "
+            "this one; plan the request again"
+        )
+
+
+def region_hash(region: AnyRegion, outline: dict[str, Any]) -> str:
+    """Tells regions apart by what was asked for.
+
+    Args:
+        region: as a request says it.
+        outline: what it came to, GeoJSON in lon/lat; a file may hold another region by now.
+    """
+    return _hash(_asked_for(region, outline))
+
+
+def _deciding(plan: Plan, *, checksums: bool = True) -> dict[str, Any]:
+    used = {scene for block in plan.blocks for acquisition in block.acquisitions for scene in acquisition}
+    return {
+        "pixels": plan.pixels,
+        "request": _deciding_fields(plan.request),
+        "region": _asked_for(plan.request.region, plan.region),
+        "bundle": plan.bundle.fingerprint,
+        "zones": [
+            [zone.epsg, _pixels(zone), [[_pixels(block), block.acquisitions] for block in zone.blocks]]
+            for zone in plan.zones
+        ],
+        "scenes": {scene: plan.scenes[scene].identity(checksums=checksums) for scene in used},
+    }
+
+
+def _deciding_fields(request: RegionRequest) -> dict[str, Any]:
+    fields = request.model_dump(mode="json", include=request.fields_that_decide(Decides.PIXELS))
+    # A CPU and a GPU round differently; one GPU computes what another one does.
+    return fields | {"device": parse_device(request.device).kind}
+
+
+def _asked_for(region: AnyRegion, outline: dict[str, Any]) -> Any:
+    if isinstance(region, MgrsTile):
+        return tile_name(region.tile)  # its outline was reprojected
+    whole = shapely.transform(shape(outline), lambda degrees: np.rint(degrees * _STEPS_PER_DEGREE) + 0.0)
+    # A rectangle that lies in one zone is mapped to the edges of its pixels, a polygon of the same corners is not.
+    return ["box" if isinstance(region, BoundingBox) else "polygon", as_geojson(whole)]
+
+
+def _pixels(rectangle: Zone | Block) -> list[int]:
+    rect = rectangle.rect
+    return [rect.row, rect.col, rect.height, rect.width]
+
+
+def _hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
