@@ -6,23 +6,30 @@ OUT/acquisitions/RUN_ID/item.json        an acquisition's run, as any run
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from terramosaic.errors import RequestError
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, read_plan
+from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import bbox_of
+from terramosaic.request.request import AnyRegion
 from terramosaic.storage.files import read_json, write_text
 from terramosaic.storage.location import Location
+
+logger = logging.getLogger(__name__)
 
 #: Folder of the runs, beside the collection.
 ACQUISITIONS = "acquisitions"
 
 _FILE = "collection.json"
+_REGION: TypeAdapter[AnyRegion] = TypeAdapter(AnyRegion)
 _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.json"
 
 
@@ -45,17 +52,20 @@ class MapCollection:
         self.folder = folder
         self._document: dict[str, Any] = read_json(folder / _FILE) or {}
 
-    def require_region(self, outline: dict[str, Any]) -> None:
+    def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
 
         Args:
-            outline: the region as GeoJSON.
+            region: the region as a request says it.
+            outline: what it came to, as GeoJSON.
 
         Raises:
             RequestError: the collection is another region's.
         """
-        own = self._document.get("terramosaic:region")
-        if own is not None and own != _hash_of(outline):
+        asked = region_hash(region, outline)
+        own = self._document.get("terramosaic:region", asked)
+        # 0.1 hashed all digits of the outline, and a tile's can change with the build of PROJ.
+        if asked not in (own, self._region_of_runs()):
             raise RequestError(
                 f"out: {self.folder} holds the maps of another region, or of this one with another outline; "
                 "give each region an output folder of its own"
@@ -72,6 +82,21 @@ class MapCollection:
             if link["rel"] == "item"
         }
 
+    def plan_of(self, mapped: MappedDay, made: Plan) -> Plan | None:
+        """The plan of a day's run; None if somebody has removed it, or it cannot be read any more.
+
+        Args:
+            mapped: what the collection has of the day.
+            made: today's plan of it, which needs not be read where it has the same id.
+        """
+        if mapped.run_id == made.run_id:
+            return made
+        try:
+            return read_plan(self.folder / ACQUISITIONS / mapped.run_id)
+        except RequestError as error:
+            logger.warning("the plan of run %s cannot be read: %s", mapped.run_id, error)
+            return None
+
     def put(self, plan: Plan) -> None:
         """Adds the published run of one acquisition; the run that it replaces stays, marked as deprecated."""
         (acquisition,) = plan.acquisitions
@@ -87,6 +112,12 @@ class MapCollection:
     def put_assets(self, plan: Plan, assets: dict[str, Any]) -> None:
         """Describes the mosaics of the newest pixels, which belong to no single acquisition."""
         self._write(plan, self.mapped, assets)
+
+    def _region_of_runs(self) -> str | None:
+        """The region of one of the runs, from its plan in whatever version it was written."""
+        files = (RunFolder(self.folder / ACQUISITIONS / day.run_id).plan_file for day in self.mapped.values())
+        plan = next(filter(None, map(read_json, files)), None)
+        return plan and region_hash(_REGION.validate_python(plan["request"]["region"]), plan["region"])
 
     def _write(self, plan: Plan, held: dict[date, MappedDay], assets: dict[str, Any]) -> None:
         moments = sorted(item.datetime for item in held.values())
@@ -109,7 +140,7 @@ class MapCollection:
                 *(_link(day, item) for day, item in sorted(held.items())),
             ],
             "assets": assets,
-            "terramosaic:region": _hash_of(plan.region),
+            "terramosaic:region": region_hash(plan.request.region, plan.region),
             "updated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         write_text(self.folder / _FILE, json.dumps(document, indent=1))
@@ -131,10 +162,6 @@ class MapCollection:
             links.append({"rel": "successor-version", "href": href, "type": "application/geo+json"})
         item |= {"stac_extensions": extensions, "links": links}
         write_text(file, json.dumps(item, indent=1))
-
-
-def _hash_of(outline: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(outline, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _link(day: date, item: MappedDay) -> dict[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from terramosaic.errors import CatalogError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
 from terramosaic.planning.folder import RunFolder, is_complete
+from terramosaic.planning.identity import gives_same_pixels
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
 from terramosaic.request.interval import format_interval
@@ -78,8 +79,8 @@ class Watch:
 def look(request: RegionRequest, look_back_days: int, now: datetime | None = None) -> Watch:
     """Searches the rolling period and compares it with the collection in the request's output folder.
 
-    An acquisition's run is named by its content, so one that the collection holds under the same name is done, and one
-    under another name was processed again, or the request, the device or the version of this package has changed.
+    An acquisition is mapped when the run that the collection holds of its day has the pixels that are asked for, under
+    whatever name. Else it was processed again, or the request, the device or this package's pixels have changed.
 
     Args:
         request: what to map; its period bounds the rolling one, and its composite plays no part.
@@ -92,7 +93,7 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
     start, end = _period(request, look_back_days, now or datetime.now(UTC))
     collection = MapCollection(location(request.out))
     area = request.area()
-    collection.require_region(as_geojson(area.outline))
+    collection.require_region(request.region, as_geojson(area.outline))
     plans: list[Plan] = []
     unusable: list[CatalogError] = []
     if start <= end:
@@ -103,14 +104,16 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
         }
         found, unusable = plan_acquisitions(request.model_copy(update=changes))
         plans = [made for made in found if _day_of(made) >= start.date()]
-    held = collection.mapped
+    mapped = collection.mapped
     new, again = {}, set()
     for made in plans:
         day = _day_of(made)
-        known = held.get(day)
-        if known is None or known.run_id != made.run_id or not is_complete(made):
+        known = mapped.get(day)
+        held = None if known is None else collection.plan_of(known, made)
+        is_same = held is not None and gives_same_pixels(held, made)
+        if held is None or not is_same or not is_complete(held):
             new[day] = made
-        if known is not None and known.run_id != made.run_id:
+        if known is not None and not is_same:
             again.add(day)
     return Watch(collection, zone_areas(area), start.date(), len(plans), new, frozenset(again), unusable)
 
