@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -174,41 +173,19 @@ class StackReader:
         return dn, valid
 
 
-def read_ahead(strips: Iterator[Strip], depth: int = 1) -> Generator[Strip, None, None]:
+def read_ahead(strips: Iterator[Strip], depth: int = 2) -> Generator[Strip, None, None]:
     """Yields the strips while a thread reads the next ``depth`` of them; errors come out where the strip would.
 
     Close it before the stack: the thread may be in the middle of a read.
     """
-    ready: queue.Queue[Strip | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: Strip | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for strip in strips:
-                put(strip)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    worker = threading.Thread(target=work, name="read-ahead", daemon=True)
-    worker.start()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
     try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        ahead = deque(thread.submit(next, strips, None) for _ in range(depth))
+        while (strip := ahead.popleft().result()) is not None:
+            ahead.append(thread.submit(next, strips, None))
+            yield strip
     finally:
-        stop.set()
-        worker.join()
+        thread.shutdown(cancel_futures=True)
 
 
 def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:
