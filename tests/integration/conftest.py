@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,14 @@ def land(tmp_path_factory) -> Catalog:
         )
     )
     return catalog
+
+
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Pauses between tries that are none; how often is tried stays as it is."""
+    from terramosaic.storage import http
+
+    monkeypatch.setattr(http, "HTTP", dataclasses.replace(http.HTTP, pause=0.001))
 
 
 @pytest.fixture(scope="session")

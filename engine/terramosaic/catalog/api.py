@@ -12,19 +12,20 @@ from urllib.parse import urljoin
 import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
-from urllib3 import Retry
 
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.errors import CatalogError, RequestError, one_line
 from terramosaic.request.interval import format_interval
+from terramosaic.storage.http import CONNECT, Patience
+from terramosaic.storage.retries import HTTP
 
 if TYPE_CHECKING:
     from pystac_client.stac_api_io import StacApiIO
 
 #: Seconds to connect and to wait for bytes. pystac-client has no limit of its own.
-_TIMEOUT = (5.0, 60.0)
+_TIMEOUT = (CONNECT, HTTP.silence)
 #: Items in a page. Earth Search runs in functions whose answers may not exceed 6 MB, and an item has 30 kB.
 _PAGE = 100
 #: Regions with more parts are searched as the hulls of their two sides, with more vertices as a hull or box.
@@ -142,19 +143,7 @@ class ApiCatalog:
     def _io(self) -> StacApiIO:
         from pystac_client.stac_api_io import StacApiIO  # for start-up time, as above
 
-        return StacApiIO(
-            timeout=_TIMEOUT,
-            max_retries=Retry(
-                total=5,
-                connect=2,
-                read=2,
-                backoff_factor=0.5,
-                backoff_jitter=0.25,
-                status_forcelist=[408, 429, 500, 502, 503, 504],
-                allowed_methods=None,  # a search by POST changes nothing
-                raise_on_status=False,
-            ),
-        )
+        return StacApiIO(timeout=_TIMEOUT, max_retries=Patience.fresh())
 
     def _check_collection(self) -> None:
         """An unknown collection is no error to most servers: they find nothing in it."""

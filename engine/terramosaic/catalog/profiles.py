@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from terramosaic.bands import GSD
 from terramosaic.errors import CatalogError, one_line
 
-#: How long a token for Planetary Computer may take; its client sets no time limit of its own.
-_TOKEN_SECONDS = 90.0
+#: A token of Planetary Computer is renewed so many seconds before it expires, and has at most so many bytes.
+_RENEWED_BEFORE, _LARGEST_TOKEN = 60.0, 100_000
+_ASKING = threading.Lock()
 
 _RASTER_MARKS = {"raster:bands", "raster:offset", "bands"}
 
@@ -150,25 +151,28 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
     return GENERIC
 
 
-def sign(href: str, profile: str) -> str:
+def sign(href: str, profile: str, *, anew: bool = False) -> str:
     """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
 
-    Planetary Computer's client keeps a token for each container and renews it in its last minute. Nothing
-    else needs a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
+    A token of Planetary Computer is kept for each container and renewed in its last minute. Nothing else needs
+    a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
     keys (Copernicus Data Space: those that `COPERNICUS.credentials` names; Earth Search's JPEG 2000 twins:
     keys of AWS and ``AWS_REQUEST_PAYER=requester``).
 
     Args:
         href: URL or path of an asset.
         profile: name of the provider's profile, as a scene records it.
+        anew: with a new token, because the one that is kept was refused.
 
     Raises:
         CatalogError: no token could be had.
     """
-    known = _BY_NAME.get(profile, GENERIC)
-    if known.signing is None or not _is_azure_blob(href):
-        return href
-    return _signed_within(_TOKEN_SECONDS, unsigned(href))
+    return _signed(unsigned(href), anew) if is_signed(href, profile) else href
+
+
+def is_signed(href: str, profile: str) -> bool:
+    """Whether an href needs a signature that expires; see `sign`."""
+    return _BY_NAME.get(profile, GENERIC).signing is not None and _is_azure_blob(href)
 
 
 def unsigned(href: str) -> str:
@@ -185,23 +189,28 @@ def _is_azure_blob(href: str) -> bool:
     return urlsplit(href).netloc.endswith(".blob.core.windows.net")
 
 
-def _signed_within(seconds: float, href: str) -> str:
-    """Signs in a thread of its own, since the request for a token waits for ever on a silent server."""
-    import planetary_computer  # for start-up time: one provider of several needs it
+def _signed(href: str, anew: bool) -> str:
+    """The href with a token: the one that is kept, or a new one."""
+    # For start-up time: one provider of several needs these.
+    from planetary_computer.sas import TOKEN_CACHE, SASToken
+    from planetary_computer.settings import Settings
+    from planetary_computer.utils import parse_blob_url
 
-    answer: list[str] = []
-    failure: list[Exception] = []
+    from terramosaic.storage.http import fetch
 
-    def ask() -> None:
-        try:
-            answer.append(planetary_computer.sign_url(href))
-        except Exception as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=ask, name="sign", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if answer:
-        return answer[0]
-    reason = one_line(failure[0]) if failure else f"no answer in {seconds:g} s"
-    raise CatalogError(f"Planetary Computer gave no token for {href}: {reason}; try again later")
+    settings = Settings.get()
+    url = "/".join((settings.sas_url, *parse_blob_url(urlsplit(href))))
+    # One of the threads asks. The client's own request would wait for ever on a silent server.
+    with _ASKING:
+        token = TOKEN_CACHE.get(url)
+        if anew or token is None or token.ttl() < _RENEWED_BEFORE:
+            key = settings.subscription_key
+            try:
+                answer = fetch(url, _LARGEST_TOKEN, {"Ocp-Apim-Subscription-Key": key} if key else None)
+                token = TOKEN_CACHE[url] = SASToken.model_validate_json(answer)
+            except (OSError, ValueError) as error:
+                raise CatalogError(
+                    f"Planetary Computer gave no token for {href}: {one_line(error)}; try again later"
+                ) from error
+    signed: str = token.sign(href).href
+    return signed

@@ -5,6 +5,8 @@ files       all that a run reads and writes
 objects     object stores
 scratch     half-written files, and local copies of objects
 documents   small documents by path or URL
+http        requests, and which are tried again
+retries     all limits on trying again
 hashes      SHA-256 of files
 cache       the user's cache folder
 lease       a lock with a name on it that ends by itself

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import urlopen
-
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from terramosaic.storage.location import is_url
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-#: Seconds that a server may be silent.
-_TIMEOUT = 60
-
-#: Tries of a document behind HTTP, and what it says when another one may help.
-_TRIES = 4
-_PASSING = (429, 500, 502, 503, 504)
-_PAUSE_FIRST = 0.5
 
 
 def shown(location: str) -> str:
@@ -49,7 +36,9 @@ def read_document(location: str, most: int) -> bytes:
         except OSError as error:
             raise OSError(error.strerror or str(error)) from error
     if urlsplit(location).scheme in ("http", "https"):
-        return _over_http(location, most)
+        from terramosaic.storage.http import fetch  # for start-up time, as fsspec below
+
+        return fetch(location, most)
     return _over_fsspec(location, most)
 
 
@@ -59,28 +48,6 @@ def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:
     if len(content) > most:
         raise OSError(f"it is larger than {most / 1e6:g} MB")
     return content
-
-
-def _over_http(url: str, most: int) -> bytes:
-    def may_pass(error: BaseException) -> bool:
-        if isinstance(error, HTTPError):
-            return error.code in _PASSING
-        return isinstance(error, URLError | TimeoutError | ConnectionError)
-
-    tries = Retrying(
-        retry=retry_if_exception(may_pass),
-        stop=stop_after_attempt(_TRIES),
-        wait=wait_random_exponential(multiplier=_PAUSE_FIRST, max=8),
-        reraise=True,
-    )
-    try:
-        return tries(lambda: _whole(urlopen(url, timeout=_TIMEOUT), most))
-    except HTTPError as error:
-        raise OSError(f"the server answers {error.code} {error.reason}") from error
-    except URLError as error:
-        raise OSError(_line(error.reason)) from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise OSError(_line(error)) from error
 
 
 def _over_fsspec(url: str, most: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -9,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import planetary_computer
 import pytest
 
-from terramosaic.catalog import profiles
 from terramosaic.catalog.profiles import sign
 from terramosaic.errors import CatalogError
+from terramosaic.storage.retries import Limit
 
 BLOB = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/13/T/EF/B04_10m.tif"
 
@@ -100,9 +101,26 @@ def test_a_refused_token_is_an_error_in_a_line(tokens):
     assert "\n" not in str(error.value)
 
 
-def test_a_silent_token_service_does_not_hang_a_run(tokens, monkeypatch):
-    monkeypatch.setattr(profiles, "_TOKEN_SECONDS", 0.2)
+def test_a_silent_token_service_does_not_hang_a_run(tokens, quick_retries, monkeypatch):
+    monkeypatch.setattr("terramosaic.storage.http.HTTP", Limit(5, pause=0.001, silence=0.1))
     tokens.silence.clear()
-    with pytest.raises(CatalogError, match=r"gave no token .*: no answer in 0\.2 s"):
+    with pytest.raises(CatalogError, match=r"gave no token .*timed out"):
         sign(BLOB, "planetary-computer")
-    assert not tokens.silence.is_set()
+    assert len(tokens.asked) == 3
+
+
+def test_a_token_is_asked_for_five_times_and_by_one_thread(tokens, quick_retries):
+    tokens.status = 503
+    with pytest.raises(CatalogError, match=r"gave no token .*: the server answers 503"):
+        sign(BLOB, "planetary-computer")
+    assert len(tokens.asked) == 5
+    tokens.status = 200
+    with ThreadPoolExecutor(8) as threads:
+        signed = set(threads.map(lambda _: sign(BLOB, "planetary-computer"), range(8)))
+    assert len(tokens.asked) == 6 and len(signed) == 1
+
+
+def test_a_token_that_was_refused_is_replaced(tokens):
+    assert token_of(sign(BLOB, "planetary-computer")) == ["n1"]
+    assert token_of(sign(BLOB, "planetary-computer", anew=True)) == ["n2"]
+    assert token_of(sign(BLOB, "planetary-computer")) == ["n2"]

@@ -45,12 +45,11 @@ def test_a_region_is_the_same_by_path_http_and_file_url(files, tmp_path):
     assert len(outlines) == 1 and files.requests["region.geojson"] == 2
 
 
-def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, monkeypatch):
+def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, quick_retries, monkeypatch):
     write(tmp_path, "page.html", "<html>")
     write(tmp_path, "point.geojson", {"type": "Point", "coordinates": [1, 2]})
     write(tmp_path, "large.geojson", {"type": "Polygon", "coordinates": [[[1, 2]] * 1000]})
     monkeypatch.setattr("terramosaic.request.region._LARGEST_FILE", 2000)
-    monkeypatch.setattr("terramosaic.storage.documents._PAUSE_FIRST", 0.01)
     files.fail["down.geojson"] = (503, 9)
     said = {}
     urls = [
@@ -74,7 +73,8 @@ def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, monkeypat
     assert "cannot read" in said["none.geojson"] and said["none.geojson"].endswith(
         "the server answers 404 Not Found"
     )
-    assert said["down.geojson"].endswith("503 Service Unavailable") and files.requests["down.geojson"] == 4
+    assert said["down.geojson"].endswith("503 Service Unavailable") and files.requests["down.geojson"] == 5
+    assert files.requests["none.geojson"] == 2
     assert "is not GeoJSON" in said["page.html"]
     assert "Polygon or MultiPolygon is wanted, not Point" in said["point.geojson"]
     assert "it is larger than 0.002 MB" in said["large.geojson"]
