@@ -16,7 +16,6 @@ from terramosaic.errors import TerramosaicError, error_of
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.scheduling import Failure, Job, blocks_failed, carry_out, jobs_left, what_stopped
-from terramosaic.storage.files import sweep_partials
 from terramosaic_flows.deployed import whole_number
 from terramosaic_flows.reporting import RunProgress, report_outputs
 from terramosaic_flows.runners import Crew, chosen_runner, crew
@@ -45,8 +44,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
     for made in plans.values():
-        # What a killed run left half-written.
-        sweep_partials(RunFolder.of(made).path)
+        RunFolder.of(made).begin()
     left = jobs_left(waiting.values())
     total = sum(len(made.blocks) for made in plans.values())
     with closing(RunProgress(total, done=total - len(left))) as progress:

@@ -11,13 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.errors import (
-    PASSING,
-    MissingBandError,
-    OffsetConflictError,
-    TerramosaicError,
-    WorkerLostError,
-)
+from terramosaic.errors import PASSING, StoreError, TerramosaicError, WorkerLostError
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.plan import Plan
@@ -25,6 +19,7 @@ from terramosaic.planning.planning import plan
 from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.scheduling import Workforce
+from terramosaic.storage.retries import BLOCK_TASK
 from terramosaic_flows.far import compute_far_from_the_flow
 
 #: Prefect's result cache is not the record of finished work: receipts in the run folder are.
@@ -32,14 +27,12 @@ _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether the same worker may well try again: an asset that failed to load, yes; a missing band, no.
+    """Whether the same worker may well try again: a store that did not answer, yes.
 
-    Blocks of a lost worker go to another one, and that is for who hands them out.
+    An asset, no: its reader has done all that can help. Blocks of a lost worker go to another one, and that is for who
+    hands them out.
     """
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, PASSING) and not isinstance(
-        error, MissingBandError | OffsetConflictError | WorkerLostError
-    )
+    return isinstance(state.result(raise_on_failure=False), StoreError)
 
 
 @task(name="plan", **_PLAIN)
@@ -88,8 +81,8 @@ def compute_some(
 compute_blocks = task(
     name="run-blocks",
     task_run_name="{name}",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(10),
+    retries=BLOCK_TASK.tries - 1,
+    retry_delay_seconds=exponential_backoff(BLOCK_TASK.pause),
     retry_jitter_factor=0.5,
     retry_condition_fn=can_pass,
     **_PLAIN,

@@ -16,10 +16,11 @@ from tests.support.loopback import serving
 
 
 class FileServer:
-    """Serves a folder; ``fail[name] = (status, times)`` makes GETs of a file fail so many times."""
+    """Serves a folder; ``fail[name] = (status, times)`` makes it fail so many times, HEAD too unless `heads_pass`."""
 
     def __init__(self, folder: Path) -> None:
         self.fail: dict[str, tuple[int, int]] = {}
+        self.heads_pass = False
         self.requests: Counter[str] = Counter()
         self._folder = folder
         self.port = 0
@@ -33,7 +34,7 @@ class FileServer:
         name = request.path_params["name"]
         self.requests[name] += 1
         status, times = self.fail.get(name, (0, 0))
-        if times > 0:
+        if times > 0 and not (self.heads_pass and request.method == "HEAD"):
             self.fail[name] = (status, times - 1)
             return Response(status_code=status)
         path = self._folder / name

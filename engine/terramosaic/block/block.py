@@ -255,7 +255,8 @@ class _BlockJob:
             bands=bands,
             acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
             composite=plan.request.composite,
-            offset_of=OffsetBook(plan.request, RunFolder.of(plan)).offset_of,
+            offsets_of=OffsetBook(plan.request, RunFolder.of(plan)).offsets_of,
+            run=RunFolder.of(plan),
         )
         with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
             held = HeldRows(strips, bands)

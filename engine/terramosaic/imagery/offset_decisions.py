@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from collections.abc import Mapping
 
 from terramosaic.imagery.offset import OffsetEvidence, check_offset, resolve_offset
 from terramosaic.imagery.reader import SceneReader
@@ -16,31 +16,29 @@ _CHECKED_BAND = "B04"
 
 
 class OffsetBook:
-    """Tells what to subtract from a scene's band; a scene is checked when its first pixel is asked for.
+    """Tells what to subtract from a scene's bands; a scene is checked before its first pixel is used.
 
     The check is recorded in the run folder, so it is made once per run, whichever block or worker comes first.
     """
 
     def __init__(self, request: RegionRequest, folder: RunFolder) -> None:
         self._request, self._folder = request, folder
-        self._offsets: dict[str, int | None] = {}
-        self._lock = threading.Lock()
+        self._offsets: dict[str, dict[str, int]] = {}
 
-    def offset_of(self, reader: SceneReader, band: str) -> int:
-        """What to subtract from the band's digital numbers.
+    def offsets_of(self, reader: SceneReader) -> Mapping[str, int]:
+        """What to subtract from the digital numbers of each band.
 
         Raises:
             OffsetConflictError: metadata and pixels disagree, and the request does not say which to believe.
             CatalogError: the overview could not be read.
         """
-        if self._request.offset == "keep":
-            return 0
         scene = reader.scene
-        with self._lock:
-            if scene.id not in self._offsets:
-                self._offsets[scene.id] = self._checked(reader)
-        believed = self._offsets[scene.id]
-        return scene.assets[band].offset if believed is None else believed
+        if scene.id not in self._offsets:
+            believed = 0 if self._request.offset == "keep" else self._checked(reader)
+            self._offsets[scene.id] = {
+                band: asset.offset if believed is None else believed for band, asset in scene.assets.items()
+            }
+        return self._offsets[scene.id]
 
     def _checked(self, reader: SceneReader) -> int | None:
         """The offset of all the scene's bands if pixels overrule its metadata, else None."""

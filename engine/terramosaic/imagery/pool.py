@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from terramosaic.catalog.scene import Scene
 from terramosaic.imagery.reader import SceneReader
+from terramosaic.planning.folder import RunFolder
 
 #: Scenes that stay open while nobody reads them (13 files each).
 _KEEP_IDLE = 8
 
-_Key = tuple[str, int]
+_Key = tuple[Hashable, ...]
 
 
 class ReaderPool:
-    """Lends readers; the same scene is the same reader, whoever asks."""
+    """Lends readers; the same scene of a run is the same reader, whoever asks."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -29,13 +30,16 @@ class ReaderPool:
         self._idle: OrderedDict[_Key, SceneReader] = OrderedDict()
 
     @contextmanager
-    def borrow(self, scene: Scene, epsg: int) -> Iterator[SceneReader]:
-        """A reader of ``scene`` on zone ``epsg``'s grid, for as long as the context lasts."""
-        # All of the scene: the same files with another decision about their offset are another scene.
-        key = (scene.model_dump_json(), epsg)
+    def borrow(self, scene: Scene, epsg: int, run: RunFolder | None = None) -> Iterator[SceneReader]:
+        """A reader of ``scene`` on zone ``epsg``'s grid for a run, for as long as the context lasts."""
+        # Its files too: a run's scenes may by now lie elsewhere, or have another decision about their offset.
+        key = (run, epsg, scene.id, *scene.assets.values())
         with self._guard:
             if key not in self._lent:
-                self._lent[key] = self._idle.pop(key) if key in self._idle else SceneReader(scene, epsg), 0
+                self._lent[key] = (
+                    self._idle.pop(key) if key in self._idle else SceneReader(scene, epsg, run),
+                    0,
+                )
             reader, users = self._lent[key]
             self._lent[key] = reader, users + 1
         try:

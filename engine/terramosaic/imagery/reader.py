@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import rasterio
@@ -19,31 +22,24 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from terramosaic.catalog.profiles import PROFILES, sign
+from terramosaic.catalog.profiles import PROFILES, is_signed, sign
 from terramosaic.catalog.scene import AssetRef, Scene
-from terramosaic.errors import GO_ON, CatalogError
+from terramosaic.errors import GO_ON, CatalogError, one_line
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
+from terramosaic.imagery.failed_assets import FailedAssets
+from terramosaic.planning.folder import RunFolder
+from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.retries import ASSET, MISSING, PASSING_STATUS, REFUSED
 
 logger = logging.getLogger(__name__)
 
-#: Tries of one read, the first included, and the longest pauses between them in seconds.
-TRIES = 4
-_PAUSE_FIRST, _PAUSE_MOST = 0.5, 8.0
-
-#: GDAL over HTTP. Without the time-outs a silent server hangs a run for ever; GDAL's own retries are left off for what
-#: ours repeat with a fresh signature, and a 404 is remembered by GDAL unless its cache is told not to.
+#: GDAL over HTTP. Without the time-outs a silent server hangs a run for ever; its own tries would multiply with ours.
 _REMOTE_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_TIMEOUT": f"{ASSET.silence:g}",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_LOW_SPEED_TIME": "20",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
@@ -56,6 +52,19 @@ _CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 #: Longest side, in pixels, of the overview on which the offset is checked.
 _OVERVIEW = 512
 
+#: GDAL remembers of a URL that it is not there, or how long it is. Each opening has a name of its own, by a fragment,
+#: which is never sent.
+_OPENINGS = itertools.count(1)
+
+#: What GDAL says of failures, in texts and in numbers of its errors; and of those that no other try will mend.
+_STATUS = re.compile(r"(?:HTTP response code:|the server answers) ([45]\d\d)")
+_NO_SUCH_OBJECT, _NO_ACCESS = {12, 13}, {14, 15, 16}
+_NO_RASTER = "not recognized as"
+_HOPELESS = (_NO_RASTER, "Could not resolve host", "certificate", "Access Key Id")
+
+#: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
+_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+
 _T = TypeVar("_T")
 
 
@@ -63,10 +72,17 @@ class SceneReader:
     """Reads one scene's bands onto the grid of zone ``epsg``; files stay open until it is closed.
 
     It may be shared by threads: different bands are read at the same time, one band by one thread after the other.
+
+    Args:
+        scene: the scene.
+        epsg: the zone.
+        run: the run that it is read for. A file that failed in it for good is not asked for again.
     """
 
-    def __init__(self, scene: Scene, epsg: int) -> None:
+    def __init__(self, scene: Scene, epsg: int, run: RunFolder | None = None) -> None:
         self.scene, self._epsg = scene, epsg
+        self._failed = FailedAssets(run)
+        self._refused: set[str] = set()
         self._open: dict[str, DatasetReader | WarpedVRT] = {}
         self._files: dict[str, ExitStack] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -99,7 +115,7 @@ class SceneReader:
 
         Raises:
             MissingBandError: the scene has no such band.
-            CatalogError: the file could not be read after 4 tries; names the asset.
+            CatalogError: the file could not be read, after as many tries as may help; names the asset.
         """
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: _read_nearest(self._dataset(asset), rect, out))
@@ -121,36 +137,63 @@ class SceneReader:
         with self._guard:
             lock = self._locks.setdefault(asset.band, threading.Lock())
 
-        def before_retry(state: RetryCallState) -> None:
-            self._forget(asset.band)
-            cause = state.outcome.exception() if state.outcome else None
-            logger.warning("reading %s of %s failed, trying again: %s", asset.band, self.scene.id, cause)
-
-        attempts = Retrying(
-            stop=stop_after_attempt(TRIES),
-            wait=wait_random_exponential(multiplier=_PAUSE_FIRST, max=_PAUSE_MOST),
-            retry=retry_if_exception_type((RasterioError, OSError)),
-            before_sleep=before_retry,
-            reraise=True,
-        )
         # The lock is held until a failed file is closed: another block may be waiting to read it.
-        with lock, _surroundings(asset.href):
+        with lock, local_files(**_options(asset.href)):
+            if asset.band not in self._open:
+                self._failed.check(self.scene, asset)
+            attempts = Retrying(
+                stop=lambda state: state.attempt_number >= self._tries(asset, _failure(state)),
+                wait=wait_random_exponential(multiplier=ASSET.pause, exp_base=ASSET.growth),
+                retry=retry_if_exception_type((RasterioError, OSError)),
+                before_sleep=partial(self._before_retry, asset),
+                reraise=True,
+            )
             try:
                 return attempts(action)
+            except CatalogError as error:  # the file is no band of Sentinel-2's, or gets no signature
+                self._give_up(asset, error)
+                raise
             except (RasterioError, OSError) as error:
-                self._forget(asset.band)
-                raise CatalogError(
-                    f"asset {asset.band} of {self.scene.id} could not be read after {TRIES} tries "
-                    f"({asset.href}): {error}{_needs(asset, self.scene)}",
+                tries = attempts.statistics["attempt_number"]
+                failure = CatalogError(
+                    f"asset {asset.band} of {self.scene.id} could not be read"
+                    f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
+                    f"{_needs(asset, self.scene)}",
                     hint=GO_ON,
-                ) from error
+                )
+                self._give_up(asset, failure)
+                raise failure from error
+
+    def _tries(self, asset: AssetRef, error: BaseException) -> int:
+        """How often a file that fails like this is tried in all."""
+        text = str(error)
+        if _is_refusal(error):
+            return REFUSED.tries if is_signed(asset.href, self.scene.profile) else 1
+        status = _status(text)
+        if status in (404, 410) or _number(error) in _NO_SUCH_OBJECT or "No such file" in text:
+            return MISSING.tries
+        if (0 < status < 500 and status not in PASSING_STATUS) or any(mark in text for mark in _HOPELESS):
+            return 1
+        return ASSET.tries
+
+    def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
+        error = _failure(state)
+        logger.warning("reading %s of %s failed, trying again: %s", asset.band, self.scene.id, _reason(error))
+        self._forget(asset.band)
+        if _is_refusal(error):
+            self._refused.add(asset.band)
+
+    def _give_up(self, asset: AssetRef, error: CatalogError) -> None:
+        self._forget(asset.band)
+        self._failed.record(self.scene, asset, error)
 
     def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
         if asset.band not in self._open:
             with ExitStack() as stack:
                 # Signed here and not stored: a token lives for less than a run.
-                path = _gdal_path(sign(asset.href, self.scene.profile))
-                dataset = stack.enter_context(rasterio.open(path))
+                href = sign(asset.href, self.scene.profile, anew=asset.band in self._refused)
+                self._refused.discard(asset.band)
+                dataset = stack.enter_context(_opened(href))
                 _check(dataset, asset, self.scene)
                 if dataset.crs.to_epsg() != self._epsg:
                     dataset = stack.enter_context(_on_grid(dataset, self._epsg))
@@ -162,6 +205,19 @@ class SceneReader:
         files = self._files.pop(band, None)
         if files is not None:
             files.close()
+
+
+def _opened(href: str) -> DatasetReader:
+    try:
+        return rasterio.open(_gdal_path(href))
+    except RasterioError as error:
+        # GDAL says of a file that it is no raster also where the server told its length and then gave nothing of it.
+        if _NO_RASTER in str(error) and href.startswith(("http://", "https://")):
+            from terramosaic.storage.http import first_bytes  # for start-up time, and seldom
+
+            if first_bytes(href, 12).startswith(_BEGINNINGS):
+                raise OSError("its header could not be read") from error
+        raise
 
 
 def _needs(asset: AssetRef, scene: Scene) -> str:
@@ -183,7 +239,9 @@ def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
     elif transform.b or transform.d or not transform.a > 0 > transform.e:
         problem = "is not north-up"
     if problem:
-        raise CatalogError(f"asset {asset.band} of {scene.id} {problem} ({asset.href}); use another catalog")
+        raise CatalogError(
+            f"asset {asset.band} of {scene.id} {problem} ({shown(asset.href)}); use another catalog"
+        )
 
 
 def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
@@ -240,15 +298,12 @@ def _within(indices: np.ndarray, size: int) -> slice:
     return slice(*np.searchsorted(indices, [0, size]))
 
 
-def _surroundings(href: str) -> rasterio.Env:
-    # Only S3 needs the credentials that rasterio looks for.
-    return (rasterio.Env if href.startswith("s3://") else local_files)(**_options(href))
-
-
 def _options(href: str) -> dict[str, str | int]:
     if "://" not in href:
         return _CACHE_OPTIONS | _LOCAL_OPTIONS
-    return _CACHE_OPTIONS | _REMOTE_OPTIONS | {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href).split("?")[0]}
+    # Of s3:// GDAL sends the name as it is, a fragment too: its memory is switched off instead.
+    forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if href.startswith("s3://") else {}
+    return _CACHE_OPTIONS | _REMOTE_OPTIONS | forgetful
 
 
 def _gdal_path(href: str) -> str:
@@ -256,5 +311,29 @@ def _gdal_path(href: str) -> str:
     if href.startswith("s3://"):
         return "/vsis3/" + href.removeprefix("s3://")
     if href.startswith(("http://", "https://")):
-        return "/vsicurl/" + href
+        return f"/vsicurl/{href}#{next(_OPENINGS)}"
     return os.fspath(href.removeprefix("file://"))
+
+
+def _failure(state: RetryCallState) -> BaseException:
+    """What a try has failed with."""
+    return cast(BaseException, state.outcome and state.outcome.exception())
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return _status(str(error)) in (401, 403) or _number(error) in _NO_ACCESS
+
+
+def _status(text: str) -> int:
+    """The HTTP status of a failure that a text tells, or 0."""
+    found = _STATUS.search(text)
+    return int(found[1]) if found else 0
+
+
+def _number(error: BaseException) -> int | None:
+    return getattr(error.__cause__ or error.__context__, "errno", None)
+
+
+def _reason(error: BaseException) -> str:
+    """GDAL's line without the name that the file has there, which may hold a signature."""
+    return re.sub(r"'/vsi\w+/[^']*' ", "the file is ", one_line(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +16,7 @@ from terramosaic.imagery.composite import Composite, LazyObservation, Observatio
 from terramosaic.imagery.offset import harmonise
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
+from terramosaic.planning.folder import RunFolder
 
 #: Rows read at once.
 STRIP = 256
@@ -52,14 +53,16 @@ class Imagery:
         bands: bands in the model's order.
         acquisitions: scenes of each acquisition in rank order; within one, the first that is valid wins.
         composite: how acquisitions are combined.
-        offset_of: what to subtract from a scene's band; called before the scene's first pixel is used.
+        offsets_of: what to subtract from each band of a scene; called before the scene's first pixel is used.
+        run: the run that all this is for; see `SceneReader`.
     """
 
     epsg: int
     bands: tuple[str, ...]
     acquisitions: tuple[tuple[Scene, ...], ...]
     composite: Literal["best", "median", "single"]
-    offset_of: Callable[[SceneReader, str], int]
+    offsets_of: Callable[[SceneReader], Mapping[str, int]]
+    run: RunFolder | None = None
 
 
 class StackReader:
@@ -130,7 +133,7 @@ class StackReader:
                 break
             helpful = np.zeros(rect.shape, bool)
             inside = around.slices(rect)
-            with READERS.borrow(scene, self._imagery.epsg) as reader:
+            with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
                 clear = clear_mask(reader.read("SCL", around))
                 helpful[inside] = left[inside] & (clear | missing[inside])
                 part = _bounding_rect(helpful, rect)
@@ -155,10 +158,11 @@ class StackReader:
     def _read(self, reader: SceneReader, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
         """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
         dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
+        offsets = self._imagery.offsets_of(reader)
 
         def read_band(index: int, band: str) -> np.ndarray:
             raw = reader.read(band, rect, dn[index])
-            harmonised = harmonise(raw, self._imagery.offset_of(reader, band))
+            harmonised = harmonise(raw, offsets[band])
             if harmonised is not raw:
                 raw[:] = harmonised
             seen: np.ndarray = raw != 0

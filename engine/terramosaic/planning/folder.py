@@ -17,9 +17,12 @@ from terramosaic.storage.files import (
     FileFacts,
     exists,
     facts_of,
+    list_facts,
     point_latest,
     pointed_at,
     read_text,
+    remove,
+    sweep_partials,
     write_text,
 )
 from terramosaic.storage.location import Location, is_remote, location
@@ -69,6 +72,14 @@ class RunFolder:
         # A catalog may call its items what it likes; their ids must not lead out of the folder.
         return self.path / "offsets" / f"{quote(scene_id, safe='')}.json"
 
+    @property
+    def failed_assets(self) -> Location:
+        return self.path / "failed"
+
+    def failed_asset_file(self, scene_id: str, band: str) -> Location:
+        """Where it is marked that a scene's file failed for good, for as long as this attempt at the run lasts."""
+        return self.failed_assets / f"{quote(scene_id, safe='')}_{band}.json"
+
     def receipt_file(self, block: Block) -> Location:
         """Written last: a block with a receipt is done."""
         return self.blocks / block.id / "block.json"
@@ -80,6 +91,12 @@ class RunFolder:
     def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Location:
         """The mosaic of one layer."""
         return self.path / mosaic_name(layer, zone.epsg, len(plan.zones))
+
+    def begin(self) -> None:
+        """Begins a new attempt at the run: what a killed one left half-written goes, and marks of files that failed."""
+        sweep_partials(self.path)
+        for name in list_facts(self.failed_assets):
+            remove(self.failed_assets / name)
 
 
 def mosaic_name(layer: str, epsg: int, zones: int) -> str:

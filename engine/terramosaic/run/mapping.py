@@ -17,7 +17,6 @@ from terramosaic.request.request import RegionRequest
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left
 from terramosaic.run.threads import Threads
-from terramosaic.storage.files import sweep_partials
 
 
 class Progress(Protocol):
@@ -87,7 +86,7 @@ def map_plan(
         progress.planned(plan, [])
         publish(plan)
         return result_of(plan, was_done=True)
-    sweep_partials(write_plan(plan).path)
+    write_plan(plan).begin()
     jobs = jobs_left([plan])
     progress.planned(plan, [job.block for job in jobs])
     if jobs:

@@ -100,14 +100,11 @@ def test_flow_maps_into_an_object_store(server, land):
     assert f"`{folder}/report.html`" in outputs.data and "data:image/jpeg;base64," in outputs.data
 
 
-def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(server, tmp_path, monkeypatch):
-    from terramosaic_flows import tasks
+def test_a_failed_block_fails_the_flow_with_its_line_and_the_others_are_done(
+    server, tmp_path, quick_retries, monkeypatch
+):
     from terramosaic_flows.map_region import map_region
 
-    monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
-    monkeypatch.setattr(
-        tasks, "compute_blocks", tasks.compute_blocks.with_options(retries=1, retry_delay_seconds=0.1)
-    )
     # Six blocks. The first day is clouded in the far east, and the second has nothing but that: two blocks read it.
     place, catalog = Rect(LAND.row, LAND.col, 600, 1098), Catalog(tmp_path / "catalog")
     scl = np.full((300, 549), 4)
@@ -248,11 +245,12 @@ def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, 
 def test_only_what_can_pass_is_retried():
     from prefect.states import Failed
 
-    from terramosaic.errors import CatalogError, MissingBandError, ModelError, WorkerLostError
+    from terramosaic.errors import CatalogError, MissingBandError, ModelError, StoreError, WorkerLostError
     from terramosaic_flows.stages import can_pass
 
     for error, expected in (
-        (CatalogError("x"), True),
+        (CatalogError("x"), False),
+        (StoreError("x"), True),
         (MissingBandError("x"), False),
         (ModelError("x"), False),
         (WorkerLostError("x"), False),

@@ -6,16 +6,18 @@ import rasterio
 from pyproj import Transformer
 
 from terramosaic.bands import GSD, S2L2A_BANDS
-from terramosaic.errors import CatalogError, MissingBandError
+from terramosaic.errors import MissingBandError
 from terramosaic.ground.grid import Rect
-from terramosaic.imagery import reader as reader_module
-from terramosaic.imagery.reader import TRIES, SceneReader
+from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
-from tests.support.file_server import serve_files
 from tests.support.scenes import as_scene, dn_of, write_scene
 
 #: 600 x 600 pixels on the grid of 60 m pixels of tile 33TWL.
 RECT = Rect(490002, 50004, 600, 600)
+
+
+def offsets_of(reader):
+    return {band: asset.offset for band, asset in reader.scene.assets.items()}
 
 
 def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S2L2A_BANDS):
@@ -23,9 +25,7 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
     for scene in scenes:
         days.setdefault(scene.solar_day, []).append(scene)
     acquisitions = tuple(tuple(day) for day in days.values())
-    imagery = Imagery(
-        epsg, bands, acquisitions, composite, lambda reader, band: reader.scene.assets[band].offset
-    )
+    imagery = Imagery(epsg, bands, acquisitions, composite, offsets_of)
     wanted = np.ones(rect.shape, bool) if wanted is None else wanted
     with StackReader(imagery, rect, wanted) as stack:
         strips = list(read_ahead(stack.strips()))
@@ -141,40 +141,4 @@ def test_missing_band_names_item_and_band(tmp_path):
     item = write_scene(tmp_path, RECT)
     del item["assets"]["B11"]
     with pytest.raises(MissingBandError, match=r"S2A_33TWL_20230815 lacks B11"):
-        stack_of([as_scene(item)], RECT)
-
-
-@pytest.fixture
-def quick_retries(monkeypatch):
-    monkeypatch.setattr(reader_module, "_PAUSE_FIRST", 0.01)
-    monkeypatch.setattr(reader_module, "_PAUSE_MOST", 0.02)
-
-
-@pytest.mark.parametrize("status", [404, 403, 429, 500, 503])
-def test_a_read_over_http_survives_failures_that_pass(tmp_path, quick_retries, status):
-    item = write_scene(tmp_path, RECT)
-    with serve_files(tmp_path) as server:
-        name = "S2A_33TWL_20230815_B04.tif"
-        item["assets"]["B04"]["href"] = server.url(name)
-        server.fail[name] = (status, 2)
-        with SceneReader(as_scene(item), 32633) as reader:
-            np.testing.assert_array_equal(reader.read("B04", RECT), truth("B04"))
-
-
-def test_a_read_that_keeps_failing_fails_with_the_assets_name_and_is_no_gap(tmp_path, quick_retries):
-    item = write_scene(tmp_path, RECT)
-    with serve_files(tmp_path) as server:
-        name = "S2A_33TWL_20230815_B04.tif"
-        item["assets"]["B04"]["href"] = server.url(name)
-        server.fail[name] = (503, 10_000)
-        with pytest.raises(CatalogError, match=r"asset B04 of S2A_33TWL_20230815 .* after 4 tries"):
-            stack_of([as_scene(item)], RECT)
-        assert server.requests[name] >= TRIES
-
-
-def test_a_truncated_file_is_an_error(tmp_path, quick_retries):
-    item = write_scene(tmp_path, RECT)
-    path = tmp_path / "S2A_33TWL_20230815_B04.tif"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(CatalogError, match="asset B04"):
         stack_of([as_scene(item)], RECT)

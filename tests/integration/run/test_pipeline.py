@@ -367,9 +367,8 @@ def test_a_damaged_block_is_computed_again(land, tmp_path):
 
 
 def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(
-    land, tmp_path, monkeypatch
+    land, tmp_path, quick_retries
 ):
-    monkeypatch.setattr("terramosaic.imagery.reader._PAUSE_FIRST", 0.01)
     red = next(land.folder.glob("a/*_B04.tif"))
     hidden = red.with_suffix(".hidden")
     request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))

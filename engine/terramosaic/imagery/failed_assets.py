@@ -1,0 +1,40 @@
+"""Files that a run gave up on: marked in the run folder, so that no block and no worker asks for them again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from terramosaic.catalog.scene import AssetRef, Scene
+from terramosaic.errors import CatalogError, error_of
+from terramosaic.planning.folder import RunFolder
+from terramosaic.storage.files import read_json, write_text
+
+
+@dataclass(frozen=True)
+class FailedAssets:
+    """The marks of one run; of none, nothing is marked. `RunFolder.begin` removes them."""
+
+    run: RunFolder | None
+
+    def check(self, scene: Scene, asset: AssetRef) -> None:
+        """Passes unless the file has failed.
+
+        Raises:
+            CatalogError: it has, with this.
+        """
+        if self.run is None:
+            return
+        try:
+            mark = read_json(self.run.failed_asset_file(scene.id, asset.band))
+            failure = error_of(mark["error"]) if mark else None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            failure = None  # A damaged mark is none.
+        if failure is not None:
+            raise failure
+
+    def record(self, scene: Scene, asset: AssetRef, error: CatalogError) -> None:
+        """Marks a file that failed for good."""
+        if self.run is not None:
+            mark = {"scene": scene.id, "band": asset.band, "error": error.message()}
+            write_text(self.run.failed_asset_file(scene.id, asset.band), json.dumps(mark, indent=1))
