@@ -16,11 +16,10 @@ from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.request.request import GeoJsonFile, RegionRequest
 from terramosaic.storage.location import is_url
+from terramosaic.storage.retries import FLOW_START
 
 #: How often one flow run may be started: first start and resumes together.
 STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
-_STARTS = 10
-
 
 #: Seconds between two looks at whether the worker is there.
 _LOOK_EVERY = 1.0
@@ -66,7 +65,7 @@ def _refuse_crash_loop() -> None:
     Raises:
         TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
     """
-    most = whole_number(STARTS_SETTING, _STARTS)
+    most = whole_number(STARTS_SETTING, FLOW_START.tries)
     if runtime.flow_run.run_count > most:
         raise TerramosaicError(
             f"this run was started {most} times and never came to an end; see the log of its last start. "

@@ -26,6 +26,7 @@ from terramosaic.planning.plan import Plan
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import Workforce
 from terramosaic.run.threads import Threads
+from terramosaic.storage.retries import CLUSTER_TASK, DASK_START
 
 SETTING = "TERRAMOSAIC_RUNNER"
 
@@ -37,7 +38,10 @@ _COUNT_EVERY = 10
 
 #: Dask's profiler stops a process for ever when a garbage collection comes at the wrong moment: CPython's issue 106883,
 #: mended in late releases of 3.11, seen in both workers within 950 tasks on 3.11.7.
-_NO_PROFILE = {"distributed.worker.profile.enabled": False}
+_DASK = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.allowed-failures": CLUSTER_TASK.tries - 1,
+}
 
 Kind = Literal["threads", "processes", "dask", "ray"]
 
@@ -179,7 +183,7 @@ def _dask(runner: Runner, plan: Plan, device: Device) -> Iterator[Crew]:
         pool = DaskTaskRunner(address=runner.address)
     else:
         pool = DaskTaskRunner(cluster_class=_local_cluster, cluster_kwargs=local)
-    with dask.config.set(_NO_PROFILE), pool:
+    with dask.config.set(_DASK), pool:
         wanted = "started with --resources GPU=1" if on_gpu else "that runs"
         width = _width_of("Dask", partial(_dask_slots, pool.client, bool(on_gpu)), f"worker {wanted}")
         yield Crew(width, pool, context=_annotated(on_gpu))
@@ -198,7 +202,7 @@ def _ray(runner: Runner, plan: Plan, device: Device) -> Iterator[Crew]:
     count = runner.count or _workers_for(device)
     local |= {"num_cpus": count} if device.kind == "cpu" else {"num_gpus": count}
     pool = RayTaskRunner(address=runner.address, init_kwargs={} if runner.address else local)
-    options: dict[str, Any] = {"max_retries": 3}
+    options: dict[str, Any] = {"max_retries": CLUSTER_TASK.tries - 1}
     if device.kind == "cuda":
         # Without max_calls=0 each task on a GPU would get a new process, which loads the model again.
         options |= {"num_gpus": 1, "num_cpus": 0, "max_calls": 0}
@@ -215,8 +219,8 @@ def _local_cluster(**options: Any) -> Any:
     from distributed import LocalCluster  # of the extra
 
     attempts = Retrying(
-        stop=stop_after_attempt(3),
-        wait=wait_fixed(1),
+        stop=stop_after_attempt(DASK_START.tries),
+        wait=wait_fixed(DASK_START.pause),
         retry=retry_if_exception_type(RuntimeError),
         reraise=True,
     )

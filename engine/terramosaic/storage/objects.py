@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terramosaic.errors import OutputError, StoreError
+from terramosaic.storage.retries import CREATE_CONFLICT
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _BUSY = frozenset({errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO)})
 
 #: A refusal that asks to try again, and how often that is done.
-_CONFLICT, _CONFLICTS = "ConditionalRequestConflict", 5
+_CONFLICT = "ConditionalRequestConflict"
 #: Refusals of what has changed, or is gone.
 _CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
 
@@ -137,7 +138,7 @@ def write_if(place: UPath, content: bytes, version: str | None) -> str | None:
     Returns:
         Its version from now on; None if it had another.
     """
-    for attempt in range(_CONFLICTS):
+    for attempt in range(CREATE_CONFLICT.tries):
         with _store_errors(place, "written", is_write=True):
             try:
                 return _write_if(place, content, version)
@@ -146,9 +147,9 @@ def write_if(place: UPath, content: bytes, version: str | None) -> str | None:
                 if isinstance(error, FileExistsError) or code in _CHANGED:
                     return None
                 # S3's answer, sometimes, to two that try at the same moment: try again, and one will find it changed.
-                if code != _CONFLICT or attempt == _CONFLICTS - 1:
+                if code != _CONFLICT or attempt == CREATE_CONFLICT.tries - 1:
                     raise
-        time.sleep(0.1)
+        time.sleep(CREATE_CONFLICT.pause)
     return None
 
 
