@@ -16,7 +16,10 @@ def shown(location: str) -> str:
     """The location for messages and records: without what a URL may hold of signatures and passwords."""
     if not is_url(location):
         return location
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # no URL, after all
+        return location.partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -35,7 +38,7 @@ def read_document(location: str, most: int) -> bytes:
             return _whole(Path(location).expanduser().open("rb"), most)
         except OSError as error:
             raise OSError(error.strerror or str(error)) from error
-    if urlsplit(location).scheme in ("http", "https"):
+    if location.startswith(("http://", "https://")):
         from terramosaic.storage.http import fetch  # for start-up time, as fsspec below
 
         return fetch(location, most)

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from shapely.geometry import Point, Polygon, box, shape
+from starlette.applications import Starlette
 
 from terramosaic.catalog.search import hint_for_nothing, open_catalog
 from terramosaic.errors import CatalogError, RequestError
+from terramosaic.storage.documents import read_document
+from tests.support.loopback import self_signed, serving
 from tests.support.stac_server import CORE, serve_stac
 
 #: Part of the tiles around 13TDE, which the real items cover in nine days.
@@ -135,6 +138,27 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(items, failure):
     with serve_stac(items, failing=2, failure=failure) as server:
         assert search(server) == expected(items)
         assert len(server.searches) == 3
+
+
+@pytest.mark.parametrize(("failure", "asked"), [(503, 5), (429, 5), (404, 2), (403, 1)])
+def test_a_page_that_fails_for_good_is_asked_for_so_often(items, quick_retries, failure, asked):
+    with serve_stac(items, failing=99, failure=failure) as server:
+        with pytest.raises(CatalogError, match=f"answered HTTP {failure}"):
+            search(server)
+        assert len(server.searches) == asked
+
+
+def test_a_bad_certificate_and_an_unknown_host_are_final(tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr("urllib3.Retry.sleep", lambda retry, _=None: tried.append(retry))
+    with serving(Starlette(), **self_signed(tmp_path)) as port:
+        with pytest.raises(CatalogError, match="it has a certificate that cannot be verified"):
+            open_catalog(f"https://127.0.0.1:{port}").search([REGION], START, END, None)
+        with pytest.raises(OSError, match="certificate verify failed"):
+            read_document(f"https://127.0.0.1:{port}/region.geojson", 1000)
+    with pytest.raises(CatalogError, match="it is a host that cannot be found"):
+        open_catalog("http://no-such-host.invalid").search([REGION], START, END, None)
+    assert tried == []
 
 
 def test_a_refusal_is_an_error_in_a_line_at_once(items):

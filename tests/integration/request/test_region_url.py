@@ -65,6 +65,7 @@ def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, quick_ret
         "gopher://a/b",
         "http://",
         "http:///x",
+        "https://[::1/region",
     ]:
         with pytest.raises(RequestError) as error:
             area_from_file(url)
