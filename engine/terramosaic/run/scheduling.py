@@ -20,6 +20,7 @@ from terramosaic.errors import (
     WorkerLostError,
 )
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.retries import LOST_WORKER
 
 logger = logging.getLogger(__name__)
 
@@ -143,9 +144,9 @@ class _Carrying:
         self._losses_in_a_row.append(error.how)
         if error.tries > 1 or self._is_stopped:
             self._fail(job, error)
-        elif len(losses) > 1:
+        elif len(losses) >= LOST_WORKER.tries:
             ways = ", ".join(loss.how for loss in losses)
-            self._fail(job, WorkerLostError(ways, tries=2).within(f"block {job.block.id}"))
+            self._fail(job, WorkerLostError(ways, tries=len(losses)).within(f"block {job.block.id}"))
         else:
             logger.warning("%s; it is tried once more", error)
             self._suspects.append(job)

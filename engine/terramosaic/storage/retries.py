@@ -57,9 +57,9 @@ STORE = Limit(5)
 #: An object to create of which S3 says that another one creates it at this moment.
 CREATE_CONFLICT = Limit(5, pause=0.1, growth=1)
 
-#: A block whose worker died, by another worker.
+#: A block whose worker died or hung, by another worker.
 LOST_WORKER = Limit(2)
-#: A task of blocks in a flow, where its worker was lost or the store of the outputs did not answer.
+#: A task of blocks in a flow, where the store of the outputs did not answer.
 BLOCK_TASK = Limit(3, pause=10)
 #: A task whose worker a cluster lost, by the cluster: Dask's allowed-failures, Ray's max_retries.
 CLUSTER_TASK = Limit(4)
