@@ -110,11 +110,13 @@ def up(tmp_path_factory) -> Iterator[Home]:
 _TOGETHER = {
     "up": ("test_browser.py", "test_faults.py", "test_up.py"),
     "wheel": ("test_wheel.py",),
-    "prefect": ("test_map_region.py", "test_runners.py", "test_doc_blocks.py"),
+    "prefect": ("test_map_region.py", "test_runners.py", "test_watch.py", "test_doc_blocks.py"),
 }
 _GROUPS = {file: group for group, files in _TOGETHER.items() for file in files}
 
 
+# First: xdist reads the groups in its own hook of this name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Says what stays in one process, and what comes first: so two processes end at about the same time."""
     order = list(_GROUPS)

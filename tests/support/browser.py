@@ -15,7 +15,7 @@ import pytest
 SCREENSHOTS = "TERRAMOSAIC_SCREENSHOTS"
 
 #: Milliseconds that anything may take; the machine may be busy.
-_PATIENCE = 120_000
+_PATIENCE = 300_000
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def processes_of(home: Path) -> list[str]:
     return list(pids_of(home).values())
 
 
-def wait_for(what: str, seen: Callable[[], Any], patience: float = 90) -> Any:
+def wait_for(what: str, seen: Callable[[], Any], patience: float = 300) -> Any:
     deadline = time.monotonic() + patience
     while not (found := seen()):
         assert time.monotonic() < deadline, f"{what} did not come"

@@ -34,11 +34,7 @@ def test_a_cancelled_run_stops_in_the_midst_of_a_block_and_leaves_nothing(up, la
     slow = land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path / "out", stride=16, block_size=512)
     running = up()
     run = running.trigger(slow.model_dump(mode="json"))
-    wait_for(
-        "a block that is being written",
-        lambda: list((tmp_path / "out").glob("*/blocks/*/.*.partial")),
-        120,
-    )
+    wait_for("a block that is being written", lambda: list((tmp_path / "out").glob("*/blocks/*/.*.partial")))
     running.call(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     wait_for("the end", lambda: running.call(f"/flow_runs/{run}")["state_type"] == "CANCELLED")
     wait_for("no process", lambda: not flow_processes(running.home))
@@ -52,7 +48,7 @@ def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
         "import sys; from terramosaic import *; map_region(RegionRequest.model_validate_json(sys.argv[1]))"
     )
     both = [subprocess.Popen([sys.executable, "-c", program, request.model_dump_json()]) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert [process.wait(300) for process in both] == [0, 0]
     alone = map_region(request.model_copy(update={"out": str(tmp_path / "alone")}))
     for path in alone.mosaics.values():
         with (

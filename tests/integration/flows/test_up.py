@@ -278,7 +278,7 @@ def schedule(up: Service, request: dict[str, Any]) -> str:
         runs = up.call("/flow_runs/filter", {})
         return [run for run in runs if run["auto_scheduled"] and run["state_type"] == "RUNNING"]
 
-    (run,) = wait_for("the schedule's run", started, 300)
+    (run,) = wait_for("the schedule's run", started)
     # What it has made for later goes with it.
     up.call(f"{path}/{made['id']}", method="DELETE")
     return str(run["id"])
