@@ -10,9 +10,10 @@ import pytest
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from rich.console import Console
 
+from terramosaic import MapResult
 from terramosaic.cli import consoles
 from terramosaic.cli.show import show_plan, show_result
-from terramosaic.mosaic.result import MapResult, result_of
+from terramosaic.mosaic.result import result_of
 from terramosaic.planning.plan import DroppedScene
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.publish import publish
