@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from terramosaic.block.block import run_block
     from terramosaic.errors import (
         CatalogError,
+        ChangedError,
         LeaseHeldError,
         LeaseLostError,
         MissingBandError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "CatalogError",
+    "ChangedError",
     "LeaseHeldError",
     "LeaseLostError",
     "MapResult",
