@@ -9,7 +9,7 @@ demo: .venv/.core
 	$(BIN)/terramosaic demo --out out/demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # TerraMind's export against its reference: needs the extra `export` (6.5 GB), and about 15 GB of room while it runs.
 test-export: .venv/.export

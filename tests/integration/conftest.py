@@ -6,19 +6,19 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from shapely.geometry import box
+from xdist.scheduler import LoadFileScheduling
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
 from tests.support.scenes import write_scene
 from tests.support.services import Home
-
-_TESTS = Path(__file__).parents[1]
 
 EPSG = 32633
 #: 1500 x 1500 pixels: with blocks of 512 that are sixteen blocks, with 2048 four.
@@ -115,10 +115,8 @@ _TOGETHER = {
 _GROUPS = {file: group for group, files in _TOGETHER.items() for file in files}
 
 
-# First: xdist reads the groups in its own hook of this name.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says what stays in one process, and what comes first: so two processes end at about the same time."""
+    """Says what comes first: so two processes end at about the same time."""
     order = list(_GROUPS)
 
     def turn(item: pytest.Item) -> tuple[int, bool]:
@@ -126,6 +124,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order.index(name) if name in order else len(order), "integration" not in item.path.parts
 
     items.sort(key=turn)
-    for item in items:
-        group = _GROUPS.get(item.path.name, item.path.relative_to(_TESTS).as_posix())
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class ByServer(LoadFileScheduling):
+    """Sends the tests of a file to one process, and those of all files that share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _GROUPS.get(Path(file).name, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
+    """For `--dist loadfile`; xdist's own groups are not seen with pytest 9.2."""
+    return ByServer(config, log) if config.getvalue("dist") == "loadfile" else None
