@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 BUCKET = "maps"
 
 _ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code} for a test</Message></Error>"
-_CODES = {409: "ConditionalRequestConflict", 500: "InternalError", 503: "SlowDown"}
+_CODES = {403: "AccessDenied", 409: "ConditionalRequestConflict", 500: "InternalError", 503: "SlowDown"}
 
 
 class Store:

@@ -74,7 +74,7 @@ def write_mosaic(
     """
     if layer.classes:
         # GDAL keeps category names beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
-        write_text(path.with_name(f"{path.name}.aux.xml"), _category_names(layer))
+        write_text(path.with_name(f"{path.name}.aux.xml"), category_names(layer))
     try:
         write_cog(path, rows, profile_of(layer, geobox, tags), threads=max(2, available_cpus()))
     except (OSError, RasterioError) as error:
@@ -197,7 +197,8 @@ def _meanings(layer: Layer) -> dict[str, str]:
     }
 
 
-def _category_names(layer: Layer) -> str:
+def category_names(layer: Layer) -> str:
+    """Names of a layer's classes as GDAL reads them from a file beside a GeoTIFF."""
     names = {layer.nodata: "no data"} | {item.value: item.name for item in layer.classes}
     categories = "".join(
         f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1)

@@ -26,9 +26,9 @@ from terramosaic.storage.objects import FileFacts
 from terramosaic.storage.scratch import half_written, scratch_folder, sweep_partials
 
 __all__ = [
-    "FileFacts", "Version", "exists", "facts_of", "list_facts", "point_latest", "pointed_at", "read_bytes", "read_json",
-    "read_jsons", "read_text", "read_version", "remove", "remove_folder", "sweep_partials", "whole_file", "write_text",
-    "write_text_if",
+    "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest", "pointed_at", "read_bytes",
+    "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder", "sweep_partials", "whole_file",
+    "write_text", "write_text_if",
 ]  # fmt: skip
 
 #: Small objects that are read at the same time.
@@ -220,9 +220,25 @@ def point_latest(folder: Location) -> None:
             write_text(latest, folder.name + "\n")
         return
     # Some file systems know no links; the run is none the worse for it.
-    with contextlib.suppress(OSError), half_written(latest.parent, latest.name) as partial:
-        partial.symlink_to(folder.name, target_is_directory=True)
-        partial.replace(latest)
+    with contextlib.suppress(OSError):
+        link(latest, folder.name)
+
+
+def link(path: Path, target: str) -> None:
+    """Makes a symbolic link, in place of whatever file or link is there.
+
+    Args:
+        path: the link.
+        target: where it points, from the folder that it lies in.
+
+    Raises:
+        OSError: the file system knows no links, or does not want this one.
+    """
+    if path.is_symlink() and str(path.readlink()) == target:
+        return
+    with half_written(path.parent, path.name) as partial:
+        partial.symlink_to(target, target_is_directory=(path.parent / target).is_dir())
+        partial.replace(path)
 
 
 def pointed_at(latest: Location) -> Location:

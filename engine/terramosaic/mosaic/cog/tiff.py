@@ -153,7 +153,7 @@ def template_tags(profile: RasterProfile) -> list[Tag]:
     try:
         with MemoryFile() as memory:
             with memory.open(**_creation_options(profile)) as dataset:
-                _describe(dataset, profile)
+                describe(dataset, profile)
             return read_directory(bytes(memory.getbuffer()))
     except (RasterioError, ValueError, TypeError) as error:
         raise OutputError(f"GDAL refuses the raster's profile: {error}") from error
@@ -182,7 +182,8 @@ def _creation_options(profile: RasterProfile) -> dict[str, object]:
     }
 
 
-def _describe(dataset: rasterio.io.DatasetWriter, profile: RasterProfile) -> None:
+def describe(dataset: rasterio.io.DatasetWriter, profile: RasterProfile) -> None:
+    """Tells a dataset that is being written what its pixels stand for."""
     if profile.colormap:
         dataset.write_colormap(1, dict(profile.colormap))
     if profile.descriptions:
