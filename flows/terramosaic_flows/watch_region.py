@@ -59,13 +59,12 @@ def watch_region(
     watches: dict[str, Watch] = {}
     held_elsewhere: list[str] = []
     failures: dict[str, TerramosaicError] = {}
-    held: dict[str, Lease] = {}
     with ExitStack() as leases:
         for name, region in requests.items():
             try:
-                held[name] = leases.enter_context(_lease_on(region))
+                held = leases.enter_context(_lease_on(region))
                 sweep_partials(location(region.out), deep=False)
-                watches[name] = look(region, look_back_days, end)
+                watches[name] = look(region, look_back_days, end, held.check)
                 log.info(
                     "%s%s",
                     f"{name}: " if name else "",
@@ -76,11 +75,10 @@ def watch_region(
                 held_elsewhere.append(f"{name}: {error}" if name else str(error))
             except TerramosaicError as error:
                 failures[name] = error
-        failures |= _map(watches, held)
+        failures |= _map(watches)
         for name, watch in watches.items():
             try:
                 if newest:
-                    held[name].check()
                     watch.keep_newest()
                 watch.require_usable()
             except TerramosaicError as error:
@@ -113,7 +111,7 @@ def _lease_on(region: RegionRequest) -> Iterator[Lease]:
         yield held
 
 
-def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, TerramosaicError]:
+def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
     """Maps what is new of all regions; returns each region's first error."""
     plans: dict[str, Plan] = {}
     place: dict[str, tuple[str, date]] = {}
@@ -133,8 +131,6 @@ def _map(watches: dict[str, Watch], held: dict[str, Lease]) -> dict[str, Terramo
         try:
             if key in failed:
                 raise failed[key]
-            # Whoever has taken the lease over by now has read the collection as it was.
-            held[name].check()
             watches[name].record(day)
         except TerramosaicError as error:
             failures.setdefault(name, error.within(f"acquisition of {day}"))

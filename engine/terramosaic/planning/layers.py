@@ -70,6 +70,11 @@ class Layer:
     measure: Literal["estimate", "std", "confidence"] = "estimate"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other layers of a run, whatever its file is called."""
+        return self.target or self.name, self.measure
+
+    @property
     def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
         """GDAL colour table: classes opaque, no data transparent."""
         if not self.classes:

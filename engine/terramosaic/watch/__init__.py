@@ -2,5 +2,8 @@
 
 watch               what a watched region has to map now
 collection          the acquisitions that are mapped
-newest, overlay     the newest mosaics over them
+newest              the newest mosaics over them, brought up to date
+overlay             each pixel from its last clear acquisition
+generation          what a set of those mosaics is and was made from
+stable_paths        where the current set is found
 """

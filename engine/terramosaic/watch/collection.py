@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import bbox_of
 from terramosaic.request.request import AnyRegion
-from terramosaic.storage.files import read_json, write_text
+from terramosaic.storage.files import read_json, read_version, write_text, write_text_if
 from terramosaic.storage.location import Location
 
 logger = logging.getLogger(__name__)
@@ -46,11 +47,14 @@ class MapCollection:
 
     Args:
         folder: where it is, or will be.
+        require_lease: raises an error if this process is not the one writer any more.
     """
 
-    def __init__(self, folder: Location) -> None:
-        self.folder = folder
-        self._document: dict[str, Any] = read_json(folder / _FILE) or {}
+    def __init__(self, folder: Location, require_lease: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.require_lease = folder, require_lease
+        found = read_version(folder / _FILE)
+        self._version = found.version if found else None
+        self._document: dict[str, Any] = json.loads(found.text) if found else {}
 
     def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
@@ -82,6 +86,12 @@ class MapCollection:
             if link["rel"] == "item"
         }
 
+    @property
+    def assets(self) -> dict[str, Any]:
+        """The newest mosaics, see `put_assets`."""
+        assets: dict[str, Any] = self._document.get("assets", {})
+        return assets
+
     def plan_of(self, mapped: MappedDay, made: Plan) -> Plan | None:
         """The plan of a day's run; None if somebody has removed it, or it cannot be read any more.
 
@@ -99,6 +109,7 @@ class MapCollection:
 
     def put(self, plan: Plan) -> None:
         """Adds the published run of one acquisition; the run that it replaces stays, marked as deprecated."""
+        self.require_lease()
         (acquisition,) = plan.acquisitions
         day = date.fromisoformat(acquisition.solar_day)
         before = self.mapped.get(day)
@@ -107,10 +118,10 @@ class MapCollection:
         self._mark(plan.run_id, None)
         moment = min(plan.scenes[scene].datetime for scene in acquisition.scenes)
         held = self.mapped | {day: MappedDay(plan.run_id, moment.astimezone(UTC).isoformat())}
-        self._write(plan, held, self._document.get("assets", {}))
+        self._write(plan, held, self.assets)
 
     def put_assets(self, plan: Plan, assets: dict[str, Any]) -> None:
-        """Describes the mosaics of the newest pixels, which belong to no single acquisition."""
+        """Names the mosaics of the newest pixels, which belong to no single acquisition: from then on they count."""
         self._write(plan, self.mapped, assets)
 
     def _region_of_runs(self) -> str | None:
@@ -143,7 +154,9 @@ class MapCollection:
             "terramosaic:region": region_hash(plan.request.region, plan.region),
             "updated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-        write_text(self.folder / _FILE, json.dumps(document, indent=1))
+        self.require_lease()
+        # Should it be lost from here on: whoever has it then has read the collection, or finds it changed.
+        self._version = write_text_if(self.folder / _FILE, json.dumps(document, indent=1), self._version)
         self._document = document
 
     def _mark(self, run_id: str, successor: str | None) -> None:

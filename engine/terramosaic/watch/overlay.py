@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import rasterio
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from terramosaic.errors import OutputError
-from terramosaic.ground.zones import ZoneArea
-from terramosaic.mosaic.assemble import write_mosaic
+from terramosaic.mosaic.assemble import profile_of, write_mosaic
+from terramosaic.mosaic.cog import write_cog
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, Layer
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
@@ -25,7 +27,11 @@ from terramosaic.storage.scratch import LocalCopy, half_written, scratch_folder
 
 #: Of which day a pixel is: days since 1970-01-01.
 ACQUIRED = Layer("acquired", "days", ("acquired",), "uint16", 0, unit="d", overviews="mode")
-QUALITY = "quality"
+
+#: A layer's key, see `Layer`.
+Key: TypeAlias = tuple[str, str]
+
+_QUALITY: Key = ("quality", "estimate")
 
 #: Puts clear pixels of any day before cloudy ones of any other.
 _CLEAR = 1 << 16
@@ -42,14 +48,14 @@ class Source:
     """Rasters that pixels may come from, by layer: of an acquisition, or (without a day) of many, and `acquired`."""
 
     day: int | None
-    rasters: Mapping[str, Location]
+    rasters: Mapping[Key, Location]
 
 
 def lay_over(
-    area: ZoneArea,
-    wanted: Sequence[Layer],
+    geobox: GeoBox,
+    layers: Sequence[Layer],
     sources: Sequence[Source],
-    paths: Mapping[str, Location],
+    paths: Mapping[Key, Location],
     tags: Callable[[Layer], Mapping[str, str]],
 ) -> None:
     """Writes the mosaics of one zone, each pixel from its best source: clear before cloudy, then the later day.
@@ -57,76 +63,47 @@ def lay_over(
     A few sources are taken at a time, so that neither open files nor scratch grow with their number.
 
     Args:
-        area: the zone's part of the region.
-        wanted: the layers, in the order in which they are written.
+        geobox: the zone's pixels.
+        layers: what to write.
         sources: what to take pixels from; of two that are as good the first one wins.
-        paths: where each layer goes, which may be what the last source is read from, if those that decide come last:
-            days, then quality. A late clear pixel must not pass for one of the cloudy day that it replaces.
+        paths: where each layer goes.
         tags: of each layer's file.
 
     Raises:
         OutputError: a file could not be read or written.
     """
-    rest, between = list(sources), ExitStack()
+    rest = list(sources)
+    with local_files(), ExitStack() as stack:
+        while len(rest) > _AT_ONCE:
+            # What the first ones have become so far is one of them, and goes when it lies in the next.
+            with stack.pop_all():
+                between = stack.enter_context(_between(paths))
+                for layer in layers:
+                    rows = _newest_rows(geobox, layer, rest[:_AT_ONCE])
+                    write_cog(between[layer.key], rows, profile_of(layer, geobox, {}))
+            rest[:_AT_ONCE] = [Source(None, between)]
+        for layer in layers:
+            write_mosaic(paths[layer.key], _newest_rows(geobox, layer, rest), geobox, layer, tags(layer))
+
+
+@contextmanager
+def _between(paths: Mapping[Key, Location]) -> Iterator[dict[Key, Path]]:
+    """Where what becomes mosaics later lies until then; it is swept if this process dies."""
+    place = next(iter(paths.values())).parent
     try:
-        with local_files():
-            while len(rest) > _AT_ONCE:
-                group, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
-                superseded, between = between, ExitStack()
-                with superseded:
-                    files = {name: between.enter_context(_beside(path)) for name, path in paths.items()}
-                    for layer in wanted:
-                        _write_between(files[layer.name], area, layer, group)
-                rest.insert(0, Source(None, files))
-            for layer in wanted:
-                rows = _newest_rows(area, layer, rest)
-                write_mosaic(paths[layer.name], rows, area.rect.geobox(area.epsg), layer, tags(layer))
+        with half_written(scratch_folder() if is_remote(place) else place, "between") as folder:
+            folder.mkdir()
+            yield {key: folder / path.name for key, path in paths.items()}
     except OSError as error:
-        raise OutputError(
-            f"newest mosaics could not be laid over each other: {error.strerror or error}; make room"
-        ) from error
-    finally:
-        between.close()
+        raise OutputError(f"{place} could not be written: {error.strerror or error}; make room") from error
 
 
-def _beside(path: Location) -> AbstractContextManager[Path]:
-    """Where what becomes a mosaic later lies until then; it is swept if this process dies."""
-    return half_written(scratch_folder() if is_remote(path) else path.parent, path.name)
-
-
-def _write_between(path: Path, area: ZoneArea, layer: Layer, sources: Sequence[Source]) -> None:
-    """Writes a layer for this process alone: neither overviews nor anything else that others would want."""
-    try:
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            width=area.rect.width,
-            height=area.rect.height,
-            count=len(layer.bands),
-            dtype=layer.dtype,
-            crs=f"EPSG:{area.epsg}",
-            transform=area.rect.transform,
-            tiled=True,
-            compress="deflate",
-            zlevel=1,
-            bigtiff="if_safer",
-        ) as dataset:
-            row = 0
-            for pixels in _newest_rows(area, layer, sources):
-                dataset.write(pixels, window=Window(0, row, area.rect.width, pixels.shape[1]))
-                row += pixels.shape[1]
-    except (OSError, RasterioError) as error:
-        raise OutputError(
-            f"{path} could not be written: {error}; make room or choose another folder"
-        ) from error
-
-
-def _newest_rows(area: ZoneArea, layer: Layer, sources: Sequence[Source]) -> Iterator[np.ndarray]:
+def _newest_rows(geobox: GeoBox, layer: Layer, sources: Sequence[Source]) -> Iterator[np.ndarray]:
+    height, width = geobox.shape
     with ExitStack() as stack:
         opened = [_Opened(source, layer, stack) for source in sources]
-        for row in range(0, area.rect.height, _BAND):
-            window = Window(0, row, area.rect.width, min(_BAND, area.rect.height - row))
+        for row in range(0, height, _BAND):
+            window = Window(0, row, width, min(_BAND, height - row))
             yield _newest(layer, opened, window)
 
 
@@ -134,8 +111,8 @@ class _Opened:
     """A source's rasters while a layer is read from it."""
 
     def __init__(self, source: Source, layer: Layer, stack: ExitStack) -> None:
-        def opened(name: str) -> rasterio.DatasetReader:
-            path = source.rasters[name]
+        def opened(key: Key) -> rasterio.DatasetReader:
+            path = source.rasters[key]
             try:
                 return stack.enter_context(rasterio.open(stack.enter_context(LocalCopy(path))))
             except RasterioError as error:
@@ -144,11 +121,11 @@ class _Opened:
                 ) from error
 
         self._day = source.day
-        self._quality = opened(QUALITY)
-        self._acquired = opened(ACQUIRED.name) if source.day is None else None
+        self._quality = opened(_QUALITY)
+        self._acquired = opened(ACQUIRED.key) if source.day is None else None
         self._values = None
-        if layer.name != ACQUIRED.name:
-            self._values = self._quality if layer.name == QUALITY else opened(layer.name)
+        if layer.key != ACQUIRED.key:
+            self._values = self._quality if layer.key == _QUALITY else opened(layer.key)
 
     def flags(self, window: Window) -> np.ndarray:
         """The quality layer, uint8 (rows, columns)."""

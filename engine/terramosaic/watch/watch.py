@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -54,6 +54,7 @@ class Watch:
 
         Raises:
             OutputError: a file could not be read or written.
+            LeaseLostError: another process writes the collection by now.
         """
         update_newest(self.collection, self.areas, self._recorded)
 
@@ -76,7 +77,12 @@ class Watch:
         return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(days)}"
 
 
-def look(request: RegionRequest, look_back_days: int, now: datetime | None = None) -> Watch:
+def look(
+    request: RegionRequest,
+    look_back_days: int,
+    now: datetime | None = None,
+    require_lease: Callable[[], None] = lambda: None,
+) -> Watch:
     """Searches the rolling period and compares it with the collection in the request's output folder.
 
     An acquisition is mapped when the run that the collection holds of its day has the pixels that are asked for, under
@@ -86,12 +92,13 @@ def look(request: RegionRequest, look_back_days: int, now: datetime | None = Non
         request: what to map; its period bounds the rolling one, and its composite plays no part.
         look_back_days: length of the rolling period.
         now: its end; by default this moment.
+        require_lease: raises an error if this process may not write the collection any more; see `Lease.check`.
 
     Raises:
         TerramosaicError: as `plan_acquisitions`, or the collection could not be read.
     """
     start, end = _period(request, look_back_days, now or datetime.now(UTC))
-    collection = MapCollection(location(request.out))
+    collection = MapCollection(location(request.out), require_lease)
     area = request.area()
     collection.require_region(request.region, as_geojson(area.outline))
     plans: list[Plan] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import pytest
@@ -14,11 +14,9 @@ from shapely.geometry import box
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, utm_of
 from terramosaic.request.request import RegionRequest
-from terramosaic.run.mapping import map_plan
-from terramosaic.storage.scratch import half_written
-from terramosaic.watch.watch import look
 from tests.integration.conftest import LAND, Catalog
-from tests.support.scenes import write_scene
+from tests.integration.watch import newest_region
+from tests.integration.watch.newest_region import newest, watch
 
 PLACE = Rect(LAND.row, LAND.col, 600, 600)
 
@@ -34,37 +32,12 @@ def catalog(tmp_path) -> Catalog:
     return Catalog(tmp_path / "catalog")
 
 
-def put(catalog, day, *, place=PLACE, tile="33TWL", processing="", **options):
-    """One more scene; with a number of its processing the one of that day is replaced."""
-    name = f"S2A_{tile}_{day.replace('-', '')}"
-    item = write_scene(catalog.folder / f"{name}{processing}", place, name=name, day=day, **options)
-    if processing:
-        item["id"] += f"_N{processing}"
-        item["properties"]["s2:processing_baseline"] = f"{processing[:2]}.{processing[2:]}"
-    catalog.add(item)
-    return catalog.folder / f"{item['id']}.json"
+def put(catalog, day, *, place=PLACE, **options):
+    return newest_region.put(catalog, day, place=place, **options)
 
 
 def request_for(catalog, out, **options) -> RegionRequest:
     return catalog.request(PLACE, out, datetime="2023-01-01/..", targets=("NDVI", "LULC"), **options)
-
-
-def watch(request, until, look_back_days=30):
-    """As the flow does, without one."""
-    found = look(request, look_back_days, datetime.fromisoformat(until).replace(hour=23, tzinfo=UTC))
-    for day, made in found.new.items():
-        map_plan(made)
-        found.record(day)
-    found.keep_newest()
-    return found
-
-
-def newest(out, suffix="") -> dict[str, np.ndarray]:
-    def read(name):
-        with rasterio.open(out / "newest" / f"{name}{suffix}.tif") as dataset:
-            return dataset.read(1)
-
-    return {name: read(name) for name in ("NDVI", "quality", "acquired")}
 
 
 def assert_same(ours, theirs):
@@ -142,25 +115,11 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
     for day in days:
         here = seen["acquired"] == number(day)
         np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(out, day)[here])
-    assert sorted(path.name for path in (out / "newest").iterdir()) == [
+    links = ["LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "current", "quality.tif"]
+    assert sorted(path.name for path in (out / "newest").iterdir() if path.is_symlink()) == links
+    assert sorted(path.name for path in (out / "newest" / "current").iterdir()) == [
         "LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "newest.json", "quality.tif",
     ]  # fmt: skip
-
-
-def test_mosaics_that_were_broken_off_are_made_again(catalog, tmp_path):
-    put(catalog, "2023-08-15")
-    put(catalog, "2023-08-20", level=300)
-    out = tmp_path / "maps"
-    watch(request_for(catalog, out), "2023-08-20")
-    whole = newest(out)
-    (out / "newest" / "newest.json").unlink()
-    (out / "newest" / "quality.tif").unlink()
-    with half_written(out / "newest", "NDVI.tif") as partial:
-        dead = partial
-    dead.write_text("half")
-    assert not watch(request_for(catalog, out), "2023-08-20").new
-    assert_same(newest(out), whole)
-    assert not dead.exists()
 
 
 def test_a_run_that_was_removed_and_is_mapped_again_is_seen(catalog, tmp_path, monkeypatch):
@@ -218,11 +177,11 @@ def test_a_day_with_imagery_of_one_zone_leaves_the_other_as_it_is(catalog, tmp_p
         block_size=512,
     )
     watch(request, "2023-08-10")
-    east = newest(out, "_32634")
+    east = newest(out, suffix="_32634")
     found = watch(request, "2023-08-20", look_back_days=3)
     assert [zone.epsg for zone in found.new[date(2023, 8, 20)].zones] == [32633]
-    assert_same(newest(out, "_32634"), east)
-    west = newest(out, "_32633")["acquired"]
+    assert_same(newest(out, suffix="_32634"), east)
+    west = newest(out, suffix="_32633")["acquired"]
     assert {number("2023-08-10"), number("2023-08-20")} <= set(np.unique(west))
     assets = json.loads((out / "collection.json").read_text())["assets"]
     assert {"newest-NDVI_32633", "newest-NDVI_32634"} <= set(assets)

@@ -1,0 +1,128 @@
+"""A generation of the newest mosaics: files that nobody changes any more once the collection names them.
+
+OUT/newest/GENERATION/NDVI.tif ...     as a run's mosaics
+OUT/newest/GENERATION/acquired.tif     of which day each pixel is
+OUT/newest/GENERATION/newest.json      which acquisitions are in them; written last
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pystac
+from pydantic import TypeAdapter, ValidationError
+
+from terramosaic.ground.grid import Rect
+from terramosaic.planning.folder import mosaic_name
+from terramosaic.planning.layers import Layer
+from terramosaic.planning.plan import Plan
+from terramosaic.storage.files import read_bytes, write_text
+from terramosaic.storage.location import Location
+from terramosaic.watch.collection import MapCollection
+from terramosaic.watch.overlay import ACQUIRED, Key, Source
+
+FOLDER = "newest"
+_STATE = "newest.json"
+
+
+@dataclass(frozen=True)
+class Mosaics:
+    """What a folder of mosaics holds: that of a run, or of a generation.
+
+    Attributes:
+        layers: what they tell, with `ACQUIRED`, of which a run has no file because it is of one day.
+        fingerprint: of the bundle that made them.
+        zones: their pixels, by EPSG code.
+    """
+
+    layers: tuple[Layer, ...]
+    fingerprint: str
+    zones: dict[int, Rect]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Mosaics:
+        """Those of a run."""
+        zones = {zone.epsg: zone.rect for zone in plan.zones}
+        return cls((*plan.layers, ACQUIRED), plan.bundle.fingerprint, zones)
+
+    def is_like(self, other: Mosaics) -> bool:
+        """Whether numbers of both may lie in one mosaic, whatever the files are called."""
+        ours, theirs = (
+            {layer.key: replace(layer, name="") for layer in each.layers} for each in (self, other)
+        )
+        return self.fingerprint == other.fingerprint and ours == theirs
+
+    def files(self, epsg: int) -> dict[Key, str]:
+        """Names of the files of a zone."""
+        return {layer.key: mosaic_name(layer.name, epsg, len(self.zones)) for layer in self.layers}
+
+    def paths(self, folder: Location, epsg: int) -> dict[Key, Location]:
+        """The files of a zone."""
+        return {key: folder / name for key, name in self.files(epsg).items()}
+
+    def source(self, folder: Location, epsg: int, day: date | None = None) -> Source:
+        """The files of a zone to take pixels from."""
+        return Source(None if day is None else (day - date(1970, 1, 1)).days, self.paths(folder, epsg))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generation was made from.
+
+    Attributes:
+        mosaics: what it holds.
+        runs: the runs that are in it, by solar day.
+        left_out: runs of the collection that are not: their numbers are of another kind, or somebody removed them.
+    """
+
+    mosaics: Mosaics
+    runs: dict[date, str]
+    left_out: dict[date, str]
+
+    @classmethod
+    def read(cls, folder: Location) -> Generation | None:
+        """The generation in a folder; None if there is none that this version could go on with."""
+        with contextlib.suppress(FileNotFoundError, ValidationError):
+            return _FORMAT.validate_json(read_bytes(folder / _STATE))
+        return None
+
+    def write(self, folder: Location) -> None:
+        """Writes down what it was made from."""
+        write_text(folder / _STATE, _FORMAT.dump_json(self, indent=1).decode())
+
+    def seen(self, day: date) -> str | None:
+        """The run of a day that was looked at, whether it is in the mosaics or left out."""
+        return self.runs.get(day) or self.left_out.get(day)
+
+
+_FORMAT = TypeAdapter(Generation)
+
+
+def new_name() -> str:
+    """A name that no other generation has, nor one that a process without a lease may still be writing."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def name_in(collection: MapCollection) -> str:
+    """The generation that a collection names; of 0.1, which had none, and of a new collection no generation's name."""
+    asset = next(iter(collection.assets.values()), {"href": f"./{FOLDER}/"})
+    return str(asset["href"]).split("/")[-2]
+
+
+def assets_of(name: str, mosaics: Mosaics) -> dict[str, Any]:
+    """A generation as assets of the collection, with hrefs relative to it."""
+    return {
+        f"{FOLDER}-{file.removesuffix('.tif')}": {
+            "href": f"./{FOLDER}/{name}/{file}",
+            "title": f"{layer.name}: the last clear acquisition of each pixel",
+            "type": pystac.MediaType.COG,
+            "roles": ["data"],
+            "proj:code": f"EPSG:{epsg}",
+        }
+        for epsg in mosaics.zones
+        for layer, file in zip(mosaics.layers, mosaics.files(epsg).values(), strict=True)
+    }

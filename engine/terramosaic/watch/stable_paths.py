@@ -1,0 +1,100 @@
+"""Paths that stay while generations come and go: ``newest/NDVI.tif`` is always the current one.
+
+On a disk they are links over a single link, so that all change at once:
+
+    newest/NDVI.tif -> current/NDVI.tif
+    newest/current -> GENERATION
+
+A store knows no links. There, and on disks without, each is a text of some lines that GDAL, rasterio and QGIS open as
+the mosaic: a virtual raster (VRT). They change one after the other; who wants several layers of one moment goes by the
+assets of ``collection.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from rasterio.io import MemoryFile
+
+from terramosaic.ground.grid import Rect
+from terramosaic.mosaic.assemble import category_names, profile_of
+from terramosaic.mosaic.cog.tiff import describe
+from terramosaic.planning.layers import Layer
+from terramosaic.storage.files import link, list_facts, read_text, remove, write_text
+from terramosaic.storage.gdal import local_files
+from terramosaic.storage.location import Location, is_remote
+from terramosaic.watch.generation import Mosaics
+
+_CURRENT = "current"
+
+
+def point(folder: Location, generation: str, mosaics: Mosaics) -> None:
+    """Lets the paths in a folder stand for a generation in it; those of other layers go.
+
+    Raises:
+        OutputError: a file could not be written.
+    """
+    if not is_remote(folder):
+        try:
+            _point_by_links(folder, generation)
+            return
+        except OSError:
+            pass  # some file systems know no links
+    texts = {
+        file: _virtual(f"{generation}/{file}", layer, epsg, rect)
+        for epsg, rect in mosaics.zones.items()
+        for layer, file in zip(mosaics.layers, mosaics.files(epsg).values(), strict=True)
+    }
+    there = list_facts(folder)
+    _remove_others(folder, there, texts)
+    for name, text in texts.items():
+        # What 0.1 left under this name is a mosaic, and too large to be read for this.
+        is_text = name in there and there[name].size == len(text.encode())
+        if not is_text or read_text(folder / name) != text:
+            write_text(folder / name, text)
+
+
+def _point_by_links(folder: Path, generation: str) -> None:
+    wanted = [path.name for path in (folder / generation).iterdir() if _is_of_mosaic(path.name)]
+    _remove_others(folder, [path.name for path in folder.iterdir()], wanted)
+    link(folder / _CURRENT, generation)
+    for name in wanted:
+        link(folder / name, f"{_CURRENT}/{name}")
+
+
+def _remove_others(folder: Location, there: Iterable[str], wanted: Iterable[str]) -> None:
+    for name in set(there).difference(wanted):
+        # 0.1 had mosaics and what they were made from in this folder.
+        if "/" not in name and (_is_of_mosaic(name) or name == "newest.json"):
+            remove(folder / name)
+
+
+def _is_of_mosaic(name: str) -> bool:
+    return name.endswith((".tif", ".tif.aux.xml")) and not name.startswith(".")
+
+
+def _virtual(file: str, layer: Layer, epsg: int, rect: Rect) -> str:
+    """A virtual raster that is a layer's mosaic; its file is named from where the text lies."""
+    profile = profile_of(layer, rect.geobox(epsg), {})
+    with local_files(), MemoryFile(ext=".vrt") as memory:
+        with memory.open(
+            driver="VRT",
+            height=rect.height,
+            width=rect.width,
+            count=profile.count,
+            dtype=layer.dtype,
+            crs=profile.geobox.crs,
+            transform=rect.transform,
+            nodata=layer.nodata,
+        ) as dataset:
+            describe(dataset, profile)
+        document = ElementTree.fromstring(bytes(memory.getbuffer()))
+    for band in document.iter("VRTRasterBand"):
+        if layer.classes:
+            band.extend(ElementTree.fromstring(category_names(layer)).iter("CategoryNames"))
+        source = ElementTree.SubElement(band, "SimpleSource")
+        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = file
+        ElementTree.SubElement(source, "SourceBand").text = band.get("band")
+    return ElementTree.tostring(document, encoding="unicode")
