@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 
@@ -30,3 +31,27 @@ def as_0_1_wrote_it(folder: Path) -> None:
         receipt.write_text(json.dumps(content))
     for path in list(folder.rglob("*_std.tif")):
         path.rename(path.with_name(path.name.replace("_std", "_spread")))
+
+
+def newest_as_0_1_left_it(out: Path) -> None:
+    """Puts the newest mosaics of a collection into ``newest`` itself, with a note of another form."""
+    folder = out / "newest"
+    current = (folder / "current").resolve()
+    for path in folder.iterdir():
+        if path.is_symlink():
+            path.unlink()
+    for path in current.iterdir():
+        path.rename(folder / path.name)
+    for generation in folder.iterdir():
+        if generation.is_dir():
+            shutil.rmtree(generation)
+    note = json.loads((folder / "newest.json").read_text())
+    rects = {epsg: list(rect.values()) for epsg, rect in note["mosaics"]["zones"].items()}
+    encoding = ["NDVI", "spread", "int16", "f" * 64]
+    (folder / "newest.json").write_text(
+        json.dumps({"encoding": encoding, "zones": rects, "runs": note["runs"], "left_out": {}})
+    )
+    collection = json.loads((out / "collection.json").read_text())
+    for asset in collection["assets"].values():
+        asset["href"] = "./newest/" + asset["href"].split("/")[-1]
+    (out / "collection.json").write_text(json.dumps(collection))

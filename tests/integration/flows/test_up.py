@@ -316,6 +316,7 @@ def test_a_stopped_run_goes_on_at_the_next_start(up, land, tmp_path):
     assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 2), ended["state"]["message"]
     of_this = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
     lines = {each["message"] for each in second.call("/logs/filter", of_this)}
+    print(*sorted(lines), sep="\n")
     # The engine's own, of the flow and of a task.
     assert any(re.fullmatch(r"run \S+ published", line) for line in lines), lines
     assert "mosaic NDVI.tif written" in lines

@@ -53,7 +53,11 @@ def test_the_model_sees_the_files_numbers_after_the_offset_rule(real_cases, tmp_
     zone = made.zones[0]
     rect = Rect(zone.row, zone.col, min(zone.height, 600), min(zone.width, 600))
     imagery = Imagery(
-        case.epsg, S2L2A_BANDS, ((scene,),), "best", lambda reader, band: reader.scene.assets[band].offset
+        case.epsg,
+        S2L2A_BANDS,
+        ((scene,),),
+        "best",
+        lambda reader: {band: asset.offset for band, asset in reader.scene.assets.items()},
     )
     with StackReader(imagery, rect, np.ones(rect.shape, bool)) as stack:
         dn = np.concatenate([strip.dn for strip in stack.strips()], axis=1)

@@ -24,6 +24,7 @@ from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.newest import update_newest
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.watch.newest_region import newest, put, watch
+from tests.support.earlier import newest_as_0_1_left_it
 
 PLACE = Rect(LAND.row, LAND.col, 300, 300)
 FIRST, SECOND = "2023-08-15", "2023-08-20"
@@ -224,35 +225,9 @@ def test_layers_are_laid_over_each_other_whatever_their_files_are_called(grown, 
     assert not (out / "newest" / "NDVI_spread.tif").is_symlink()
 
 
-def as_version_0_1_left_it(out: Path) -> None:
-    """Mosaics in ``newest`` itself, and a note of another form."""
-    folder = out / "newest"
-    whole = (folder / "current").resolve()
-    for path in folder.iterdir():
-        if path.is_symlink():
-            path.unlink()
-    for path in whole.iterdir():
-        path.rename(folder / path.name)
-    for generation in generations(out):
-        shutil.rmtree(folder / generation)
-    note = json.loads((folder / "newest.json").read_text())
-    rects = {epsg: list(rect.values()) for epsg, rect in note["mosaics"]["zones"].items()}
-    note = {
-        "encoding": ["NDVI", "spread", "int16", "f" * 64],
-        "zones": rects,
-        "runs": note["runs"],
-        "left_out": {},
-    }
-    (folder / "newest.json").write_text(json.dumps(note))
-    collection = json.loads((out / "collection.json").read_text())
-    for asset in collection["assets"].values():
-        asset["href"] = "./newest/" + asset["href"].split("/")[-1]
-    (out / "collection.json").write_text(json.dumps(collection))
-
-
 def test_what_0_1_left_is_made_anew(grown, tmp_path):
     out = grown.copy(tmp_path / "maps")
-    as_version_0_1_left_it(out)
+    newest_as_0_1_left_it(out)
     assert grown.version_of(by_collection(out)) == grown.version_of(newest(out, LAYERS)) == "before"
     grown.update(out)
     assert grown.version_of(by_collection(out)) == grown.version_of(newest(out, LAYERS)) == "after"
@@ -265,7 +240,7 @@ def test_a_disk_without_links_has_virtual_rasters(grown, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.symlink_to", refuse)
     out = grown.copy(tmp_path / "maps")
-    as_version_0_1_left_it(out)
+    newest_as_0_1_left_it(out)
     grown.update(out)
     assert grown.version_of(newest(out, LAYERS)) == "after"
     with (

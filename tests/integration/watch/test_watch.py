@@ -138,14 +138,7 @@ def test_an_acquisition_equals_a_run_of_that_day_alone(growing, tmp_path):
         np.testing.assert_array_equal(ours.read(), theirs.read())
 
 
-def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(
-    growing, tmp_path, quick_retries, monkeypatch
-):
-    from terramosaic_flows import execution
-
-    once = execution.compute_blocks.with_options(retries=0)
-    monkeypatch.setattr(execution, "compute_blocks", once)
-
+def test_several_regions_are_one_run_and_one_that_fails_stops_no_other(growing, tmp_path, quick_retries):
     def feature(name, rect):
         left, bottom, right, top = rect.bounds
         shape = lonlat_of(box(left + 4, bottom + 4, right - 4, top - 4), EPSG)

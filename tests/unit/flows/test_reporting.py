@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from prefect.artifacts import Artifact
 
-from terramosaic.block.block import BlockReceipt
+from terramosaic.block.receipt import BlockReceipt
+from terramosaic.planning.plan import Block
 from terramosaic_flows import reporting
 from terramosaic_flows.reporting import RunProgress
 
@@ -42,12 +43,13 @@ def said(monkeypatch):
 
 
 reporting_clock = [0.0]
+BLOCK = Block(id="33N_r0_c0", epsg=32633, row=0, col=0, height=1, width=1, acquisitions=(), windows=1)
 
 
 def test_progress_tells_blocks_pace_and_what_is_waited_for(said):
     progress = RunProgress(10, 2)
     reporting_clock[0] += 10
-    progress.block_done(receipt(data=3, model=6, other=1))
+    progress.block_done(BLOCK, receipt(data=3, model=6, other=1))
     progress.block_failed()
     progress.stage("assemble")
     reporting_clock[0] += 100
@@ -66,7 +68,7 @@ def test_a_thousand_blocks_in_a_minute_are_twenty_updates(said):
     progress = RunProgress(1000, 0)
     for _ in range(1000):
         reporting_clock[0] += 0.06
-        progress.block_done(receipt(model=1))
+        progress.block_done(BLOCK, receipt(model=1))
     assert 15 <= len(said) <= 22
 
 
@@ -83,7 +85,7 @@ def test_a_server_that_is_away_costs_one_line_and_is_asked_again_later(said, mon
         progress = RunProgress(10, 0)
         for _ in range(8):
             reporting_clock[0] += 10
-            progress.block_done(receipt(model=1))
+            progress.block_done(BLOCK, receipt(model=1))
     assert len(tries) == 2 and len(caplog.records) == 1
     assert "the run goes on without: ConnectionError: All connection" in caplog.text
     monkeypatch.setattr(reporting, "create_progress_artifact", create)
