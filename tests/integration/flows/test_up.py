@@ -315,11 +315,13 @@ def test_a_stopped_run_goes_on_at_the_next_start(up, land, tmp_path):
     ended = wait_for("the end", lambda: second.ended(run))
     assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 2), ended["state"]["message"]
     of_this = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
-    lines = {each["message"] for each in second.call("/logs/filter", of_this)}
-    print(*sorted(lines), sep="\n")
-    # The engine's own, of the flow and of a task.
-    assert any(re.fullmatch(r"run \S+ published", line) for line in lines), lines
-    assert "mosaic NDVI.tif written" in lines
+
+    def lines() -> set[str]:
+        return {each["message"] for each in second.call("/logs/filter", of_this)}
+
+    # The engine's own; the last ones come when the run's process ends, after its state.
+    wait_for("its last line", lambda: any(re.fullmatch(r"run \S+ published", line) for line in lines()))
+    assert "mosaic NDVI.tif written" in lines()
     # Applied twice, changed once: what an automation has counted so far is not forgotten.
     assert automations_of(second) == automations
     assert [name for name, _ in automations] == ["crash-zombie-runs", "resume-crashed-runs"]
