@@ -202,3 +202,8 @@ PASSING = (CatalogError, WorkerLostError, StoreError)
 def one_line(message: object) -> str:
     """The message of another library without line breaks, as part of an error of ours."""
     return " ".join(str(message).split())
+
+
+def reason_of(error: BaseException) -> str:
+    """What another's error says is wrong, on one line; the name of its class where it says nothing."""
+    return one_line(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from terramosaic.errors import reason_of
 from terramosaic.storage.location import is_url
 
 if TYPE_CHECKING:
@@ -61,12 +62,7 @@ def _over_fsspec(url: str, most: int) -> bytes:
     except FileNotFoundError as error:
         raise OSError("there is no such file") from error
     except ImportError as error:
-        raise OSError(f"{_line(error)}; for s3:// that is pip install 'terramosaic[s3]'") from error
+        raise OSError(f"{reason_of(error)}; for s3:// that is pip install 'terramosaic[s3]'") from error
     except Exception as error:
         # Each of fsspec's file systems has errors of its own.
-        raise OSError(_line(error)) from error
-
-
-def _line(error: object) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
+        raise OSError(reason_of(error)) from error

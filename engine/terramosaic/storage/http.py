@@ -14,7 +14,7 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError, ProtocolError, ReadTimeoutError
 
-from terramosaic.errors import one_line
+from terramosaic.errors import reason_of
 from terramosaic.storage.retries import HTTP, MISSING, PASSING_STATUS, RETRY_AFTER, UNANSWERED
 
 #: Seconds to connect.
@@ -129,4 +129,4 @@ def _reason(error: BaseException) -> str:
     """What lies below urllib3's wrapping, in a line."""
     while (deeper := getattr(error, "reason", None) or error.__cause__) and isinstance(deeper, Exception):
         error = deeper
-    return one_line(getattr(error, "strerror", None) or error) or type(error).__name__
+    return reason_of(error)

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terramosaic.errors import OutputError, StoreError
+from terramosaic.errors import OutputError, StoreError, one_line
 from terramosaic.storage.retries import CREATE_CONFLICT
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _refusal(place: UPath, done: str, reason: str, advice: str) -> OutputError:
 
 
 def _line(place: UPath, done: str, reason: str, advice: str) -> str:
-    return " ".join(f"out: {place} could not be {done}: {reason}; {advice}".split())
+    return one_line(f"out: {place} could not be {done}: {reason}; {advice}")
 
 
 def _facts(info: dict[str, Any]) -> FileFacts:
