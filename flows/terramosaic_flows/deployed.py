@@ -14,7 +14,8 @@ from prefect import runtime
 
 from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
-from terramosaic.request.request import GeoJsonFile, RegionRequest
+from terramosaic.request.region import GeoJsonFile
+from terramosaic.request.request import RegionRequest
 from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import FLOW_START
 

@@ -14,7 +14,8 @@ from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import resolve
 from terramosaic.model.export import export_bundle
 from terramosaic.model.selftest import check_bundle
-from terramosaic.request.request import Target, lines_of, warn_renamed
+from terramosaic.request.complaints import lines_of
+from terramosaic.request.request import Target, warn_renamed
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 

@@ -30,7 +30,7 @@ from shapely.geometry import box
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
-from terramosaic.request.region import area_from_tile
+from terramosaic.request.area import area_from_tile
 
 TILE = "33TWL"
 _REFERENCE = Path(__file__).with_name("tiled_inference_reference.py")

@@ -11,7 +11,8 @@ import random
 from pathlib import Path
 
 from terramosaic.demo.world import write_world
-from terramosaic.request.request import BoundingBox, RegionRequest
+from terramosaic.request.region import BoundingBox
+from terramosaic.request.request import RegionRequest
 from tests.faults.shooting import Shot, same_pixels, shoot, shooting_range, targets_of
 
 #: Kills in one run. It may be started ten times, and each kill but a block process's costs a start.

@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.bands import GSD
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, zone_areas
-from terramosaic.request.region import area_from_geojson, area_from_tile
+from terramosaic.request.area import area_from_geojson, area_from_tile
 
 #: Middle of the country: zone 33, so that a large one reaches into 32 and 34.
 LONGITUDE, LATITUDE = 15.2, 49.0

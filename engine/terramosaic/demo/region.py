@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from terramosaic.request.request import GeoJson, RegionRequest
+from terramosaic.request.region import GeoJson
+from terramosaic.request.request import RegionRequest
 
 #: About 22 x 13 km: coast and town in the west, river and fields over the seam, mountains in the east.
 DEMO_POLYGON = {

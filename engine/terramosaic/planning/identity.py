@@ -20,8 +20,9 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.zones import as_geojson
 from terramosaic.model.devices import parse_device
 from terramosaic.planning.plan import Block, Plan, Zone
-from terramosaic.request.region import tile_name
-from terramosaic.request.request import AnyRegion, BoundingBox, Decides, MgrsTile, RegionRequest
+from terramosaic.request.area import tile_name
+from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
+from terramosaic.request.request import Decides, RegionRequest
 
 #: Version of the pixels. Raise it by one with every change after which a plan gives another value in any pixel of any
 #: layer, however small, and say so under "Pixels" in CHANGELOG.md: runs of earlier versions then count as other ones,

@@ -40,7 +40,8 @@ from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.request.interval import format_interval
-from terramosaic.request.request import GeoJsonFile, RegionRequest
+from terramosaic.request.region import GeoJsonFile
+from terramosaic.request.request import RegionRequest
 from terramosaic.storage.documents import shown
 from terramosaic.storage.location import anchored
 

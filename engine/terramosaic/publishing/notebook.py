@@ -30,7 +30,8 @@ from terramosaic.publishing.quicklook import Quicklook, Swatch, draw
 from terramosaic.publishing.record import legend_of, shares_of
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, read_reduced
 from terramosaic.publishing.words import Code, region_in_words, targets_in_words, title_of
-from terramosaic.request.request import BoundingBox, GeoJson, GeoJsonFile, MgrsTile, RegionRequest
+from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
+from terramosaic.request.request import RegionRequest
 from terramosaic.shown import draw_html
 from terramosaic.storage.location import Location
 from terramosaic.storage.scratch import LocalCopy

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from terramosaic.request.request import BoundingBox, GeoJsonFile, MgrsTile, RegionRequest
+from terramosaic.request.region import BoundingBox, GeoJsonFile, MgrsTile
+from terramosaic.request.request import RegionRequest
 
 
 def map_command(request: RegionRequest, folder: str) -> str:

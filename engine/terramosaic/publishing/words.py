@@ -12,7 +12,7 @@ import rasterio
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import square_km
-from terramosaic.request.request import AnyRegion, BoundingBox, MgrsTile
+from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
 TITLES = {

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from terramosaic.errors import RequestError, TerramosaicError
-from terramosaic.request.region import read_geojson
-from terramosaic.request.request import GeoJson, GeoJsonFile, RegionRequest, request_of
+from terramosaic.request.area import read_geojson
+from terramosaic.request.region import GeoJson, GeoJsonFile
+from terramosaic.request.request import RegionRequest, request_of
 
 #: What a feature may be called by where the request names no property.
 _ID = "id"

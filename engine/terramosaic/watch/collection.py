@@ -20,7 +20,7 @@ from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import bbox_of
-from terramosaic.request.request import AnyRegion
+from terramosaic.request.region import AnyRegion
 from terramosaic.storage.files import read_json, read_version, write_text, write_text_if
 from terramosaic.storage.location import Location
 

@@ -21,7 +21,8 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from terramosaic.demo.world import write_world
 from terramosaic.errors import TerramosaicError
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
-from terramosaic.request.request import BoundingBox, RegionRequest
+from terramosaic.request.region import BoundingBox
+from terramosaic.request.request import RegionRequest
 from terramosaic_flows.service import Echo
 
 DEPLOYMENT = "map-region/map-region"

@@ -25,7 +25,7 @@ from terramosaic.model.generator import Needs
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.planning.folder import RunFolder, read_plan, write_plan
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
-from terramosaic.request.region import area_from_box
+from terramosaic.request.area import area_from_box
 from terramosaic.request.request import RegionRequest
 from tests.integration.conftest import LAND, Catalog
 from tests.support.pixels import assert_same_on_shared_pixels, read

@@ -6,7 +6,7 @@ from pyproj import Transformer
 
 from terramosaic.ground.grid import Rect, rect_from_bounds
 from terramosaic.ground.zones import zone_areas
-from terramosaic.request.region import area_from_box, area_from_geojson, area_from_tile
+from terramosaic.request.area import area_from_box, area_from_geojson, area_from_tile
 
 
 def zones(area):

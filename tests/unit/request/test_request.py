@@ -6,16 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from terramosaic.errors import RequestError
-from terramosaic.request.request import (
-    BoundingBox,
-    GeoJson,
-    GeoJsonFile,
-    MgrsTile,
-    RegionRequest,
-    lines_of,
-    parse_interval,
-    request_of,
-)
+from terramosaic.request.complaints import lines_of
+from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
+from terramosaic.request.request import RegionRequest, parse_interval, request_of
 
 GOOD = {"region": [13.4, 45.5, 13.9, 45.9], "datetime": "2023-08-01/2023-08-31"}
 BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
