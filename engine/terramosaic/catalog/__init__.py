@@ -6,7 +6,7 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 
 from terramosaic.catalog.acquisitions import PASS_GAP, Acquisition, drop_superseded, group_by_solar_day, rank
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
-from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item
+from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item, tell_apart
 from terramosaic.catalog.search import Catalog, hint_for_nothing, open_catalog
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "rank",
     "scene_from_item",
     "sign",
+    "tell_apart",
 ]

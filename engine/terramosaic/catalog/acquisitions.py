@@ -44,7 +44,8 @@ def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Sc
     """Keeps one of the scenes that are the same product, the newest processing of it.
 
     The same are those of one platform, one datastrip (by the start of its sensing) and one MGRS tile. Two
-    datastrips of one datatake cover two halves of a tile, so both stay. A scene whose tile is unknown stays.
+    datastrips of one datatake cover two halves of a tile, so both stay. A scene whose tile is unknown stays, but for
+    copies of it.
 
     Returns:
         The scenes to use, in their order, and those dropped, each with the reason.
@@ -111,7 +112,7 @@ def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acqu
 
 def _product(scene: Scene) -> tuple[str, ...]:
     if scene.mgrs_tile is None:
-        return scene.collection, scene.id
+        return scene.collection, scene.id, scene.fingerprint
     return scene.platform, scene.sensing_start.isoformat(), scene.mgrs_tile
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import PureWindowsPath
@@ -70,6 +73,7 @@ class Scene(BaseModel):
         assets: band -> file, for those wanted bands that the item has.
         offset_rule: the rule that decided the assets' offsets, in a line.
         item_assets: names of all the item's assets.
+        key: names it among the scenes of its run, see `tell_apart`; the id, unless another one of them has the same.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +95,7 @@ class Scene(BaseModel):
     assets: dict[str, AssetRef]
     offset_rule: str
     item_assets: tuple[str, ...]
+    key: str = Field(default_factory=lambda fields: str(fields["id"]))
 
     @cached_property
     def geometry(self) -> BaseGeometry:
@@ -115,6 +120,12 @@ class Scene(BaseModel):
                 for band, asset in self.assets.items()
             },
         }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of the item's identity and ground: tells scenes apart that share collection and id."""
+        content = [self.identity(checksums=False), self.datetime.isoformat(), self.footprint]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def require(self, bands: Iterable[str]) -> dict[str, AssetRef]:
         """The files of these bands.
@@ -184,6 +195,27 @@ def scene_from_item(
         ),
         item_assets=tuple(item["assets"]),
     )
+
+
+def tell_apart(scenes: Iterable[Scene]) -> list[Scene]:
+    """The scenes, each with a key that no other one of them has.
+
+    That is its id. Where others share it, as STAC lets collections do, it is ``collection/id``; where that is shared as
+    well, as in catalogs that were put together by hand, a hash of what the item says is added. So a key depends on the
+    scenes alone, not on their order.
+    """
+    named = [(scene, _names(scene)) for scene in scenes]
+    shared = Counter(name for _, names in named for name in names)
+    return [
+        scene.model_copy(update={"key": next((name for name in names if shared[name] == 1), names[-1])})
+        for scene, names in named
+    ]
+
+
+def _names(scene: Scene) -> tuple[str, ...]:
+    """What a scene may be called, the shortest first."""
+    full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
+    return tuple(dict.fromkeys((scene.id, full, f"{full}~{scene.fingerprint}")))
 
 
 def datetime_of(item: Any) -> dt.datetime:

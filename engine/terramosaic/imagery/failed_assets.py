@@ -26,7 +26,7 @@ class FailedAssets:
         if self.run is None:
             return
         try:
-            mark = read_json(self.run.failed_asset_file(scene.id, asset.band))
+            mark = read_json(self.run.failed_asset_file(scene.key, asset.band))
             failure = error_of(mark["error"]) if mark else None
         except (ValueError, TypeError, KeyError, AttributeError):
             failure = None  # A damaged mark is none.
@@ -36,5 +36,5 @@ class FailedAssets:
     def record(self, scene: Scene, asset: AssetRef, error: CatalogError) -> None:
         """Marks a file that failed for good."""
         if self.run is not None:
-            mark = {"scene": scene.id, "band": asset.band, "error": error.message()}
-            write_text(self.run.failed_asset_file(scene.id, asset.band), json.dumps(mark, indent=1))
+            mark = {"scene": scene.key, "band": asset.band, "error": error.message()}
+            write_text(self.run.failed_asset_file(scene.key, asset.band), json.dumps(mark, indent=1))

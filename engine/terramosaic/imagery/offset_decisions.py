@@ -33,12 +33,12 @@ class OffsetBook:
             CatalogError: the overview could not be read.
         """
         scene = reader.scene
-        if scene.id not in self._offsets:
+        if scene.key not in self._offsets:
             believed = 0 if self._request.offset == "keep" else self._checked(reader)
-            self._offsets[scene.id] = {
+            self._offsets[scene.key] = {
                 band: asset.offset if believed is None else believed for band, asset in scene.assets.items()
             }
-        return self._offsets[scene.id]
+        return self._offsets[scene.key]
 
     def _checked(self, reader: SceneReader) -> int | None:
         """The offset of all the scene's bands if pixels overrule its metadata, else None."""
@@ -46,21 +46,21 @@ class OffsetBook:
         if _CHECKED_BAND not in scene.assets:
             return None
         decided = scene.assets[_CHECKED_BAND].offset
-        record = read_json(self._folder.offset_file(scene.id))
+        record = read_json(self._folder.offset_file(scene.key))
         if record is not None:
             evidence = OffsetEvidence(**record["evidence"])
         else:
             evidence = check_offset(
                 reader.overview(_CHECKED_BAND), baseline=scene.processing_baseline, decided=decided
             )
-        resolved = resolve_offset(decided, evidence, self._request.offset_conflict, scene.id)
+        resolved = resolve_offset(decided, evidence, self._request.offset_conflict, scene.key)
         if record is None:
             content = {
-                "scene": scene.id,
+                "scene": scene.key,
                 "rule": scene.offset_rule,
                 "decided": decided,
                 "applied": resolved,
                 "evidence": vars(evidence),
             }
-            write_text(self._folder.offset_file(scene.id), json.dumps(content, indent=1))
+            write_text(self._folder.offset_file(scene.key), json.dumps(content, indent=1))
         return None if resolved == decided else resolved

@@ -33,7 +33,7 @@ class ReaderPool:
     def borrow(self, scene: Scene, epsg: int, run: RunFolder | None = None) -> Iterator[SceneReader]:
         """A reader of ``scene`` on zone ``epsg``'s grid for a run, for as long as the context lasts."""
         # Its files too: a run's scenes may by now lie elsewhere, or have another decision about their offset.
-        key = (run, epsg, scene.id, *scene.assets.values())
+        key = (run, epsg, scene.key, *scene.assets.values())
         with self._guard:
             if key not in self._lent:
                 self._lent[key] = (

@@ -156,7 +156,7 @@ class SceneReader:
             except (RasterioError, OSError) as error:
                 tries = attempts.statistics["attempt_number"]
                 failure = CatalogError(
-                    f"asset {asset.band} of {self.scene.id} could not be read"
+                    f"asset {asset.band} of {self.scene.key} could not be read"
                     f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
                     f"{_needs(asset, self.scene)}",
                     hint=GO_ON,
@@ -178,7 +178,9 @@ class SceneReader:
 
     def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
         error = _failure(state)
-        logger.warning("reading %s of %s failed, trying again: %s", asset.band, self.scene.id, _reason(error))
+        logger.warning(
+            "reading %s of %s failed, trying again: %s", asset.band, self.scene.key, _reason(error)
+        )
         self._forget(asset.band)
         if _is_refusal(error):
             self._refused.add(asset.band)
@@ -240,7 +242,7 @@ def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
         problem = "is not north-up"
     if problem:
         raise CatalogError(
-            f"asset {asset.band} of {scene.id} {problem} ({shown(asset.href)}); use another catalog"
+            f"asset {asset.band} of {scene.key} {problem} ({shown(asset.href)}); use another catalog"
         )
 
 

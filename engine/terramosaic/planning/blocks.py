@@ -84,13 +84,13 @@ class _SceneFinder:
         self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
-        """Ids per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
+        """Keys per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
         if not len(self._tree.query(inside, predicate="intersects")):
             return ()
         days: dict[int, list[str]] = {}
         for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
             day, scene = self._days[index]
-            days.setdefault(day, []).append(scene.id)
+            days.setdefault(day, []).append(scene.key)
         return tuple(tuple(days[day]) for day in sorted(days))
 
 

@@ -40,7 +40,7 @@ def read_gigabytes(
     """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
     cloud = {
-        scene.id: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
+        scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
     }
     total = 0.0
     for block in (block for zone in zones for block in zone.blocks):
@@ -80,7 +80,7 @@ def warnings_of(request: RegionRequest, bundle: Bundle, figures: Figures, scenes
         warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
-    unknown = [scene.id for scene in scenes if scene.processing_baseline is None]
+    unknown = [scene.key for scene in scenes if scene.processing_baseline is None]
     if unknown:
         warnings.append(
             f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,9 @@ from terramosaic.storage.files import (
     write_text,
 )
 from terramosaic.storage.location import Location, is_remote, location
+
+#: Bytes of a scene's name in the names of files.
+_LONGEST_STEM = 150
 
 #: Threads that ask for a plan at once wait for the first of them instead of parsing it each.
 _PARSING = threading.Lock()
@@ -67,18 +71,17 @@ class RunFolder:
     def blocks(self) -> Location:
         return self.path / "blocks"
 
-    def offset_file(self, scene_id: str) -> Location:
-        """Where the offset decision of a scene and its evidence from pixels are recorded."""
-        # A catalog may call its items what it likes; their ids must not lead out of the folder.
-        return self.path / "offsets" / f"{quote(scene_id, safe='')}.json"
+    def offset_file(self, scene: str) -> Location:
+        """Where the offset decision of a scene, which its key names, and its evidence from pixels are recorded."""
+        return self.path / "offsets" / f"{file_stem(scene)}.json"
 
     @property
     def failed_assets(self) -> Location:
         return self.path / "failed"
 
-    def failed_asset_file(self, scene_id: str, band: str) -> Location:
+    def failed_asset_file(self, scene: str, band: str) -> Location:
         """Where it is marked that a scene's file failed for good, for as long as this attempt at the run lasts."""
-        return self.failed_assets / f"{quote(scene_id, safe='')}_{band}.json"
+        return self.failed_assets / f"{file_stem(scene)}_{band}.json"
 
     def receipt_file(self, block: Block) -> Location:
         """Written last: a block with a receipt is done."""
@@ -97,6 +100,18 @@ class RunFolder:
         sweep_partials(self.path)
         for name in list_facts(self.failed_assets):
             remove(self.failed_assets / name)
+
+
+def file_stem(scene: str) -> str:
+    """How a file is called that belongs to the scene of that key.
+
+    A catalog may call its items what it likes: their names must not lead out of a folder, and file systems take 255
+    bytes, a suffix and the end of a temporary name among them.
+    """
+    name = quote(scene, safe="")
+    if len(name) <= _LONGEST_STEM:
+        return name
+    return f"{name[: _LONGEST_STEM - 17]}~{hashlib.sha256(scene.encode()).hexdigest()[:16]}"
 
 
 def mosaic_name(layer: str, epsg: int, zones: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from terramosaic.catalog import (
     open_catalog,
     rank,
     scene_from_item,
+    tell_apart,
 )
 from terramosaic.errors import CatalogError, NoScenesError, RequestError
 from terramosaic.ground.zones import Area, ZoneArea, as_geojson, zone_areas
@@ -178,7 +179,7 @@ class _Unusable:
 def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
     request, area, areas, bundle = prepared.request, prepared.area, prepared.areas, prepared.bundle
     bands, acquisitions = bundle.bands, _told_apart(found.acquisitions)
-    scenes = {scene.id: scene for acquisition in acquisitions for scene in acquisition.scenes}
+    scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
@@ -209,7 +210,7 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         acquisitions=tuple(
             RankedAcquisition(
                 solar_day=acquisition.solar_day.isoformat(),
-                scenes=tuple(scene.id for scene in acquisition.scenes),
+                scenes=tuple(scene.key for scene in acquisition.scenes),
                 coverage=acquisition.coverage,
                 cloud=acquisition.cloud,
             )
@@ -226,18 +227,10 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
 
 
 def _told_apart(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
-    """As they are, but where collections share an id, which a plan tells scenes by, it becomes ``collection/id``."""
-    counts = Counter(scene.id for acquisition in acquisitions for scene in acquisition.scenes)
+    """As they are, but each of the scenes with a key of its own among all that a plan uses."""
+    told = iter(tell_apart(scene for acquisition in acquisitions for scene in acquisition.scenes))
     return [
-        replace(
-            acquisition,
-            scenes=tuple(
-                scene
-                if counts[scene.id] == 1
-                else scene.model_copy(update={"id": f"{scene.collection}/{scene.id}"})
-                for scene in acquisition.scenes
-            ),
-        )
+        replace(acquisition, scenes=tuple(islice(told, len(acquisition.scenes))))
         for acquisition in acquisitions
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def make_item(run: RunFacts) -> pystac.Item:
         item.add_asset(name, asset)
     for scene in plan.scenes.values():
         href = scene_href(scene, plan, run.folder.path)
-        item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.id))
+        item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))
     return item
 
 
@@ -96,8 +97,9 @@ def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
     if urlsplit(catalog).scheme in ("http", "https"):
         return f"{catalog.rstrip('/')}/collections/{quote(scene.collection)}/items/{quote(scene.id)}"
     beside = Path(next(iter(scene.assets.values())).href).parent / f"{scene.id}.json"
-    if beside.is_file():
-        return _relative(beside, folder)
+    with suppress(OSError):  # an id may be too long for a file's name
+        if beside.is_file():
+            return _relative(beside, folder)
     return f"{_relative(Path(catalog.removeprefix('file://')).expanduser(), folder)}#{quote(scene.id)}"
 
 

@@ -53,8 +53,11 @@ def test_what_differs_in_platform_tile_or_datastrip_stays():
         scene("datastrip", sensing_start=first.sensing_start + timedelta(minutes=12)),
         scene("no tile", mgrs_tile=None),
         scene("no tile either", mgrs_tile=None),
+        scene("no tile", mgrs_tile=None, ground=(15, 46, 16, 47)),
     ]
     assert drop_superseded([first, *others]) == ([first, *others], [])
+    copies = [one.model_copy() for one in others]
+    assert names(drop_superseded([first, *others, *copies])[0]) == names([first, *others])
 
 
 @pytest.fixture(scope="module")

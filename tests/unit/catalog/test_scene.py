@@ -11,7 +11,7 @@ from shapely.geometry import box, mapping, shape
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.catalog.footprint import footprint_of, middle_longitude, square_degrees
 from terramosaic.catalog.profiles import COPERNICUS, EARTH_SEARCH, GENERIC, PLANETARY_COMPUTER, profile_of
-from terramosaic.catalog.scene import SCENE_BANDS, Scene, scene_from_item
+from terramosaic.catalog.scene import SCENE_BANDS, Scene, scene_from_item, tell_apart
 from terramosaic.errors import CatalogError, MissingBandError
 
 PC_TILE_EDGES = (499980.0, 4490220.0, 609780.0, 4600020.0)
@@ -41,6 +41,27 @@ def items(shared_data):
         "copernicus 2020": read("cdse_2020_N0500.json"),
         "copernicus 2026": read("cdse_2026_N0512.json"),
     }
+
+
+def test_scenes_of_one_id_have_keys_of_their_own(items):
+    one = scene_from_item(items["earth search"])
+    other = one.model_copy(update={"collection": "other"})
+    moved = one.model_copy(update={"mgrs_tile": "12RWS"})
+    nobodys = [
+        one.model_copy(update={"collection": "", "id": name}) for name in ("x", f"{one.collection}/{one.id}")
+    ]
+
+    def keys(*scenes):
+        return [scene.key for scene in tell_apart(scenes)]
+
+    assert keys(one, nobodys[0]) == [one.id, "x"]
+    assert keys(one, other) == [f"{one.collection}/{one.id}", f"other/{one.id}"]
+    assert keys(one, moved, other) == [
+        *(f"{one.collection}/{one.id}~{scene.fingerprint}" for scene in (one, moved)), f"other/{one.id}"
+    ]  # fmt: skip
+    assert keys(moved, one)[::-1] == keys(one, moved)
+    assert len(set(keys(one, other, nobodys[1]))) == 3
+    assert tell_apart([one])[0].identity() == one.identity()
 
 
 FACTS = {
