@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import read_plan
 from terramosaic.request.request import RegionRequest
+from terramosaic.storage.files import facts_of
+from terramosaic.storage.location import Location
 
 
 def run_flow(request: RegionRequest, home: Path | None = None) -> list[MapResult]:
@@ -32,4 +35,9 @@ def run_flow(request: RegionRequest, home: Path | None = None) -> list[MapResult
 
     started = time.time()
     results = [result_of(read_plan(folder)) for folder in map_region(request)]
-    return [result_of(result.plan, was_done=result.item.stat().st_mtime < started) for result in results]
+    return [result_of(result.plan, was_done=_modified(result.item) < started) for result in results]
+
+
+def _modified(path: Location) -> float:
+    facts = facts_of(path)
+    return facts.modified if facts else math.inf

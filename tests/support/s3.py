@@ -15,8 +15,9 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
-from s3fs import S3FileSystem
 from werkzeug.serving import make_server
+
+from terramosaic.storage import objects
 
 BUCKET = "maps"
 
@@ -121,7 +122,7 @@ def s3_server() -> Iterator[Store]:
     """A server that this process knows by its environment."""
     server = Store()
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         for name, value in server.env.items():
             patch.setenv(name, value)
@@ -133,4 +134,4 @@ def s3_server() -> Iterator[Store]:
 
 def forget_clients() -> None:
     """Clients are found again by their options, which do not tell what the environment said when they were made."""
-    S3FileSystem.clear_instance_cache()
+    objects._bucket.cache_clear()

@@ -12,7 +12,7 @@ from terramosaic.cli.show import show_plan, show_result
 from terramosaic.demo.region import demo_request
 from terramosaic.demo.world import write_world
 from terramosaic.errors import RequestError
-from terramosaic.storage.location import is_url
+from terramosaic.storage.location import anchored, is_url
 
 
 @click.command("demo")
@@ -26,4 +26,4 @@ def demo_command(out: str) -> None:
     (result,) = with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
     show_plan(OUT, result.plan)
     show_result(OUT, result)
-    OUT.print(f"\nopen {result.report.resolve()} in a browser", soft_wrap=True)
+    OUT.print(f"\nopen {anchored(str(result.report))} in a browser", soft_wrap=True)

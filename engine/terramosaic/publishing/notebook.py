@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from terramosaic.errors import TerramosaicError
+from terramosaic.errors import OutputError, TerramosaicError
 from terramosaic.ground.grid import zone_name
 from terramosaic.mosaic.result import MapResult, Mosaic
 from terramosaic.planning.folder import RunFolder
@@ -33,6 +33,7 @@ from terramosaic.publishing.words import Code, region_in_words, targets_in_words
 from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import draw_html
+from terramosaic.storage.files import facts_of
 from terramosaic.storage.location import Location
 from terramosaic.storage.scratch import LocalCopy
 
@@ -189,9 +190,10 @@ def _uris(shown: Sequence[_ShownMosaic], sides: Sequence[int]) -> dict[str, str]
 
 
 def _file_size(path: Location) -> str:
-    with contextlib.suppress(OSError):
-        return size(path.stat().st_size)
-    return ""
+    facts = None
+    with contextlib.suppress(OutputError):
+        facts = facts_of(path)
+    return size(facts.size) if facts else ""
 
 
 def _region(request: RegionRequest) -> str:

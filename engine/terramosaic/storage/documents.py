@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from terramosaic.errors import reason_of
-from terramosaic.storage.location import is_url
+from terramosaic.errors import OutputError
+from terramosaic.storage.files import facts_of, read_bytes
+from terramosaic.storage.location import is_url, location
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,45 +25,43 @@ def shown(location: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def read_document(location: str, most: int) -> bytes:
+def read_document(document: str, most: int) -> bytes:
     """A document's bytes.
 
     Args:
-        location: path, or URL: ``https``, or any that fsspec knows, such as ``s3`` and ``file``.
+        document: path, or URL: ``https``, ``file``, or of an object store, such as ``s3``.
         most: bytes that it may have.
 
     Raises:
         OSError: it cannot be read, or is larger; the text says why in one line, without the location.
     """
-    if not is_url(location):
-        try:
-            return _whole(Path(location).expanduser().open("rb"), most)
-        except OSError as error:
-            raise OSError(error.strerror or str(error)) from error
-    if location.startswith(("http://", "https://")):
-        from terramosaic.storage.http import fetch  # for start-up time, as fsspec below
+    if document.startswith(("http://", "https://")):
+        from terramosaic.storage.http import fetch  # for start-up time
 
-        return fetch(location, most)
-    return _over_fsspec(location, most)
+        return fetch(document, most)
+    try:
+        place = location(document)
+        if isinstance(place, Path):
+            return _whole(place.open("rb"), most)
+        facts = facts_of(place)
+        if facts is not None and facts.size > most:
+            raise OSError(_too_large(most))
+        return read_bytes(place)
+    except FileNotFoundError as error:
+        raise OSError("there is no such file") from error
+    except OutputError as error:
+        raise OSError(str(error)) from error
+    except OSError as error:
+        raise OSError(error.strerror or str(error)) from error
 
 
 def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:
     with opened as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(f"it is larger than {most / 1e6:g} MB")
+        raise OSError(_too_large(most))
     return content
 
 
-def _over_fsspec(url: str, most: int) -> bytes:
-    import fsspec  # for start-up time: stores alone need it
-
-    try:
-        return _whole(fsspec.open(url, "rb"), most)
-    except FileNotFoundError as error:
-        raise OSError("there is no such file") from error
-    except ImportError as error:
-        raise OSError(f"{reason_of(error)}; for s3:// that is pip install 'terramosaic[s3]'") from error
-    except Exception as error:
-        # Each of fsspec's file systems has errors of its own.
-        raise OSError(reason_of(error)) from error
+def _too_large(most: int) -> str:
+    return f"it is larger than {most / 1e6:g} MB"

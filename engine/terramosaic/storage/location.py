@@ -1,12 +1,13 @@
 """Where outputs are: a folder of this machine, or a URL in an object store, such as ``s3://bucket/maps``.
 
-A place is a `pathlib.Path` or a `upath.UPath`: both join with ``/`` and know ``name``, ``stem`` and ``parent``. What is
-read and written there goes through `terramosaic.storage.files`. Object stores are imported when the first URL is met.
+A place is a `pathlib.Path` or an `ObjectPath`: both join with ``/`` and know ``name``, ``stem`` and ``parent``. What is
+read and written there goes through `terramosaic.storage.files`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -14,25 +15,56 @@ from terramosaic.errors import OutputError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
-    from upath import UPath
 
-    Location: TypeAlias = Path | UPath
-else:
-    # Annotations are never evaluated; importing upath for them would cost every command its time.
-    Location = Path
+#: Stores in which an object appears whole or not at all. A server of files over some network (sftp, smb, webdav) shows
+#: uploads while they grow, and so is left out: mount it.
+_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "memory")
 
-#: Stores in which an object appears whole or not at all, and what to install for each. A server of files over some
-#: network (sftp, smb, webdav) shows uploads while they grow, and so is left out: mount it.
-_PACKAGES = {
-    "s3": "terramosaic[s3]",
-    "s3a": "terramosaic[s3]",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "memory": "fsspec",
-}
+
+@dataclass(frozen=True)
+class ObjectPath:
+    """A place in an object store, to be joined and taken apart as paths are.
+
+    Attributes:
+        bucket: its URL, such as ``s3://maps``.
+        key: of an object, or what its objects' keys begin with.
+    """
+
+    bucket: str
+    key: PurePosixPath
+
+    def __truediv__(self, part: str) -> ObjectPath:
+        return ObjectPath(self.bucket, self.key / part)
+
+    def with_name(self, name: str) -> ObjectPath:
+        """The place beside it of that name."""
+        return ObjectPath(self.bucket, self.key.with_name(name))
+
+    @property
+    def parent(self) -> ObjectPath:
+        """The folder that it is in."""
+        return ObjectPath(self.bucket, self.key.parent)
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return self.key.name
+
+    @property
+    def stem(self) -> str:
+        """The same without its suffix."""
+        return self.key.stem
+
+    @property
+    def suffix(self) -> str:
+        """Of its name, with the dot."""
+        return self.key.suffix
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}" if self.key.parts else self.bucket
+
+
+Location: TypeAlias = Path | ObjectPath
 
 
 def is_url(text: str) -> bool:
@@ -40,7 +72,7 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def is_remote(place: Location) -> TypeIs[UPath]:
+def is_remote(place: Location) -> TypeIs[ObjectPath]:
     """Whether a place is in an object store."""
     return not isinstance(place, Path)
 
@@ -49,7 +81,7 @@ def location(text: str | Location) -> Location:
     """The place that a folder's name or a URL means; nothing is asked of the store.
 
     Raises:
-        OutputError: the URL is of no store that is known here, or the package for it is missing.
+        OutputError: the URL is of no store that is known here.
     """
     if not isinstance(text, str):
         return text
@@ -58,14 +90,14 @@ def location(text: str | Location) -> Location:
     parts = urlsplit(text)
     if parts.scheme in ("file", "local"):
         return Path(unquote(parts.path))
-    if parts.scheme not in _PACKAGES:
+    if parts.scheme not in _STORES:
         raise OutputError(
             f"out: {text!r} is in no store that is known; take a folder, or a URL that begins with "
-            f"{', '.join(sorted(f'{scheme}://' for scheme in _PACKAGES if scheme != 'memory'))}"
+            f"{', '.join(sorted(f'{scheme}://' for scheme in _STORES if scheme != 'memory'))}"
         )
     if not parts.netloc:
         raise OutputError(f"out: {text!r} names no bucket; write it as {parts.scheme}://bucket/maps")
-    return _in_store(text.rstrip("/"), parts.scheme)
+    return ObjectPath(f"{parts.scheme}://{parts.netloc}", PurePosixPath(parts.path.strip("/")))
 
 
 def anchored(text: str) -> str:
@@ -76,17 +108,3 @@ def anchored(text: str) -> str:
     """
     place = location(text)
     return str(place) if is_remote(place) else str(place.resolve())
-
-
-def _in_store(url: str, scheme: str) -> UPath:
-    from upath import UPath  # for start-up time: stores alone need it
-
-    try:
-        # fsspec remembers what it listed, and so would not see what other processes write.
-        place = UPath(url, use_listings_cache=False)
-        place.fs  # noqa: B018  (here the store's package is imported)
-    except ImportError as error:
-        raise OutputError(
-            f"out: {url} needs a package that is not installed; pip install '{_PACKAGES[scheme]}'"
-        ) from error
-    return place

@@ -52,8 +52,8 @@ UNANSWERED = Limit(3, pause=1, silence=60)
 #: The longest pause that a server can ask for with Retry-After.
 RETRY_AFTER = 60.0
 
-#: A request to an object store, by its client; AWS_MAX_ATTEMPTS is botocore's setting of it.
-STORE = Limit(5)
+#: A request to an object store, by its client; AWS_MAX_ATTEMPTS sets it.
+STORE = Limit(5, pause=1, silence=60)
 #: An object to create of which S3 says that another one creates it at this moment.
 CREATE_CONFLICT = Limit(5, pause=0.1, growth=1)
 

@@ -21,15 +21,11 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from terramosaic.errors import OutputError
 from terramosaic.storage import objects as store
-from terramosaic.storage.location import Location, is_remote, location
+from terramosaic.storage.location import Location, ObjectPath, is_remote, location
 from terramosaic.storage.locks import KernelLock, this_boot
-
-if TYPE_CHECKING:
-    from upath import UPath
 
 #: Objects that are copied at the same time.
 _COPIES = 8
@@ -156,7 +152,7 @@ def lasting_copy(url: str, version: str) -> Path:
 
 
 @contextmanager
-def _downloaded(place: UPath) -> Iterator[Path]:
+def _downloaded(place: ObjectPath) -> Iterator[Path]:
     with half_written(scratch_folder(), place.name) as copy:
         try:
             store.download(place, copy)

@@ -25,9 +25,9 @@ PUBLIC = {
 
 #: Heavy packages, and those that only parts of this one may bring.
 HEAVY = {
-    "boto3", "botocore", "dask", "distributed", "fsspec", "jinja2", "mgrs", "numpy", "odc", "onnx", "onnxruntime",
+    "boto3", "botocore", "dask", "distributed", "jinja2", "mgrs", "numpy", "obstore", "odc", "onnx", "onnxruntime",
     "pandas", "PIL", "planetary_computer", "prefect", "pydantic", "pyproj", "pystac", "pystac_client", "rasterio",
-    "ray", "rich", "rioxarray", "scipy", "shapely", "terratorch", "torch", "upath", "xarray",
+    "ray", "rich", "rioxarray", "scipy", "shapely", "terratorch", "torch", "xarray",
 }  # fmt: skip
 
 
