@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from prefect import runtime
@@ -11,7 +10,7 @@ from terramosaic.errors import RequestError
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.request.request import RegionRequest
-from terramosaic.storage.files import read_json, remove, write_text
+from terramosaic.storage.files import read_json, remove, write_json
 from terramosaic.storage.location import Location, location
 from terramosaic_flows.deployed import is_deployed
 
@@ -31,7 +30,7 @@ def keep_plans(request: RegionRequest, plans: Mapping[str, Plan]) -> None:
     """Notes, in the output folder, what this flow run has planned."""
     if is_deployed():
         folders = {name: RunFolder.of(made).location for name, made in plans.items()}
-        write_text(_file(request), json.dumps(folders, indent=1))
+        write_json(_file(request), folders)
 
 
 def forget_plans(request: RegionRequest) -> None:

@@ -6,7 +6,6 @@ had to another one.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -20,7 +19,7 @@ from terramosaic.errors import WorkerLostError
 from terramosaic.model.device_lock import claimed_gpu
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
-from terramosaic.storage.files import read_json, remove, write_text
+from terramosaic.storage.files import read_json, remove, write_json
 
 logger = logging.getLogger("terramosaic.flows")
 
@@ -47,7 +46,7 @@ def _deadly_after(timeout: float, made: Plan, block: Block) -> Iterator[None]:
         raise WorkerLostError(f"each not done after {timeout:g} s", tries=hung).within(f"block {block.id}")
 
     def die() -> None:
-        write_text(mark, json.dumps({"workers": hung + 1}))
+        write_json(mark, {"workers": hung + 1})
         logger.error("block %s: not done after %g s; its worker is killed", block.id, timeout)
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -11,7 +11,7 @@ def as_0_1_wrote_it(folder: Path) -> None:
     """Writes plan and receipts of the run in a folder as version 0.1 did."""
     stored = json.loads((folder / "plan.json").read_text())
     stored["format"] = "terramosaic-plan-1"
-    del stored["layers"], stored["pixels"]
+    del stored["layers"], stored["pixels"], stored["checksum"]
     told = ("name", "title", "fingerprint", "is_terramind", "bands")
     stored["bundle"] = {name: stored["bundle"][name] for name in told}
     stored["request"]["provider"] = stored["request"].pop("device")
@@ -27,6 +27,7 @@ def as_0_1_wrote_it(folder: Path) -> None:
     for receipt in folder.glob("blocks/*/block.json"):
         content = json.loads(receipt.read_text())
         content["provider"] = content.pop("device")
+        del content["checksum"]
         content["files"] = {name.replace("_std", "_spread"): size for name, size in content["files"].items()}
         receipt.write_text(json.dumps(content))
     for path in list(folder.rglob("*_std.tif")):

@@ -8,7 +8,6 @@ bit for bit on what they share.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import deque
@@ -38,7 +37,7 @@ from terramosaic.model.opening import open_generator
 from terramosaic.planning.folder import RunFolder, write_plan
 from terramosaic.planning.identity import require_own_pixels
 from terramosaic.planning.plan import Block, Plan
-from terramosaic.storage.files import exists, write_text
+from terramosaic.storage.files import exists, write_json
 from terramosaic.storage.gdal import local_files
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def run_block(
                 plan, block, model, device, batch_size, on_windows or (lambda _: None), fence
             ).run()
             with fence.passing():
-                write_text(folder.receipt_file(block), json.dumps(receipt.model_dump(mode="json"), indent=1))
+                write_json(folder.receipt_file(block), receipt.model_dump(mode="json"))
     except TerramosaicError as error:
         error.within(f"block {block.id}")
         raise

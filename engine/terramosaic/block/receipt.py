@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    field_validator,
+)
 
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import facts_of, list_facts, read_json, read_jsons
 from terramosaic.storage.location import Location
+
+logger = logging.getLogger(__name__)
 
 
 class BlockReceipt(BaseModel):
@@ -26,27 +37,30 @@ class BlockReceipt(BaseModel):
 
     run_id: str
     block: str
-    windows: int
-    valid_pixels: int
-    cloudy_pixels: int
+    windows: NonNegativeInt
+    valid_pixels: NonNegativeInt
+    cloudy_pixels: NonNegativeInt
     scenes: tuple[str, ...]
     files: dict[str, int]
     seconds: dict[str, float]
     device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
 
+    @field_validator("seconds")
+    @classmethod
+    def _has_total(cls, seconds: dict[str, float]) -> dict[str, float]:
+        if "total" not in seconds:
+            raise ValueError("total is missing")
+        return seconds
+
 
 def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
     """The receipt of a block that is done with all its rasters, else None."""
     folder = RunFolder.of(plan)
-    content = read_json(folder.receipt_file(block))
-    if content is None or content.get("run_id") != plan.run_id:
+    receipt = _receipt_in(read_json(folder.receipt_file(block)), plan, block)
+    if receipt is None:
         return None
-    sizes = {}
-    for name in content["files"]:
-        facts = facts_of(folder.block_raster(block, name))
-        if facts is not None:
-            sizes[name] = facts.size
-    return _with_all_rasters(content, sizes)
+    facts = {name: facts_of(folder.block_raster(block, name)) for name in receipt.files}
+    return receipt if receipt.files == {name: found.size for name, found in facts.items() if found} else None
 
 
 def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
@@ -61,12 +75,11 @@ def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
     contents = read_jsons([folder.receipt_file(block) for block in noted])
     receipts = {}
     for block, content in zip(noted, contents, strict=True):
-        if content is None or content.get("run_id") != plan.run_id:
+        receipt = _receipt_in(content, plan, block)
+        if receipt is None:
             continue
-        names = {name: _name(folder.block_raster(block, name)) for name in content["files"]}
-        sizes = {name: held[path].size for name, path in names.items() if path in held}
-        receipt = _with_all_rasters(content, sizes)
-        if receipt is not None:
+        names = {name: _name(folder.block_raster(block, name)) for name in receipt.files}
+        if receipt.files == {name: held[path].size for name, path in names.items() if path in held}:
             receipts[block.id] = receipt
     return receipts
 
@@ -79,9 +92,21 @@ def finishing_times(plan: Plan) -> dict[str, float]:
     return {id_: held[name].modified for id_, name in names.items() if name in held}
 
 
-def _with_all_rasters(content: Mapping[str, Any], sizes: Mapping[str, int]) -> BlockReceipt | None:
-    receipt = BlockReceipt.model_validate(content)
-    return receipt if receipt.files == dict(sizes) else None
+def _receipt_in(content: Mapping[str, Any] | None, plan: Plan, block: Block) -> BlockReceipt | None:
+    """What a record says, if it is the receipt of this block and names all that the plan wants of it."""
+    if content is None:
+        return None
+    try:
+        receipt = BlockReceipt.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        logger.warning(
+            "block %s is done again: its receipt is damaged (%s: %s)", block.id, field, first["msg"]
+        )
+        return None
+    is_own = receipt.run_id == plan.run_id and receipt.block == block.id
+    return receipt if is_own and {layer.name for layer in plan.layers} <= receipt.files.keys() else None
 
 
 def _name(path: Location) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import CatalogError, error_of
 from terramosaic.planning.folder import RunFolder
-from terramosaic.storage.files import read_json, write_text
+from terramosaic.storage.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -37,4 +36,4 @@ class FailedAssets:
         """Marks a file that failed for good."""
         if self.run is not None:
             mark = {"scene": scene.key, "band": asset.band, "error": error.message()}
-            write_text(self.run.failed_asset_file(scene.key, asset.band), json.dumps(mark, indent=1))
+            write_json(self.run.failed_asset_file(scene.key, asset.band), mark)

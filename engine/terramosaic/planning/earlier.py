@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.planning.layers import Layer, layers_of
 from terramosaic.planning.plan import BundleRef, Plan
 from terramosaic.request.request import RegionRequest
+from terramosaic.storage.records import unsealed
 
 #: What 0.1 wrote: neither layers nor all that is told of the model, both of which it took from the bundle each time.
 _WITHOUT_LAYERS = "terramosaic-plan-1"
@@ -19,28 +21,35 @@ _WITHOUT_LAYERS = "terramosaic-plan-1"
 _SPREAD = "spread"
 
 
-def plan_in(text: str) -> Plan:
+def plan_in(text: str | bytes) -> Plan:
     """The plan that a ``plan.json`` holds, of this version or an earlier one.
 
     Raises:
         RequestError: it is of an earlier version, and what it needs to be read is gone.
-        pydantic.ValidationError: it is no plan.
+        ValueError: it is damaged, or (pydantic.ValidationError) no plan.
     """
-    if _WITHOUT_LAYERS not in text[:100]:
-        return Plan.model_validate_json(text)
-    content = json.loads(text)
-    named_spread = _SPREAD in content["request"]["extras"]
+    content = unsealed(text)
+    return Plan.model_validate(_of_0_1(content) if content.get("format") == _WITHOUT_LAYERS else content)
+
+
+def _of_0_1(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plan of 0.1 says, in today's words."""
+    try:
+        named_spread = _SPREAD in content["request"]["extras"]
+        fingerprint = content["bundle"]["fingerprint"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("it has no request, or no bundle") from error
     request = RegionRequest.model_validate_json(json.dumps(content["request"]))
-    bundle = _bundle_of(content["bundle"]["fingerprint"], request)
+    bundle = _bundle_of(fingerprint, request)
     found = [_renamed(layer) if named_spread else layer for layer in layers_of(request, bundle)]
-    added: dict[str, Any] = {
+    return {
+        **content,
         "format": "terramosaic-plan-2",
         "pixels": 1,
         "request": request,
         "bundle": BundleRef.of(bundle),
         "layers": found,
     }
-    return Plan.model_validate({**content, **added})
 
 
 def _bundle_of(fingerprint: str, request: RegionRequest) -> Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,12 +22,14 @@ from terramosaic.storage.files import (
     list_facts,
     point_latest,
     pointed_at,
-    read_text,
+    read_bytes,
     remove,
     sweep_partials,
-    write_text,
+    write_json,
 )
 from terramosaic.storage.location import Location, is_remote, location
+
+logger = logging.getLogger(__name__)
 
 #: Bytes of a scene's name in the names of files.
 _LONGEST_STEM = 150
@@ -129,9 +132,20 @@ def write_plan(plan: Plan) -> RunFolder:
     folder = RunFolder.of(plan)
     if is_complete(plan):
         return folder
-    if not exists(folder.plan_file) or _but_created(read_plan(folder.path)) != _but_created(plan):
-        write_text(folder.plan_file, plan.model_dump_json(indent=1))
+    if _but_created(_held_plan(folder)) != _but_created(plan):
+        write_json(folder.plan_file, plan.model_dump(mode="json"))
     return folder
+
+
+def _held_plan(folder: RunFolder) -> Plan | None:
+    """The plan that is in a run folder; one that cannot be read is as good as none."""
+    if not exists(folder.plan_file):
+        return None
+    try:
+        return read_plan(folder.path)
+    except RequestError as error:
+        logger.warning("%s; it is written anew", error)
+        return None
 
 
 def read_plan(path: str | Location) -> Plan:
@@ -144,7 +158,7 @@ def read_plan(path: str | Location) -> Plan:
         path: a folder, a file, or the URL of either; ``OUT/latest`` is understood too.
 
     Raises:
-        RequestError: there is none, it is not one of this version, or it is of 0.1 and its model is gone.
+        RequestError: there is none, it is damaged or not one of this version, or it is of 0.1 and its model is gone.
         OutputError: the store that it lies in failed.
     """
     file = pointed_at(location(path))
@@ -162,13 +176,17 @@ def read_plan(path: str | Location) -> Plan:
         raise RequestError(
             f"plan: {file} is not a plan of this version ({error.error_count()} fields differ)"
         ) from error
+    except ValueError as error:
+        raise RequestError(
+            f"plan: {file} is damaged: {error}; run the request again, which writes it anew"
+        ) from error
 
 
 @lru_cache(maxsize=4)
 def _parsed(file: str, _: FileFacts) -> Plan:
     """The plan in a file that has these facts."""
     place = location(file)
-    plan = plan_in(read_text(place))
+    plan = plan_in(read_bytes(place))
     out = str(place.parent.parent).rstrip("/") or "/"
     return plan.model_copy(update={"request": plan.request.model_copy(update={"out": out})})
 
@@ -186,8 +204,8 @@ def is_complete(plan: Plan) -> bool:
     return all(exists(path) for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
 
 
-def _but_created(plan: Plan) -> dict[str, Any]:
-    return plan.model_dump(mode="json", exclude={"created"})
+def _but_created(plan: Plan | None) -> dict[str, Any] | None:
+    return None if plan is None else plan.model_dump(mode="json", exclude={"created"})
 
 
 def link_latest(folder: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 location    a folder or a URL
 files       all that a run reads and writes
+records     JSON that carries a checksum
 objects     object stores
 scratch     half-written files, and local copies of objects
 documents   small documents by path or URL

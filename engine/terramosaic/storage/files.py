@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +23,16 @@ from terramosaic.storage import objects as store
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.locks import turn_on
 from terramosaic.storage.objects import FileFacts
+from terramosaic.storage.records import sealed, unsealed
 from terramosaic.storage.scratch import half_written, scratch_folder, sweep_partials
 
 __all__ = [
     "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest", "pointed_at", "read_bytes",
     "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder", "sweep_partials", "whole_file",
-    "write_text", "write_text_if",
+    "write_json", "write_text", "write_text_if",
 ]  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 #: Small objects that are read at the same time.
 _READS = 16
@@ -81,6 +84,11 @@ def write_text(path: Location, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Location, content: Mapping[str, Any]) -> None:
+    """Writes a record, with its checksum."""
+    write_text(path, sealed(content))
+
+
 def write_text_if(path: Location, text: str, version: str | None) -> str:
     """Writes a small file if nobody has changed it; of several that try at once, one succeeds.
 
@@ -118,8 +126,12 @@ def read_bytes(path: Location) -> bytes:
 
     Raises:
         FileNotFoundError: there is none.
+        OutputError: it cannot be read, or the store does not answer.
     """
-    return store.read(path) if is_remote(path) else path.read_bytes()
+    if is_remote(path):
+        return store.read(path)
+    with _readable(path):
+        return path.read_bytes()
 
 
 def read_text(path: Location) -> str:
@@ -128,28 +140,34 @@ def read_text(path: Location) -> str:
 
 
 def read_version(path: Location) -> Version | None:
-    """A text file as it is now, or None if there is none."""
+    """A text file as it is now, or None if there is none; what is no text in it is replaced by marks."""
     try:
         if is_remote(path):
             content, facts = store.read_version(path)
-            return Version(content.decode("utf-8"), facts.version, facts.modified)
-        with path.open(encoding="utf-8") as file:
+            return Version(content.decode("utf-8", "replace"), facts.version, facts.modified)
+        with path.open(encoding="utf-8", errors="replace") as file:
             text, stat = file.read(), os.fstat(file.fileno())
             return Version(text, _version_of(text), stat.st_mtime)
     except FileNotFoundError:
         return None
 
 
-def read_json(path: Location) -> Any | None:
-    """A JSON file's content, or None if there is none."""
+def read_json(path: Location) -> dict[str, Any] | None:
+    """A record's content, or None if there is none.
+
+    A damaged one is as good as none: what it told is found out again, and a line of the log says so.
+    """
     try:
-        return json.loads(read_text(path))
+        return unsealed(read_bytes(path))
     except FileNotFoundError:
+        return None
+    except ValueError as error:
+        logger.warning("%s is damaged and counts as not there: %s", path, error)
         return None
 
 
-def read_jsons(paths: Sequence[Location]) -> list[Any | None]:
-    """Contents of several JSON files, None for those that are not there; from a store, several at a time."""
+def read_jsons(paths: Sequence[Location]) -> list[dict[str, Any] | None]:
+    """Contents of several records, see `read_json`; from a store, several at a time."""
     if not any(is_remote(path) for path in paths):
         return [read_json(path) for path in paths]
     with ThreadPoolExecutor(_READS, thread_name_prefix="read") as pool:
@@ -161,8 +179,9 @@ def facts_of(path: Location) -> FileFacts | None:
     if is_remote(path):
         return store.facts_of(path)
     try:
-        return _local_facts(path.stat())
-    except (FileNotFoundError, NotADirectoryError):
+        with _readable(path):
+            return _local_facts(path.stat())
+    except FileNotFoundError:
         return None
 
 
@@ -249,6 +268,21 @@ def pointed_at(latest: Location) -> Location:
         return latest.parent / read_text(latest).strip()
     except FileNotFoundError:
         return latest
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Says in a line why a file that may be there cannot be looked at."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from error
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be read: {error.strerror or error}; choose another output folder"
+        ) from error
 
 
 def _local_facts(stat: os.stat_result) -> FileFacts:

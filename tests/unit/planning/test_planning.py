@@ -16,6 +16,8 @@ from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
 from terramosaic.request.request import RegionRequest
+from terramosaic.storage.files import write_json
+from terramosaic.storage.records import unsealed
 from tests.support.country import country, items, plain_template, write_country
 
 
@@ -126,5 +128,19 @@ class TestReadingAgain:
         text = folder.plan_file.read_text()
         (moved / "plan.json").write_text(text)
         assert read_plan(moved).request.out == str(moved.parent)
-        (moved / "plan.json").write_text(text.replace('"searched": "', '"searched": "again: '))
-        assert read_plan(moved).searched.startswith("again: ")
+        write_json(moved / "plan.json", {**unsealed(text), "searched": "again"})
+        assert read_plan(moved).searched == "again"
+
+    @pytest.mark.parametrize(
+        "damage",
+        [lambda _: b"", lambda _: b"[]", lambda _: b"\xfc\x80\x91" * 30, lambda text: text[: len(text) // 2],
+         lambda text: text.replace(b'"seed": 0', b'"seed": 8')],
+    )  # fmt: skip
+    def test_a_damaged_one_is_told_in_a_line_and_written_anew(self, province, caplog, damage):
+        folder = write_plan(province)
+        folder.plan_file.write_bytes(damage(folder.plan_file.read_bytes()))
+        with pytest.raises(RequestError, match=r"plan: .*plan\.json is damaged: it") as refused:
+            read_plan(folder.path)
+        assert "\n" not in str(refused.value)
+        write_plan(province)
+        assert read_plan(folder.path) == province and "it is written anew" in caplog.text
