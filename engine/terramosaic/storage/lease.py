@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError, OutputError, one_line
 from terramosaic.storage.files import Version, facts_of, read_version, remove, write_text, write_text_if
@@ -68,8 +68,8 @@ class Note(BaseModel):
     pid: int
     kernel: str
     token: str
-    since: float
-    ttl: float
+    since: float = Field(ge=0, lt=1e11)
+    ttl: FiniteFloat
     renewals: int = 0
     released: bool = False
 
@@ -141,7 +141,8 @@ class Lease:
             except ChangedError:
                 found = read_version(self._place)
                 # An earlier try of ours, whose answer never came, may have got there after all.
-                if self.lost.is_set() or found is None or _note_in(self._place, found).token != note.token:
+                theirs = _note_in(self._place, found) if found else None
+                if self.lost.is_set() or found is None or theirs is None or theirs.token != note.token:
                     self.lost.set()
                     raise LeaseLostError(
                         f"the lease of {note.owner} on {self._place.parent} was taken over; run the same request again"
@@ -165,8 +166,8 @@ def lease(folder: str | Location, *, owner: str, ttl: float = 120, renews: bool 
 
     Raises:
         LeaseHeldError: another one holds it; nobody waits.
-        OutputError: the place cannot be used, or holds a note that cannot be read. A store must honour conditional
-            writes (``If-None-Match`` and ``If-Match``), as S3, GCS, Azure, R2 and MinIO do.
+        OutputError: the place cannot be used. A store must honour conditional writes (``If-None-Match`` and
+            ``If-Match``), as S3, GCS, Azure, R2 and MinIO do.
     """
     place = location(folder) / "lease.json"
     with _kernel_lock(place) as kernel:
@@ -227,6 +228,9 @@ def _acquire(place: Location, kernel: str, owner: str, ttl: float) -> Lease:
 
 def _require_over(place: Location, found: Version, kernel: str) -> None:
     note = _note_in(place, found)
+    # Who holds it by a damaged note finds another one at the next renewal, and until then writes nothing unfenced.
+    if note is None:
+        return
     # One of this kernel would have the lock, if it lived.
     if note.released or (kernel and note.kernel == kernel):
         return
@@ -246,14 +250,14 @@ def _now_at(place: Location) -> float:
     return facts.modified if facts else 0.0
 
 
-def _note_in(place: Location, found: Version) -> Note:
+def _note_in(place: Location, found: Version) -> Note | None:
+    """What a note says; a damaged one is as good as none."""
     try:
         return Note.model_validate_json(found.text)
     except ValidationError as error:
         what = one_line(error.errors()[0]["msg"])
-        raise OutputError(
-            f"{place} says of no lease who holds it ({what}); remove it if nothing runs"
-        ) from None
+        logger.warning("%s is damaged and counts as not there: %s", place, what)
+        return None
 
 
 def _locked_by(place: Location) -> str:

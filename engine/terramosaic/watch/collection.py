@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from terramosaic.errors import RequestError
+from terramosaic.errors import OutputError, RequestError
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
@@ -23,6 +24,7 @@ from terramosaic.publishing.item import bbox_of
 from terramosaic.request.region import AnyRegion
 from terramosaic.storage.files import read_json, read_version, write_text, write_text_if
 from terramosaic.storage.location import Location
+from terramosaic.storage.records import unsealed
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class MapCollection:
         self.folder, self.require_lease = folder, require_lease
         found = read_version(folder / _FILE)
         self._version = found.version if found else None
-        self._document: dict[str, Any] = json.loads(found.text) if found else {}
+        self._document = _collection_in(folder / _FILE, found.text) if found else {}
 
     def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
@@ -126,9 +128,12 @@ class MapCollection:
 
     def _region_of_runs(self) -> str | None:
         """The region of one of the runs, from its plan in whatever version it was written."""
-        files = (RunFolder(self.folder / ACQUISITIONS / day.run_id).plan_file for day in self.mapped.values())
-        plan = next(filter(None, map(read_json, files)), None)
-        return plan and region_hash(_REGION.validate_python(plan["request"]["region"]), plan["region"])
+        for day in self.mapped.values():
+            plan = read_json(RunFolder(self.folder / ACQUISITIONS / day.run_id).plan_file)
+            if plan is not None:
+                with suppress(KeyError, TypeError, ValueError):  # it is damaged, the next one may not be
+                    return region_hash(_REGION.validate_python(plan["request"]["region"]), plan["region"])
+        return None
 
     def _write(self, plan: Plan, held: dict[date, MappedDay], assets: dict[str, Any]) -> None:
         moments = sorted(item.datetime for item in held.values())
@@ -175,6 +180,24 @@ class MapCollection:
             links.append({"rel": "successor-version", "href": href, "type": "application/geo+json"})
         item |= {"stac_extensions": extensions, "links": links}
         write_text(file, json.dumps(item, indent=1))
+
+
+def _collection_in(file: Location, text: str) -> dict[str, Any]:
+    """What the file of a collection says.
+
+    Raises:
+        OutputError: it is damaged. What it alone knows is not made again quietly.
+    """
+    try:
+        document = unsealed(text)
+        if document.get("type") != "Collection" or not isinstance(document.get("links"), list):
+            raise ValueError("it is no STAC collection")
+    except ValueError as error:
+        raise OutputError(
+            f"{file} is damaged: {error}; put a copy of it back, or remove it: acquisitions of the look-back period "
+            "are then found again, without being computed again, and earlier ones are not"
+        ) from error
+    return document
 
 
 def _link(day: date, item: MappedDay) -> dict[str, str]:

@@ -249,13 +249,14 @@ def test_one_who_was_slow_to_take_what_another_took_meanwhile_does_not_hold_it(u
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": "a"}', "\0\0"])
-def test_a_broken_note_is_one_clear_line(folder, text):
-    write_text(place_of(folder), text)
-    with pytest.raises(
-        OutputError, match=r"lease\.json says of no lease who holds it \(.+\); remove it"
-    ) as refused:
-        hold(folder, "a").__enter__()
-    assert "\n" not in str(refused.value) and not isinstance(refused.value, LeaseHeldError)
+def test_a_damaged_note_counts_as_not_there_and_who_had_it_finds_out(folder, text, caplog):
+    with on_another_machine(), hold(folder, "a") as first:
+        write_text(place_of(folder), text)
+        with hold(folder, "b") as second:
+            assert "lease.json is damaged" in caplog.text and note_in(folder)["owner"] == "b"
+            with pytest.raises(LeaseLostError):
+                first.check()
+            second.check()
 
 
 def test_an_answer_that_was_lost_on_its_way_is_no_refusal(folder, monkeypatch):
