@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed, State
 
+from terramosaic.catalog import Pass
 from terramosaic.errors import LeaseHeldError, RequestError, TerramosaicError
 from terramosaic.planning.folder import write_plan
 from terramosaic.planning.plan import Plan
@@ -114,26 +115,26 @@ def _lease_on(region: RegionRequest) -> Iterator[Lease]:
 def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
     """Maps what is new of all regions; returns each region's first error."""
     plans: dict[str, Plan] = {}
-    place: dict[str, tuple[str, date]] = {}
+    place: dict[str, tuple[str, Pass]] = {}
     failures: dict[str, TerramosaicError] = {}
     for name, watch in watches.items():
-        for day, made in watch.new.items():
-            key = f"{name} {day}".strip()
+        for (of_pass, made), label in zip(watch.new.items(), watch.labels.values(), strict=True):
+            key = f"{name} {label}".strip()
             try:
                 write_plan(made)
             except TerramosaicError as error:
                 failures.setdefault(name, error)
                 continue
             report_plan(made, key)
-            plans[key], place[key] = made, (name, day)
+            plans[key], place[key] = made, (name, of_pass)
     failed = carry_out_plans(plans) if plans else {}
-    for key, (name, day) in place.items():
+    for key, (name, of_pass) in place.items():
         try:
             if key in failed:
                 raise failed[key]
-            watches[name].record(day)
+            watches[name].record(of_pass)
         except TerramosaicError as error:
-            failures.setdefault(name, error.within(f"acquisition of {day}"))
+            failures.setdefault(name, error.within(f"acquisition of {watches[name].labels[of_pass]}"))
     return failures
 
 

@@ -18,7 +18,10 @@ def as_0_1_wrote_it(folder: Path) -> None:
     stored["request"]["extras"] = [
         "spread" if name == "std" else name for name in stored["request"]["extras"]
     ]
+    for ranked in stored["acquisitions"]:
+        del ranked["platform"], ranked["relative_orbit"]
     for scene in stored["scenes"].values():
+        del scene["relative_orbit"]
         scene["provider"] = scene.pop("profile")
         scene["fingerprint"] = "of all that the item says"
         for asset in scene["assets"].values():
@@ -50,9 +53,35 @@ def newest_as_0_1_left_it(out: Path) -> None:
     rects = {epsg: list(rect.values()) for epsg, rect in note["mosaics"]["zones"].items()}
     encoding = ["NDVI", "spread", "int16", "f" * 64]
     (folder / "newest.json").write_text(
-        json.dumps({"encoding": encoding, "zones": rects, "runs": note["runs"], "left_out": {}})
+        json.dumps({"encoding": encoding, "zones": rects, "runs": _by_day(note["runs"]), "left_out": {}})
     )
     collection = json.loads((out / "collection.json").read_text())
     for asset in collection["assets"].values():
         asset["href"] = "./newest/" + asset["href"].split("/")[-1]
     (out / "collection.json").write_text(json.dumps(collection))
+
+
+def without_passes(out: Path) -> None:
+    """Writes collection and newest mosaics as they were while all passes of a day were one acquisition."""
+    collection = json.loads((out / "collection.json").read_text())
+    for link in collection["links"]:
+        link.pop("terramosaic:platform", None)
+        link.pop("terramosaic:relative_orbit", None)
+    (out / "collection.json").write_text(json.dumps(collection))
+    for file in out.glob("newest/*/newest.json"):
+        note = json.loads(file.read_text())
+        note |= {name: _by_day(note[name]) for name in ("runs", "left_out")}
+        file.write_text(json.dumps(note))
+    for file in out.glob("acquisitions/*/plan.json"):
+        plan = json.loads(file.read_text())
+        del plan["checksum"]
+        for ranked in plan["acquisitions"]:
+            ranked.pop("platform", None)
+            ranked.pop("relative_orbit", None)
+        for scene in plan["scenes"].values():
+            scene.pop("relative_orbit", None)
+        file.write_text(json.dumps(plan))
+
+
+def _by_day(days_of_runs: dict[str, str]) -> dict[str, str]:
+    return {day: run for run, day in days_of_runs.items()}

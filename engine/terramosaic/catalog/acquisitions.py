@@ -1,20 +1,17 @@
-"""Acquisitions: which scenes are one product, which belong to one day, which days serve a region best."""
+"""Acquisitions: which scenes are one product, which belong to one pass, which passes serve a region best."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.footprint import square_degrees
+from terramosaic.catalog.passes import Pass, passes_of
 from terramosaic.catalog.scene import Scene
-
-#: Scenes of one platform that are no further apart are of one pass; the next comes after 100 minutes.
-PASS_GAP = timedelta(minutes=30)
 
 #: Steps in which coverage counts for the rank: a sliver of ground does not outweigh a clear sky.
 _COVERAGE_STEPS = 20
@@ -25,16 +22,16 @@ _CLOUD_DIGITS = 9
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The scenes of one solar day.
+    """The scenes of one pass of a satellite.
 
     Attributes:
-        solar_day: the day by the sun.
+        of_pass: which pass.
         scenes: in an order that the ground decides: MGRS tile, then start of the datastrip, then id.
         coverage: share of a region's area under their footprints, 0 to 1; set by `rank`.
         cloud: their mean cloud cover in percent, weighted by the region's area under each; set by `rank`.
     """
 
-    solar_day: date
+    of_pass: Pass
     scenes: tuple[Scene, ...]
     coverage: float = 0.0
     cloud: float = 100.0
@@ -65,15 +62,13 @@ def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Sc
     return kept, dropped
 
 
-def group_by_solar_day(scenes: Iterable[Scene]) -> list[Acquisition]:
-    """Groups scenes into acquisitions by their solar day, in order of time.
-
-    A pass over the antimeridian meets two dates within a minute. It stays whole, under the earlier.
-    """
-    days: dict[date, list[Scene]] = defaultdict(list)
-    for scenes_of_pass in _passes(scenes):
-        days[min(scene.solar_day for scene in scenes_of_pass)] += scenes_of_pass
-    return [Acquisition(day, tuple(sorted(days[day], key=_ground_order))) for day in sorted(days)]
+def group_by_pass(scenes: Iterable[Scene]) -> list[Acquisition]:
+    """Groups scenes into acquisitions by the pass that saw them, in order of time."""
+    found = [
+        Acquisition(Pass.of(scenes_of_pass), tuple(sorted(scenes_of_pass, key=_ground_order)))
+        for scenes_of_pass in passes_of(scenes)
+    ]
+    return sorted(found, key=lambda acquisition: acquisition.of_pass.order)
 
 
 def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acquisition]:
@@ -100,13 +95,10 @@ def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acqu
         cloud = sum(share * cloud for share, cloud in zip(areas, clouds, strict=True)) / sum(areas)
         coverage = min(1.0, square_degrees(shapely.union_all(parts)) / area)
         ranked.append(replace(acquisition, coverage=coverage, cloud=cloud))
+    newest_first = sorted(ranked, key=lambda one: one.of_pass.order, reverse=True)
     return sorted(
-        ranked,
-        key=lambda one: (
-            -round(one.coverage * _COVERAGE_STEPS),
-            round(one.cloud, _CLOUD_DIGITS),
-            -one.solar_day.toordinal(),
-        ),
+        newest_first,
+        key=lambda one: (-round(one.coverage * _COVERAGE_STEPS), round(one.cloud, _CLOUD_DIGITS)),
     )
 
 
@@ -131,18 +123,6 @@ def _why(best: Scene, scene: Scene) -> str:
     else:
         newer = "a duplicate"
     return f"superseded by {best.id} ({newer})"
-
-
-def _passes(scenes: Iterable[Scene]) -> list[list[Scene]]:
-    """The scenes of each pass of a satellite."""
-    passes: list[list[Scene]] = []
-    for scene in sorted(scenes, key=lambda scene: (scene.platform, scene.datetime, scene.id)):
-        last: Sequence[Scene] = passes[-1] if passes else ()
-        if last and last[-1].platform == scene.platform and scene.datetime - last[-1].datetime <= PASS_GAP:
-            passes[-1].append(scene)
-        else:
-            passes.append([scene])
-    return passes
 
 
 def _ground_order(scene: Scene) -> tuple[str, datetime, str]:

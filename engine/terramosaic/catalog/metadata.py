@@ -13,10 +13,14 @@ from terramosaic.ground.grid import is_utm
 Item = Mapping[str, Any]
 
 _PRODUCT = re.compile(
-    r"S2(?P<unit>[A-D])_MSIL2A_\d{8}T\d{6}(_N(?P<baseline>\d{4}))?_R\d{3}_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
+    r"S2(?P<unit>[A-D])_MSIL2A_\d{8}T\d{6}(_N(?P<baseline>\d{4}))?_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
 )
+_ORBIT = re.compile(r"([0-9]{1,3})(\.0)?")
 _DATASTRIP_START = re.compile(r"_S(\d{8}T\d{6})")
 _TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?=_|$)")
+
+#: Relative orbits of Sentinel-2.
+_ORBITS = 143
 
 
 def check_item(item: Any) -> None:
@@ -60,6 +64,13 @@ def sensing_start(item: Item) -> datetime:
         if found:
             return _compact(found[1])
     return item_datetime(item).replace(microsecond=0)
+
+
+def relative_orbit(item: Item) -> int | None:
+    """The relative orbit, 1 to 143, from a property or the product's name; None if nothing says it."""
+    told = _ORBIT.fullmatch(str(item["properties"].get("sat:relative_orbit", "")))
+    numbers = [told[1]] if told else [product["orbit"] for product in _products(item)]
+    return next((int(number) for number in numbers if 1 <= int(number) <= _ORBITS), None)
 
 
 def generation_time(item: Item) -> datetime | None:

@@ -63,6 +63,7 @@ class Scene(BaseModel):
         datetime: when it was sensed, UTC.
         solar_day: the day at the footprint's centre by the sun.
         sensing_start: when its datastrip began, UTC.
+        relative_orbit: 1 to 143; None if the item does not say.
         mgrs_tile: ``33TWL``; None if the item does not say.
         epsg: the UTM zone that its pixels come in.
         processing_baseline: ``05.09``; None if the item does not say.
@@ -85,6 +86,7 @@ class Scene(BaseModel):
     datetime: dt.datetime
     solar_day: dt.date
     sensing_start: dt.datetime
+    relative_orbit: int | None = None  # 0.1 did not keep it
     mgrs_tile: str | None
     epsg: int
     processing_baseline: str | None
@@ -173,6 +175,7 @@ def scene_from_item(
         datetime=when,
         solar_day=(when + dt.timedelta(hours=middle_longitude(geometry, epsg) / 15)).date(),
         sensing_start=metadata.sensing_start(item),
+        relative_orbit=metadata.relative_orbit(item),
         mgrs_tile=metadata.mgrs_tile(item),
         epsg=epsg,
         processing_baseline=baseline,

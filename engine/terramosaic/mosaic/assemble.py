@@ -171,14 +171,14 @@ def origin_tags(plan: Plan, layer: Layer, days: Sequence[str]) -> dict[str, str]
         "TERRAMOSAIC_LAYER": layer.name,
         "TERRAMOSAIC_MODEL": plan.bundle.title,
         "TERRAMOSAIC_MODEL_FINGERPRINT": plan.bundle.fingerprint,
-        "TERRAMOSAIC_DATES": " ".join(days),
+        "TERRAMOSAIC_DATES": " ".join(dict.fromkeys(days)),
         "TIFFTAG_COPYRIGHT": "Contains modified Copernicus Sentinel data",
     }
 
 
 def _tags(plan: Plan, layer: Layer) -> dict[str, str]:
     request = plan.request
-    return origin_tags(plan, layer, [acquisition.solar_day for acquisition in plan.acquisitions]) | {
+    return origin_tags(plan, layer, [one.solar_day.isoformat() for one in plan.passes]) | {
         "TERRAMOSAIC_RUN": plan.run_id,
         "TERRAMOSAIC_SEED": str(request.seed),
         "TERRAMOSAIC_STRIDE": str(request.stride),

@@ -26,8 +26,8 @@ from terramosaic.request.request import Decides, RegionRequest
 
 #: Version of the pixels. Raise it by one with every change after which a plan gives another value in any pixel of any
 #: layer, however small, and say so under "Pixels" in CHANGELOG.md: runs of earlier versions then count as other ones,
-#: and a watched region is mapped again. Versions 0.1 and 0.2 of the package make pixels of version 1.
-PIXELS = 1
+#: and a watched region is mapped again. Version 0.1 of the package makes pixels of version 1, 0.2 of version 2.
+PIXELS = 2
 
 #: A region is told apart to 1e-9 degrees, a tenth of a millimetre.
 _STEPS_PER_DEGREE = 1e9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog import Scene
+from terramosaic.catalog import Pass, Scene
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import Bundle
@@ -92,9 +92,16 @@ class Zone(_Value):
 
 
 class RankedAcquisition(_Value):
-    """One solar day's scenes: ids, the share of the region under their footprints, their mean cloud cover in %."""
+    """One pass's scenes: ids, the share of the region under their footprints, their mean cloud cover in %.
+
+    Attributes:
+        platform: empty in plans of earlier versions, to which all passes of a solar day were one acquisition.
+        relative_orbit: None where no scene tells it.
+    """
 
     solar_day: str
+    platform: str = ""
+    relative_orbit: int | None = None
     scenes: tuple[str, ...]
     coverage: float
     cloud: float
@@ -194,6 +201,19 @@ class Plan(Shown, _Value):
             ("scenes", len(self.scenes)),
             ("blocks", len(self.blocks)),
             ("windows", self.figures.windows),
+        )
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """Which pass each of the acquisitions is, in their order."""
+        return tuple(
+            Pass(
+                date.fromisoformat(ranked.solar_day),
+                min(self.scenes[scene].datetime for scene in ranked.scenes),
+                ranked.platform,
+                ranked.relative_orbit,
+            )
+            for ranked in self.acquisitions
         )
 
     @cached_property

@@ -16,10 +16,11 @@ from terramosaic.catalog import (
     PASS_GAP,
     Acquisition,
     Catalog,
+    Pass,
     Scene,
     datetime_of,
     drop_superseded,
-    group_by_solar_day,
+    group_by_pass,
     hint_for_nothing,
     open_catalog,
     rank,
@@ -88,7 +89,7 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
     unusable = _Unusable([], [])
     found = _search(prepared, unusable)
     plans = []
-    for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.solar_day):
+    for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.of_pass.order):
         if unusable.has_part_of(acquisition):
             continue
         try:
@@ -145,8 +146,9 @@ class _Found:
 
     def only(self, acquisition: Acquisition) -> _Found:
         """One acquisition, as if nothing else had been there."""
-        ids = {(scene.platform, scene.solar_day) for scene in acquisition.scenes}
-        dropped = [(scene, why) for scene, why in self.dropped if (scene.platform, scene.solar_day) in ids]
+        dropped = [
+            (scene, why) for scene, why in self.dropped if Pass.of([scene]).is_same(acquisition.of_pass)
+        ]
         return replace(self, acquisitions=[acquisition], dropped=dropped)
 
     def hint(self) -> str:
@@ -209,7 +211,9 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         layers=layers_of(request, bundle),
         acquisitions=tuple(
             RankedAcquisition(
-                solar_day=acquisition.solar_day.isoformat(),
+                solar_day=acquisition.of_pass.solar_day.isoformat(),
+                platform=acquisition.of_pass.platform,
+                relative_orbit=acquisition.of_pass.relative_orbit,
                 scenes=tuple(scene.key for scene in acquisition.scenes),
                 coverage=acquisition.coverage,
                 cloud=acquisition.cloud,
@@ -263,4 +267,4 @@ def _search(prepared: _Prepared, unusable: _Unusable | None = None) -> _Found:
             unusable.put(item, error)
     kept, dropped = drop_superseded(scenes)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
-    return _Found(catalog, prepared, searched, rank(group_by_solar_day(kept), area.outline), dropped)
+    return _Found(catalog, prepared, searched, rank(group_by_pass(kept), area.outline), dropped)

@@ -9,6 +9,7 @@ from typing import Any
 
 from shapely.geometry import shape
 
+from terramosaic.catalog import labels_of
 from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.numbers import counted, degrees, percent, size, square_km
@@ -50,7 +51,11 @@ class SceneFacts:
 
 @dataclass(frozen=True)
 class AcquisitionFacts:
-    """An acquisition in its rank."""
+    """An acquisition in its rank.
+
+    Attributes:
+        day: the solar day, and which pass where the plan has several of that day.
+    """
 
     rank: int
     day: str
@@ -124,7 +129,11 @@ class PlanFacts:
     @cached_property
     def acquisitions(self) -> tuple[AcquisitionFacts, ...]:
         """All acquisitions, the best first, each with its scenes."""
-        return tuple(self._acquisition(*ranked) for ranked in enumerate(self.plan.acquisitions, start=1))
+        labels = labels_of(self.plan.passes)
+        return tuple(
+            self._acquisition(rank, label, ranked)
+            for rank, (label, ranked) in enumerate(zip(labels, self.plan.acquisitions, strict=True), start=1)
+        )
 
     @property
     def scenes(self) -> list[SceneFacts]:
@@ -136,9 +145,9 @@ class PlanFacts:
         """What to know before using the maps."""
         return list(self.plan.warnings)
 
-    def _acquisition(self, rank: int, day: RankedAcquisition) -> AcquisitionFacts:
-        scenes = tuple(self._scene(id_) for id_ in day.scenes)
-        return AcquisitionFacts(rank, day.solar_day, percent(day.coverage), percent(day.cloud / 100), scenes)
+    def _acquisition(self, rank: int, day: str, ranked: RankedAcquisition) -> AcquisitionFacts:
+        scenes = tuple(self._scene(id_) for id_ in ranked.scenes)
+        return AcquisitionFacts(rank, day, percent(ranked.coverage), percent(ranked.cloud / 100), scenes)
 
     def _scene(self, id_: str) -> SceneFacts:
         scene, found = self.plan.scenes[id_], self.offsets.get(id_)

@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.catalog import labels_of
 from terramosaic.ground.zones import beside, in_one_piece, lonlat_of
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import counted, degrees
@@ -79,9 +80,9 @@ def _footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
     return [
         (
             beside(shapely.union_all([plan.scenes[id_].geometry for id_ in day.scenes]), meridian),
-            f"scenes of {day.solar_day}",
+            f"scenes of {label}",
         )
-        for day in reversed(plan.acquisitions)
+        for day, label in reversed(list(zip(plan.acquisitions, labels_of(plan.passes), strict=True)))
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from terramosaic.catalog import Pass, labels_of
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.identity import region_hash
@@ -37,11 +38,11 @@ _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.js
 
 
 @dataclass(frozen=True)
-class MappedDay:
-    """What the collection has of a day: the run, and the acquisition's moment."""
+class Mapped:
+    """What the collection has of a pass: the run."""
 
+    of_pass: Pass
     run_id: str
-    datetime: str
 
 
 class MapCollection:
@@ -57,6 +58,7 @@ class MapCollection:
         found = read_version(folder / _FILE)
         self._version = found.version if found else None
         self._document = _collection_in(folder / _FILE, found.text) if found else {}
+        self._mapped = _mapped_in(self._document)
 
     def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
@@ -78,15 +80,13 @@ class MapCollection:
             )
 
     @property
-    def mapped(self) -> dict[date, MappedDay]:
-        """The acquisitions that are mapped, by solar day."""
-        return {
-            date.fromisoformat(link["terramosaic:solar_day"]): MappedDay(
-                link["terramosaic:run_id"], link["terramosaic:datetime"]
-            )
-            for link in self._document.get("links", [])
-            if link["rel"] == "item"
-        }
+    def mapped(self) -> list[Mapped]:
+        """The acquisitions that are mapped, in order of time."""
+        return list(self._mapped)
+
+    def find(self, of_pass: Pass) -> Mapped | None:
+        """What the collection has of a pass."""
+        return next((held for held in self._mapped if held.of_pass.is_same(of_pass)), None)
 
     @property
     def assets(self) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class MapCollection:
         assets: dict[str, Any] = self._document.get("assets", {})
         return assets
 
-    def plan_of(self, mapped: MappedDay, made: Plan) -> Plan | None:
-        """The plan of a day's run; None if somebody has removed it, or it cannot be read any more.
+    def plan_of(self, mapped: Mapped, made: Plan) -> Plan | None:
+        """The plan of a pass's run; None if somebody has removed it, or it cannot be read any more.
 
         Args:
-            mapped: what the collection has of the day.
+            mapped: what the collection has of the pass.
             made: today's plan of it, which needs not be read where it has the same id.
         """
         if mapped.run_id == made.run_id:
@@ -112,31 +112,30 @@ class MapCollection:
     def put(self, plan: Plan) -> None:
         """Adds the published run of one acquisition; the run that it replaces stays, marked as deprecated."""
         self.require_lease()
-        (acquisition,) = plan.acquisitions
-        day = date.fromisoformat(acquisition.solar_day)
-        before = self.mapped.get(day)
+        (of_pass,) = plan.passes
+        before = self.find(of_pass)
         if before and before.run_id != plan.run_id:
             self._mark(before.run_id, plan.run_id)
         self._mark(plan.run_id, None)
-        moment = min(plan.scenes[scene].datetime for scene in acquisition.scenes)
-        held = self.mapped | {day: MappedDay(plan.run_id, moment.astimezone(UTC).isoformat())}
-        self._write(plan, held, self.assets)
+        others = [held for held in self._mapped if held != before]
+        self._write(plan, [*others, Mapped(of_pass, plan.run_id)], self.assets)
 
     def put_assets(self, plan: Plan, assets: dict[str, Any]) -> None:
         """Names the mosaics of the newest pixels, which belong to no single acquisition: from then on they count."""
-        self._write(plan, self.mapped, assets)
+        self._write(plan, self._mapped, assets)
 
     def _region_of_runs(self) -> str | None:
         """The region of one of the runs, from its plan in whatever version it was written."""
-        for day in self.mapped.values():
-            plan = read_json(RunFolder(self.folder / ACQUISITIONS / day.run_id).plan_file)
+        for held in self._mapped:
+            plan = read_json(RunFolder(self.folder / ACQUISITIONS / held.run_id).plan_file)
             if plan is not None:
                 with suppress(KeyError, TypeError, ValueError):  # it is damaged, the next one may not be
                     return region_hash(_REGION.validate_python(plan["request"]["region"]), plan["region"])
         return None
 
-    def _write(self, plan: Plan, held: dict[date, MappedDay], assets: dict[str, Any]) -> None:
-        moments = sorted(item.datetime for item in held.values())
+    def _write(self, plan: Plan, mapped: Sequence[Mapped], assets: dict[str, Any]) -> None:
+        mapped = sorted(mapped, key=lambda held: held.of_pass.order)
+        moments = sorted(_moment(held) for held in mapped)
         document = {
             "type": "Collection",
             "stac_version": "1.1.0",
@@ -153,7 +152,7 @@ class MapCollection:
             },
             "links": [
                 {"rel": "root", "href": f"./{_FILE}", "type": "application/json"},
-                *(_link(day, item) for day, item in sorted(held.items())),
+                *map(_link, mapped, labels_of([held.of_pass for held in mapped])),
             ],
             "assets": assets,
             "terramosaic:region": region_hash(plan.request.region, plan.region),
@@ -162,7 +161,7 @@ class MapCollection:
         self.require_lease()
         # Should it be lost from here on: whoever has it then has read the collection, or finds it changed.
         self._version = write_text_if(self.folder / _FILE, json.dumps(document, indent=1), self._version)
-        self._document = document
+        self._document, self._mapped = document, mapped
 
     def _mark(self, run_id: str, successor: str | None) -> None:
         """Marks a run's item as deprecated by another one, or as current again."""
@@ -200,13 +199,38 @@ def _collection_in(file: Location, text: str) -> dict[str, Any]:
     return document
 
 
-def _link(day: date, item: MappedDay) -> dict[str, str]:
+def _link(mapped: Mapped, label: str) -> dict[str, Any]:
+    of_pass = mapped.of_pass
     return {
         "rel": "item",
-        "href": f"./{ACQUISITIONS}/{item.run_id}/item.json",
+        "href": f"./{ACQUISITIONS}/{mapped.run_id}/item.json",
         "type": "application/geo+json",
-        "title": day.isoformat(),
-        "terramosaic:solar_day": day.isoformat(),
-        "terramosaic:run_id": item.run_id,
-        "terramosaic:datetime": item.datetime,
+        "title": label,
+        "terramosaic:solar_day": of_pass.solar_day.isoformat(),
+        "terramosaic:platform": of_pass.platform,
+        "terramosaic:relative_orbit": of_pass.relative_orbit,
+        "terramosaic:run_id": mapped.run_id,
+        "terramosaic:datetime": _moment(mapped),
     }
+
+
+def _mapped_in(document: dict[str, Any]) -> list[Mapped]:
+    found = [
+        Mapped(
+            Pass(
+                date.fromisoformat(link["terramosaic:solar_day"]),
+                datetime.fromisoformat(link["terramosaic:datetime"]),
+                # Until passes were told apart, a day was one acquisition.
+                link.get("terramosaic:platform", ""),
+                link.get("terramosaic:relative_orbit"),
+            ),
+            link["terramosaic:run_id"],
+        )
+        for link in document.get("links", [])
+        if link["rel"] == "item"
+    ]
+    return sorted(found, key=lambda held: held.of_pass.order)
+
+
+def _moment(mapped: Mapped) -> str:
+    return mapped.of_pass.start.astimezone(UTC).isoformat()

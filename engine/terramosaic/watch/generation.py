@@ -11,10 +11,10 @@ import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pystac
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import mosaic_name
@@ -69,19 +69,28 @@ class Mosaics:
         return Source(None if day is None else (day - date(1970, 1, 1)).days, self.paths(folder, epsg))
 
 
+def _by_run(days: Any) -> Any:
+    """Until passes were told apart, there was one run of a day, and it was found by that."""
+    is_by_day = isinstance(days, dict) and any("-" in key for key in days)
+    return {run: day for day, run in days.items()} if is_by_day else days
+
+
+_DayOfRun = Annotated[dict[str, date], BeforeValidator(_by_run)]
+
+
 @dataclass(frozen=True)
 class Generation:
     """What a generation was made from.
 
     Attributes:
         mosaics: what it holds.
-        runs: the runs that are in it, by solar day.
-        left_out: runs of the collection that are not: their numbers are of another kind, or somebody removed them.
+        runs: solar days of the runs that are in it.
+        left_out: of runs of the collection that are not: their numbers are of another kind, or somebody removed them.
     """
 
     mosaics: Mosaics
-    runs: dict[date, str]
-    left_out: dict[date, str]
+    runs: _DayOfRun
+    left_out: _DayOfRun
 
     @classmethod
     def read(cls, folder: Location) -> Generation | None:
@@ -94,9 +103,9 @@ class Generation:
         """Writes down what it was made from."""
         write_text(folder / _STATE, _FORMAT.dump_json(self, indent=1).decode())
 
-    def seen(self, day: date) -> str | None:
-        """The run of a day that was looked at, whether it is in the mosaics or left out."""
-        return self.runs.get(day) or self.left_out.get(day)
+    def has_seen(self, run_id: str) -> bool:
+        """Whether a run was looked at, be it in the mosaics or left out."""
+        return run_id in self.runs or run_id in self.left_out
 
 
 _FORMAT = TypeAdapter(Generation)

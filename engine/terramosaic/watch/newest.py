@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
+from terramosaic.catalog import Pass
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.ground.zones import ZoneArea
 from terramosaic.mosaic.assemble import origin_tags
@@ -35,15 +36,13 @@ from terramosaic.watch.stable_paths import point
 logger = logging.getLogger(__name__)
 
 
-def update_newest(
-    collection: MapCollection, areas: Sequence[ZoneArea], mapped: Collection[date] = ()
-) -> None:
+def update_newest(collection: MapCollection, areas: Sequence[ZoneArea], mapped: Collection[str] = ()) -> None:
     """Brings the mosaics of newest pixels up to date with the collection.
 
     Args:
         collection: what is mapped.
         areas: the region's part in each UTM zone.
-        mapped: solar days that were mapped since the last time, perhaps again and under the same name.
+        mapped: runs that were made since the last time, perhaps again under the same name.
 
     Raises:
         OutputError: a file could not be read or written.
@@ -56,20 +55,23 @@ def update_newest(
     if current is not None:
         # The last update may have been broken off before this.
         point(folder, name, current.mosaics)
-    held = {day: item.run_id for day, item in collection.mapped.items()}
+    held = {each.run_id: each.of_pass for each in collection.mapped}
     fresh = {
-        day: run for day, run in held.items() if current is None or current.seen(day) != run or day in mapped
+        run: of_pass
+        for run, of_pass in held.items()
+        if current is None or not current.has_seen(run) or run in mapped
     }
     if not fresh:
         return
     before, runs = current, _runs(collection.folder, fresh)
-    if current is not None and _is_outdated(current, fresh, runs, areas):
+    if current is not None and _is_outdated(current, held, fresh, runs, areas):
         before, runs = None, _runs(collection.folder, held)
     good = [run for run in runs if run.mosaics.is_like(before.mosaics if before else runs[0].mosaics)]
-    for day in {run.day for run in runs} - {run.day for run in good}:
-        logger.warning("the newest mosaics are made without %s: its numbers are of another kind", day)
-    done = (before.runs if before else {}) | {run.day: run.run_id for run in good}
-    left_out = {day: run for day, run in held.items() if day not in done}
+    for run in runs:
+        if run not in good:
+            logger.warning("the newest mosaics are made without %s: its numbers are of another kind", run.day)
+    done = (before.runs if before else {}) | {run.run_id: run.day for run in good}
+    left_out = {run: of_pass.solar_day for run, of_pass in held.items() if run not in done}
     if good:
         mosaics = replace(good[0].mosaics, zones={area.epsg: area.rect for area in areas})
         _switch(collection, name, before, good, Generation(mosaics, done, left_out))
@@ -123,13 +125,35 @@ def _sweep(folder: Location, current: str) -> None:
 
 
 def _is_outdated(
-    current: Generation, fresh: Collection[date], runs: Sequence[_Run], areas: Sequence[ZoneArea]
+    current: Generation,
+    held: Mapping[str, Pass],
+    fresh: Mapping[str, Pass],
+    runs: Sequence[_Run],
+    areas: Sequence[ZoneArea],
 ) -> bool:
-    """Whether what is new, the newest first, cannot be laid over a generation."""
+    """Whether what is new cannot be laid over a generation.
+
+    Args:
+        current: the generation.
+        held: the pass of each run that the collection holds.
+        fresh: those of them that are new.
+        runs: those of these that can be read, the newest first.
+        areas: the region's part in each UTM zone.
+    """
+    # Pixels of a run cannot be told from the others of its day.
+    replaced = any(run not in held or run in fresh for run in current.runs)
+    late = not replaced and any(
+        held[run].solar_day == of_pass.solar_day and held[run].order > of_pass.order
+        for run in current.runs
+        for of_pass in fresh.values()
+    )
     return (
-        # Pixels of a run that was replaced cannot be told from the others of its day.
-        any(day in current.runs for day in fresh)
-        or any(run.day > max(current.runs) and not run.mosaics.is_like(current.mosaics) for run in runs[:1])
+        replaced
+        or late
+        or any(
+            run.day > max(current.runs.values()) and not run.mosaics.is_like(current.mosaics)
+            for run in runs[:1]
+        )
         or current.mosaics.zones != {area.epsg: area.rect for area in areas}
     )
 
@@ -138,33 +162,38 @@ def _is_outdated(
 class _Run:
     """An acquisition's run, without its plan, which may be large."""
 
-    day: date
+    of_pass: Pass
     run_id: str
     folder: Location
     mosaics: Mosaics
 
+    @property
+    def day(self) -> date:
+        """The solar day."""
+        return self.of_pass.solar_day
 
-def _runs(folder: Location, held: Mapping[date, str]) -> list[_Run]:
+
+def _runs(folder: Location, held: Mapping[str, Pass]) -> list[_Run]:
     """Those of the runs that are there and whole, the newest first."""
     found = []
-    for day, run_id in sorted(held.items(), reverse=True):
+    for run_id, of_pass in sorted(held.items(), key=lambda each: each[1].order, reverse=True):
         run = RunFolder(folder / ACQUISITIONS / run_id)
         try:
             plan = read_plan(run.path)
         except RequestError as error:  # somebody has removed it, or it is of an earlier version
-            logger.warning("the newest mosaics are made without %s: %s", day, error)
+            logger.warning("the newest mosaics are made without %s: %s", of_pass.solar_day, error)
             continue
         if exists(run.item_file):
-            found.append(_Run(day, run_id, run.path, Mosaics.of(plan)))
+            found.append(_Run(of_pass, run_id, run.path, Mosaics.of(plan)))
     return found
 
 
-def _tags(plan: Plan, runs: Collection[date], layer: Layer) -> dict[str, str]:
+def _tags(plan: Plan, runs: Mapping[str, date], layer: Layer) -> dict[str, str]:
     what = (
         "days since 1970-01-01 of the acquisition that each pixel is of"
         if layer is ACQUIRED
         else f"{layer.name} generated by {plan.bundle.title} from Sentinel-2 L2A: the last clear acquisition"
     )
-    return origin_tags(plan, layer, [day.isoformat() for day in sorted(runs)]) | {
+    return origin_tags(plan, layer, [day.isoformat() for day in sorted(runs.values())]) | {
         "TIFFTAG_IMAGEDESCRIPTION": what
     }

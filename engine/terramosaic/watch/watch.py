@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from terramosaic.catalog import Pass, labels_of
 from terramosaic.errors import CatalogError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
 from terramosaic.planning.folder import RunFolder, is_complete
@@ -29,8 +30,8 @@ class Watch:
         areas: the region's part in each UTM zone.
         since: the first day that was searched, in words for messages.
         found: acquisitions in the period that can be mapped.
-        new: plans of those to map, by solar day, the oldest first.
-        again: days of those that were mapped from an earlier processing.
+        new: plans of those to map, by pass, the oldest first.
+        again: those of them that were mapped from an earlier processing.
         unusable: why the others cannot be mapped.
     """
 
@@ -38,16 +39,22 @@ class Watch:
     areas: Sequence[ZoneArea]
     since: date
     found: int
-    new: dict[date, Plan]
-    again: frozenset[date]
+    new: dict[Pass, Plan]
+    again: frozenset[Pass]
     unusable: Sequence[CatalogError] = ()
-    _recorded: set[date] = field(default_factory=set)
+    _recorded: set[str] = field(default_factory=set)
 
-    def record(self, day: date) -> None:
+    def record(self, of_pass: Pass) -> None:
         """Adds an acquisition to the collection, once its run is published; its block rasters go."""
-        self.collection.put(self.new[day])
-        self._recorded.add(day)
-        remove_folder(RunFolder.of(self.new[day]).blocks)
+        made = self.new[of_pass]
+        self.collection.put(made)
+        self._recorded.add(made.run_id)
+        remove_folder(RunFolder.of(made).blocks)
+
+    @property
+    def labels(self) -> dict[Pass, str]:
+        """What to call each of those to map."""
+        return dict(zip(self.new, labels_of(list(self.new)), strict=True))
 
     def keep_newest(self) -> None:
         """Brings the mosaics of the newest pixels up to date with the collection.
@@ -73,8 +80,8 @@ class Watch:
     def __str__(self) -> str:
         if not self.new:
             return f"nothing new: {self.found} acquisitions since {self.since}, all mapped"
-        days = (f"{day} again" if day in self.again else f"{day}" for day in sorted(self.new))
-        return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(days)}"
+        labels = (f"{label} again" if each in self.again else label for each, label in self.labels.items())
+        return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(labels)}"
 
 
 def look(
@@ -85,7 +92,7 @@ def look(
 ) -> Watch:
     """Searches the rolling period and compares it with the collection in the request's output folder.
 
-    An acquisition is mapped when the run that the collection holds of its day has the pixels that are asked for, under
+    An acquisition is mapped when the run that the collection holds of its pass has the pixels that are asked for, under
     whatever name. Else it was processed again, or the request, the device or this package's pixels have changed.
 
     Args:
@@ -110,23 +117,18 @@ def look(
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
         found, unusable = plan_acquisitions(request.model_copy(update=changes))
-        plans = [made for made in found if _day_of(made) >= start.date()]
-    mapped = collection.mapped
+        plans = [made for made in found if made.passes[0].solar_day >= start.date()]
     new, again = {}, set()
     for made in plans:
-        day = _day_of(made)
-        known = mapped.get(day)
+        of_pass = made.passes[0]
+        known = collection.find(of_pass)
         held = None if known is None else collection.plan_of(known, made)
         is_same = held is not None and gives_same_pixels(held, made)
         if held is None or not is_same or not is_complete(held):
-            new[day] = made
+            new[of_pass] = made
         if known is not None and not is_same:
-            again.add(day)
+            again.add(of_pass)
     return Watch(collection, zone_areas(area), start.date(), len(plans), new, frozenset(again), unusable)
-
-
-def _day_of(made: Plan) -> date:
-    return date.fromisoformat(made.acquisitions[0].solar_day)
 
 
 def _period(request: RegionRequest, look_back_days: int, now: datetime) -> tuple[datetime, datetime]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import rasterio
 
+from terramosaic.catalog import Pass
 from terramosaic.ground.grid import Rect
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import map_plan
@@ -33,12 +34,17 @@ def put(
 def watch(request: RegionRequest, until: str, look_back_days: int = 30, *, newest: bool = True) -> Watch:
     """As the flow does, without one."""
     found = look(request, look_back_days, datetime.fromisoformat(until).replace(hour=23, tzinfo=UTC))
-    for day, made in found.new.items():
+    for of_pass, made in found.new.items():
         map_plan(made)
-        found.record(day)
+        found.record(of_pass)
     if newest:
         found.keep_newest()
     return found
+
+
+def days(passes: Iterable[Pass]) -> list[date]:
+    """The solar days of passes, in their order of time."""
+    return [one.solar_day for one in sorted(passes, key=lambda one: one.order)]
 
 
 def newest(

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,12 @@ FIRST, SECOND = "2023-08-15", "2023-08-20"
 LAYERS = ("NDVI", "NDVI_std", "quality", "acquired")
 
 
+def run_of(out: Path, day: str) -> str:
+    """The run that a collection holds of a day."""
+    (run,) = (held.run_id for held in MapCollection(out).mapped if held.of_pass.solar_day.isoformat() == day)
+    return run
+
+
 class Grown:
     """A watched region on disk: a second day is mapped, which the newest mosaics do not know yet.
 
@@ -51,7 +56,7 @@ class Grown:
         cloudy[:, :50] = 9
         put(catalog, FIRST, place=PLACE)
         watch(request, FIRST)
-        update_newest(MapCollection(self.folder), self.areas, [date.fromisoformat(FIRST)])
+        update_newest(MapCollection(self.folder), self.areas, [run_of(self.folder, FIRST)])
         put(catalog, SECOND, place=PLACE, level=300, scl=cloudy)
         watch(request, SECOND, newest=False)
         self.before = newest(self.folder, LAYERS)
@@ -162,7 +167,7 @@ def test_the_generation_before_stays_until_the_next_update(grown, tmp_path):
     assert oldest not in generations(out) and old in generations(out) and len(generations(out)) == 2
     grown.update(out)  # nothing new
     assert old in generations(out)
-    update_newest(MapCollection(out), grown.areas, [date.fromisoformat(SECOND)])
+    update_newest(MapCollection(out), grown.areas, [run_of(out, SECOND)])
     assert old not in generations(out) and len(generations(out)) == 2
     assert grown.version_of(newest(out, LAYERS)) == "after"
 
@@ -205,7 +210,7 @@ def test_a_collection_that_another_has_written_meanwhile_is_not_overwritten(grow
 def test_layers_are_laid_over_each_other_whatever_their_files_are_called(grown, tmp_path):
     """0.1 had ``NDVI_spread.tif`` where ``NDVI_std.tif`` is today."""
     out = grown.copy(tmp_path / "maps")
-    run = out / "acquisitions" / MapCollection(out).mapped[date.fromisoformat(FIRST)].run_id
+    run = out / "acquisitions" / run_of(out, FIRST)
     made = read_plan(run)
     layers = [replace(layer, name=layer.name.replace("_std", "_spread")) for layer in made.layers]
     (run / "plan.json").write_text(made.model_copy(update={"layers": tuple(layers)}).model_dump_json())
@@ -218,7 +223,7 @@ def test_layers_are_laid_over_each_other_whatever_their_files_are_called(grown, 
     state = out / "newest" / "current" / "newest.json"
     state.write_text(state.read_text().replace('"NDVI_std"', '"NDVI_spread"'))
     first = json.loads(state.read_text())
-    first["runs"] = {FIRST: first["runs"][FIRST]}
+    first["runs"] = {run_of(out, FIRST): FIRST}
     state.write_text(json.dumps(first))
     grown.update(out)
     assert grown.version_of(newest(out, LAYERS)) == "after"

@@ -16,7 +16,7 @@ from terramosaic.ground.zones import as_geojson, utm_of
 from terramosaic.request.request import RegionRequest
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.watch import newest_region
-from tests.integration.watch.newest_region import newest, watch
+from tests.integration.watch.newest_region import days, newest, watch
 
 PLACE = Rect(LAND.row, LAND.col, 600, 600)
 
@@ -87,7 +87,7 @@ def test_a_day_that_is_mapped_again_loses_no_pixels_of_days_before_the_look_back
     # Processed again: other pixels, and its cloud lies elsewhere.
     old.unlink()
     put(catalog, "2023-08-20", processing="0510", level=700, offset=1000, scl=EAST)
-    assert watch(request_for(catalog, out), "2023-08-21").again == {date(2023, 8, 20)}
+    assert days(watch(request_for(catalog, out), "2023-08-21").again) == [date(2023, 8, 20)]
     seen = newest(out)
     assert not (seen["quality"] & 1).any()
     assert (seen["acquired"][:, :390] == number("2023-08-20")).all()
@@ -99,8 +99,8 @@ def test_a_day_that_is_mapped_again_loses_no_pixels_of_days_before_the_look_back
 
 def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp_path, monkeypatch):
     rng = np.random.default_rng(4)
-    days = [f"2023-08-{day:02}" for day in range(10, 17)]
-    for level, day in enumerate(days):
+    seven = [f"2023-08-{day:02}" for day in range(10, 17)]
+    for level, day in enumerate(seven):
         cloudy = rng.random((30, 30)) < 0.7
         put(catalog, day, level=50 * level, scl=np.where(np.kron(cloudy, np.ones((10, 10), bool)), 9, 4))
     out = tmp_path / "maps"
@@ -111,8 +111,8 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
     shutil.rmtree(out / "newest")
     assert not watch(request_for(catalog, out), "2023-08-20").new
     assert_same(seen, newest(out))
-    assert set(np.unique(seen["acquired"])) == {number(day) for day in days}
-    for day in days:
+    assert set(np.unique(seen["acquired"])) == {number(day) for day in seven}
+    for day in seven:
         here = seen["acquired"] == number(day)
         np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(out, day)[here])
     links = ["LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "current", "quality.tif"]
@@ -125,13 +125,13 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
 def test_a_run_that_was_removed_and_is_mapped_again_is_seen(catalog, tmp_path, monkeypatch):
     put(catalog, "2023-08-15")
     out = tmp_path / "maps"
-    run = watch(request_for(catalog, out), "2023-08-15").new[date(2023, 8, 15)].run_id
+    (run,) = (made.run_id for made in watch(request_for(catalog, out), "2023-08-15").new.values())
     whole = newest(out)
     with rasterio.open(out / "newest" / "NDVI.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         dataset.write(np.zeros((1, *dataset.shape), "int16"))
     for file in (out / "acquisitions" / run).glob("*.*"):
         file.unlink()
-    assert watch(request_for(catalog, out), "2023-08-15").new[date(2023, 8, 15)].run_id == run
+    assert [made.run_id for made in watch(request_for(catalog, out), "2023-08-15").new.values()] == [run]
     assert_same(newest(out), whole)
 
 
@@ -142,7 +142,7 @@ def test_numbers_of_another_kind_make_them_anew(catalog, tmp_path):
     watch(request_for(catalog, out), "2023-08-15")
     # The first acquisition has left the rolling period.
     other = request_for(catalog, out).model_copy(update={"dtype": "float32", "targets": ("NDVI",)})
-    assert list(watch(other, "2023-08-21", look_back_days=3).new) == [date(2023, 8, 20)]
+    assert days(watch(other, "2023-08-21", look_back_days=3).new) == [date(2023, 8, 20)]
     with rasterio.open(out / "newest" / "NDVI.tif") as dataset:
         assert dataset.dtypes == ("float32",) and -1 <= dataset.read(1).max() <= 1
     # Nobody would keep it up to date.
@@ -179,7 +179,7 @@ def test_a_day_with_imagery_of_one_zone_leaves_the_other_as_it_is(catalog, tmp_p
     watch(request, "2023-08-10")
     east = newest(out, suffix="_32634")
     found = watch(request, "2023-08-20", look_back_days=3)
-    assert [zone.epsg for zone in found.new[date(2023, 8, 20)].zones] == [32633]
+    assert [zone.epsg for made in found.new.values() for zone in made.zones] == [32633]
     assert_same(newest(out, suffix="_32634"), east)
     west = newest(out, suffix="_32633")["acquired"]
     assert {number("2023-08-10"), number("2023-08-20")} <= set(np.unique(west))

@@ -16,6 +16,7 @@ from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import map_plan
 from terramosaic.watch.watch import Watch, look
 from tests.integration.conftest import LAND, Catalog
+from tests.integration.watch.newest_region import days
 from tests.support.earlier import as_0_1_wrote_it, newest_as_0_1_left_it
 from tests.support.scenes import write_scene
 
@@ -51,9 +52,9 @@ def looked(request: RegionRequest) -> Watch:
 def mapped(request: RegionRequest) -> Path:
     """The folder of a region whose days are mapped."""
     found = looked(request)
-    for day, made in found.new.items():
+    for of_pass, made in found.new.items():
         map_plan(made)
-        found.record(day)
+        found.record(of_pass)
     found.keep_newest()
     return Path(request.out)
 
@@ -67,6 +68,13 @@ def change(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def pixels_of_0_1(monkeypatch) -> None:
+    """As if today's pixels were those of 0.1."""
+    for module in ("identity", "planning"):
+        monkeypatch.setattr(f"terramosaic.planning.{module}.PIXELS", 1)
 
 
 @pytest.fixture
@@ -91,6 +99,7 @@ def of_0_1(catalog, tmp_path) -> Path:
     return out
 
 
+@pytest.mark.usefixtures("pixels_of_0_1")
 def test_what_0_1_has_mapped_is_mapped(catalog, of_0_1):
     request = request_for(catalog, of_0_1)
     found = looked(request)
@@ -104,19 +113,21 @@ def test_what_0_1_has_mapped_is_mapped(catalog, of_0_1):
     assert not looked(request).new
 
 
+@pytest.mark.usefixtures("pixels_of_0_1")
 def test_what_0_1_has_mapped_is_mapped_again_where_it_differs(catalog, of_0_1):
     again = looked(request_for(catalog, of_0_1, seed=1))
-    assert sorted(again.new) == sorted(again.again) == DAYS
+    assert days(again.new) == days(again.again) == DAYS
     change(catalog.folder / "S2A_33TWL_20230820.json", '"02.14"', '"02.15"')
     reprocessed = looked(request_for(catalog, of_0_1))
-    assert list(reprocessed.new) == list(reprocessed.again) == DAYS[1:]
+    assert days(reprocessed.new) == days(reprocessed.again) == DAYS[1:]
     (of_0_1 / "acquisitions" / IDS[DAYS[0]] / "NDVI.tif").unlink()
     lacking = looked(request_for(catalog, of_0_1))
-    assert sorted(lacking.new) == DAYS and lacking.again == {DAYS[1]}
+    assert days(lacking.new) == DAYS and days(lacking.again) == DAYS[1:]
     (of_0_1 / "acquisitions" / IDS[DAYS[0]] / "plan.json").unlink()
-    assert looked(request_for(catalog, of_0_1)).again == set(DAYS)
+    assert days(looked(request_for(catalog, of_0_1)).again) == DAYS
 
 
+@pytest.mark.usefixtures("pixels_of_0_1")
 def test_a_day_is_added_to_what_0_1_has_mapped(catalog, of_0_1):
     name = "S2A_33TWL_20230824"
     catalog.add(write_scene(catalog.folder / name, PLACE, name=name, day="2023-08-24"))
@@ -124,6 +135,18 @@ def test_a_day_is_added_to_what_0_1_has_mapped(catalog, of_0_1):
     links = json.loads((of_0_1 / "collection.json").read_text())["links"]
     assert [link["terramosaic:run_id"] for link in links[1:3]] == list(IDS.values())
     assert [link["title"] for link in links[1:]] == ["2023-08-15", "2023-08-20", "2023-08-24"]
+
+
+def test_other_pixels_than_those_of_0_1_replace_them(catalog, of_0_1):
+    before = json.loads((of_0_1 / "collection.json").read_text())["links"][1:]
+    mapped(request_for(catalog, of_0_1))
+    links = json.loads((of_0_1 / "collection.json").read_text())["links"][1:]
+    assert [link["title"] for link in links] == [link["title"] for link in before]
+    assert not {link["href"] for link in links} & {link["href"] for link in before}
+    replaced = [json.loads((of_0_1 / link["href"]).read_text())["properties"] for link in before]
+    assert [properties["deprecated"] for properties in replaced] == [True, True]
+    # What lies before the rolling period stays, and is in the newest mosaics.
+    assert looked(request_for(catalog, of_0_1)).new == {}
 
 
 def test_another_region_than_that_of_0_1_is_refused(catalog, of_0_1):
@@ -135,6 +158,6 @@ def test_another_region_than_that_of_0_1_is_refused(catalog, of_0_1):
 def test_other_pixels_are_mapped_again(catalog, tmp_path, monkeypatch):
     request = request_for(catalog, mapped(request_for(catalog, tmp_path / "maps")))
     assert not looked(request).new
-    monkeypatch.setattr("terramosaic.planning.planning.PIXELS", 2)
+    monkeypatch.setattr("terramosaic.planning.planning.PIXELS", 3)
     found = looked(request)
-    assert sorted(found.new) == sorted(found.again) == DAYS
+    assert days(found.new) == days(found.again) == DAYS

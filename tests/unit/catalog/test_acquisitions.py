@@ -1,4 +1,4 @@
-"""Superseded products, solar days and the ranking of acquisitions."""
+"""Superseded products, passes and the ranking of acquisitions."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from shapely.geometry import box, mapping
 
-from terramosaic.catalog.acquisitions import drop_superseded, group_by_solar_day, rank
+from terramosaic.catalog.acquisitions import drop_superseded, group_by_pass, rank
 from terramosaic.catalog.scene import Scene, scene_from_item
 
 
@@ -84,9 +84,9 @@ def test_real_items_reprocessed_and_repeated_are_dropped(real_scenes):
     assert len(dropped) == 200
 
 
-def test_real_items_group_by_day(real_scenes):
-    acquisitions = group_by_solar_day(real_scenes)
-    assert [(one.solar_day.day, len(one.scenes)) for one in acquisitions] == [
+def test_real_items_group_by_pass(real_scenes):
+    acquisitions = group_by_pass(real_scenes)
+    assert [(one.of_pass.solar_day.day, len(one.scenes)) for one in acquisitions] == [
         (20, 31), (21, 22), (22, 17), (23, 29), (24, 2), (25, 30), (26, 22), (27, 17), (28, 30),
     ]  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_the_ground_decides_the_order_within_an_acquisition():
         scene("a", mgrs_tile="33TWL"),
     ]
     for order in (scenes, scenes[::-1]):
-        (acquisition,) = group_by_solar_day(order)
+        (acquisition,) = group_by_pass(order)
         assert names(acquisition.scenes) == ["a", "c", "d", "b"]
 
 
@@ -107,20 +107,20 @@ def test_a_pass_over_the_antimeridian_is_one_acquisition():
     west = scene("west", ground=(-180, 60, -178, 61), hour=22, minute=1, mgrs_tile="01VCG")
     east = scene("east", ground=(178, 60, 180, 61), hour=22, minute=0, mgrs_tile="60VXM")
     assert (west.solar_day, east.solar_day) == (date(2023, 8, 15), date(2023, 8, 16))
-    (both,) = group_by_solar_day([east, west])
-    assert (both.solar_day, names(both.scenes)) == (date(2023, 8, 15), ["west", "east"])
+    (both,) = group_by_pass([east, west])
+    assert (both.of_pass.solar_day, names(both.scenes)) == (date(2023, 8, 15), ["west", "east"])
     # The next orbit sees the eastern side only, and the other satellite comes five days later.
     next_orbit = scene("next", ground=(170, 60, 172, 61), hour=23, minute=41)
     other = scene("other", ground=(178, 60, 180, 61), day=20, hour=22, platform="sentinel-2b")
-    days = group_by_solar_day([east, west, next_orbit, other])
-    assert [(one.solar_day.day, len(one.scenes)) for one in days] == [(15, 2), (16, 1), (21, 1)]
+    days = group_by_pass([east, west, next_orbit, other])
+    assert [(one.of_pass.solar_day.day, len(one.scenes)) for one in days] == [(15, 2), (16, 1), (21, 1)]
 
 
 REGION = box(14, 46, 16, 47)
 
 
 def ranked(*scenes):
-    return rank(group_by_solar_day(scenes), REGION)
+    return rank(group_by_pass(scenes), REGION)
 
 
 def test_coverage_and_cloud_are_measured_on_the_region():
@@ -135,7 +135,7 @@ def test_coverage_and_cloud_are_measured_on_the_region():
 
 
 def test_ground_counts_not_degrees():
-    tall = rank(group_by_solar_day([scene(ground=(14, 0, 15, 60))]), box(14, 0, 15, 80))
+    tall = rank(group_by_pass([scene(ground=(14, 0, 15, 60))]), box(14, 0, 15, 80))
     assert tall[0].coverage == pytest.approx(0.8660254 / 0.9848078)
 
 
@@ -146,7 +146,7 @@ def test_the_last_bits_of_an_area_do_not_rank():
         west = scene("west", ground=(14, 46, middle, 47), day=10, cloud=10.1)
         east = scene("east", ground=(middle, 46, 16, 47), day=10, cloud=10.1)
         first, second = ranked(west, east, whole)
-        assert (first.solar_day.day, second.solar_day.day) == (20, 10)
+        assert (first.of_pass.solar_day.day, second.of_pass.solar_day.day) == (20, 10)
         differences.add(first.cloud - second.cloud)
     assert max(differences) > 0
 
@@ -181,5 +181,5 @@ def test_coverage_over_the_antimeridian():
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "properties": {"datetime": "2023-08-15T22:00:00Z", "proj:epsg": 32601},
     }
-    (found,) = rank(group_by_solar_day([scene_from_item(crossing)]), region)
+    (found,) = rank(group_by_pass([scene_from_item(crossing)]), region)
     assert found.coverage == pytest.approx(0.75)

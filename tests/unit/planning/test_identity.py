@@ -62,7 +62,7 @@ def planned(folder: Path, region: object = BOX, items: list[dict] | None = None,
 
 @pytest.mark.parametrize(
     ("region", "id_"),
-    [(BOX, "83719ee7641e9d52"), ("33TVM", "fb3ad171b36c5156"), (TRIANGLE, "8921db4768b46c1f")],
+    [(BOX, "90418561d239cf4d"), ("33TVM", "ed5011ff9bf78461"), (TRIANGLE, "e4631ca254ef7e39")],
 )
 def test_ids_are_promised_stable(tmp_path, region, id_):
     """From 0.2.0 on: another id here makes all users map everything again. Only raising `PIXELS` may do that.

@@ -1,0 +1,100 @@
+"""Passes: which scenes a satellite saw while it flew over once, and what tells one pass from another.
+
+Two satellites, and one satellite on two orbits, may see the same ground on one day, an hour or some minutes apart. What
+they see is two acquisitions: clouds have moved, and the sun.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from terramosaic.catalog.scene import Scene
+
+#: Scenes of one platform that are no further apart are of one pass; the next comes after 100 minutes.
+PASS_GAP = timedelta(minutes=30)
+
+#: A platform comes back to a relative orbit after ten days: whatever a catalog's clock says, within one it is one pass.
+_SAME_ORBIT_GAP = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One flight of a satellite over the ground.
+
+    Attributes:
+        solar_day: the day by the sun, the earlier one of a pass over the antimeridian.
+        start: when the first of its scenes was sensed, UTC.
+        platform: ``sentinel-2a`` and so on; empty where it is not known, as of what earlier versions have mapped.
+        relative_orbit: 1 to 143; None where no scene tells it.
+    """
+
+    solar_day: date
+    start: datetime
+    platform: str = ""
+    relative_orbit: int | None = None
+
+    @classmethod
+    def of(cls, scenes: Iterable[Scene]) -> Pass:
+        """The pass of some scenes, all of one."""
+        scenes = list(scenes)
+        return cls(
+            min(scene.solar_day for scene in scenes),
+            min(scene.datetime for scene in scenes),
+            scenes[0].platform,
+            next((scene.relative_orbit for scene in scenes if scene.relative_orbit), None),
+        )
+
+    def is_same(self, other: Pass) -> bool:
+        """Whether both are one pass, of which perhaps other scenes are known by now."""
+        if self.platform and other.platform and self.platform != other.platform:
+            return False
+        return _is_one_pass(self.relative_orbit, other.relative_orbit, abs(self.start - other.start))
+
+    @property
+    def order(self) -> tuple[date, datetime, str]:
+        """Sorts passes by time."""
+        return self.solar_day, self.start, self.platform
+
+
+def passes_of(scenes: Iterable[Scene]) -> list[list[Scene]]:
+    """The scenes of each pass.
+
+    Tiles of one datatake are one pass, though some catalogs tell for each when it was sensed, up to a quarter of an
+    hour apart, and others for all when the datatake began. By the relative orbit, where scenes tell it, else by time.
+    """
+    passes: list[list[Scene]] = []
+    for scene in sorted(scenes, key=lambda scene: (scene.platform, scene.sensing_start, scene.id)):
+        for known in reversed(passes):
+            last = known[-1]
+            gap = scene.sensing_start - last.sensing_start
+            if last.platform != scene.platform or gap > _SAME_ORBIT_GAP:
+                passes.append([scene])
+                break
+            if _is_one_pass(last.relative_orbit, scene.relative_orbit, gap):
+                known.append(scene)
+                break
+        else:
+            passes.append([scene])
+    return passes
+
+
+def labels_of(passes: Sequence[Pass]) -> list[str]:
+    """What to call each pass: its day, and where another is of the same day its platform and orbit (or time), too."""
+    days = Counter(one.solar_day for one in passes)
+    return [
+        one.solar_day.isoformat() + (_told_apart(one) if days[one.solar_day] > 1 else "") for one in passes
+    ]
+
+
+def _is_one_pass(orbit: int | None, other: int | None, gap: timedelta) -> bool:
+    if orbit and other:
+        return orbit == other and gap <= _SAME_ORBIT_GAP
+    return gap <= PASS_GAP
+
+
+def _told_apart(one: Pass) -> str:
+    orbit = f"R{one.relative_orbit:03}" if one.relative_orbit else f"{one.start:%H:%M}"
+    return f" {one.platform} {orbit}" if one.platform else f" {orbit}"
