@@ -155,7 +155,7 @@ def _into(request: RegionRequest, out: Path) -> RegionRequest:
 
 
 def _write_scene(folder: Path, rect: Rect) -> None:
-    """A scene over all of it, each band of one value, so that its tiles are next to nothing."""
+    """A scene over all of it, in each band the same few broad stripes, so that its tiles are next to nothing."""
     folder.mkdir(parents=True)
     assets = {}
     for index, band in enumerate((*S2L2A_BANDS, "SCL")):
@@ -176,9 +176,16 @@ def _write_scene(folder: Path, rect: Rect) -> None:
             compress="deflate",
         ) as dataset:
             value = 4 if band == "SCL" else 400 + 100 * index
+            # A band of one value would be held implausible.
+            stripes = (
+                np.zeros(dataset.width)
+                if band == "SCL"
+                else np.arange(dataset.width) * factor // 256 % 8 * 100
+            )
             for row in range(0, dataset.height, 256):
                 strip = Window(0, row, dataset.width, min(256, dataset.height - row))
-                dataset.write(np.full((strip.height, strip.width), value, dataset.dtypes[0]), 1, window=strip)
+                pixels = np.broadcast_to(value + stripes, (strip.height, strip.width))
+                dataset.write(pixels.astype(dataset.dtypes[0]), 1, window=strip)
         assets[band] = {"href": str(href), "type": "image/tiff", "gsd": GSD[band], "roles": ["data"]}
     outline = lonlat_of(box(*rect.bounds), 32633)
     item = {

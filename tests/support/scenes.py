@@ -70,9 +70,12 @@ def write_scene(
 
 
 def dn_of(band: str, height: int, width: int, *, level: int = 0) -> np.ndarray:
-    """Digital numbers of a band at its native resolution, all different enough to tell a shift by one pixel."""
-    index = S2L2A_BANDS.index(band)
-    rows, cols = np.mgrid[:height, :width]
+    """Digital numbers of a band at its native resolution, all different enough to tell a shift by one pixel.
+
+    Bands of all resolutions show the same ground, as those of a real scene do.
+    """
+    index, factor = S2L2A_BANDS.index(band), GSD[band] // 10
+    rows, cols = np.mgrid[: height * factor : factor, : width * factor : factor]
     return (200 + 100 * index + (rows * 7 + cols * 13) % 4001 + level).astype(np.uint16)
 
 
