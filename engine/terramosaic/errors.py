@@ -207,3 +207,17 @@ def one_line(message: object) -> str:
 def reason_of(error: BaseException) -> str:
     """What another's error says is wrong, on one line; the name of its class where it says nothing."""
     return one_line(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+#: Letters of something that is not ours, in a message.
+_MOST_LETTERS = 200
+
+
+def printable(text: object, most: int = _MOST_LETTERS) -> str:
+    """What others wrote, as part of a line: what no terminal shows is escaped, and it is cut if it is long."""
+    whole = str(text)
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in whole[:most]
+    )
+    return shown if len(whole) <= most else f"{shown} ..."

@@ -1,11 +1,14 @@
-"""Periods of time as people write them: ISO 8601 intervals, days, months, years."""
+"""Periods of time as people write them: years, months, weeks, days, hours, minutes, intervals of them (ISO 8601)."""
 
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+
+from terramosaic.errors import printable
 
 #: An interval in a form: two dates to pick, either of which may be left out, or the text of `parse_interval`.
 INTERVAL_SCHEMA: dict[str, Any] = {
@@ -34,59 +37,122 @@ INTERVAL_SCHEMA: dict[str, Any] = {
 }
 
 
-def interval_text(dates: Mapping[str, Any]) -> str:
-    """The interval of two dates as text.
+def interval_text(period: Any) -> str:
+    """What a period is written as, also where a program says it: dates, moments, two of them, or a form's two dates.
 
     Raises:
-        ValueError: there is something else than ``start`` and ``end``.
+        ValueError: it is none of these.
     """
-    if unknown := sorted(set(dates) - {"start", "end"}):
-        raise ValueError(f"a period has start and end, not {', '.join(unknown)}")
-    return f"{dates.get('start') or '..'}/{dates.get('end') or '..'}"
+    if isinstance(period, Mapping):
+        if unknown := sorted(map(str, set(period) - {"start", "end"})):
+            raise ValueError(f"a period has start and end, not {printable(', '.join(unknown))}")
+        return f"{_text(period.get('start'))}/{_text(period.get('end'))}"
+    if isinstance(period, list | tuple):
+        if len(period) != 2:
+            raise ValueError(f"a period has two ends, not {len(period)}")
+        return "/".join(map(_text, period))
+    return _text(period)
+
+
+def _text(moment: Any) -> str:
+    match moment:
+        case None | "":
+            return ".."
+        case str():
+            return moment
+        case date():  # a datetime too
+            return moment.isoformat()
+        case bool():
+            pass
+        case int():  # YAML has 2023 and 20230815 as numbers
+            return f"{moment:d}" if 0 < moment < 10**8 else "?"
+    # numpy's moments are of a type of their own.
+    if type(moment).__name__ == "datetime64":
+        return str(moment)
+    raise ValueError(
+        f"a text such as 2023-08-15, a date or two of them are wanted, not {type(moment).__name__}"
+    )
 
 
 def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
-    """An ISO 8601 interval, day, month or year as first and last moment in UTC (None where open).
+    """The first and the last second, in UTC, of what a text names; None where it is open.
+
+    Each end is a year, month, week, day, hour, minute or second in ISO 8601, basic or extended, and means the whole of
+    it: ``20230815``, ``2023-227``, ``2023-W33-2`` and ``2023-08-15`` are one day, ``2023-08-15T10:30`` is a minute.
 
     Raises:
         ValueError: not a date, reversed, or open at both ends.
     """
     start_text, slash, end_text = text.strip().partition("/")
-    start = _moment(start_text, last=False)
-    end = _moment(end_text, last=True) if slash else _moment(start_text, last=True)
-    if start is None and end is None:
+    first, end = _span(start_text), _span(end_text if slash else start_text)
+    start, last = first and first[0], end and end[1]
+    if start is None and last is None:
         raise ValueError("both ends are open; give at least one date")
-    if start and end and start > end:
+    if start and last and start > last:
         raise ValueError(f"interval is reversed: {start_text} is after {end_text}")
-    return start, end
+    return start, last
 
 
 def format_interval(start: datetime | None, end: datetime | None) -> str:
     """The interval as RFC 3339, the form that every STAC API takes."""
-    return "/".join(".." if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (start, end))
+    return "/".join(
+        ".." if moment is None else f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+        for moment in (start, end)
+    )
 
 
-def _moment(text: str, *, last: bool) -> datetime | None:
-    """The first or last second of what ``text`` names: a year, month, day or moment; None if it names nothing."""
+_FORM = re.compile(
+    r"(?P<days>[0-9W-]+)([T ](?P<time>[0-9:]+)(?P<fraction>[.,][0-9]+)?(?P<zone>Z|[+-][0-9:]+)?)?"
+)
+
+_SECOND = timedelta(seconds=1)
+
+#: How long a time is that has so many digits; with more it is a second.
+_LENGTHS = {2: timedelta(hours=1), 4: timedelta(minutes=1)}
+
+
+def _span(text: str) -> tuple[datetime, datetime] | None:
+    """The first and the last second of what ``text`` names; None if it is an open end."""
     text = text.strip()
     if text in ("", ".."):
         return None
     try:
-        if re.fullmatch(r"\d{4}(-\d{2}){0,2}", text):
-            parts = [int(part) for part in text.split("-")]
-            year, month, day = parts + [1] * (3 - len(parts))
-            first = datetime(year, month, day, tzinfo=UTC)
-            if not last:
-                return first
-            following = (
-                first.replace(year=first.year + 1) if len(parts) == 1
-                else (first.replace(day=1) + timedelta(days=32)).replace(day=1) if len(parts) == 2
-                else first + timedelta(days=1)
-            )  # fmt: skip
-            return following - timedelta(seconds=1)
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        form = _FORM.fullmatch(text.upper())
+        if form is None:
+            raise ValueError("another form")
+        first, last = _days(form["days"])
+        if form["time"] is None:
+            return datetime.combine(first, time(), UTC), datetime.combine(last, time(23, 59, 59), UTC)
+        if first != last:
+            raise ValueError("a time of more than a day")
+        clock = time.fromisoformat(form["time"] + (form["fraction"] or "") + (form["zone"] or "Z"))
+        moment = datetime.combine(first, clock.replace(microsecond=0)).astimezone(UTC)
+        length = _LENGTHS.get(len(form["time"].replace(":", "")), _SECOND)
+        return moment, moment + (length - _SECOND)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{text!r} is not an ISO 8601 date such as 2023-08-15 or 2023-08-15T10:00:00Z"
+            f"'{printable(text)}' is not an ISO 8601 date such as 2023-08-15, 20230815, 2023-W33, 2023-08 or "
+            "2023-08-15T10:00:00Z"
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _days(text: str) -> tuple[date, date]:
+    """The first and the last day of a year, month, week or day."""
+    if re.fullmatch("[0-9]{4}", text):
+        return date(int(text), 1, 1), date(int(text), 12, 31)
+    if found := re.fullmatch("([0-9]{4})-([0-9]{2})", text):
+        year, month = map(int, found.groups())
+        first = date(year, month, 1)
+        return first, first.replace(day=monthrange(year, month)[1])
+    if found := re.fullmatch("([0-9]{4})-?W([0-9]{2})", text):
+        year, week = map(int, found.groups())
+        monday = date.fromisocalendar(year, week, 1)
+        return monday, monday + timedelta(days=6)
+    if found := re.fullmatch("([0-9]{4})-?([0-9]{3})", text):  # the ordinal of a day in its year
+        year, number = map(int, found.groups())
+        day = date(year, 1, 1) + timedelta(days=number - 1)
+        if day.year != year:
+            raise ValueError("no such day")
+    else:
+        day = date.fromisoformat(text)
+    return day, day

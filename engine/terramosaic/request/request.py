@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
 from datetime import datetime as DateTime  # a request has a field of the other name
 from enum import Enum
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -27,6 +29,20 @@ from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.shown import Shown
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+
+    class Period:
+        """To a type checker the field takes what `interval_text` reads, and gives the text of the interval."""
+
+        def __get__(self, request: object, owner: object) -> str: ...
+        def __set__(
+            self, request: object, value: _Moment | Sequence[_Moment] | Mapping[str, _Moment]
+        ) -> None: ...
+
+    _Moment = str | date | int | None
+else:
+    Period = Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)]
 
 #: What 0.1 called a field, and what it called an extra layer. Taken until 0.3, with a warning.
 RENAMED = {"provider": "device"}
@@ -65,18 +81,18 @@ class RegionRequest(Shown, BaseModel):
 
     region: _Choice[Region] = Field(
         title="Region",
-        description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a GeoJSON file",
+        description="Bounding box, MGRS tile, GeoJSON polygon, or the path or URL of a file",
         examples=[[13.4, 45.5, 13.9, 45.9], "33TWL"],
     )
     region_name: _Nothing[str] = Field(
         default="name",
         title="Region name",
-        description="Property that names the features of a GeoJSON file with several regions",
+        description="Property that names the features of a file with several regions",
         min_length=1,
     )
-    datetime: _Choice[Annotated[str, WithJsonSchema(INTERVAL_SCHEMA)]] = Field(
+    datetime: _Choice[Period] = Field(
         title="Period",
-        description="ISO 8601 interval START/END, a day, or a month; either end of an interval may be open (`..`)",
+        description="ISO 8601 interval START/END, a day, week, month, or year; either end may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
     )
     catalog: _Choice[str] = Field(
@@ -210,8 +226,7 @@ class RegionRequest(Shown, BaseModel):
     @field_validator("datetime", mode="before")
     @classmethod
     def _normalise_datetime(cls, value: Any) -> Any:
-        value = interval_text(value) if isinstance(value, dict) else value
-        return format_interval(*parse_interval(value)) if isinstance(value, str) else value
+        return format_interval(*parse_interval(interval_text(value)))
 
     @field_validator("collection", mode="before")
     @classmethod

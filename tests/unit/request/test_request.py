@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from terramosaic.errors import RequestError
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
-from terramosaic.request.request import RegionRequest, parse_interval, request_of
+from terramosaic.request.request import RegionRequest, request_of
 
 GOOD = {"region": [13.4, 45.5, 13.9, 45.9], "datetime": "2023-08-01/2023-08-31"}
 BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
@@ -121,22 +121,6 @@ def test_region_file_is_read_when_planned(tmp_path):
     assert request.area().outline.area == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    ("text", "start", "end"),
-    [
-        ("2023-08-15", "2023-08-15T00:00:00", "2023-08-15T23:59:59"),
-        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
-        ("2023", "2023-01-01T00:00:00", "2023-12-31T23:59:59"),
-        ("2023-08-01/2023-08", "2023-08-01T00:00:00", "2023-08-31T23:59:59"),
-        ("2023-08-01T10:00:00+02:00/..", "2023-08-01T08:00:00", None),
-        ("/2023-12-31", None, "2023-12-31T23:59:59"),
-    ],
-)
-def test_interval_ends_are_inclusive_moments_in_utc(text, start, end):
-    found = parse_interval(text)
-    assert tuple(moment and moment.replace(tzinfo=None).isoformat() for moment in found) == (start, end)
-
-
 def test_schema_is_a_form_with_titles_descriptions_and_bounds():
     schema = RegionRequest.model_json_schema()
     for name, field in schema["properties"].items():
@@ -155,22 +139,6 @@ def test_pydantic_errors_read_the_same_as_ours():
     with pytest.raises(ValidationError) as error:
         RegionRequest(**{**GOOD, "stride": 100})
     assert lines_of(error.value) == ["stride: Input should be a multiple of 16 (not 100)"]
-
-
-def test_period_as_the_two_dates_of_the_form():
-    def period(value):
-        return request_of(region="33TWL", datetime=value).datetime
-
-    assert period({"start": "2023-08-01", "end": "2023-08-31"}) == period("2023-08")
-    assert period({"start": "2023-08-01"}) == period("2023-08-01/..")
-    assert period({"start": None, "end": "2023-08-31"}) == period("../2023-08-31")
-    for wrong, line in (
-        ({}, "datetime: both ends are open"),
-        ({"begin": "2023"}, "datetime: a period has start and end, not begin"),
-        ({"start": "05/01/2024"}, "datetime: '05' is not an ISO 8601 date"),
-    ):
-        with pytest.raises(RequestError, match=line):
-            period(wrong)
 
 
 def test_no_collection_is_the_catalogs_own_however_it_is_said():
