@@ -30,9 +30,12 @@ def selection_options(command: Command) -> Command:
             command
         )
     command = click.option("--mgrs", metavar="ID", help="Region: a Sentinel-2 tile such as 33TWL")(command)
-    command = click.option("--region", "region_file", metavar="FILE|URL", help="Region: a GeoJSON file")(
-        command
-    )
+    command = click.option(
+        "--region",
+        "region_file",
+        metavar="FILE|URL",
+        help="Region: GeoJSON, GeoPackage, KML, Shapefile, or WKT",
+    )(command)
     return click.option(
         "--bbox", nargs=4, type=float, metavar="W S E N", help="Region: west south east north in degrees"
     )(command)
@@ -59,8 +62,6 @@ def request_from(options: dict[str, Any]) -> RegionRequest:
     region: Any = regions[0]
     if options["mgrs"] is not None:
         region = {"tile": region}
-    elif options["region_file"] is not None:
-        region = {"path": region}
     return request_of(region=region, **given)
 
 

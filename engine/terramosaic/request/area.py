@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import mgrs
@@ -12,35 +12,38 @@ import shapely
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.errors import RequestError
+from terramosaic.errors import one_line, printable
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect
 from terramosaic.ground.zones import (
     Area,
     lonlat_of,
     zone_cells,
 )
-from terramosaic.storage.documents import read_document, shown
+from terramosaic.request.crs import crs_name, in_degrees
 
 #: UTM is defined between these latitudes, and Sentinel-2's land tiles lie between them.
 LATITUDE_MIN, LATITUDE_MAX = -80.0, 84.0
 
-#: Bytes of a region file. A country's coast has a few megabytes; what is larger is most likely something else.
-_LARGEST_FILE = 100_000_000
-
 
 def area_from_box(west: float, south: float, east: float, north: float) -> Area:
     """A rectangle in degrees. ``west > east`` is read as crossing the antimeridian if that is the shorter way.
+
+    Longitudes may also run from 0 to 360.
 
     Raises:
         ValueError: out of range, inverted or without area, in one line.
     """
     if not all(math.isfinite(value) for value in (west, south, east, north)):
         raise ValueError("bbox has a value that is not a number")
-    if not (-180 <= west <= 180 and -180 <= east <= 180):
-        raise ValueError(f"longitudes must lie between -180 and 180, not {west:g} and {east:g}")
+    _check_longitudes(west, east)
     _check_latitudes(south, north)
     if south >= north:
         raise ValueError(f"bbox is inverted or empty: south {south:g} is not below north {north:g}")
+    if west < east <= 180:
+        return Area(box(west, south, east, north), is_box=True)
+    if 180 < east - west <= 360:
+        raise ValueError("bbox is wider than 180 degrees; give its longitudes from -180 to 180")
+    west, east = (value - 360 if value > 180 else value for value in (west, east))
     if west < east:
         return Area(box(west, south, east, north), is_box=True)
     if west == east or east + 360 - west > 180:
@@ -50,32 +53,44 @@ def area_from_box(west: float, south: float, east: float, north: float) -> Area:
 
 
 def area_from_geojson(document: Any) -> Area:
-    """A GeoJSON geometry, Feature, or FeatureCollection of one feature, in lon/lat (RFC 7946).
+    """A GeoJSON geometry, Feature, or FeatureCollection of one feature, in lon/lat (RFC 7946) or as its ``crs`` says.
+
+    Polygons that share an edge or overlap are one. Longitudes may also run from 0 to 360.
 
     Raises:
         ValueError: no polygon, empty, self-intersecting, out of range, or over the antimeridian unsplit.
     """
-    geometry = _polygonal(document)
+    geometry = polygons_of(document)
     if geometry.is_empty:
         raise ValueError("polygon is empty")
     west, south, east, north = geometry.bounds
-    if not (west >= -180 and east <= 180):
-        raise ValueError(
-            f"longitudes must lie between -180 and 180, not {west:g} and {east:g}; is it in degrees?"
-        )
+    _check_longitudes(west, east)
     _check_latitudes(south, north)
+    geometry = _united(geometry)
     if not geometry.is_valid:
         raise ValueError(
             f"polygon is not valid: {shapely.is_valid_reason(geometry)}; draw it without crossings"
         )
     if geometry.area == 0:
         raise ValueError("polygon is empty: it has no area")
-    for part in getattr(geometry, "geoms", [geometry]):
+    for part in shapely.get_parts(geometry):
         if part.bounds[2] - part.bounds[0] > 180:
             raise ValueError(
                 "a polygon is wider than 180 degrees; split it at the antimeridian (RFC 7946, 3.1.9)"
             )
-    return Area(geometry)
+    return Area(_around_the_globe(geometry) if west < -180 or east > 180 else geometry)
+
+
+def polygons_of(document: Any) -> BaseGeometry:
+    """The Polygon or MultiPolygon that a GeoJSON document holds, in lon/lat; a collection's polygons are united.
+
+    Raises:
+        ValueError: it holds none, or more than one feature, or its CRS is none that can be transformed.
+    """
+    try:
+        return shapely.force_2d(_polygons_of(document, None))
+    except RecursionError:
+        raise ValueError("not GeoJSON: it is nested too deeply") from None
 
 
 def area_from_tile(tile: str) -> Area:
@@ -111,39 +126,19 @@ def tile_name(tile: str) -> str:
     Raises:
         ValueError: the id is malformed.
     """
-    name = tile.strip().upper().removeprefix("T").removeprefix("MGRS-")
-    if not re.fullmatch(r"\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]", name):
+    name = tile.strip().upper().removeprefix("MGRS-").removeprefix("T")
+    if not re.fullmatch(r"[0-9]{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]", name):
         raise ValueError(
-            f"MGRS tile {tile!r} is not of the form 33TWL (zone, band, two letters of the 100 km square)"
+            f"MGRS tile '{printable(tile, 40)}' is not of the form 33TWL (zone, band, two letters of the 100 km square)"
         )
     return name.zfill(5)
 
 
-def area_from_file(path: str) -> Area:
-    """A GeoJSON file, by its path or URL.
-
-    Raises:
-        RequestError: the file cannot be read or does not hold a usable region.
-    """
-    document = read_geojson(path)
-    try:
-        return area_from_geojson(document)
-    except ValueError as error:
-        raise RequestError(f"region: {shown(path)}: {error}") from error
-
-
-def read_geojson(path: str) -> Any:
-    """The content of a GeoJSON file, by its path or URL.
-
-    Raises:
-        RequestError: the file cannot be read, is too large or is no JSON.
-    """
-    try:
-        return json.loads(read_document(path, _LARGEST_FILE))
-    except OSError as error:
-        raise RequestError(f"region: cannot read {shown(path)}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"region: {shown(path)} is not GeoJSON: {error}") from error
+def _check_longitudes(west: float, east: float) -> None:
+    if not (min(west, east) >= -180 and max(west, east) <= (180 if min(west, east) < 0 else 360)):
+        raise ValueError(
+            f"longitudes must lie between -180 and 180, or 0 and 360, not {west:g} and {east:g}; is it in degrees?"
+        )
 
 
 def _check_latitudes(south: float, north: float) -> None:
@@ -156,21 +151,74 @@ def _check_latitudes(south: float, north: float) -> None:
         )
 
 
-def _polygonal(document: Any) -> BaseGeometry:
-    if not isinstance(document, dict) or "type" not in document:
+def _polygons_of(document: Any, crs: str | None) -> BaseGeometry:
+    """As `polygons_of`; ``crs`` is that of what the document stands in."""
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
         raise ValueError("not GeoJSON: an object with a 'type' is wanted")
-    if document["type"] == "FeatureCollection":
-        features = document.get("features") or []
-        if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
-            raise ValueError("not GeoJSON: the features are not a list of objects")
-        if len(features) != 1:
-            raise ValueError(f"one region is wanted, and the FeatureCollection holds {len(features)}")
-        document = features[0]
-    if document["type"] == "Feature":
-        document = document.get("geometry") or {"type": "nothing"}
-    if not isinstance(document, dict) or document.get("type") not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"a Polygon or MultiPolygon is wanted, not {document.get('type')}")
+    crs = crs_name(document.get("crs")) or crs
+    match document["type"]:
+        case "FeatureCollection":
+            features = drawn_features(document)
+            if len(features) != 1:
+                raise ValueError(f"one region is wanted, and the FeatureCollection holds {len(features)}")
+            return _polygons_of(features[0], crs)
+        case "Feature":
+            return _polygons_of(document.get("geometry") or {"type": "nothing"}, crs)
+        case "GeometryCollection":
+            members = document.get("geometries")
+            if not isinstance(members, list | tuple) or not members:
+                raise ValueError("a GeometryCollection of polygons is wanted, and it is empty")
+            return shapely.union_all(
+                [part for member in members for part in _valid_parts(_polygons_of(member, crs))]
+            )
+        case "Polygon" | "MultiPolygon":
+            return in_degrees(_shape(document), crs)
+        case other:
+            raise ValueError(f"a Polygon or MultiPolygon is wanted, not {printable(other, 40)}")
+
+
+def drawn_features(collection: dict[str, Any]) -> list[dict[str, Any]]:
+    """The features of a FeatureCollection that have a geometry; exports hold others too.
+
+    Raises:
+        ValueError: they are not a list of objects.
+    """
+    features = collection.get("features") or []
+    if not isinstance(features, list | tuple) or not all(isinstance(feature, dict) for feature in features):
+        raise ValueError("not GeoJSON: the features are not a list of objects")
+    return [feature for feature in features if feature.get("geometry") is not None]
+
+
+def _shape(document: dict[str, Any]) -> BaseGeometry:
     try:
-        return shapely.force_2d(shape(document))
-    except (KeyError, TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
-        raise ValueError(f"coordinates of the {document['type']} are malformed: {error}") from error
+        found: BaseGeometry = shape(document)
+        return found
+    except (
+        KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, shapely.errors.ShapelyError,
+    ) as error:  # fmt: skip
+        what = printable(one_line(error), 120)
+        raise ValueError(f"coordinates of the {document['type']} are malformed: {what}") from error
+
+
+def _united(geometry: BaseGeometry) -> BaseGeometry:
+    """Polygons that share an edge or overlap as one, which GeoJSON does not allow and many programs write."""
+    if geometry.is_valid or len(shapely.get_parts(geometry)) < 2:
+        return geometry
+    return shapely.union_all(list(_valid_parts(geometry)))
+
+
+def _valid_parts(geometry: BaseGeometry) -> Iterator[BaseGeometry]:
+    for part in shapely.get_parts(geometry):
+        if not part.is_valid:
+            raise ValueError(
+                f"polygon is not valid: {shapely.is_valid_reason(part)}; draw it without crossings"
+            )
+        yield part
+
+
+def _around_the_globe(geometry: BaseGeometry) -> BaseGeometry:
+    """What lies east of 180 degrees, where it is on the map."""
+    near = geometry.intersection(box(-180, -90, 180, 90))
+    beyond = shapely.transform(geometry.intersection(box(180, -90, 540, 90)), lambda xy: xy - [360, 0])
+    parts = shapely.get_parts([*shapely.get_parts(near), *shapely.get_parts(beyond)])
+    return shapely.union_all([part for part in parts if part.area > 0])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terramosaic.errors import RequestError, TerramosaicError
-from terramosaic.request.area import read_geojson
-from terramosaic.request.region import GeoJson, GeoJsonFile
+from terramosaic.errors import NoScenesError, RequestError, TerramosaicError
+from terramosaic.request.files import read_region
+from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest, request_of
+
+logger = logging.getLogger(__name__)
+
+#: Letters of a name in a path; file systems take 255 bytes.
+_MOST_LETTERS = 100
 
 #: What a feature may be called by where the request names no property.
 _ID = "id"
@@ -20,8 +26,9 @@ _ID = "id"
 def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
     """One request for each region, by the region's name.
 
-    A FeatureCollection of several features is as many regions. Each has the name that one of its properties gives it,
-    and its runs lie in a folder of that name. Everything else is one region without a name, and its request as it is.
+    A file of several features is as many regions. Each has the name that one of its properties gives it, and its runs
+    lie in a folder of that name. Features without a geometry are passed over, with a warning. Everything else is one
+    region without a name, and its request as it is.
 
     Raises:
         RequestError: the file cannot be read, two features have one name, or one is no usable region; says which.
@@ -32,6 +39,9 @@ def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
     requests: dict[str, RegionRequest] = {}
     for number, feature in enumerate(features, 1):
         name = folder_name(_name_of(feature, request.region_name, number))
+        if feature.get("geometry") is None:
+            logger.warning("region %s has no geometry and is passed over", name)
+            continue
         if name in requests:
             raise RequestError(
                 f"region: two features are called {name!r}; name them apart by the property {request.region_name!r}"
@@ -39,17 +49,21 @@ def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
         fields = {key: getattr(request, key) for key in request.model_fields_set - {"region", "out"}}
         try:
             requests[name] = request_of(
-                region=GeoJson(geojson=feature), out=f"{request.out.rstrip('/')}/{name}", **fields
+                region={"geojson": feature}, out=f"{request.out.rstrip('/')}/{name}", **fields
             )
-        except (RequestError, ValueError) as error:
-            raise RequestError(f"region {name}: {_first_line(error)}") from None
+        except RequestError as error:
+            raise RequestError(f"region {name}: {str(error).removeprefix('region: ')}") from None
+    if not requests:
+        raise RequestError(f"region: none of its {len(features)} features has a geometry")
     return requests
 
 
 def raise_failures(
-    failures: dict[str, TerramosaicError], regions: int, left_to_others: Sequence[str] = ()
+    failures: Mapping[str, TerramosaicError], regions: int, left_to_others: Sequence[str] = ()
 ) -> None:
     """Raises what some of so many regions failed with; does nothing where none has.
+
+    A region in which there is nothing to map is no failure of the others: it is told by a warning.
 
     Args:
         failures: errors by the regions' names.
@@ -59,13 +73,19 @@ def raise_failures(
     Raises:
         TerramosaicError: of the kind of the first one, a line for each region.
     """
+    empty = {name: error for name, error in failures.items() if isinstance(error, NoScenesError)}
+    if len(empty) < regions:
+        failures = {name: error for name, error in failures.items() if name not in empty}
+        for name, error in empty.items():
+            logger.warning("region %s: %s", name, error)
     if not failures:
         return
     first = next(iter(failures.values()))
     if regions == 1:
         raise first
     lines = [f"region {name}: {error}" for name, error in list(failures.items())[1:]]
-    others = "; the others are mapped" if len(failures) + len(left_to_others) < regions else ""
+    mapped = regions - len(failures) - len(empty.keys() - failures.keys()) - len(left_to_others)
+    others = "; the others are mapped" if mapped > 0 else ""
     raise first.within(f"region {next(iter(failures))}").among(
         f"failed, {len(failures)} of {regions} regions{others}", [*lines, *left_to_others]
     )
@@ -75,29 +95,29 @@ def folder_name(text: str) -> str:
     """A name as part of a path or a key: ASCII letters, digits and dashes, never empty."""
     letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
     plain = re.sub(r"[^A-Za-z0-9]+", "-", "".join(letters)).strip("-") or "region"
-    if any(letter.isalpha() and not letter.isascii() for letter in letters):
+    if len(plain) > _MOST_LETTERS or any(letter.isalpha() and not letter.isascii() for letter in letters):
         # Names in other scripts would all be the same without their letters.
-        return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        return f"{plain[:_MOST_LETTERS].rstrip('-')}-{digest[:6]}"
     return plain
 
 
 def _features(request: RegionRequest) -> list[dict[str, Any]]:
+    """The features of a file, each with the file's CRS; none where it is no FeatureCollection."""
     if not isinstance(request.region, GeoJsonFile):
         return []
-    document = read_geojson(request.region.path)
+    document = read_region(request.region.path)
     if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
         return []
     features = document.get("features")
-    return (
-        [feature for feature in features if isinstance(feature, dict)] if isinstance(features, list) else []
-    )
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+        return []  # what is wrong is said where the region is read
+    crs = {"crs": document["crs"]} if document.get("crs") is not None else {}
+    return [crs | feature for feature in features]
 
 
 def _name_of(feature: dict[str, Any], wanted: str, number: int) -> str:
-    named = (feature.get("properties") or {}).get(wanted)
+    properties = feature.get("properties")
+    named = properties.get(wanted) if isinstance(properties, dict) else None
     given = named if named is not None else feature.get(_ID)
     return str(given) if given is not None else f"region-{number}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].removeprefix("region: ")

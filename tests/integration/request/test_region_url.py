@@ -12,7 +12,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.planning.folder import is_complete, read_plan
-from terramosaic.request.area import area_from_file
+from terramosaic.request.files import area_from_file
 from terramosaic.request.region import GeoJsonFile
 from tests.integration.conftest import EPSG, LAND
 from tests.support.file_server import serve_files
@@ -49,7 +49,7 @@ def test_what_is_wrong_with_a_url_is_said_in_one_line(files, tmp_path, quick_ret
     write(tmp_path, "page.html", "<html>")
     write(tmp_path, "point.geojson", {"type": "Point", "coordinates": [1, 2]})
     write(tmp_path, "large.geojson", {"type": "Polygon", "coordinates": [[[1, 2]] * 1000]})
-    monkeypatch.setattr("terramosaic.request.area._LARGEST_FILE", 2000)
+    monkeypatch.setattr("terramosaic.request.files._LARGEST_FILE", 2000)
     files.fail["down.geojson"] = (503, 9)
     said = {}
     urls = [

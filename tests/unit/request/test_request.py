@@ -52,7 +52,7 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ({"region": (14, 45, 13, 46)}, "region: bbox is inverted or empty: west 14 is not left of east 13"),
         ({"region": (13, 46, 14, 45)}, "region: bbox is inverted or empty: south 46 is not below north 45"),
         ({"region": (13, 45, 13, 46)}, "region: bbox is inverted or empty: west 13 is not left of east 13"),
-        ({"region": (200, 45, 201, 46)}, "region: west: Input should be less than or equal to 180"),
+        ({"region": (400, 45, 401, 46)}, "region: west: Input should be less than or equal to 360"),
         ({"region": (13, 80, 14, 86)}, "region: latitudes 80 to 86 reach outside UTM (-80 to 84)"),
         ({"region": BOWTIE}, "region: polygon is not valid: Self-intersection"),
         ({"region": {"type": "Polygon", "coordinates": []}}, "region: polygon is empty"),
