@@ -94,7 +94,7 @@ def processing_baseline(item: Item) -> str | None:
 
 
 def mgrs_tile(item: Item) -> str | None:
-    """The tile as ``33TWL``.
+    """The tile as ``33TWL``, also where the item says ``T33TWL``, as ESA's names do.
 
     ``grid:code`` comes late: Earth Search v0 computed it from the footprint's centre, which can lie in the
     next zone (tile 01CCV goes by ``MGRS-60CWE`` there).
@@ -110,7 +110,7 @@ def mgrs_tile(item: Item) -> str | None:
     if not tile:
         found = _TILE_IN_NAME.search(str(item["id"]))
         tile = found[1] if found else None
-    return str(tile).zfill(5) if tile else None
+    return str(tile).upper().removeprefix("T").zfill(5) if tile else None
 
 
 def platform(item: Item) -> str:

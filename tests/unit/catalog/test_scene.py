@@ -279,6 +279,16 @@ def test_names_alone_tell_what_properties_leave_out(items):
     assert scene_from_item(item).processing_baseline == "05.11"
 
 
+@pytest.mark.parametrize("name", ["13TEF", "T13TEF", "t13tef"])
+def test_a_tile_is_the_same_with_the_t_of_esas_names(items, name):
+    item = deepcopy(items["planetary computer"])
+    for code in ("proj:epsg", "proj:code"):
+        item["properties"].pop(code, None)
+    item["properties"]["s2:mgrs_tile"] = name
+    scene = scene_from_item(item, PLANETARY_COMPUTER)
+    assert (scene.mgrs_tile, scene.epsg) == ("13TEF", 32613)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
