@@ -1,8 +1,7 @@
-"""Catalogs on disk: an ItemCollection, an item, a folder of items, or a static catalog."""
+"""Catalogs on disk: an ItemCollection, an item, items on lines or in a table, a folder, or a static catalog."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.catalog.formats import SUFFIXES, document_of
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
 from terramosaic.catalog.profiles import GENERIC, Profile
@@ -24,7 +24,7 @@ class FileCatalog:
 
     Args:
         path: a JSON file with an ItemCollection, a list of items, an item, a catalog or a collection (whose
-            links are followed), or a folder, whose items are found at any depth.
+            links are followed), NDJSON or stac-geoparquet, or a folder, whose items are found at any depth.
         collection: id of the collection to use; all of them if None.
     """
 
@@ -66,8 +66,8 @@ def _items_below(path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
     if not path.is_dir():
         yield from _items_of(path, seen=set())
         return
-    for file in sorted(path.rglob("*json")):
-        if file.suffix not in (".json", ".geojson") or not file.is_file():
+    for file in sorted(path.rglob("*.*")):
+        if file.suffix not in SUFFIXES or not file.is_file():
             continue
         document = _read(file)
         # Catalogs and collections are passed over: their items are found by themselves.
@@ -112,11 +112,11 @@ def _features(document: Any) -> list[Any]:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        return document_of(file.read_bytes())
     except OSError as error:
         raise CatalogError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
-        raise CatalogError(f"{file} is not JSON: {error}") from error
+        raise CatalogError(f"{file} cannot be read: {error}") from error
 
 
 def _with_absolute_hrefs(item: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -65,6 +66,37 @@ def test_every_kind_of_file_and_folder(tmp_path):
     assert sorted(ids(everything(tmp_path / "folder"))) == ["one", "two"]
 
 
+def test_items_on_lines_of_their_own(tmp_path):
+    lines = [json.dumps(item(name)) for name in ("one", "two")]
+    assert ids(everything(write(tmp_path / "a/items.ndjson", "\n".join(lines) + "\n"))) == ["one", "two"]
+    sequence = "".join(f"\x1e{line}\n" for line in lines)
+    assert ids(everything(write(tmp_path / "b/items.jsonl", sequence))) == ["one", "two"]
+    assert ids(everything(write(tmp_path / "c/one.ndjson", lines[0] + "\n"))) == ["one"]
+    assert ids(everything(tmp_path / "a")) == ["one", "two"]
+    with pytest.raises(CatalogError, match="it is not JSON in line 2"):
+        everything(write(tmp_path / "d/items.ndjson", "\n".join(lines)[:-9]))
+
+
+def test_items_in_the_rows_of_a_table(tmp_path):
+    arrow = pytest.importorskip("stac_geoparquet.arrow")
+    from pyarrow import parquet
+
+    said = [item(name) | {"bbox": [14, 46, 15, 47]} for name in ("one", "two")]
+    parquet.write_table(arrow.parse_stac_items_to_arrow(said).read_all(), tmp_path / "items.parquet")
+    found = everything(tmp_path / "items.parquet")
+    assert ids(found) == ["one", "two"]
+    assert found[0]["assets"]["red"]["href"] == str(tmp_path / "red.tif")
+    assert ids(FileCatalog(tmp_path / "items.parquet").search(REGION, day(15), day(16), 10)) == ["one", "two"]
+
+
+def test_a_table_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        CatalogError, match=r"stac-geoparquet: pip install 'terramosaic\[vectors\]' to read it"
+    ):
+        everything(write(tmp_path / "items.parquet", "PAR1 and so on"))
+
+
 def test_links_of_a_static_catalog_are_followed_once(tmp_path):
     links = [
         {"rel": "self", "href": "https://example.org/catalog.json"},
@@ -117,6 +149,7 @@ def test_hrefs_of_every_form(tmp_path):
     [
         (None, "cannot read .*: No such file"),
         ("not json", "is not JSON"),
+        ("[" * 200_000, "is not JSON: "),
         ({"type": "Topology"}, "is neither a STAC item, an ItemCollection, a catalog nor a collection"),
         ([{"type": "Feature"}], "item without id is no STAC item: it has no id"),
         ([1], "what should be a STAC item is no JSON object"),
