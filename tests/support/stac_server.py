@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ class StacServer:
         most: items in a page, whatever limit is asked for.
         failing: how many of the next searches answer ``failure``.
         stuck: answers its own next links with the first page.
+        worse: makes another answer of a page, by its number from 1 on: a document, or a response.
         searches: the parameters of each search that it answered or failed.
+        logins: user and password of each request for the landing page.
     """
 
     items: list[dict[str, Any]]
@@ -44,7 +47,9 @@ class StacServer:
     failing: int = 0
     failure: int = 503
     stuck: bool = False
+    worse: Callable[[int, dict[str, Any]], Any] = lambda _, page: page
     searches: list[dict[str, Any]] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -52,8 +57,10 @@ class StacServer:
         """The landing page."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def landing(self, _: Request) -> Response:
+    async def landing(self, request: Request) -> Response:
         """Links and conformance."""
+        login = request.headers.get("authorization", "").removeprefix("Basic ")
+        self.logins.append(b64decode(login).decode())
         kind = "application/geo+json"
         links = [
             {"rel": "search", "href": f"{self.url}/search", "type": kind, "method": how}
@@ -100,7 +107,8 @@ class StacServer:
             else:
                 link["href"] = str(request.url.include_query_params(token=first + size))
             page["links"] = [link]
-        return JSONResponse(page)
+        answer = self.worse(len(self.searches), page)
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
 
     def _names(self) -> list[str]:
         return sorted({item["collection"] for item in self.items})

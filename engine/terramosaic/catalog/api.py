@@ -1,13 +1,15 @@
-"""Catalogs behind a STAC API, searched with pystac-client, which neither retries nor gives up by itself."""
+"""Catalogs behind a STAC API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urlencode, urljoin
 
 import shapely
 from shapely.geometry import mapping
@@ -15,21 +17,33 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import check_item
+from terramosaic.catalog.pages import Distinct, PageRequest, links_of, read_pages
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.errors import CatalogError, RequestError, one_line
 from terramosaic.request.interval import format_interval
-from terramosaic.storage.http import CONNECT, Patience
-from terramosaic.storage.retries import HTTP
+from terramosaic.storage.documents import json_in, shown
 
 if TYPE_CHECKING:
-    from pystac_client.stac_api_io import StacApiIO
+    from urllib3 import PoolManager
 
-#: Seconds to connect and to wait for bytes. pystac-client has no limit of its own.
-_TIMEOUT = (CONNECT, HTTP.silence)
+    from terramosaic.storage.http import Answer
+
 #: Items in a page. Earth Search runs in functions whose answers may not exceed 6 MB, and an item has 30 kB.
 _PAGE = 100
+#: Bytes that a page may have.
+_LARGEST_PAGE = 100_000_000
 #: Regions with more parts are searched as the hulls of their two sides, with more vertices as a hull or box.
 _MOST_PARTS, _MOST_VERTICES = 4, 200
+
+#: Items that a search can have, generously: of each tile of 100 km, which overlap where zones meet, as many a day as
+#: three satellites' passes, halves by datastrip and processings come to; and so many in any case.
+_ITEMS_OF_TILE_AND_DAY, _ITEMS_AT_LEAST = 12, 5_000
+_TILE_DEGREES = 0.9
+#: Letters of what a server says that an error shows.
+_SAID = 200
+
+#: Sentinel-2's first day.
+_FIRST_DAY = datetime(2015, 6, 23, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -53,12 +67,12 @@ class ApiCatalog:
 
     def __init__(self, url: str, collection: str, profile: Profile = GENERIC) -> None:
         self.profile = profile
-        self._url, self._collection = url.rstrip("/"), collection
+        self._url, self._name, self._collection = url.rstrip("/"), shown(url.rstrip("/")), collection
         self._collection_is_known = False
 
     def describe(self) -> str:
         """Names the catalog in messages."""
-        return f"{self._url if self.profile is GENERIC else self.profile.title} ({self._collection})"
+        return f"{self._name if self.profile is GENERIC else self.profile.title} ({self._collection})"
 
     def search(
         self,
@@ -74,113 +88,158 @@ class ApiCatalog:
             RequestError: the server has no such collection.
         """
         wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
-        found: dict[tuple[str | None, str], dict[str, Any]] = {}
+        items, found = Distinct(), []
         for part in _search_shapes(geometry_parts):
             for item in self._items(part, start, end, max_cloud):
-                found.setdefault((item.get("collection"), item["id"]), item)
+                check_item(item)
+                if items.add(item):
+                    found.append(item)
         if not found:
             self._check_collection()
-        return [_with_absolute_hrefs(item) for item in found.values() if wanted.matches(item)]
+        return [_with_absolute_hrefs(item) for item in found if wanted.matches(item)]
 
     def _items(
         self, part: BaseGeometry, start: datetime | None, end: datetime | None, max_cloud: float | None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Any]:
         """One search's answer, page after page."""
-        from pystac_client import ItemSearch  # for start-up time: catalogs on disk do without
-
         endpoint = self._endpoint
-        # GET has to carry the region in the URL, where a polygon may not fit.
-        where = {"intersects": mapping(part)} if endpoint.method == "POST" else {"bbox": part.bounds}
-        sends_cloud = max_cloud is not None and endpoint.knows_query
-        search = ItemSearch(
-            endpoint.url,
-            method=endpoint.method,
-            stac_io=self._io,
-            limit=_PAGE,
-            collections=[self._collection],
-            datetime=format_interval(start, end) if start or end else None,
-            query={"eo:cloud_cover": {"lte": max_cloud}} if sends_cloud else None,
-            **where,
-        )
-        pages = search.pages_as_dicts()
-        seen: set[tuple[str | None, str]] = set()
-        while (page := self._asked(lambda: next(pages, None))) is not None:
-            for item in page["features"]:
-                check_item(item)
-            names = {(item.get("collection"), item["id"]) for item in page["features"]}
-            if names <= seen:
-                return  # a server that answers its own next link with the same page would go on for ever
-            seen |= names
-            yield from page["features"]
+        asked: dict[str, Any] = {"limit": _PAGE, "collections": [self._collection]}
+        if start or end:
+            asked["datetime"] = format_interval(start, end)
+        if max_cloud is not None and endpoint.knows_query:
+            asked["query"] = {"eo:cloud_cover": {"lte": max_cloud}}
+        if endpoint.method == "POST":
+            search = PageRequest(endpoint.url, "POST", {**asked, "intersects": mapping(part)})
+        else:
+            # GET has to carry the region in the URL, where a polygon may not fit.
+            search = PageRequest(_with_query(endpoint.url, {**asked, "bbox": part.bounds}))
+        yield from read_pages(search, self._page, _most_items(part, start, end), self._name)
 
     @cached_property
     def _endpoint(self) -> _Endpoint:
-        landing = self._asked(lambda: self._io.read_json(self._url))
-        links = landing.get("links") if isinstance(landing, dict) else None
-        if not isinstance(links, list):
-            raise CatalogError(f"{self._url} is not a STAC API: its landing page has no links")
-        classes = landing.get("conformsTo") or []
+        landing, _ = self._page(PageRequest(self._url))
+        if not isinstance(landing, dict) or not isinstance(landing.get("links"), list):
+            raise CatalogError(f"{self._name} is not a STAC API: its landing page has no links")
+        links, said = links_of(landing), landing.get("conformsTo")
+        classes = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
         searches = [
-            link for link in links if link.get("rel") == "search" and "json" in link.get("type", "json")
+            link for link in links if link["rel"] == "search" and "json" in str(link.get("type", "json"))
         ]
         if not searches and not any("item-search" in name for name in classes):
             raise CatalogError(
-                f"{self._url} is not a STAC API that can be searched; "
+                f"{self._name} is not a STAC API that can be searched; "
                 "a static catalog is read from disk, by its path"
             )
         # A link without a method is a GET, but the specification makes POST the usual second way.
-        posts = [link for link in searches if link.get("method", "").upper() == "POST"]
+        posts = [link for link in searches if str(link.get("method")).upper() == "POST"]
         chosen = (posts or searches or [{"href": f"{self._url}/search", "method": "POST"}])[0]
-        data = next((link["href"] for link in links if link.get("rel") == "data"), f"{self._url}/collections")
-        return _Endpoint(
-            url=urljoin(f"{self._url}/", chosen["href"]),
-            method=chosen.get("method", "GET").upper(),
-            knows_query=any(name.endswith("item-search#query") for name in classes),
-            collections_url=urljoin(f"{self._url}/", data),
-        )
+        data = next((link["href"] for link in links if link["rel"] == "data"), f"{self._url}/collections")
+        try:
+            return _Endpoint(
+                url=urljoin(f"{self._url}/", chosen["href"]),
+                method="POST" if posts or not searches else "GET",
+                knows_query=any(name.endswith("item-search#query") for name in classes),
+                collections_url=urljoin(f"{self._url}/", data),
+            )
+        except ValueError as error:
+            raise CatalogError(f"{self._name} is not a STAC API: its links are no URLs ({error})") from None
 
     @cached_property
-    def _io(self) -> StacApiIO:
-        from pystac_client.stac_api_io import StacApiIO  # for start-up time, as above
+    def _pool(self) -> PoolManager:
+        from terramosaic.storage.http import pool_for  # for start-up time: catalogs on disk do without
 
-        return StacApiIO(timeout=_TIMEOUT, max_retries=Patience.fresh())
+        return pool_for(self._url)
 
     def _check_collection(self) -> None:
         """An unknown collection is no error to most servers: they find nothing in it."""
         if self._collection_is_known:
             return
-        from pystac_client.exceptions import APIError  # for start-up time, as above
-
-        try:
-            self._io.read_json(f"{self._endpoint.collections_url}/{self._collection}")
-        except APIError as error:
-            if getattr(error, "status_code", None) == 404:
-                raise RequestError(
-                    f"collection: {self._url} has none named {self._collection!r}{self._known_collections()}"
-                ) from None
-        except ValueError:
-            pass  # no JSON there: the server does not tell
+        asked = PageRequest(f"{self._endpoint.collections_url}/{quote(self._collection, safe='')}")
+        if self._answer(asked).status == 404:
+            raise RequestError(
+                f"collection: {self._name} has none named {self._collection!r}{self._known_collections()}"
+            )
         self._collection_is_known = True
 
     def _known_collections(self) -> str:
-        page = self._asked(lambda: self._io.read_json(self._endpoint.collections_url))
-        names = sorted(collection["id"] for collection in page.get("collections", []))
+        page, _ = self._page(PageRequest(self._endpoint.collections_url))
+        listed = page.get("collections") if isinstance(page, dict) else None
+        names = sorted(
+            one["id"]
+            for one in (listed if isinstance(listed, list) else [])
+            if isinstance(one, dict) and isinstance(one.get("id"), str)
+        )
         likely = [name for name in names if "sentinel-2" in name] or names[:10]
         return f"; it has {', '.join(likely)}" if likely else ""
 
-    def _asked(self, question: Callable[[], Any]) -> Any:
-        """An answer of the server, or the reason why there is none, in a line."""
-        from pystac_client.exceptions import APIError  # for start-up time, as above
-
-        try:
-            return question()
-        except APIError as error:
-            status = getattr(error, "status_code", None)
-            raise CatalogError(f"{self._url} {_reason(status, str(error))}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+    def _page(self, request: PageRequest) -> tuple[Any, str]:
+        """A JSON document of the server, and where it came from."""
+        answer = self._answer(request)
+        if answer.status >= 400:
+            said = one_line(answer.content.decode(errors="replace")) or "nothing more"
+            said = said if len(said) <= _SAID else f"{said[:_SAID]} ..."
+            raise CatalogError(f"{self._name} answered HTTP {answer.status}: {said}")
+        if isinstance(answer.value, ValueError):
             raise CatalogError(
-                f"{self._url} is not a STAC API: its answer is not STAC JSON ({error})"
-            ) from None
+                f"{self._name} is not a STAC API: its answer is not STAC JSON ({one_line(answer.value)})"
+            )
+        return answer.value, answer.url
+
+    def _answer(self, request: PageRequest) -> Answer[Any]:
+        from terramosaic.storage.http import ask  # for start-up time, as above
+
+        headers = {"Accept": "application/geo+json, application/json", **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            return ask(
+                request.url,
+                _LARGEST_PAGE,
+                read=_json_or_error,
+                method=request.method,
+                body=None if request.body is None else json.dumps(request.body).encode(),
+                headers=headers,
+                pool=self._pool,
+            )
+        except OSError as error:
+            raise CatalogError(f"{self._name} cannot be reached: {_reason(str(error))}") from None
+
+
+def _json_or_error(content: bytes) -> Any:
+    """What a body says; of one that is no JSON at all, such as a page for people, the error."""
+    from terramosaic.storage.http import CutShortError  # for start-up time, as above
+
+    try:
+        return json_in(content)
+    except ValueError as error:
+        if content.lstrip()[:1] in (b"{", b"[", b""):
+            raise CutShortError(f"its answer is cut in the midst ({error})") from None
+        return error
+
+
+def _with_query(url: str, asked: dict[str, Any]) -> str:
+    """A search's URL for GET."""
+    texts = {
+        name: json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else _comma_separated(value)
+        for name, value in asked.items()
+    }
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(texts)}"
+
+
+def _comma_separated(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _most_items(part: BaseGeometry, start: datetime | None, end: datetime | None) -> int:
+    """Items that a search can have at most, by its area and period."""
+    west, south, east, north = part.bounds
+    nearest: float = 0 if south < 0 < north else min(abs(south), abs(north))
+    # Two tiles more on either side, and as many where one UTM zone ends and the next begins.
+    columns = (east - west) * math.cos(math.radians(nearest)) / _TILE_DEGREES + 4 + (east - west) / 3
+    rows = (north - south) / _TILE_DEGREES + 2
+    days = ((end or datetime.now(UTC)) - (start or _FIRST_DAY)).days + 1
+    most: int = math.ceil(rows * columns * max(days, 1) * _ITEMS_OF_TILE_AND_DAY)
+    return max(_ITEMS_AT_LEAST, most)
 
 
 def _search_shapes(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
@@ -199,23 +258,16 @@ def _search_shapes(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
     ]
 
 
-def _reason(status: int | None, text: str) -> str:
-    if status is not None:
-        return f"answered HTTP {status}: {_one_line(text) or 'nothing more'}"
+def _reason(said: str) -> str:
     for mark, reason in {
-        "refused": "refuses the connection",
-        "resolve": "is a host that cannot be found",
-        "timed out": "does not answer in time",
-        "CERTIFICATE": "has a certificate that cannot be verified",
+        "refused": "it refuses the connection",
+        "timed out": "it does not answer in time",
+        "certificate": "it has a certificate that cannot be verified",
+        "name": "it is a host that cannot be found",
     }.items():
-        if mark in text:
-            return f"cannot be reached: it {reason}; try again later or check the address"
-    return f"cannot be reached: {_one_line(text)}"
-
-
-def _one_line(text: str) -> str:
-    text = one_line(text)
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+        if mark in said.casefold():
+            return f"{reason}; try again later or check the address"
+    return said if len(said) <= _SAID else f"{said[:_SAID]} ..."
 
 
 def _with_absolute_hrefs(item: dict[str, Any]) -> dict[str, Any]:

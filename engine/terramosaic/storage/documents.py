@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from terramosaic.errors import OutputError
@@ -53,6 +54,18 @@ def read_document(document: str, most: int) -> bytes:
         raise OSError(str(error)) from error
     except OSError as error:
         raise OSError(error.strerror or str(error)) from error
+
+
+def json_in(content: bytes) -> Any:
+    """What a JSON document says.
+
+    Raises:
+        ValueError: it is not JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:

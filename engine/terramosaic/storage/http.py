@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from netrc import NetrcParseError, netrc
+from pathlib import Path
 from ssl import SSLCertVerificationError
 from types import TracebackType
-from typing import Self, cast
-from urllib.parse import urlsplit
+from typing import Generic, Self, TypeVar, cast
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout, make_headers
 from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    LocationValueError,
+    MaxRetryError,
+    NameResolutionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from terramosaic.errors import reason_of
 from terramosaic.storage.retries import HTTP, MISSING, PASSING_STATUS, RETRY_AFTER, UNANSWERED
 
 #: Seconds to connect.
 CONNECT = 5.0
+
+#: Variables that name a file of certificate authorities, as other clients know them.
+_AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+T = TypeVar("T")
 
 
 class Patience(Retry):
@@ -67,6 +84,84 @@ class Patience(Retry):
         return None if asked is None else min(asked, RETRY_AFTER)
 
 
+class CutShortError(HTTPError):
+    """An answer that did not arrive whole, as its content shows: it is asked for again."""
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a server answered.
+
+    Attributes:
+        status: of HTTP, below 400 where there is a value.
+        reason: the server's word for it.
+        content: the body, up to the bytes asked for.
+        value: what was made of the body; None where the server refused.
+        url: where it came from, in the end.
+    """
+
+    status: int
+    reason: str
+    content: bytes
+    value: T | None
+    url: str
+
+
+def ask(
+    url: str,
+    most: int,
+    *,
+    read: Callable[[bytes], T],
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    pool: PoolManager | None = None,
+    patience: Patience | None = None,
+) -> Answer[T]:
+    """Asks a server until it answers, within the limits of `terramosaic.storage.retries`.
+
+    Redirects are followed with the same method and body. User and password are those of the URL or of ``.netrc``.
+
+    Args:
+        url: ``http`` or ``https``.
+        most: bytes of the body that are read.
+        read: makes a value of the body; raises `CutShortError` if that is not whole, which is asked for again.
+        method: ``GET``, or ``POST`` where that changes nothing.
+        body: to send.
+        headers: to send.
+        pool: connections to use; without it, some that are closed at once.
+        patience: how often it is asked, if not as usual.
+
+    Raises:
+        OSError: there is no answer; the text says why in one line, without the URL. And what ``read`` raises.
+    """
+    patience = patience or Patience.fresh()
+    try:
+        sent = {**_authorisation(url), **(headers or {})}
+        with nullcontext(pool) if pool is not None else pool_for(url) as connections:
+            while True:
+                response = connections.request(
+                    method, url, headers=sent, body=body, retries=patience, preload_content=False
+                )
+                spent = cast(Patience, response.retries or patience)
+                _refuse_lost_body(method, spent)
+                try:
+                    content = response.read(most)
+                    value = read(content) if response.status < 400 else None
+                    break
+                except (ProtocolError, ReadTimeoutError, CutShortError) as error:
+                    # Cut in the midst of the body: urllib3 itself looks no further than the headers.
+                    patience = spent.increment(method, url, error=_as_cut(error))
+                    patience.sleep()
+                finally:
+                    response.close()  # of a body that was read to its end, the connection is free by now
+    except (HTTPError, ValueError) as error:
+        raise OSError(_reason(error)) from error
+    return Answer(
+        response.status, response.reason or "", content, value, urljoin(url, response.geturl() or url)
+    )
+
+
 def fetch(url: str, most: int, headers: Mapping[str, str] | None = None) -> bytes:
     """A document's bytes.
 
@@ -78,7 +173,7 @@ def fetch(url: str, most: int, headers: Mapping[str, str] | None = None) -> byte
     Raises:
         OSError: it cannot be read, or is larger; the text says why in one line, without the URL.
     """
-    content = _asked(url, most + 1, headers, Patience.fresh())
+    content = _content(ask(url, most + 1, read=bytes, headers=headers))
     if len(content) > most:
         raise OSError(f"it is larger than {most / 1e6:g} MB")
     return content
@@ -91,38 +186,55 @@ def first_bytes(url: str, count: int) -> bytes:
         OSError: as `fetch`.
     """
     once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
-    return _asked(url, count, {"Range": f"bytes=0-{count - 1}"}, once)
+    return _content(ask(url, count, read=bytes, headers={"Range": f"bytes=0-{count - 1}"}, patience=once))
 
 
-def _asked(url: str, most: int, headers: Mapping[str, str] | None, patience: Patience) -> bytes:
-    """The first bytes of an answer, at most so many."""
-    try:
-        with _pool(url) as pool:
-            while True:
-                response = pool.request("GET", url, headers=headers, retries=patience, preload_content=False)
-                try:
-                    content = response.read(most)
-                    break
-                except (ProtocolError, ReadTimeoutError) as error:
-                    # Cut in the midst of the body: urllib3 itself looks no further than the headers.
-                    spent = cast(Patience, response.retries or patience)
-                    patience = spent.increment("GET", url, error=error)
-                    patience.sleep()
-    except (HTTPError, ValueError) as error:
-        raise OSError(_reason(error)) from error
-    if response.status >= 400:
-        raise OSError(f"the server answers {response.status} {response.reason or ''}".rstrip())
-    return content
-
-
-def _pool(url: str) -> PoolManager:
-    """Connections as the environment wants them: urllib3 does not look for a proxy by itself."""
+def pool_for(url: str) -> PoolManager:
+    """Connections as the environment wants them: urllib3 does not look for proxies and certificates by itself."""
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     timeout = Timeout(connect=CONNECT, read=HTTP.silence)
+    authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     if proxy and not proxy_bypass(parts.netloc):
-        return ProxyManager(proxy, timeout=timeout)
-    return PoolManager(timeout=timeout)
+        return ProxyManager(proxy, timeout=timeout, ca_certs=authorities)
+    return PoolManager(timeout=timeout, ca_certs=authorities)
+
+
+def _content(answer: Answer[bytes]) -> bytes:
+    if answer.status >= 400:
+        raise OSError(f"the server answers {answer.status} {answer.reason}".rstrip())
+    return answer.content
+
+
+def _refuse_lost_body(method: str, spent: Patience) -> None:
+    """After 303 a request goes on as a GET without its body, as the standard says."""
+    if method != "GET" and any(past.status == 303 for past in spent.history):
+        raise LocationValueError(
+            f"it redirects a {method} with 303, on which what was asked for is lost; give the address it redirects to"
+        )
+
+
+def _as_cut(error: Exception) -> Exception:
+    """Of what was cut in the midst there was an answer, so it is asked for as often as any."""
+    return CutShortError("its answer is cut in the midst") if isinstance(error, ProtocolError) else error
+
+
+def _authorisation(url: str) -> dict[str, str]:
+    """User and password that a URL holds, or that ``.netrc`` holds for its host; urllib3 sends neither by itself."""
+    parts = urlsplit(url)
+    if parts.username is not None:
+        known = unquote(parts.username), unquote(parts.password or "")
+    else:
+        try:
+            entry = netrc(os.environ.get("NETRC") or Path("~/.netrc").expanduser()).authenticators(
+                parts.hostname or ""
+            )
+        except (OSError, NetrcParseError, RuntimeError):
+            entry = None
+        if entry is None:
+            return {}
+        known = entry[0] or entry[1] or "", entry[2] or ""
+    return make_headers(basic_auth=":".join(known))
 
 
 def _reason(error: BaseException) -> str:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from shapely.geometry import Point, Polygon, box, shape
 from starlette.applications import Starlette
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from terramosaic.catalog.search import hint_for_nothing, open_catalog
 from terramosaic.errors import CatalogError, RequestError
 from terramosaic.storage.documents import read_document
+from terramosaic.storage.retries import Limit
 from tests.support.loopback import self_signed, serving
 from tests.support.stac_server import CORE, serve_stac
 
@@ -67,10 +69,166 @@ def test_all_pages_are_read(items, methods):
         assert len(server.searches) == 2 + 29
 
 
-def test_a_server_that_repeats_its_first_page_for_ever_is_left(items):
+def test_a_server_that_repeats_its_first_page_for_ever_is_an_error(items):
     with serve_stac(items, most=50, stuck=True) as server:
-        assert len(search(server, WORLD)) > 0
+        with pytest.raises(CatalogError, match="goes round in circles: after page 2"):
+            search(server, WORLD)
         assert len(server.searches) == 2
+
+
+@pytest.mark.parametrize(("method", "empty"), [("POST", 1), ("GET", 2), ("POST", 5)])
+def test_an_empty_page_is_not_the_last_one_while_there_is_a_next(items, method, empty):
+    shifted = [*items[: (empty - 1) * 50], *items[:50], *items[(empty - 1) * 50 :]]
+    worse = lambda number, page: page | {"features": []} if number == empty else page  # noqa: E731
+    with serve_stac(shifted, methods=(method,), most=50, worse=worse) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert len(server.searches) == 5
+
+
+def test_a_page_that_comes_twice_is_not_the_last_one_while_there_is_a_next(items):
+    with serve_stac([*items[:50], *items[:50], *items[50:]], most=50) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert len(server.searches) == 5
+
+
+@pytest.mark.parametrize(
+    "href", ["/search?limit=50&token={}", "search?limit=50&token={}", "?limit=50&token={}"]
+)
+def test_a_relative_next_starts_at_the_page(items, href):
+    def relative(number, page):
+        return page | {"links": [{"rel": "next", "href": href.format(number * 50)}] if number < 4 else []}
+
+    with serve_stac(items, most=50, worse=relative) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+
+
+def test_a_next_is_merged_into_the_search_if_it_says_so(items):
+    def merged(number, page):
+        link = {
+            "rel": "next",
+            "href": "search",
+            "method": "POST",
+            "merge": True,
+            "body": {"token": number * 50},
+        }
+        return page | {"links": [link] if number < 4 else []}
+
+    with serve_stac(items, most=50, worse=merged) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert all(asked["collections"] == ["sentinel-2-l2a"] for asked in server.searches)
+
+
+@pytest.mark.parametrize("name", ["numberMatched", "context"])
+def test_fewer_items_than_the_server_says_there_are_is_an_error(items, name):
+    def counted(number, page):
+        return page | ({name: 200} if name == "numberMatched" else {name: {"matched": 200}})
+
+    with serve_stac(items, most=50, worse=counted) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        server.worse = lambda number, page: counted(number, page) | {"links": []}
+        with pytest.raises(CatalogError, match=r"127.0.0.1:\d+ says that 200 items match and gave 50"):
+            search(server, WORLD, start=None, end=None)
+    with serve_stac(items, most=50, stuck=True, worse=lambda _, page: page | {"numberMatched": 50}) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 50  # round in circles, but it is all
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ({"code": "Timeout", "description": "upstream timed out"}, "without a list of items: .*upstream timed out"),
+        ({"type": "FeatureCollection", "features": None, "links": []}, "without a list of items"),
+        ({"type": "FeatureCollection", "features": {}, "links": []}, "without a list of items"),
+        ([], "without a list of items"),
+        ({"features": [], "links": [{"rel": "next"}]}, "names a page after page 3 that cannot be asked for"),
+        ({"features": [], "links": [{"rel": "next", "href": "file:///etc/passwd"}]}, "cannot be asked for"),
+        ({"features": [], "links": [{"rel": "next", "href": "http://[::1/x"}]}, "cannot be asked for"),
+        ({"features": [], "links": [{"rel": "next", "href": 5}]}, "cannot be asked for"),
+        ({"features": [], "links": [{"rel": "next", "href": "/s", "body": [1], "method": "POST"}]}, "after page 3"),
+        ({"features": [], "links": [{"rel": "next", "href": "/s", "method": "DELETE"}]}, "cannot be asked for"),
+    ],
+)  # fmt: skip
+def test_what_is_no_page_is_named(items, page, said):
+    with serve_stac(items, most=50, worse=lambda number, given: page if number == 3 else given) as server:
+        with pytest.raises(CatalogError, match=rf"127.0.0.1:\d+ .*page 3.*{said}|{said}") as error:
+            search(server, WORLD, start=None, end=None)
+        assert "\n" not in str(error.value) and len(server.searches) == 3
+
+
+def test_pages_without_end_are_left(items, monkeypatch):
+    monkeypatch.setattr("terramosaic.catalog.api._ITEMS_AT_LEAST", 500)
+
+    def endless(number, page, *, new=True):
+        features = [item | {"id": f"{item['id']}_{number}"} for item in items[:100]] if new else []
+        link = {"rel": "next", "href": "search", "method": "POST", "body": {"token": number}}
+        return page | {"features": features, "links": [link]}
+
+    with serve_stac(items, worse=endless) as server:
+        with pytest.raises(
+            CatalogError, match=r"gives ever more pages: [\d,]+ items by now, where region and period"
+        ):
+            search(server)
+        asked = len(server.searches)
+        server.worse = lambda number, page: endless(number, page, new=False)
+        with pytest.raises(CatalogError, match="gives page after page with nothing new, 50 in a row"):
+            search(server)
+        assert len(server.searches) == asked + 50
+
+
+def cut(kind, page):
+    """An answer whose connection ends in the midst, or which holds half of its page."""
+    whole = json.dumps(page).encode()
+
+    async def chunks():
+        yield whole[: len(whole) // 2]
+        if kind == "chunks":
+            raise ConnectionResetError
+
+    if kind == "chunks":
+        return StreamingResponse(chunks())
+    return Response(
+        whole[: len(whole) // 2] if kind != "nothing" else b"",
+        headers={"Content-Length": str(len(whole))} if kind == "length" else {},
+    )
+
+
+@pytest.mark.parametrize("kind", ["half", "nothing", "length", "chunks"])
+def test_a_page_that_is_cut_is_asked_for_again(items, quick_retries, kind):
+    pages = [None, "cut", None, "cut", "cut", None, None]
+    worse = lambda number, page: cut(kind, page) if pages[number - 1 : number] == ["cut"] else page  # noqa: E731
+    with serve_stac(items, most=50, worse=worse) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        assert len(server.searches) == 7
+        server.searches.clear()
+        server.worse = lambda _, page: cut(kind, page)
+        with pytest.raises(CatalogError, match="cannot be reached: its answer is cut in the midst"):
+            search(server, WORLD)
+        assert len(server.searches) == 5
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_search_that_is_redirected_keeps_what_it_asks_for(items, status):
+    moved = lambda number, page: RedirectResponse("/search", status) if number == 1 else page  # noqa: E731
+    with serve_stac(items, methods=("POST",), worse=moved) as server:
+        if status == 303:
+            with pytest.raises(CatalogError, match="it redirects a POST with 303"):
+                search(server)
+            return
+        assert search(server, cloud=30) == expected(items, cloud=30)
+        first, second = server.searches
+        assert first == second and "intersects" in second
+
+
+def test_user_and_password_of_the_url_or_netrc_are_sent_and_not_told(items, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with serve_stac(items) as server:
+        told = open_catalog(server.url.replace("http://", "http://me:s%2Fecret@"))
+        told.search([REGION], START, END, None)
+        assert "s%2F" not in told.describe() and server.url in told.describe()
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password known")
+        search(server)
+        (tmp_path / "netrc").write_text("no such words")
+        search(server)
+    assert server.logins == ["me:s/ecret", "other:known", ""]
 
 
 @pytest.mark.parametrize("ignored", ["query", "datetime", "intersects", "collections"])
@@ -185,7 +343,7 @@ def test_a_server_that_is_down_is_given_up_quickly(monkeypatch):
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr("terramosaic.catalog.api._TIMEOUT", (0.5, 0.3))
+    monkeypatch.setattr("terramosaic.storage.http.HTTP", Limit(5, pause=0.001, silence=0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(CatalogError, match="cannot be reached: it does not answer in time"):
