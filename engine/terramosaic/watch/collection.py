@@ -57,8 +57,10 @@ class MapCollection:
         self.folder, self.require_lease = folder, require_lease
         found = read_version(folder / _FILE)
         self._version = found.version if found else None
-        self._document = _collection_in(folder / _FILE, found.text) if found else {}
-        self._mapped = _mapped_in(self._document)
+        self._document: dict[str, Any] = {}
+        self._mapped: list[Mapped] = []
+        if found is not None:
+            self._document, self._mapped = _collection_in(folder / _FILE, found.text)
 
     def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
@@ -181,8 +183,8 @@ class MapCollection:
         write_text(file, json.dumps(item, indent=1))
 
 
-def _collection_in(file: Location, text: str) -> dict[str, Any]:
-    """What the file of a collection says.
+def _collection_in(file: Location, text: str) -> tuple[dict[str, Any], list[Mapped]]:
+    """What the file of a collection says, and what is mapped by that.
 
     Raises:
         OutputError: it is damaged. What it alone knows is not made again quietly.
@@ -191,12 +193,12 @@ def _collection_in(file: Location, text: str) -> dict[str, Any]:
         document = unsealed(text)
         if document.get("type") != "Collection" or not isinstance(document.get("links"), list):
             raise ValueError("it is no STAC collection")
-    except ValueError as error:
+        return document, _mapped_in(document)
+    except (KeyError, TypeError, ValueError) as error:
         raise OutputError(
             f"{file} is damaged: {error}; put a copy of it back, or remove it: acquisitions of the look-back period "
             "are then found again, without being computed again, and earlier ones are not"
         ) from error
-    return document
 
 
 def _link(mapped: Mapped, label: str) -> dict[str, Any]:
@@ -226,7 +228,7 @@ def _mapped_in(document: dict[str, Any]) -> list[Mapped]:
             ),
             link["terramosaic:run_id"],
         )
-        for link in document.get("links", [])
+        for link in document["links"]
         if link["rel"] == "item"
     ]
     return sorted(found, key=lambda held: held.of_pass.order)
