@@ -13,6 +13,8 @@ from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.catalog.scene import Scene, scene_from_item
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.imagery.reader import SceneReader
+from terramosaic.imagery.scene_decision import SceneDecision
 
 
 def write_scene(
@@ -82,3 +84,19 @@ def dn_of(band: str, height: int, width: int, *, level: int = 0) -> np.ndarray:
 def as_scene(item: dict[str, Any]) -> Scene:
     """The item as the engine's value."""
     return scene_from_item(item)
+
+
+class AsPlanned:
+    """Uses every scene as its metadata says, but those that it is told to leave out."""
+
+    def __init__(self, *left_out: str) -> None:
+        self._left_out = left_out
+
+    def leaves_out(self, scene: Scene) -> bool:
+        """Whether a scene is one of these."""
+        return scene.key in self._left_out
+
+    def decision(self, reader: SceneReader) -> SceneDecision:
+        """What the item says."""
+        offsets = {band: asset.offset for band, asset in reader.scene.assets.items()}
+        return SceneDecision(scene=reader.scene.key, offsets=offsets)

@@ -26,7 +26,7 @@ from terramosaic.errors import TerramosaicError
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
-from terramosaic.imagery.offset_decisions import OffsetBook
+from terramosaic.imagery.inspection import SceneBook
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
@@ -172,6 +172,7 @@ class _BlockJob:
         self._batch_size = batch_size
         self._seconds = {"data": 0.0, "model": 0.0}
         self._done = 0
+        self._scenes = SceneBook(request, RunFolder.of(plan))
 
     def run(self) -> BlockReceipt:
         started = time.perf_counter()
@@ -254,7 +255,7 @@ class _BlockJob:
             bands=bands,
             acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
             composite=plan.request.composite,
-            offsets_of=OffsetBook(plan.request, RunFolder.of(plan)).offsets_of,
+            decisions=self._scenes,
             run=RunFolder.of(plan),
         )
         with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:

@@ -4,7 +4,9 @@ reader              pixels of a scene on a zone's grid, bit-equal where grids ag
 failed_assets       files that a run gave up on, marked for all its workers
 pool                open scenes, shared by the blocks of a process
 offset              the +1000: checked on pixels, and taken off
-offset_decisions    the same once per run, and on record
+scene_decision      what is decided about a scene: used or left out, and what its numbers mean
+scene_records       the same on record, once for the whole run
+inspection          who decides, when a scene is first needed
 composite           whose reflectance a pixel gets
 stack               all of it, strip by strip, read ahead
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from terramosaic.imagery.composite import Composite, LazyObservation, Observatio
 from terramosaic.imagery.offset import harmonise
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
+from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.folder import RunFolder
 
 #: Rows read at once.
@@ -44,6 +45,16 @@ class Strip:
     other_zone: np.ndarray
 
 
+class Decisions(Protocol):
+    """Who tells what is decided about scenes; see `terramosaic.imagery.inspection.SceneBook`."""
+
+    def leaves_out(self, scene: Scene) -> bool:
+        """Whether it is known by now that the scene is left out; asked before any file of it."""
+
+    def decision(self, reader: SceneReader) -> SceneDecision:
+        """What is decided about a scene; asked before its first pixel is used."""
+
+
 @dataclass(frozen=True)
 class Imagery:
     """What a block's pixels are made from.
@@ -53,7 +64,7 @@ class Imagery:
         bands: bands in the model's order.
         acquisitions: scenes of each acquisition in rank order; within one, the first that is valid wins.
         composite: how acquisitions are combined.
-        offsets_of: what to subtract from each band of a scene; called before the scene's first pixel is used.
+        decisions: which scenes are used, and what their numbers mean.
         run: the run that all this is for; see `SceneReader`.
     """
 
@@ -61,7 +72,7 @@ class Imagery:
     bands: tuple[str, ...]
     acquisitions: tuple[tuple[Scene, ...], ...]
     composite: Literal["best", "median", "single"]
-    offsets_of: Callable[[SceneReader], Mapping[str, int]]
+    decisions: Decisions
     run: RunFolder | None = None
 
 
@@ -131,6 +142,8 @@ class StackReader:
             around = _bounding_rect(left, rect)
             if around.is_empty:
                 break
+            if self._imagery.decisions.leaves_out(scene):
+                continue
             helpful = np.zeros(rect.shape, bool)
             inside = around.slices(rect)
             with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
@@ -140,7 +153,10 @@ class StackReader:
                 if part.is_empty:
                     continue
                 inside = part.slices(rect)
-                dn, valid = self._read(reader, part)
+                decision = self._imagery.decisions.decision(reader)
+                if not decision.is_used:
+                    continue
+                dn, valid = self._read(reader, part, decision)
             valid &= helpful[inside]
             if not valid.all():
                 dn *= valid
@@ -155,14 +171,15 @@ class StackReader:
             left = left & ~observation.valid
         return observation
 
-    def _read(self, reader: SceneReader, rect: Rect) -> tuple[np.ndarray, np.ndarray]:
+    def _read(
+        self, reader: SceneReader, rect: Rect, decision: SceneDecision
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
         dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
-        offsets = self._imagery.offsets_of(reader)
 
         def read_band(index: int, band: str) -> np.ndarray:
             raw = reader.read(band, rect, dn[index])
-            harmonised = harmonise(raw, offsets[band])
+            harmonised = harmonise(raw, decision.offsets[band])
             if harmonised is not raw:
                 raw[:] = harmonised
             seen: np.ndarray = raw != 0

@@ -74,9 +74,13 @@ class RunFolder:
     def blocks(self) -> Location:
         return self.path / "blocks"
 
-    def offset_file(self, scene: str) -> Location:
-        """Where the offset decision of a scene, which its key names, and its evidence from pixels are recorded."""
-        return self.path / "offsets" / f"{file_stem(scene)}.json"
+    @property
+    def scenes(self) -> Location:
+        return self.path / "scenes"
+
+    def scene_file(self, scene: str) -> Location:
+        """Where it is recorded what is decided about the scene that a key names, with the evidence."""
+        return self.scenes / f"{file_stem(scene)}.json"
 
     @property
     def failed_assets(self) -> Location:

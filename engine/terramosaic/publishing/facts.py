@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from shapely.geometry import shape
 
 from terramosaic.catalog import labels_of
 from terramosaic.ground.grid import zone_name
+from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.numbers import counted, degrees, percent, size, square_km
 from terramosaic.publishing.words import Code, region_in_words, targets_in_words
@@ -75,11 +75,11 @@ class PlanFacts:
 
     Attributes:
         plan: the plan.
-        offsets: of each scene that was read: rule, decision, evidence of its pixels. None while nothing has run.
+        decisions: of each scene that was needed, by its key. None while nothing has run.
     """
 
     plan: Plan
-    offsets: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    decisions: Mapping[str, SceneDecision] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -150,15 +150,14 @@ class PlanFacts:
         return AcquisitionFacts(rank, day, percent(ranked.coverage), percent(ranked.cloud / 100), scenes)
 
     def _scene(self, id_: str) -> SceneFacts:
-        scene, found = self.plan.scenes[id_], self.offsets.get(id_)
+        scene, found = self.plan.scenes[id_], self.decisions.get(id_)
         planned = str(max(asset.offset for asset in scene.assets.values()))
         subtracted, verdict, pixels = None, "", "not read: better acquisitions were clear"
         if self.plan.request.offset == "keep":
             planned, subtracted, pixels = "kept", 0, "not asked: the request keeps offsets"
-        elif found is not None:
-            evidence = found["evidence"]
-            subtracted, verdict = found["applied"], evidence["verdict"]
-            below = f"{percent(evidence['share_below_1000'])} of B04 below 1000"
+        elif found is not None and found.evidence is not None:
+            subtracted, verdict = max(found.offsets.values()), found.evidence.verdict
+            below = f"{percent(found.evidence.share_below_1000)} of B04 below 1000"
             pixels = f"{_VERDICTS.get(verdict, verdict)} ({below})"
         return SceneFacts(
             id=id_,

@@ -15,13 +15,14 @@ from terramosaic.block.receipt import BlockReceipt, finished_blocks, finishing_t
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import RESOLUTION
+from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
-from terramosaic.storage.files import exists, read_jsons
+from terramosaic.storage.files import exists
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.location import Location, is_remote
@@ -142,9 +143,9 @@ class RunFacts(PlanFacts):
             )
         if self.gap_share > self.plan.figures.gap_share + 0.01:
             found.append(f"{self.gap_share:.1%} of the pixels to map stayed without data")
-        for scene_id, record in self.offsets.items():
-            if record["applied"] != record["decided"]:
-                found.append(f"{scene_id}: pixels overruled the metadata, {record['applied']} was subtracted")
+        for scene in self.scenes:
+            if scene.subtracted is not None and scene.planned not in ("kept", str(scene.subtracted)):
+                found.append(f"{scene.id}: pixels overruled the metadata, {scene.subtracted} was subtracted")
         return found
 
     def seconds(self, phase: str) -> float:
@@ -153,7 +154,7 @@ class RunFacts(PlanFacts):
 
 
 def gather(plan: Plan) -> RunFacts:
-    """Reads the outputs of a run: receipts, offset records, reduced mosaics; classes and flags are counted in full.
+    """Reads what a run left: receipts, decisions about scenes, reduced mosaics; classes and flags are counted in full.
 
     Raises:
         OutputError: a block or a mosaic is missing or cannot be read.
@@ -170,14 +171,13 @@ def gather(plan: Plan) -> RunFacts:
         if record.layer.name == _QUALITY
     }
     receipts = _receipts(plan)
-    offsets = read_jsons([folder.offset_file(id_) for id_ in plan.scenes])
     return RunFacts(
         plan=plan,
         folder=folder,
         layers=tuple(record for record, _ in surveys),
         true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},
         receipts=receipts,
-        offsets={id_: record for id_, record in zip(plan.scenes, offsets, strict=True) if record is not None},
+        decisions=SceneRecords(folder).read_all(plan),
         busy_seconds=_busy_seconds(plan, receipts),
     )
 

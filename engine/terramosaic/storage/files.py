@@ -27,9 +27,9 @@ from terramosaic.storage.records import sealed, unsealed
 from terramosaic.storage.scratch import half_written, scratch_folder, sweep_partials
 
 __all__ = [
-    "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest", "pointed_at", "read_bytes",
-    "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder", "sweep_partials", "whole_file",
-    "write_json", "write_text", "write_text_if",
+    "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest",
+    "pointed_at", "read_bytes", "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder",
+    "sweep_partials", "whole_file", "write_json", "write_text", "write_text_if",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,10 @@ from terramosaic.errors import MissingBandError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
-from tests.support.scenes import as_scene, dn_of, write_scene
+from tests.support.scenes import AsPlanned, as_scene, dn_of, write_scene
 
 #: 600 x 600 pixels on the grid of 60 m pixels of tile 33TWL.
 RECT = Rect(490002, 50004, 600, 600)
-
-
-def offsets_of(reader):
-    return {band: asset.offset for band, asset in reader.scene.assets.items()}
 
 
 def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S2L2A_BANDS):
@@ -25,7 +21,7 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
     for scene in scenes:
         days.setdefault(scene.solar_day, []).append(scene)
     acquisitions = tuple(tuple(day) for day in days.values())
-    imagery = Imagery(epsg, bands, acquisitions, composite, offsets_of)
+    imagery = Imagery(epsg, bands, acquisitions, composite, AsPlanned())
     wanted = np.ones(rect.shape, bool) if wanted is None else wanted
     with StackReader(imagery, rect, wanted) as stack:
         strips = list(read_ahead(stack.strips()))

@@ -390,8 +390,9 @@ def test_offset_is_checked_on_pixels_recorded_and_a_conflict_stops(land, tmp_pat
     rect = Rect(LAND.row, LAND.col, 300, 300)
     options = {"targets": ("NDVI",), "composite": "single"}
     with_offset = map_region(land.request(rect, tmp_path / "b", datetime="2023-08-20", **options))
-    record = json.loads((with_offset.folder / "offsets" / "S2B_33TWL_20230820.json").read_text())
-    assert (record["decided"], record["applied"], record["evidence"]["verdict"]) == (1000, 1000, "present")
+    record = json.loads((with_offset.folder / "scenes" / "S2B_33TWL_20230820.json").read_text())
+    assert record["cause"] is None and record["evidence"]["verdict"] == "present"
+    assert set(record["offsets"].values()) == {0, 1000} and record["offsets"]["SCL"] == 0
     # A product whose metadata promises +1000 while its pixels do not carry it.
     item = json.loads((land.folder / "S2A_33TWL_20230815.json").read_text())
     item["properties"]["s2:processing_baseline"] = "05.09"

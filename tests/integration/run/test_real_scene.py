@@ -14,6 +14,7 @@ from terramosaic.imagery.stack import Imagery, StackReader
 from tests.conftest import SHARED_DATA
 from tests.support.pixels import assert_same_on_shared_pixels
 from tests.support.real_scene import cases, ndvi_error
+from tests.support.scenes import AsPlanned
 
 NAMES = [
     "pc_29RKH_20200219_pb0214", "pc_29RKH_20200219_pb0509", "es_29RKH_20200219_pb0214", "es_29RKH_20200219_pb0509",
@@ -52,13 +53,7 @@ def test_the_model_sees_the_files_numbers_after_the_offset_rule(real_cases, tmp_
     (scene,) = made.scenes.values()
     zone = made.zones[0]
     rect = Rect(zone.row, zone.col, min(zone.height, 600), min(zone.width, 600))
-    imagery = Imagery(
-        case.epsg,
-        S2L2A_BANDS,
-        ((scene,),),
-        "best",
-        lambda reader: {band: asset.offset for band, asset in reader.scene.assets.items()},
-    )
+    imagery = Imagery(case.epsg, S2L2A_BANDS, ((scene,),), "best", AsPlanned())
     with StackReader(imagery, rect, np.ones(rect.shape, bool)) as stack:
         dn = np.concatenate([strip.dn for strip in stack.strips()], axis=1)
         valid = np.concatenate([strip.valid for strip in stack.strips()])

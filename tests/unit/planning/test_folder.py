@@ -12,7 +12,7 @@ def test_a_scene_of_an_ordinary_name_is_called_by_it():
 @pytest.mark.parametrize("key", ["L" * 300, "../" * 100, "\N{SNOWMAN}" * 90, "a/b", "..", "a\0b"])
 def test_what_a_catalog_calls_its_items_stays_in_the_folder_and_fits_a_file_system(tmp_path, key):
     folder = RunFolder(tmp_path)
-    for file in (folder.offset_file(key), folder.failed_asset_file(key, "B04")):
+    for file in (folder.scene_file(key), folder.failed_asset_file(key, "B04")):
         file.parent.mkdir(exist_ok=True)
         file.with_name(f".{file.name}.{'0' * 32}.part").write_text("x")
         file.write_text("x")

@@ -1,0 +1,61 @@
+"""What is decided about a scene for a whole run: used or left out, and what its numbers mean. One frozen value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from terramosaic.catalog.scene import Scene
+from terramosaic.imagery.offset import OffsetEvidence
+from terramosaic.request.request import RegionRequest
+
+#: Why a scene is left out: a file of it is gone for good, or is not what its item says, or its pixels are no picture
+#: of the ground.
+Cause = Literal["dead asset", "contradiction", "implausible"]
+
+
+class SceneDecision(BaseModel):
+    """The decision, with its evidence.
+
+    Attributes:
+        scene: the scene's key.
+        cause: why it is left out; None if it is used.
+        reason: the same in a line.
+        figures: evidence by name, of what was looked at.
+        offset_rule: what of its metadata decided the offset, in a line.
+        offsets: what is subtracted from the numbers of each band, 0 or 1000.
+        evidence: what an overview of B04 says to that; None where it was not asked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scene: str
+    cause: Cause | None = None
+    reason: str = ""
+    figures: Mapping[str, float] = Field(default_factory=dict)
+    offset_rule: str = ""
+    offsets: Mapping[str, int] = Field(default_factory=dict)
+    evidence: OffsetEvidence | None = None
+
+    @classmethod
+    def planned(cls, scene: Scene, request: RegionRequest) -> Self:
+        """What metadata alone decides: what holds of a scene while nothing else is on record."""
+        offsets = {
+            band: 0 if request.offset == "keep" else asset.offset for band, asset in scene.assets.items()
+        }
+        return cls(scene=scene.key, offset_rule=scene.offset_rule, offsets=offsets)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the run reads the scene's pixels."""
+        return self.cause is None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all in it that decides pixels: of the outcome, not of what led to it."""
+        outcome = {"offsets": dict(self.offsets)} if self.is_used else "left out"
+        return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16]
