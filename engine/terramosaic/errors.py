@@ -125,6 +125,35 @@ class MissingBandError(CatalogError):
     code = "missing-band"
 
 
+class UnusableFileError(CatalogError):
+    """A file of a scene cannot be used, today or any other day: a run goes on without the scene.
+
+    Attributes:
+        cause: what is wrong, in a word or two.
+        scene: the scene's key.
+    """
+
+    code = "unusable-file"
+    cause: ClassVar[str] = "contradiction"
+
+    def __init__(self, text: str, *, scene: str, hint: str = "") -> None:
+        super().__init__(text, hint=hint)
+        self.scene = scene
+
+
+class DeadAssetError(UnusableFileError):
+    """A file of a scene is gone for good, or holds no picture. An outage is a `CatalogError` and nothing else."""
+
+    code = "dead-asset"
+    cause = "dead asset"
+
+
+class NothingLeftError(CatalogError):
+    """All scenes of a region were left out by their files or pixels; the message says why."""
+
+    code = "nothing-left"
+
+
 class OffsetConflictError(CatalogError):
     """An item's metadata and its pixels disagree about the +1000 offset of processing baseline 04.00."""
 

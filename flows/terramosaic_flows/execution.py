@@ -15,6 +15,7 @@ from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import TerramosaicError, error_of
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.scheduling import Failure, Job, blocks_failed, carry_out, jobs_left, what_stopped
 from terramosaic_flows.deployed import whole_number
 from terramosaic_flows.reporting import RunProgress, report_outputs
@@ -44,7 +45,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
     """
     waiting = {name: made for name, made in plans.items() if not is_complete(made)}
     for made in plans.values():
-        RunFolder.of(made).begin()
+        begin_attempt(made)
     left = jobs_left(waiting.values())
     total = sum(len(made.blocks) for made in plans.values())
     with closing(RunProgress(total, done=total - len(left))) as progress:
@@ -61,6 +62,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
 def _finish(name: str, made: Plan, progress: RunProgress) -> None:
     location = RunFolder.of(made).location
     if not is_complete(made):
+        require_imagery(made)
         progress.stage(f"assemble {name}".rstrip())
         assemble_mosaics(location)
     progress.stage(f"publish {name}".rstrip())

@@ -22,11 +22,13 @@ from terramosaic.block.fence import Fence
 from terramosaic.block.rasters import BlockRasters, SourceRows
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
-from terramosaic.errors import TerramosaicError
+from terramosaic.errors import TerramosaicError, UnusableFileError
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.inspection import SceneBook
+from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
@@ -72,7 +74,7 @@ def run_block(
 
     Raises:
         RequestError: the plan's other blocks have pixels that this version does not make.
-        CatalogError: an asset could not be read after retries; names it.
+        CatalogError: an asset could not be read after retries, which another time it may; names it.
         ModelError: the model or its device failed.
         OutputError: a raster could not be written.
     """
@@ -91,9 +93,7 @@ def run_block(
     try:
         with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
-            receipt = _BlockJob(
-                plan, block, model, device, batch_size, on_windows or (lambda _: None), fence
-            ).run()
+            receipt = _computed(plan, block, model, device, batch_size, on_windows or (lambda _: None), fence)
             with fence.passing():
                 write_json(folder.receipt_file(block), receipt.model_dump(mode="json"))
     except TerramosaicError as error:
@@ -130,6 +130,45 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         options=options,
         threads=threads,
     )
+
+
+def _computed(
+    plan: Plan,
+    block: Block,
+    model: Model,
+    device: str,
+    batch_size: int,
+    on_windows: Callable[[int], None],
+    fence: Fence,
+) -> BlockReceipt:
+    """Computes a block; anew without a scene one of whose files turns out, in the midst of it, to be of no use."""
+    records, tally = SceneRecords(RunFolder.of(plan)), _Tally(on_windows)
+    # Each time round there is a scene less, so there are no more of them than scenes.
+    for _ in plan.scenes:
+        try:
+            return _BlockJob(plan, block, model, device, batch_size, tally.begin(), fence).run()
+        except UnusableFileError as error:
+            records.put(SceneDecision.without(error))
+    return _BlockJob(plan, block, model, device, batch_size, tally.begin(), fence).run()
+
+
+class _Tally:
+    """Tells windows that were computed, and of those that are computed again only the ones beyond."""
+
+    def __init__(self, on_windows: Callable[[int], None]) -> None:
+        self._on_windows = on_windows
+        self._told = self._now = 0
+
+    def begin(self) -> Callable[[int], None]:
+        """Begins from none."""
+        self._now = 0
+        return self._add
+
+    def _add(self, count: int) -> None:
+        self._now += count
+        if self._now > self._told:
+            further, self._told = self._now - self._told, self._now
+            self._on_windows(further)
 
 
 class _BlockJob:
@@ -196,6 +235,7 @@ class _BlockJob:
             valid_pixels=rasters.valid_pixels,
             cloudy_pixels=rasters.cloudy_pixels,
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
+            decisions=self._scenes.told,
             files=files,
             seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
             device=self._device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from terramosaic.imagery.scene_records import Decided, SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import facts_of, list_facts, read_json, read_jsons
@@ -28,6 +29,9 @@ class BlockReceipt(BaseModel):
     """Says that a block is done, and what it took.
 
     Attributes:
+        scenes: keys of all scenes that touch it.
+        decisions: what it was told of scenes that its pixels follow from, see `SceneDecision.fingerprint`; None in what
+            was written before there were any, and then all were used as planned.
         files: size in bytes of each raster.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
         device: the device that computed it.
@@ -41,6 +45,7 @@ class BlockReceipt(BaseModel):
     valid_pixels: NonNegativeInt
     cloudy_pixels: NonNegativeInt
     scenes: tuple[str, ...]
+    decisions: dict[str, str] | None = None
     files: dict[str, int]
     seconds: dict[str, float]
     device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
@@ -54,17 +59,35 @@ class BlockReceipt(BaseModel):
 
 
 def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
-    """The receipt of a block that is done with all its rasters, else None."""
+    """The receipt of a block that is done with all its rasters, from scenes that the run still uses so; else None."""
     folder = RunFolder.of(plan)
     receipt = _receipt_in(read_json(folder.receipt_file(block)), plan, block)
     if receipt is None:
         return None
     facts = {name: facts_of(folder.block_raster(block, name)) for name in receipt.files}
-    return receipt if receipt.files == {name: found.size for name, found in facts.items() if found} else None
+    if receipt.files != {name: found.size for name, found in facts.items() if found}:
+        return None
+    decided = Decided(plan, SceneRecords(folder).read_some(_told(receipt)))
+    return receipt if _follows(receipt, decided) else None
 
 
 def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
-    """The receipts of all blocks that are done with all their rasters, by the blocks' ids, in the plan's order.
+    """The receipts of all blocks that are done, as `finished_block` has it, by the blocks' ids, in the plan's order."""
+    decided = Decided(plan, SceneRecords(RunFolder.of(plan)).read_all(plan))
+    return {id_: receipt for id_, receipt in _whole_blocks(plan).items() if _follows(receipt, decided)}
+
+
+def outdated_blocks(plan: Plan) -> list[Block]:
+    """Blocks that were done, and are no more: a scene that they were made from was left out since."""
+    on_record = SceneRecords(RunFolder.of(plan)).read_all(plan)
+    if all(decision.is_used for decision in on_record.values()):
+        return []
+    decided = Decided(plan, on_record)
+    return [plan.block(id_) for id_, receipt in _whole_blocks(plan).items() if not _follows(receipt, decided)]
+
+
+def _whole_blocks(plan: Plan) -> dict[str, BlockReceipt]:
+    """The receipts of all blocks that have all their rasters.
 
     The folder is listed once, whatever the number of blocks: in a store that is a request for a thousand files, and one
     for each receipt, several at a time.
@@ -90,6 +113,16 @@ def finishing_times(plan: Plan) -> dict[str, float]:
     held = list_facts(folder.blocks)
     names = {block.id: _name(folder.receipt_file(block)) for block in plan.blocks}
     return {id_: held[name].modified for id_, name in names.items() if name in held}
+
+
+def _told(receipt: BlockReceipt) -> Iterable[str]:
+    return receipt.scenes if receipt.decisions is None else receipt.decisions
+
+
+def _follows(receipt: BlockReceipt, decided: Decided) -> bool:
+    """Whether a block was made from its scenes as they are used by now."""
+    told = receipt.decisions
+    return decided.holds({key: decided.planned(key) for key in receipt.scenes} if told is None else told)
 
 
 def _receipt_in(content: Mapping[str, Any] | None, plan: Plan, block: Block) -> BlockReceipt | None:

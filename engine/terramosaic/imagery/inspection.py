@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 from terramosaic.catalog.scene import Scene
+from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.offset import check_offset, resolve_offset
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
@@ -73,8 +74,15 @@ def inspect(reader: SceneReader, request: RegionRequest) -> SceneDecision:
 
     Raises:
         OffsetConflictError: metadata and pixels disagree, and the request does not say which to believe.
-        CatalogError: an overview could not be read.
+        CatalogError: an overview could not be read, which another time it may.
     """
+    try:
+        return _looked_at(reader, request)
+    except UnusableFileError as error:
+        return SceneDecision.without(error)
+
+
+def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     scene = reader.scene
     planned = SceneDecision.planned(scene, request)
     if request.offset == "keep" or _CHECKED_BAND not in scene.assets:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
@@ -26,7 +27,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from terramosaic.catalog.profiles import PROFILES, is_signed, sign
 from terramosaic.catalog.scene import AssetRef, Scene
-from terramosaic.errors import GO_ON, CatalogError, one_line
+from terramosaic.errors import GO_ON, CatalogError, DeadAssetError, UnusableFileError, one_line
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
 from terramosaic.imagery.failed_assets import FailedAssets
 from terramosaic.planning.folder import RunFolder
@@ -60,6 +61,8 @@ _OPENINGS = itertools.count(1)
 _STATUS = re.compile(r"(?:HTTP response code:|the server answers) ([45]\d\d)")
 _NO_SUCH_OBJECT, _NO_ACCESS = {12, 13}, {14, 15, 16}
 _NO_RASTER = "not recognized as"
+#: The status of a range that begins behind a file's end.
+_BEYOND_ITS_END = 416
 _HOPELESS = (_NO_RASTER, "Could not resolve host", "certificate", "Access Key Id")
 
 #: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
@@ -83,6 +86,7 @@ class SceneReader:
         self.scene, self._epsg = scene, epsg
         self._failed = FailedAssets(run)
         self._refused: set[str] = set()
+        self._dead: dict[str, UnusableFileError] = {}
         self._open: dict[str, DatasetReader | WarpedVRT] = {}
         self._files: dict[str, ExitStack] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -115,7 +119,8 @@ class SceneReader:
 
         Raises:
             MissingBandError: the scene has no such band.
-            CatalogError: the file could not be read, after as many tries as may help; names the asset.
+            UnusableFileError: the file is gone for good, or is no band of Sentinel-2's; names the asset.
+            CatalogError: it could not be read, after as many tries as may help, but another time it may.
         """
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: _read_nearest(self._dataset(asset), rect, out))
@@ -139,6 +144,8 @@ class SceneReader:
 
         # The lock is held until a failed file is closed: another block may be waiting to read it.
         with lock, local_files(**_options(asset.href)):
+            if asset.band in self._dead:
+                raise self._dead[asset.band]
             if asset.band not in self._open:
                 self._failed.check(self.scene, asset)
             attempts = Retrying(
@@ -150,19 +157,36 @@ class SceneReader:
             )
             try:
                 return attempts(action)
-            except CatalogError as error:  # the file is no band of Sentinel-2's, or gets no signature
+            except (
+                CatalogError
+            ) as error:  # the file is no band of Sentinel-2's, or there is no signature to be had
                 self._give_up(asset, error)
                 raise
             except (RasterioError, OSError) as error:
-                tries = attempts.statistics["attempt_number"]
-                failure = CatalogError(
-                    f"asset {asset.band} of {self.scene.key} could not be read"
-                    f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
-                    f"{_needs(asset, self.scene)}",
-                    hint=GO_ON,
-                )
+                failure = self._failure(asset, error, attempts.statistics["attempt_number"])
                 self._give_up(asset, failure)
                 raise failure from error
+
+    def _failure(self, asset: AssetRef, error: RasterioError | OSError, tries: int) -> CatalogError:
+        """What is told of a file that could not be read."""
+        line = (
+            f"asset {asset.band} of {self.scene.key} could not be read"
+            f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
+            f"{_needs(asset, self.scene)}"
+        )
+        if self._is_for_good(asset, error):
+            return DeadAssetError(line, scene=self.scene.key)
+        return CatalogError(line, hint=f"{GO_ON}, or leave the scene out with --exclude {self.scene.key}")
+
+    def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
+        """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""
+        if _is_refusal(error):
+            # With a fresh signature. Without one it may be the reader who lacks credentials, and not the file.
+            return is_signed(asset.href, self.scene.profile)
+        if _is_missing(error) or _status(str(error)) == _BEYOND_ITS_END or _NO_RASTER in str(error):
+            return True
+        # What the disk reads well and GDAL does not is broken. Of what comes over a network nobody can tell.
+        return _is_readable(asset.href)
 
     def _tries(self, asset: AssetRef, error: BaseException) -> int:
         """How often a file that fails like this is tried in all."""
@@ -170,7 +194,8 @@ class SceneReader:
         if _is_refusal(error):
             return REFUSED.tries if is_signed(asset.href, self.scene.profile) else 1
         status = _status(text)
-        if status in (404, 410) or _number(error) in _NO_SUCH_OBJECT or "No such file" in text:
+        # A server may send a page in a file's place for a moment.
+        if _is_missing(error) or (_NO_RASTER in text and "://" in asset.href):
             return MISSING.tries
         if (0 < status < 500 and status not in PASSING_STATUS) or any(mark in text for mark in _HOPELESS):
             return 1
@@ -187,7 +212,10 @@ class SceneReader:
 
     def _give_up(self, asset: AssetRef, error: CatalogError) -> None:
         self._forget(asset.band)
-        self._failed.record(self.scene, asset, error)
+        if isinstance(error, UnusableFileError):
+            self._dead[asset.band] = error  # the scene is left out, and on record as such
+        else:
+            self._failed.record(self.scene, asset, error)
 
     def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
         if asset.band not in self._open:
@@ -241,8 +269,8 @@ def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
     elif transform.b or transform.d or not transform.a > 0 > transform.e:
         problem = "is not north-up"
     if problem:
-        raise CatalogError(
-            f"asset {asset.band} of {scene.key} {problem} ({shown(asset.href)}); use another catalog"
+        raise UnusableFileError(
+            f"asset {asset.band} of {scene.key} {problem} ({shown(asset.href)})", scene=scene.key
         )
 
 
@@ -324,6 +352,25 @@ def _failure(state: RetryCallState) -> BaseException:
 
 def _is_refusal(error: BaseException) -> bool:
     return _status(str(error)) in (401, 403) or _number(error) in _NO_ACCESS
+
+
+def _is_missing(error: BaseException) -> bool:
+    is_gone = _status(str(error)) in (404, 410) or _number(error) in _NO_SUCH_OBJECT
+    return is_gone or "No such file" in str(error)
+
+
+def _is_readable(href: str) -> bool:
+    """Whether it is a file of a disk that can be read to its end."""
+    path = Path(href.removeprefix("file://"))
+    if "://" in str(path) or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            while file.read(2**20):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def _status(text: str) -> int:

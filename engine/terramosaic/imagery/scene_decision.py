@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from terramosaic.catalog.scene import Scene
+from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.offset import OffsetEvidence
 from terramosaic.request.request import RegionRequest
 
@@ -48,6 +49,11 @@ class SceneDecision(BaseModel):
             band: 0 if request.offset == "keep" else asset.offset for band, asset in scene.assets.items()
         }
         return cls(scene=scene.key, offset_rule=scene.offset_rule, offsets=offsets)
+
+    @classmethod
+    def without(cls, error: UnusableFileError) -> Self:
+        """Leaves a scene out because of one of its files."""
+        return cls(scene=error.scene, cause=cast(Cause, error.cause), reason=error.text)
 
     @property
     def is_used(self) -> bool:

@@ -23,6 +23,7 @@ from terramosaic.storage.files import (
     read_json,
     read_jsons,
     read_version,
+    remove,
     write_text_if,
 )
 from terramosaic.storage.records import sealed, unsealed
@@ -52,6 +53,10 @@ class SceneRecords:
         held = list_facts(self.run.scenes)
         return self.read_some(key for key in plan.scenes if self.run.scene_file(key).name in held)
 
+    def forget(self, scene: str) -> None:
+        """Lets a scene be decided again, if no block has been made from what was decided."""
+        remove(self.run.scene_file(scene))
+
     def put(self, decision: SceneDecision) -> SceneDecision:
         """Records a decision, unless another one was quicker; returns the one that holds.
 
@@ -74,15 +79,38 @@ class SceneRecords:
                 continue  # another one was quicker: what it wrote counts
             if found is not None and held is None:
                 logger.warning("%s was damaged: the scene has been decided again", path)
+            if not decision.is_used:
+                logger.warning("scene %s is left out: %s", decision.scene, decision.reason)
             return decision
 
 
-def fingerprints(plan: Plan, on_record: Mapping[str, SceneDecision]) -> dict[str, str]:
-    """What holds of each scene of a run, as receipts tell it; where nothing is on record, what metadata decides."""
-    return {
-        key: (on_record.get(key) or SceneDecision.planned(scene, plan.request)).fingerprint
-        for key, scene in plan.scenes.items()
-    }
+class Decided:
+    """What holds of a run's scenes at a moment, as receipts tell it.
+
+    Args:
+        plan: the run's.
+        on_record: decisions by the scenes' keys. Of a scene without one that holds which metadata makes.
+    """
+
+    def __init__(self, plan: Plan, on_record: Mapping[str, SceneDecision]) -> None:
+        self._plan = plan
+        self._recorded = {key: decision.fingerprint for key, decision in on_record.items()}
+        self._planned: dict[str, str] = {}
+
+    def holds(self, told: Mapping[str, str]) -> bool:
+        """Whether what a block was told of scenes, as fingerprints by their keys, is what holds of them now."""
+        return all(
+            (self._recorded.get(key) or self.planned(key)) == fingerprint for key, fingerprint in told.items()
+        )
+
+    def planned(self, key: str) -> str:
+        """The fingerprint of what metadata decides about a scene."""
+        if key not in self._planned:
+            scene = self._plan.scenes.get(key)
+            self._planned[key] = (
+                "" if scene is None else SceneDecision.planned(scene, self._plan.request).fingerprint
+            )
+        return self._planned[key]
 
 
 def _content(text: str) -> dict[str, Any] | None:

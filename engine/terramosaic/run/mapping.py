@@ -14,6 +14,7 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
+from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left
 from terramosaic.run.threads import Threads
@@ -86,7 +87,8 @@ def map_plan(
         progress.planned(plan, [])
         publish(plan)
         return result_of(plan, was_done=True)
-    write_plan(plan).begin()
+    write_plan(plan)
+    begin_attempt(plan)
     jobs = jobs_left([plan])
     progress.planned(plan, [job.block for job in jobs])
     if jobs:
@@ -99,6 +101,7 @@ def map_plan(
             failures = carry_out(jobs, workforce, progress)
         if failures:
             raise blocks_failed([failure.error for failure in failures], len(plan.blocks))
+    require_imagery(plan)
     progress.stage("assemble")
     assemble(plan)
     progress.stage("publish")

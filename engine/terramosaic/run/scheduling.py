@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from terramosaic.block.receipt import BlockReceipt, finished_blocks
+from terramosaic.block.receipt import BlockReceipt, finished_blocks, outdated_blocks
 from terramosaic.errors import (
     PASSING,
     ModelError,
@@ -19,7 +19,9 @@ from terramosaic.errors import (
     TerramosaicError,
     WorkerLostError,
 )
+from terramosaic.planning.folder import mosaics_of
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.files import remove
 from terramosaic.storage.retries import LOST_WORKER
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,10 @@ logger = logging.getLogger(__name__)
 #: Seconds that a block may take. It decides no pixel, so it is no part of a request.
 TIMEOUT_SETTING = "TERRAMOSAIC_BLOCK_TIMEOUT"
 _TIMEOUT = 24 * 3600.0
+
+#: How often blocks are gone through again for scenes that were left out after they were done. Each time can find a
+#: further scene dead; what is outdated then is computed when the request is run again.
+_MOST_ROUNDS = 8
 
 #: Workers lost one after the other, with no block done between; one more is no block's fault.
 _MOST_LOSSES = 8
@@ -82,11 +88,44 @@ def carry_out(jobs: Iterable[Job], workforce: Workforce, progress: Done) -> list
     and after all others: if it is what killed the first, little is left to lose then; if it is not, it gets done. Any
     other error stops the run, once the blocks that are being computed are finished; it is the last one returned.
 
+    At the end blocks are computed again that were done before a scene of theirs was left out, here or by another
+    worker: neighbours never show different scenes because one was quicker.
+
     Raises:
         RunCancelledError: the run was stopped.
         Exception: any that is none of the engine's.
     """
-    return _Carrying(jobs, workforce, progress).carry_out()
+    jobs = list(jobs)
+    failures = _Carrying(jobs, workforce, progress).carry_out()
+    plans = list({id(job.plan): job.plan for job in jobs}.values())
+    for _ in range(_MOST_ROUNDS):
+        failed = {(job.plan.run_id, job.block.id) for job, _ in failures}
+        again = [job for job in _outdated(plans) if (job.plan.run_id, job.block.id) not in failed]
+        if not again or what_stopped(failures):
+            break
+        logger.warning(
+            "%d blocks were made from scenes that are left out by now; they are computed again", len(again)
+        )
+        failures += _Carrying(again, workforce, _Nobody()).carry_out()
+    return failures
+
+
+def _outdated(plans: Iterable[Plan]) -> list[Job]:
+    """Blocks to compute again; mosaics that hold them go."""
+    found = []
+    for plan in plans:
+        blocks = outdated_blocks(plan)
+        if blocks:
+            for mosaic in mosaics_of(plan).values():
+                remove(mosaic)
+        found += [Job(plan, block) for block in blocks]
+    return found
+
+
+class _Nobody:
+    """Who has been told of the blocks before."""
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None: ...
 
 
 class _Carrying:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.applications import Starlette
 
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, DeadAssetError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.pool import ReaderPool
 from terramosaic.imagery.reader import SceneReader
@@ -90,11 +90,11 @@ def test_a_server_that_tells_a_length_and_gives_nothing_is_no_file_of_another_ki
     assert files.fail[FILE] == (503, 0)
 
 
-def test_what_is_no_raster_is_not_asked_for_again(files, scene, tmp_path):
+def test_what_is_no_raster_is_asked_for_once_more_and_is_dead_then(files, scene, tmp_path):
     (tmp_path / "scene" / FILE).write_text("<html>Please log in</html>")
-    with pytest.raises(CatalogError, match=r"the file is not recognized as") as error:
+    with pytest.raises(DeadAssetError, match=r"the file is not recognized as") as error:
         read(scene)
-    assert files.requests[FILE] <= 3 and "after" not in str(error.value) and "/vsi" not in str(error.value)
+    assert files.requests[FILE] <= 6 and "after 2 tries" in str(error.value) and "/vsi" not in str(error.value)
 
 
 def test_a_truncated_file_is_an_error(files, scene, tmp_path):
