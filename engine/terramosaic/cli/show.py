@@ -13,6 +13,7 @@ from terramosaic.model.selftest import BundleCheck
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.left_out import told_left_out
 from terramosaic.publishing.numbers import THIN, UNBROKEN
 
 
@@ -43,6 +44,8 @@ def show_result(console: Console, result: MapResult) -> None:
         console.print("everything was done before; nothing to do")
     for path in (*result.mosaics.values(), result.report, result.item):
         console.print(str(path), soft_wrap=True, highlight=False)
+    for line in told_left_out(result.plan):
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
 
 
 def result_as_json(result: MapResult) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def result_as_json(result: MapResult) -> dict[str, Any]:
         "report": str(result.report),
         "item": str(result.item),
         "was_done": result.was_done,
+        "left_out": told_left_out(result.plan),
     }
 
 

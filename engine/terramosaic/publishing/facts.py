@@ -34,7 +34,7 @@ class SceneFacts:
         planned: what the plan takes off its digital numbers, or ``kept``.
         subtracted: what was taken off in the end; None while the scene was not read.
         verdict: what its pixels say to that, in a word; empty where they were not asked.
-        pixels: the same with the evidence, in words.
+        pixels: the same with the evidence, in words; of a scene that was left out, why.
     """
 
     id: str
@@ -155,6 +155,8 @@ class PlanFacts:
         subtracted, verdict, pixels = None, "", "not read: better acquisitions were clear"
         if self.plan.request.offset == "keep":
             planned, subtracted, pixels = "kept", 0, "not asked: the request keeps offsets"
+        if found is not None and not found.is_used:
+            subtracted, pixels = None, f"left out ({found.cause}): {found.reason}"
         elif found is not None and found.evidence is not None:
             subtracted, verdict = max(found.offsets.values()), found.evidence.verdict
             below = f"{percent(found.evidence.share_below_1000)} of B04 below 1000"

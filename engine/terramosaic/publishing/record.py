@@ -15,11 +15,13 @@ from terramosaic.block.receipt import BlockReceipt, finished_blocks, finishing_t
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import RESOLUTION
+from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.left_out import left_out_in_words
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
 from terramosaic.storage.files import exists
@@ -107,6 +109,11 @@ class RunFacts(PlanFacts):
         """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""
         return f"{PREVIEW}_{zone.epsg}" if len(self.plan.zones) > 1 else PREVIEW
 
+    @cached_property
+    def left_out(self) -> dict[str, SceneDecision]:
+        """Scenes of the plan that the run has left out, by their keys."""
+        return {key: decision for key, decision in self.decisions.items() if not decision.is_used}
+
     @property
     def windows(self) -> int:
         """Windows that were computed; those without a valid pixel were left out."""
@@ -143,6 +150,7 @@ class RunFacts(PlanFacts):
             )
         if self.gap_share > self.plan.figures.gap_share + 0.01:
             found.append(f"{self.gap_share:.1%} of the pixels to map stayed without data")
+        found += left_out_in_words(self.decisions.values())
         for scene in self.scenes:
             if scene.subtracted is not None and scene.planned not in ("kept", str(scene.subtracted)):
                 found.append(f"{scene.id}: pixels overruled the metadata, {scene.subtracted} was subtracted")

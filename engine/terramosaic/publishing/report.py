@@ -71,6 +71,11 @@ def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
     figures = run.plan.figures
     yield "region covered", percent(figures.covered_share), percent(1 - run.gap_share)
     yield "windows", number(figures.windows), number(run.windows)
+    yield (
+        "scenes",
+        number(figures.scenes),
+        f"{number(len(run.left_out))} left out" if run.left_out else "all usable",
+    )
     yield "blocks", number(figures.blocks), number(len(run.receipts))
     yield "blocks without imagery", number(figures.empty_blocks), "left out"
     yield "imagery to read", size(figures.read_gigabytes * 1e9), "not measured"

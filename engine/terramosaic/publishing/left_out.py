@@ -1,0 +1,31 @@
+"""Scenes that a run has left out, and why: told alike by the command line, the flow, the report and the item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.imagery.scene_records import SceneRecords
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Plan
+
+#: Scenes that are told one by one; a run's records and its item have all.
+_MOST = 10
+
+
+def left_out_in_words(decisions: Iterable[SceneDecision]) -> list[str]:
+    """A line for each scene that was left out."""
+    lines = [
+        f"scene {decision.scene} was left out ({decision.cause}): {decision.reason}"
+        for decision in decisions
+        if not decision.is_used
+    ]
+    return [
+        *lines[:_MOST],
+        *([f"{len(lines) - _MOST} more scenes were left out"] if len(lines) > _MOST else []),
+    ]
+
+
+def told_left_out(plan: Plan) -> list[str]:
+    """The same of a run, from its records."""
+    return left_out_in_words(SceneRecords(RunFolder.of(plan)).read_all(plan).values())
