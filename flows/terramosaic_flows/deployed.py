@@ -16,6 +16,7 @@ from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest
+from terramosaic.request.scene_ids import is_id_file
 from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import FLOW_START
 
@@ -116,6 +117,10 @@ def refuse_relative_request(request: RegionRequest) -> None:
     if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
         paths["region"] = request.region.path
     refuse_relative(**paths)
+    for field in ("exclude", "trust"):
+        for entry in getattr(request, field):
+            if is_id_file(entry) and not is_url(entry):
+                refuse_relative(**{field: entry})
 
 
 def is_deployed() -> bool:

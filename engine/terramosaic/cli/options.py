@@ -15,7 +15,12 @@ from terramosaic.request.request import RENAMED, RegionRequest, request_of
 Command = Callable[..., Any]
 
 #: How the values of text fields look, by title.
-_METAVARS = {"Period": "START/END", "Device": "cpu|cuda|cuda:N|auto"}
+_METAVARS = {
+    "Period": "START/END",
+    "Device": "cpu|cuda|cuda:N|auto",
+    "Excluded scenes": "ID,ID|FILE",
+    "Trusted scenes": "ID,ID|FILE",
+}
 
 
 def selection_options(command: Command) -> Command:
@@ -66,14 +71,14 @@ def request_from(options: dict[str, Any]) -> RegionRequest:
 
 
 def _metavar(field: FieldInfo) -> str:
+    if field.title in _METAVARS:
+        return _METAVARS[field.title]
     kind = field.annotation
     inner = [arg for arg in get_args(kind) if arg not in (type(None), ...)]
     if inner and all(isinstance(choice, str) for choice in inner):
         return "|".join(inner)
     if get_origin(kind) is tuple:
         return ",".join(get_args(inner[0])[:3])
-    if field.title in _METAVARS:
-        return _METAVARS[field.title]
     return {int: "N", float: "X"}.get(kind, "TEXT")  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ reader              pixels of a scene on a zone's grid, bit-equal where grids ag
 failed_assets       files that a run gave up on, marked for all its workers
 pool                open scenes, shared by the blocks of a process
 offset              the +1000: checked on pixels, and taken off
+plausibility        whether a scene can be a picture of the ground
 scene_decision      what is decided about a scene: used or left out, and what its numbers mean
 scene_records       the same on record, once for the whole run
 inspection          who decides, when a scene is first needed

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 
-from terramosaic.catalog.scene import Scene
+from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.offset import check_offset, resolve_offset
+from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
@@ -84,16 +85,25 @@ def inspect(reader: SceneReader, request: RegionRequest) -> SceneDecision:
 
 def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     scene = reader.scene
-    planned = SceneDecision.planned(scene, request)
-    if request.offset == "keep" or _CHECKED_BAND not in scene.assets:
-        return planned
+    decision = SceneDecision.planned(scene, request)
+    # Of JPEG 2000 an overview costs as much as the whole file.
+    wanted = LEAST_LOOKED_AT if any(_is_jpeg2000(asset) for asset in scene.assets.values()) else LOOKED_AT
+    overviews = reader.overviews(band for band in wanted if band in scene.assets)
+    judged = plausibility(overviews)
+    decision = decision.model_copy(update={"figures": judged.figures, "reason": "; ".join(judged.reasons)})
+    if judged.reasons and scene.key not in request.trust:
+        return decision.model_copy(update={"cause": "implausible", "offsets": {}})
+    if request.offset == "keep" or _CHECKED_BAND not in overviews:
+        return decision
     decided = scene.assets[_CHECKED_BAND].offset
-    evidence = check_offset(
-        reader.overview(_CHECKED_BAND), baseline=scene.processing_baseline, decided=decided
-    )
+    evidence = check_offset(overviews[_CHECKED_BAND], baseline=scene.processing_baseline, decided=decided)
     resolved = resolve_offset(decided, evidence, request.offset_conflict, scene.key)
-    offsets = planned.offsets if resolved == decided else dict.fromkeys(planned.offsets, resolved)
-    return planned.model_copy(update={"offsets": offsets, "evidence": evidence})
+    offsets = decision.offsets if resolved == decided else dict.fromkeys(decision.offsets, resolved)
+    return decision.model_copy(update={"offsets": offsets, "evidence": evidence})
+
+
+def _is_jpeg2000(asset: AssetRef) -> bool:
+    return asset.name.lower().endswith((".jp2", ".j2k"))
 
 
 _guard = threading.Lock()

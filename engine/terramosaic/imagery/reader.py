@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -50,8 +51,8 @@ _REMOTE_OPTIONS = {
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
 _CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 
-#: Longest side, in pixels, of the overview on which the offset is checked.
-_OVERVIEW = 512
+#: Longest side, in pixels, of the overviews by which a scene is judged, and how many are read at the same time.
+_OVERVIEW, _OVERVIEWS = 512, 4
 
 #: GDAL remembers of a URL that it is not there, or how long it is. Each opening has a name of its own, by a fragment,
 #: which is never sent.
@@ -137,6 +138,12 @@ class SceneReader:
             return coarse
 
         return self._retried(asset, read_coarse)
+
+    def overviews(self, bands: Iterable[str]) -> dict[str, np.ndarray]:
+        """Overviews of several bands, read at the same time; see `overview`."""
+        names = list(bands)
+        with ThreadPoolExecutor(_OVERVIEWS, thread_name_prefix="overview") as pool:
+            return dict(zip(names, pool.map(self.overview, names), strict=True))
 
     def _retried(self, asset: AssetRef, action: Callable[[], _T]) -> _T:
         with self._guard:

@@ -25,7 +25,7 @@ class SceneDecision(BaseModel):
     Attributes:
         scene: the scene's key.
         cause: why it is left out; None if it is used.
-        reason: the same in a line.
+        reason: the same in a line; of a scene that is used, what looks wrong with it though the request trusts it.
         figures: evidence by name, of what was looked at.
         offset_rule: what of its metadata decided the offset, in a line.
         offsets: what is subtracted from the numbers of each band, 0 or 1000.
@@ -59,6 +59,11 @@ class SceneDecision(BaseModel):
     def is_used(self) -> bool:
         """Whether the run reads the scene's pixels."""
         return self.cause is None
+
+    @property
+    def can_be_trusted(self) -> bool:
+        """Whether it is left out by its looks alone, so that a request may overrule that."""
+        return self.cause == "implausible"
 
     @property
     def fingerprint(self) -> str:

@@ -29,6 +29,13 @@ from terramosaic.request.request import Decides, RegionRequest
 #: and a watched region is mapped again. Version 0.1 of the package makes pixels of version 1, 0.2 of version 2.
 PIXELS = 2
 
+#: Fields of a request whose values are in every id, be they the defaults or not: those that 0.2.0 had from the start.
+#: Any other is in an id only where it has not its default, so that a field can be added and ids stay as they are.
+_ALWAYS = frozenset({
+    "composite", "targets", "conditioning", "steps", "sampling", "x0_clip", "seed", "stride", "blend", "block_size",
+    "offset", "offset_conflict", "dtype", "extras", "device",
+})  # fmt: skip
+
 #: A region is told apart to 1e-9 degrees, a tenth of a millimetre.
 _STEPS_PER_DEGREE = 1e9
 
@@ -86,9 +93,16 @@ def _deciding(plan: Plan, *, checksums: bool = True) -> dict[str, Any]:
 
 
 def _deciding_fields(request: RegionRequest) -> dict[str, Any]:
-    fields = request.model_dump(mode="json", include=request.fields_that_decide(Decides.PIXELS))
+    deciding = request.fields_that_decide(Decides.PIXELS)
+    told = {name for name in deciding if name in _ALWAYS or not _has_default(request, name)}
+    fields = request.model_dump(mode="json", include=told)
     # A CPU and a GPU round differently; one GPU computes what another one does.
     return fields | {"device": parse_device(request.device).kind}
+
+
+def _has_default(request: RegionRequest, name: str) -> bool:
+    field = type(request).model_fields[name]
+    return bool(getattr(request, name) == field.get_default(call_default_factory=True))
 
 
 def _asked_for(region: AnyRegion, outline: dict[str, Any]) -> Any:

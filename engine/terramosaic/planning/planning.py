@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -44,6 +44,7 @@ from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, Ra
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest
+from terramosaic.request.scene_ids import ids_in
 from terramosaic.storage.documents import shown
 from terramosaic.storage.location import anchored
 
@@ -51,6 +52,9 @@ logger = logging.getLogger(__name__)
 
 #: Periods are told in whole seconds.
 _SECOND = timedelta(seconds=1)
+
+#: Why a scene is dropped that the request names.
+_EXCLUDED = "excluded by the request"
 
 #: Pixels of the longest side of the pictures in the report.
 _PREVIEW_SIDE = 1400
@@ -100,6 +104,36 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
 
 
 @dataclass(frozen=True)
+class _Named:
+    """The scenes that a request names, with those of its files."""
+
+    exclude: frozenset[str]
+    trust: frozenset[str]
+
+    @classmethod
+    def of(cls, request: RegionRequest) -> _Named:
+        return cls(ids_in(request.exclude, "exclude"), ids_in(request.trust, "trust"))
+
+    def excludes(self, scene: Scene) -> bool:
+        return not self.exclude.isdisjoint(_names_of(scene))
+
+    def trusts(self, scene: Scene) -> bool:
+        return not self.trust.isdisjoint(_names_of(scene))
+
+    def unknown(self, scenes: Iterable[Scene]) -> Iterator[str]:
+        """What to tell of names that none of the found scenes has."""
+        names = {name for scene in scenes for name in _names_of(scene)}
+        for field, named in (("exclude", self.exclude), ("trust", self.trust)):
+            if unknown := len(named - names):
+                yield f"{field}: {unknown} of {len(named)} ids are not among the scenes that were found"
+
+
+def _names_of(scene: Scene) -> set[str]:
+    """What a request may call a scene: its item's id, also with the collection, or the name that a plan gives it."""
+    return {scene.id, scene.key, f"{scene.collection}/{scene.id}"}
+
+
+@dataclass(frozen=True)
 class _Prepared:
     """A request with what is known before the catalog is searched."""
 
@@ -107,6 +141,7 @@ class _Prepared:
     area: Area
     areas: Sequence[ZoneArea]
     bundle: Bundle
+    named: _Named
 
     @classmethod
     def of(cls, request: RegionRequest) -> _Prepared:
@@ -117,7 +152,7 @@ class _Prepared:
             raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
         bundle = load_bundle(request.model)
         bundle.require(request.targets)
-        return cls(request, area, areas, bundle)
+        return cls(request, area, areas, bundle, _Named.of(request))
 
     def on(self, acquisition: Acquisition) -> _Prepared:
         """As a request for one acquisition."""
@@ -130,13 +165,18 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason."""
+    """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason.
+
+    Attributes:
+        unknown: what to tell of scenes that the request names and that were not found.
+    """
 
     catalog: Catalog
     prepared: _Prepared
     searched: str
     acquisitions: Sequence[Acquisition]
     dropped: Sequence[tuple[Scene, str]]
+    unknown: tuple[str, ...] = ()
 
     def best(self) -> _Found:
         """The best acquisition alone; the others' scenes are dropped."""
@@ -149,11 +189,14 @@ class _Found:
         dropped = [
             (scene, why) for scene, why in self.dropped if Pass.of([scene]).is_same(acquisition.of_pass)
         ]
-        return replace(self, acquisitions=[acquisition], dropped=dropped)
+        return replace(self, acquisitions=[acquisition], dropped=dropped, unknown=())
 
     def hint(self) -> str:
         """Why there may be nothing."""
         request = self.prepared.request
+        excluded = sum(reason == _EXCLUDED for _, reason in self.dropped)
+        if excluded:
+            return f"{excluded} scenes were found and are excluded by the request; name fewer in exclude"
         return hint_for_nothing(self.catalog, self.prepared.area.parts, *request.interval, request.max_cloud)
 
 
@@ -179,9 +222,10 @@ class _Unusable:
 
 
 def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
-    request, area, areas, bundle = prepared.request, prepared.area, prepared.areas, prepared.bundle
+    area, areas, bundle = prepared.area, prepared.areas, prepared.bundle
     bands, acquisitions = bundle.bands, _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
+    request = _naming_what_was_found(prepared, scenes.values(), found.dropped)
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
@@ -224,10 +268,22 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
         zones=tuple(zones),
         figures=figures,
-        warnings=tuple(warnings_of(request, bundle, figures, scenes.values())),
+        warnings=(*warnings_of(request, bundle, figures, scenes.values()), *found.unknown),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
     return made.model_copy(update={"run_id": run_id_of(made)})
+
+
+def _naming_what_was_found(
+    prepared: _Prepared, used: Iterable[Scene], dropped: Iterable[tuple[Scene, str]]
+) -> RegionRequest:
+    """The request with scenes of the plan in place of files and of names that none of them has.
+
+    So a plan needs no file, tells nothing else that is in one, and its run's id hangs on no name that means nothing.
+    """
+    exclude = sorted({scene.key for scene, reason in dropped if reason == _EXCLUDED})
+    trust = sorted(scene.key for scene in used if prepared.named.trusts(scene))
+    return prepared.request.model_copy(update={"exclude": tuple(exclude), "trust": tuple(trust)})
 
 
 def _told_apart(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
@@ -262,9 +318,15 @@ def _search(prepared: _Prepared, unusable: _Unusable | None = None) -> _Found:
         try:
             scenes.append(scene_from_item(item, catalog.profile, (*prepared.bundle.bands, "SCL")))
         except CatalogError as error:
+            if item.get("id") in prepared.named.exclude:
+                continue
             if unusable is None:
                 raise
             unusable.put(item, error)
-    kept, dropped = drop_superseded(scenes)
+    excluded = [(scene, _EXCLUDED) for scene in scenes if prepared.named.excludes(scene)]
+    # Before superseded ones are dropped: in an excluded one's place comes an earlier processing.
+    kept, dropped = drop_superseded(scene for scene in scenes if not prepared.named.excludes(scene))
+    dropped += excluded
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
-    return _Found(catalog, prepared, searched, rank(group_by_pass(kept), area.outline), dropped)
+    ranked, unknown = rank(group_by_pass(kept), area.outline), tuple(prepared.named.unknown(scenes))
+    return _Found(catalog, prepared, searched, ranked, dropped, unknown)

@@ -26,6 +26,13 @@ def left_out_in_words(decisions: Iterable[SceneDecision]) -> list[str]:
     ]
 
 
+def _line(decision: SceneDecision) -> str:
+    if decision.is_used:
+        return f"scene {decision.scene} is trusted by the request, but {decision.reason}"
+    line = f"scene {decision.scene} was left out ({decision.cause}): {decision.reason}"
+    return f"{line}; --trust {decision.scene} uses it all the same" if decision.can_be_trusted else line
+
+
 def told_left_out(plan: Plan) -> list[str]:
     """The same of a run, from its records."""
     return left_out_in_words(SceneRecords(RunFolder.of(plan)).read_all(plan).values())

@@ -26,6 +26,7 @@ from terramosaic.model.devices import AUTO, parse_device
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import GeoJsonFile, Region
+from terramosaic.request.scene_ids import split_ids
 from terramosaic.shown import Shown
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,18 @@ class RegionRequest(Shown, BaseModel):
     )
     max_cloud: _Choice[float] = Field(
         default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
+    )
+    exclude: _Choice[tuple[str, ...]] = Field(
+        default=(),
+        title="Excluded scenes",
+        description="Ids of items to leave out, or files of them (.txt, .csv: an id in each line)",
+        examples=[["S2A_33TWL_20230815_0_L2A"]],
+    )
+    trust: _Pixels[tuple[str, ...]] = Field(
+        default=(),
+        title="Trusted scenes",
+        description="Ids of items, or files of them, to use even where their pixels look implausible",
+        examples=[["S2A_33TWL_20230815_0_L2A"]],
     )
     composite: _Pixels[Literal["best", "median", "single"]] = Field(
         default="best",
@@ -260,6 +273,11 @@ class RegionRequest(Shown, BaseModel):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("exclude", "trust", mode="before")
+    @classmethod
+    def _split_ids(cls, value: Any) -> Any:
+        return split_ids(value)
 
     @field_validator("targets", "extras")
     @classmethod

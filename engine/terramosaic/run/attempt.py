@@ -40,7 +40,8 @@ def require_imagery(plan: Plan) -> None:
     reasons = [f"{decision.scene}: {decision.reason}" for decision in left_out[:_MOST_REASONS]]
     if len(left_out) > _MOST_REASONS:
         reasons.append(f"{len(left_out) - _MOST_REASONS} more in {RunFolder.of(plan).scenes}")
+    trust = ", or trust them" if any(decision.can_be_trusted for decision in left_out) else ""
     raise NothingLeftError(
         f"nothing is left to map, for what there is of scenes was left out ({'; '.join(reasons)})",
-        hint="take another period or catalog, or run the same request again to look at them anew",
+        hint=f"take another period or catalog{trust}; to look at them anew run the same request again",
     )

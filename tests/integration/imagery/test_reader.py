@@ -94,7 +94,9 @@ def test_what_is_no_raster_is_asked_for_once_more_and_is_dead_then(files, scene,
     (tmp_path / "scene" / FILE).write_text("<html>Please log in</html>")
     with pytest.raises(DeadAssetError, match=r"the file is not recognized as") as error:
         read(scene)
-    assert files.requests[FILE] <= 6 and "after 2 tries" in str(error.value) and "/vsi" not in str(error.value)
+    assert (
+        files.requests[FILE] <= 6 and "after 2 tries" in str(error.value) and "/vsi" not in str(error.value)
+    )
 
 
 def test_a_truncated_file_is_an_error(files, scene, tmp_path):

@@ -11,7 +11,7 @@ from shapely.geometry import box, mapping
 
 from terramosaic.bands import GSD
 from terramosaic.block.block import run_block
-from terramosaic.errors import RequestError
+from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.ground import zones
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
@@ -67,7 +67,7 @@ def planned(folder: Path, region: object = BOX, items: list[dict] | None = None,
 def test_ids_are_promised_stable(tmp_path, region, id_):
     """From 0.2.0 on: another id here makes all users map everything again. Only raising `PIXELS` may do that.
 
-    A field that a request gains must be left out of the id where it has its default.
+    A field that a request gains is left out of it where it has its default.
     """
     assert run_id_of(planned(tmp_path, region)) == id_
 
@@ -79,6 +79,7 @@ OTHER = {
     "model": "elsewhere", "conditioning": "independent", "steps": 20, "sampling": "greedy", "x0_clip": 2, "seed": 1,
     "stride": 208, "blend": "cosine", "block_size": 1024, "offset": "keep", "offset_conflict": "pixels",
     "dtype": "float32", "extras": ("std",), "device": "cuda", "max_area_km2": 1000, "out": "elsewhere",
+    "exclude": ("cloudy",), "trust": ("clear",),
 }  # fmt: skip
 
 
@@ -97,6 +98,37 @@ def test_an_id_hangs_on_the_fields_that_decide_pixels(tmp_path, name):
     other = made.model_copy(update={"request": request})
     decides = name in RegionRequest.fields_that_decide(Decides.PIXELS)
     assert (run_id_of(other) != run_id_of(made)) == decides
+
+
+def test_scenes_that_are_named_count_by_what_is_found_of_them(tmp_path):
+    made = planned(tmp_path)
+    assert planned(tmp_path, exclude="nobody", trust="nobody").run_id == made.run_id
+    trusting = planned(tmp_path, trust="sentinel-2-l2a/clear,nobody")
+    assert trusting.request.trust == ("clear",) and run_id_of(trusting) != run_id_of(made)
+    assert trusting.warnings[-1] == "trust: 1 of 2 ids are not among the scenes that were found"
+    without = planned(tmp_path, exclude=["cloudy"])
+    assert list(without.scenes) == ["clear"] and without.request.exclude == ("cloudy",)
+    assert [(scene.id, scene.reason) for scene in without.dropped] == [("cloudy", "excluded by the request")]
+    assert run_id_of(without) == run_id_of(planned(tmp_path, items=ITEMS[:1])) != run_id_of(made)
+
+
+def test_a_file_of_scenes_leaves_nothing_else_in_the_plan(tmp_path):
+    file = tmp_path / "bad.txt"
+    file.write_text("cloudy\na secret line\n")
+    made = planned(tmp_path, exclude=str(file))
+    assert made.request.exclude == ("cloudy",) and "secret" not in made.model_dump_json()
+
+
+def test_in_an_excluded_scenes_place_comes_its_earlier_processing(tmp_path):
+    earlier = item("earlier", 15, cloud=1.5)
+    earlier["properties"]["s2:processing_baseline"] = "04.00"
+    assert "earlier" not in planned(tmp_path, items=[*ITEMS, earlier]).scenes
+    assert "earlier" in planned(tmp_path, items=[*ITEMS, earlier], exclude="clear").scenes
+
+
+def test_where_all_are_excluded_that_is_told(tmp_path):
+    with pytest.raises(NoScenesError, match="2 scenes were found and are excluded by the request"):
+        planned(tmp_path, exclude="clear,cloudy")
 
 
 def test_one_gpu_computes_what_another_does(tmp_path):
