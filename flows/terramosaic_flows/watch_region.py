@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed, State
 
 from terramosaic.catalog import Pass
-from terramosaic.errors import LeaseHeldError, RequestError, TerramosaicError
+from terramosaic.errors import LeaseHeldError, NothingLeftError, RequestError, TerramosaicError
 from terramosaic.planning.folder import write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.request.features import raise_failures, requests_of
@@ -129,12 +129,17 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
             plans[key], place[key] = made, (name, of_pass)
     failed = carry_out_plans(plans) if plans else {}
     for key, (name, of_pass) in place.items():
+        label = watches[name].labels[of_pass]
         try:
-            if key in failed:
-                raise failed[key]
-            watches[name].record(of_pass)
+            if isinstance(failure := failed.get(key), NothingLeftError):
+                watches[name].leave_out(of_pass, failure)
+                get_run_logger().warning("acquisition of %s: %s", label, failure)
+            elif failure is not None:
+                raise failure
+            else:
+                watches[name].record(of_pass)
         except TerramosaicError as error:
-            failures.setdefault(name, error.within(f"acquisition of {watches[name].labels[of_pass]}"))
+            failures.setdefault(name, error.within(f"acquisition of {label}"))
     return failures
 
 

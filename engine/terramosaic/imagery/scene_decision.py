@@ -61,6 +61,11 @@ class SceneDecision(BaseModel):
         return self.cause is None
 
     @property
+    def is_quarantined(self) -> bool:
+        """Whether it is left out for what it is, and so until its item changes; a dead file may come yet."""
+        return self.cause in ("contradiction", "implausible")
+
+    @property
     def can_be_trusted(self) -> bool:
         """Whether it is left out by its looks alone, so that a request may overrule that."""
         return self.cause == "implausible"

@@ -27,6 +27,16 @@ def begin_attempt(plan: Plan) -> None:
             records.forget(scene)
 
 
+def is_quarantined(plan: Plan) -> bool:
+    """Whether a run was tried and has nothing, because none of its scenes can be used before its item changes.
+
+    Not so where files were dead: they may have come by now.
+    """
+    decisions = SceneRecords(RunFolder.of(plan)).read_all(plan).values()
+    is_settled = bool(decisions) and all(decision.is_quarantined for decision in decisions)
+    return is_settled and len(finished_blocks(plan)) == len(plan.blocks)
+
+
 def require_imagery(plan: Plan) -> None:
     """Says so where the blocks of a run are done and hold nothing, because of scenes that were left out.
 

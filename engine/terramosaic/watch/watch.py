@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from terramosaic.catalog import Pass, labels_of
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, NothingLeftError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
 from terramosaic.planning.folder import RunFolder, is_complete
 from terramosaic.planning.identity import gives_same_pixels
@@ -15,6 +15,7 @@ from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import RegionRequest
+from terramosaic.run.attempt import is_quarantined
 from terramosaic.storage.files import remove_folder
 from terramosaic.storage.location import location
 from terramosaic.watch.collection import ACQUISITIONS, MapCollection
@@ -33,6 +34,7 @@ class Watch:
         new: plans of those to map, by pass, the oldest first.
         again: those of them that were mapped from an earlier processing.
         unusable: why the others cannot be mapped.
+        quarantined: acquisitions whose scenes were found of no use; they are not tried again before their items change.
     """
 
     collection: MapCollection
@@ -42,6 +44,7 @@ class Watch:
     new: dict[Pass, Plan]
     again: frozenset[Pass]
     unusable: Sequence[CatalogError] = ()
+    quarantined: list[Pass] = field(default_factory=list)
     _recorded: set[str] = field(default_factory=set)
 
     def record(self, of_pass: Pass) -> None:
@@ -50,6 +53,17 @@ class Watch:
         self.collection.put(made)
         self._recorded.add(made.run_id)
         remove_folder(RunFolder.of(made).blocks)
+
+    def leave_out(self, of_pass: Pass, error: NothingLeftError) -> None:
+        """Passes over an acquisition of which nothing is left; its run's records say why.
+
+        Raises:
+            NothingLeftError: its files were dead, and may come yet.
+        """
+        if not is_quarantined(self.new[of_pass]):
+            raise error
+        del self.new[of_pass]
+        self.quarantined.append(of_pass)
 
     @property
     def labels(self) -> dict[Pass, str]:
@@ -78,10 +92,14 @@ class Watch:
         raise first.among(f"{items} cannot be used; the other acquisitions are mapped", more)
 
     def __str__(self) -> str:
+        left_out = f"; {len(self.quarantined)} quarantined" if self.quarantined else ""
         if not self.new:
-            return f"nothing new: {self.found} acquisitions since {self.since}, all mapped"
+            others = "all others" if left_out else "all"
+            return f"nothing new: {self.found} acquisitions since {self.since}, {others} mapped{left_out}"
         labels = (f"{label} again" if each in self.again else label for each, label in self.labels.items())
-        return f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(labels)}"
+        return (
+            f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(labels)}{left_out}"
+        )
 
 
 def look(
@@ -93,7 +111,8 @@ def look(
     """Searches the rolling period and compares it with the collection in the request's output folder.
 
     An acquisition is mapped when the run that the collection holds of its pass has the pixels that are asked for, under
-    whatever name. Else it was processed again, or the request, the device or this package's pixels have changed.
+    whatever name. Else it was processed again, or the request, the device or this package's pixels have changed. One
+    that was tried and found of no use is not new before its item changes, and what is mapped of its pass stays.
 
     Args:
         request: what to map; its period bounds the rolling one, and its composite plays no part.
@@ -118,17 +137,21 @@ def look(
         }
         found, unusable = plan_acquisitions(request.model_copy(update=changes))
         plans = [made for made in found if made.passes[0].solar_day >= start.date()]
-    new, again = {}, set()
+    new, again, quarantined = {}, set(), []
     for made in plans:
         of_pass = made.passes[0]
         known = collection.find(of_pass)
         held = None if known is None else collection.plan_of(known, made)
         is_same = held is not None and gives_same_pixels(held, made)
+        if not is_same and is_quarantined(made):
+            quarantined.append(of_pass)
+            continue
         if held is None or not is_same or not is_complete(held):
             new[of_pass] = made
         if known is not None and not is_same:
             again.add(of_pass)
-    return Watch(collection, zone_areas(area), start.date(), len(plans), new, frozenset(again), unusable)
+    areas = zone_areas(area)
+    return Watch(collection, areas, start.date(), len(plans), new, frozenset(again), unusable, quarantined)
 
 
 def _period(request: RegionRequest, look_back_days: int, now: datetime) -> tuple[datetime, datetime]:
