@@ -14,3 +14,11 @@ GSD = {
 #: Classes of the scene classification (SCL) under which the ground cannot be trusted: no data, saturated or
 #: defective, cloud shadow, cloud of medium and high probability, thin cirrus.
 SCL_UNCLEAR = (0, 1, 3, 8, 9, 10)
+
+
+def is_coarse(band: str, metres: float) -> bool:
+    """Whether pixels of this size are those of another of Sentinel-2's own resolutions, coarser than the band's.
+
+    Coarser still is no mix-up: overviews of whole scenes are read as what they are.
+    """
+    return metres in (20, 60) and metres > GSD[band]

@@ -16,6 +16,12 @@ _PRODUCT = re.compile(
     r"S2(?P<unit>[A-D])_MSIL2A_\d{8}T\d{6}(_N(?P<baseline>\d{4}))?_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
 )
 _ORBIT = re.compile(r"([0-9]{1,3})(\.0)?")
+#: ``05.09``, or as a number, 5.09 and 5.1; ``0509`` or ``N0509`` as in product names.
+_BASELINE = re.compile(r"N?(?:(\d{1,2})(?:\.(\d{1,2}))?|(\d{2})(\d{2}))")
+#: What products bear that were made outside ESA's baselines. It tells nothing.
+_NO_BASELINE = "99.99"
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_COARSER_NAME = re.compile(r"_(\d{2})m$")
 _DATASTRIP_START = re.compile(r"_S(\d{8}T\d{6})")
 _TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?=_|$)")
 
@@ -83,14 +89,25 @@ def generation_time(item: Item) -> datetime | None:
 
 
 def processing_baseline(item: Item) -> str | None:
-    """The baseline as ``05.11``, from a property or the product's name; None if nothing says it."""
-    properties = item["properties"]
-    for name in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version"):
-        found = re.fullmatch(r"(\d{1,2})\.(\d{2})", str(properties.get(name, "")))
-        if found:
-            return f"{int(found[1]):02d}.{found[2]}"
-    numbers = (product["baseline"] for product in _products(item))
-    return next((f"{number[:2]}.{number[2:]}" for number in numbers if number), None)
+    """The baseline as ``05.11``, from a property or the product's name; None if nothing says it.
+
+    Nothing does either where the item contradicts itself about what matters: whether it is before 04.00.
+    """
+    names = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+    told = [
+        *(_baseline(item["properties"].get(name)) for name in names),
+        *(_baseline(product["baseline"]) for product in _products(item)),
+    ]
+    known = [baseline for baseline in told if baseline and baseline != _NO_BASELINE]
+    return known[0] if len({baseline < "04.00" for baseline in known}) == 1 else None
+
+
+def _baseline(value: Any) -> str | None:
+    """A baseline however it is written: 5.1 is 05.10."""
+    found = None if isinstance(value, bool) else _BASELINE.fullmatch(str(value).strip())
+    if found is None:
+        return None
+    return f"{int(found[1] or found[3]):02d}.{(found[2] or found[4] or '').ljust(2, '0')}"
 
 
 def mgrs_tile(item: Item) -> str | None:
@@ -192,10 +209,31 @@ def declared_offset(item: Item, key: str) -> int | None:
 
 
 def offset_applied(item: Item) -> bool | None:
-    """Earth Search's flag that its COGs have the offset taken off; None if it is absent."""
+    """Earth Search's flag that its COGs have the offset taken off, also as text; None if it is absent or no flag."""
     properties = item["properties"]
-    flag = properties.get("earthsearch:boa_offset_applied", properties.get("sentinel:boa_offset_applied"))
-    return None if flag is None else bool(flag)
+    for prefix in ("earthsearch", "sentinel"):
+        flag = _FLAGS.get(str(properties.get(f"{prefix}:boa_offset_applied")).strip().lower())
+        if flag is not None:
+            return flag
+    return None
+
+
+def pixel_size(item: Item, key: str) -> float:
+    """Metres of a pixel of an asset, the most that the item says: by its transform, its bands, or its name's end."""
+    asset = item["assets"][key]
+    named = _COARSER_NAME.search(key)
+    transform = asset.get("proj:transform")
+    told = [
+        int(named[1]) if named else 0,
+        transform[0] if isinstance(transform, list) and transform else 0,
+        asset.get("gsd"),
+        *(
+            band.get("spatial_resolution")
+            for band in asset.get("raster:bands") or ()
+            if isinstance(band, Mapping)
+        ),
+    ]
+    return max(float(size) for size in told if isinstance(size, int | float) and not isinstance(size, bool))
 
 
 def _products(item: Item) -> Iterator[re.Match[str]]:

@@ -21,6 +21,9 @@ OFFSET = 1000
 #: The first processing baseline that does.
 FIRST_BASELINE = "04.00"
 
+#: How the rule begins by which nothing but a guess decides.
+GUESSED = "guessed"
+
 
 @dataclass(frozen=True)
 class OffsetDecision:
@@ -44,6 +47,9 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, profile: Prof
       so is not asked;
     - otherwise a baseline of 04.00 or later has it: Planetary Computer, the twins, COGs not flagged.
 
+    Where none applies the offset is unknown (`GUESSED`), as of products without a baseline or with 99.99: when the
+    scene is first read, its files and pixels decide.
+
     Args:
         item: STAC item as a dict.
         key: the asset's name in the item.
@@ -66,7 +72,7 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, profile: Prof
                 declared, f"the asset declares {declared} (baseline {baseline or 'unknown'})"
             )
     if baseline is None:
-        return OffsetDecision(0, "guessed: none, since neither a baseline nor an offset is given")
+        return OffsetDecision(0, f"{GUESSED}: none, since neither a baseline nor an offset is given")
     flag = ", boa_offset_applied is false" if applied is False else ", JPEG 2000 original" if is_twin else ""
     return OffsetDecision(OFFSET, f"processing baseline {baseline} is 04.00 or later{flag}: offset of 1000")
 

@@ -15,12 +15,12 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.bands import S2L2A_BANDS
+from terramosaic.bands import GSD, S2L2A_BANDS, is_coarse
 from terramosaic.catalog import metadata
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
-from terramosaic.catalog.offset import decide_offset
+from terramosaic.catalog.offset import GUESSED, decide_offset
 from terramosaic.catalog.profiles import GENERIC, Profile, profile_of, unsigned
-from terramosaic.errors import MissingBandError
+from terramosaic.errors import CatalogError, MissingBandError
 from terramosaic.ground.zones import as_geojson
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
@@ -99,6 +99,11 @@ class Scene(BaseModel):
     item_assets: tuple[str, ...]
     key: str = Field(default_factory=lambda fields: str(fields["id"]))
 
+    @property
+    def offset_is_guessed(self) -> bool:
+        """Whether nothing that the item says decided the offset of its bands."""
+        return any(rule.startswith(GUESSED) for rule in self.offset_rule.split("; "))
+
     @cached_property
     def geometry(self) -> BaseGeometry:
         """The footprint as a shapely geometry, lon/lat degrees."""
@@ -156,12 +161,20 @@ def scene_from_item(
         bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
 
     Raises:
-        CatalogError: no geometry, no date, no UTM zone, or an offset of another size than Sentinel-2's.
+        CatalogError: no geometry, no date, no UTM zone, an offset of another size than Sentinel-2's, or a band at a
+            coarser resolution than its own.
     """
     metadata.check_item(item)
     if profile is GENERIC:
         profile = profile_of(item)
     keys = {band: key for band in bands if (key := profile.asset_key(band, item["assets"]))}
+    for band, key in keys.items():
+        size = metadata.pixel_size(item, key)
+        if is_coarse(band, size):
+            raise CatalogError(
+                f"asset {key} of item {item['id']} has pixels of {size:g} m, and {band} is wanted at {GSD[band]} m; "
+                "use a catalog that has it"
+            )
     ten_metres = next((keys[band] for band in ("B04", "B03", "B02", "B08") if band in keys), None)
     reference = item["assets"][ten_metres] if ten_metres else {}
     epsg, when, geometry = metadata.epsg(item, reference), metadata.item_datetime(item), footprint_of(item)

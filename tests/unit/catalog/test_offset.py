@@ -2,7 +2,8 @@
 
 import pytest
 
-from terramosaic.catalog.offset import decide_offset
+from terramosaic.catalog.metadata import processing_baseline
+from terramosaic.catalog.offset import GUESSED, decide_offset
 from terramosaic.catalog.profiles import (
     COPERNICUS,
     EARTH_SEARCH,
@@ -70,6 +71,56 @@ def decided(profile, properties, asset=None, *, key="red", band="B04", collectio
 )  # fmt: skip
 def test_rule(profile, properties, asset, options, offset):
     assert decided(profile, properties, asset, **options) == offset
+
+
+@pytest.mark.parametrize("told", ["05.10", "5.10", "5.1", 5.1, " 05.10 ", "0510", "N0510", "05.1"])
+def test_a_baseline_is_read_however_it_is_written(told):
+    item = {"id": "x", "properties": {"s2:processing_baseline": told}}
+    assert processing_baseline(item) == "05.10"
+    assert decided(PLANETARY_COMPUTER, item["properties"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("told", "baseline"), [(5, "05.00"), (5.09, "05.09"), (2.14, "02.14"), (4.0, "04.00"), ("3.01", "03.01")]
+)
+def test_a_baseline_that_is_a_number(told, baseline):
+    assert processing_baseline({"id": "x", "properties": {"s2:processing_baseline": told}}) == baseline
+
+
+@pytest.mark.parametrize(
+    "told", ["99.99", 99.99, "N9999", "", "latest", None, True, [5, 9], {}, float("nan"), 509]
+)
+def test_what_tells_no_baseline_is_unknown_and_so_is_its_offset(told):
+    item = {"id": "x", "properties": {"s2:processing_baseline": told}, "assets": {"B04": {}}}
+    assert processing_baseline(item) is None
+    assert decide_offset(item, "B04", band="B04", profile=PLANETARY_COMPUTER).rule.startswith(GUESSED)
+    # Somebody who declares it knows.
+    assert decided(GENERIC, item["properties"], DECLARED_1000) == 1000
+
+
+def test_a_baseline_that_the_products_name_contradicts_is_unknown():
+    product = "S2B_MSIL2A_20240828T174909_N0511_R141_T13TEF_20240828T214916"
+    assert processing_baseline({"id": product, "properties": {"s2:processing_baseline": "05.10"}}) == "05.10"
+    assert processing_baseline({"id": product, "properties": {"s2:processing_baseline": "99.99"}}) == "05.11"
+    assert processing_baseline({"id": product, "properties": {"s2:processing_baseline": "02.14"}}) is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "offset"),
+    [
+        ("true", 0),
+        ("True ", 0),
+        ("1", 0),
+        (1, 0),
+        ("false", 1000),
+        ("False", 1000),
+        (0, 1000),
+        (None, 1000),
+        ("?", 1000),
+    ],
+)
+def test_a_flag_may_be_text(flag, offset):
+    assert decided(EARTH_SEARCH, PB0509 | {"earthsearch:boa_offset_applied": flag}, DECLARED_1000) == offset
 
 
 def test_an_unknown_size_of_offset_is_refused():

@@ -274,9 +274,53 @@ def test_names_alone_tell_what_properties_leave_out(items):
     assert scene.generation_time == utc(2024, 8, 28, 21, 49, 16)
     assert scene.sensing_start == utc(2024, 8, 28, 17, 49, 9)
     assert (scene.processing_baseline, scene.cloud_cover) == (None, None)
-    assert scene.offset_rule.startswith("guessed")
+    assert scene.offset_rule.startswith("guessed") and scene.offset_is_guessed
     item["properties"]["s2:product_uri"] = "S2B_MSIL2A_20240828T174909_N0511_R141_T13TEF_20240828T214916.SAFE"
-    assert scene_from_item(item).processing_baseline == "05.11"
+    scene = scene_from_item(item)
+    assert scene.processing_baseline == "05.11" and not scene.offset_is_guessed
+
+
+@pytest.mark.parametrize(
+    ("band", "names", "says"),
+    [
+        ("B02", ("B02_20m",), {}),
+        ("B02", ("B02_60m",), {}),
+        ("B05", ("B05_60m",), {}),
+        ("B04", ("B04",), {"proj:transform": [20, 0, 499980, 0, -20, 5000040]}),
+        ("B04", ("B04",), {"raster:bands": [{"spatial_resolution": 20}]}),
+        ("B08", ("B08",), {"gsd": 60}),
+        ("SCL", ("SCL_60m",), {}),
+    ],
+)
+def test_a_band_at_another_of_sentinel_2s_resolutions_is_refused_by_name(band, names, says):
+    found = item_of({name: {"href": f"{name}.tif", **says} for name in names})
+    with pytest.raises(
+        CatalogError, match=rf"^asset {names[0]} of item x has pixels of [26]0 m, and {band} is wanted"
+    ):
+        scene_from_item(found)
+
+
+def test_a_band_at_its_own_or_a_finer_resolution_is_taken():
+    names = {
+        "B02": ("B02_20m", "B02_10m"),
+        "B01": ("B01_20m",),
+        "B05": ("B05_20m", "B05_60m"),
+        "SCL": ("SCL_20m",),
+    }
+    found = item_of({name: {"href": name} for several in names.values() for name in several})
+    keys = {band: asset.key for band, asset in scene_from_item(found).assets.items()}
+    assert keys == {"B02": "B02_10m", "B01": "B01_20m", "B05": "B05_20m", "SCL": "SCL_20m"}
+    # An overview of a scene, said to be one, is no mix-up.
+    coarse = {"href": "B04", "proj:transform": [120, 0, 499980, 0, -120, 5000040]}
+    assert "B04" in scene_from_item(item_of({"B04": coarse})).assets
+
+
+def item_of(assets):
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": "x", "links": [], "geometry": mapping(box(15, 45, 16, 46)),
+        "properties": {"datetime": "2023-08-15T10:00:00Z", "platform": "sentinel-2a", "proj:epsg": 32633},
+        "assets": assets,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["13TEF", "T13TEF", "t13tef"])
