@@ -17,20 +17,17 @@ from typing import Self, TypeVar, cast
 
 import numpy as np
 import rasterio
-from affine import Affine
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform_bounds
-from rasterio.windows import Window
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from terramosaic.catalog.profiles import PROFILES, is_signed, sign
 from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import GO_ON, CatalogError, DeadAssetError, UnusableFileError, one_line
-from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, rect_from_bounds
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.band_file import BandFile
 from terramosaic.imagery.failed_assets import FailedAssets
+from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
@@ -81,14 +78,19 @@ class SceneReader:
         scene: the scene.
         epsg: the zone.
         run: the run that it is read for. A file that failed in it for good is not asked for again.
+
+    Attributes:
+        scene: the scene.
+        verdicts: what the files that were opened by now say of themselves, by band.
     """
 
     def __init__(self, scene: Scene, epsg: int, run: RunFolder | None = None) -> None:
         self.scene, self._epsg = scene, epsg
+        self.verdicts: dict[str, FileVerdict] = {}
         self._failed = FailedAssets(run)
         self._refused: set[str] = set()
         self._dead: dict[str, UnusableFileError] = {}
-        self._open: dict[str, DatasetReader | WarpedVRT] = {}
+        self._open: dict[str, BandFile] = {}
         self._files: dict[str, ExitStack] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -124,20 +126,12 @@ class SceneReader:
             CatalogError: it could not be read, after as many tries as may help, but another time it may.
         """
         asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: _read_nearest(self._dataset(asset), rect, out))
+        return self._retried(asset, lambda: self._file(asset).read(rect, out))
 
     def overview(self, band: str) -> np.ndarray:
         """Raw values of the whole band at a coarse scale, at most 512 pixels a side, from the file's overviews."""
         asset = self.scene.require([band])[band]
-
-        def read_coarse() -> np.ndarray:
-            dataset = self._dataset(asset)
-            scale = max(1, dataset.width / _OVERVIEW, dataset.height / _OVERVIEW)
-            shape = (1, max(1, round(dataset.height / scale)), max(1, round(dataset.width / scale)))
-            coarse: np.ndarray = dataset.read(out_shape=shape, indexes=[1], resampling=Resampling.nearest)[0]
-            return coarse
-
-        return self._retried(asset, read_coarse)
+        return self._retried(asset, lambda: self._file(asset).overview(_OVERVIEW))
 
     def overviews(self, bands: Iterable[str]) -> dict[str, np.ndarray]:
         """Overviews of several bands, read at the same time; see `overview`."""
@@ -224,17 +218,23 @@ class SceneReader:
         else:
             self._failed.record(self.scene, asset, error)
 
-    def _dataset(self, asset: AssetRef) -> DatasetReader | WarpedVRT:
+    def _file(self, asset: AssetRef) -> BandFile:
         if asset.band not in self._open:
             with ExitStack() as stack:
                 # Signed here and not stored: a token lives for less than a run.
                 href = sign(asset.href, self.scene.profile, anew=asset.band in self._refused)
                 self._refused.discard(asset.band)
                 dataset = stack.enter_context(_opened(href))
-                _check(dataset, asset, self.scene)
-                if dataset.crs.to_epsg() != self._epsg:
-                    dataset = stack.enter_context(_on_grid(dataset, self._epsg))
-                self._files[asset.band], self._open[asset.band] = stack.pop_all(), dataset
+                verdict = check_file(FileFacts.of(dataset), band=asset.band, epsg=self.scene.epsg)
+                if verdict.problem:
+                    raise UnusableFileError(
+                        f"asset {asset.band} of {self.scene.key} {verdict.problem} ({shown(asset.href)})",
+                        scene=self.scene.key,
+                    )
+                elsewhere = None if self.scene.epsg == self._epsg else self._epsg
+                file = BandFile.of(dataset, verdict, elsewhere, stack)
+                self._files[asset.band], self._open[asset.band] = stack.pop_all(), file
+                self.verdicts[asset.band] = verdict
         return self._open[asset.band]
 
     def _forget(self, band: str) -> None:
@@ -262,77 +262,6 @@ def _needs(asset: AssetRef, scene: Scene) -> str:
     if profile is not None and profile.credentials and asset.href.startswith("s3://"):
         return f"; its files need credentials: {profile.credentials}"
     return ""
-
-
-def _check(dataset: DatasetReader, asset: AssetRef, scene: Scene) -> None:
-    """Refuses a file that is not what a Sentinel-2 band is, rather than reading something else into it."""
-    transform, dtype = dataset.transform, dataset.dtypes[0]
-    problem = None
-    if dataset.crs is None:
-        problem = "has no CRS"
-    elif dtype not in ("uint8", "uint16"):
-        # Reflectances stored as 0..1 would all become 0, no data.
-        problem = f"holds {dtype}, not digital numbers as uint16"
-    elif transform.b or transform.d or not transform.a > 0 > transform.e:
-        problem = "is not north-up"
-    if problem:
-        raise UnusableFileError(
-            f"asset {asset.band} of {scene.key} {problem} ({shown(asset.href)})", scene=scene.key
-        )
-
-
-def _on_grid(dataset: DatasetReader, epsg: int) -> WarpedVRT:
-    """A file of another zone, seen on this zone's 10 m grid by nearest neighbour."""
-    crs = f"EPSG:{epsg}"
-    rect = rect_from_bounds(transform_bounds(dataset.crs, crs, *dataset.bounds))
-    # GDAL's approximate transformation depends on the window asked for, and pixels must not: a billionth of a pixel is
-    # exact (rasterio 1.4 fails on 0).
-    return WarpedVRT(
-        dataset,
-        crs=crs,
-        transform=rect.transform,
-        width=rect.width,
-        height=rect.height,
-        resampling=Resampling.nearest,
-        tolerance=1e-9,
-        src_nodata=0,
-        nodata=0,
-    )
-
-
-def _read_nearest(dataset: DatasetReader | WarpedVRT, rect: Rect, out: np.ndarray | None) -> np.ndarray:
-    transform: Affine = dataset.transform
-    # The file's row and column under each pixel centre (half a pixel inside the grid's edges).
-    x = (rect.col + np.arange(rect.width) + 0.5) * RESOLUTION
-    y = NORTHING_OF_ROW_0 - (rect.row + np.arange(rect.height) + 0.5) * RESOLUTION
-    cols = np.floor((x - transform.c) / transform.a).astype(np.int64)
-    rows = np.floor((y - transform.f) / transform.e).astype(np.int64)
-    inside_rows, inside_cols = _within(rows, dataset.height), _within(cols, dataset.width)
-    rows, cols = rows[inside_rows], cols[inside_cols]
-    if out is None:
-        out = np.empty(rect.shape, dataset.dtypes[0])
-    if (len(rows), len(cols)) != rect.shape:
-        out[:] = 0
-    if not len(rows) or not len(cols):
-        return out
-    window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
-    target = out[inside_rows, inside_cols]
-    if (window.height, window.width) == target.shape:
-        if target.flags.c_contiguous and target.dtype == dataset.dtypes[0]:
-            dataset.read(1, window=window, out=target)
-        else:
-            target[:] = dataset.read(1, window=window)
-    else:
-        # Columns first, on the few native rows; then whole rows are copied.
-        native = dataset.read(1, window=window).astype(out.dtype, copy=False)
-        # mode="clip" writes straight into `out`; the indices are in range.
-        np.take(native.take(cols - cols[0], axis=1), rows - rows[0], axis=0, out=target, mode="clip")
-    return out
-
-
-def _within(indices: np.ndarray, size: int) -> slice:
-    """The run of ascending indices that lie in [0, size)."""
-    return slice(*np.searchsorted(indices, [0, size]))
 
 
 def _options(href: str) -> dict[str, str | int]:
