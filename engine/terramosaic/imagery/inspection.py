@@ -6,17 +6,23 @@ acquisition is clear, and a look costs an overview of each band. So it costs not
 
 from __future__ import annotations
 
+import logging
 import threading
+from typing import Any
+
+import numpy as np
 
 from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import UnusableFileError
-from terramosaic.imagery.offset import check_offset, resolve_offset
+from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.request.request import RegionRequest
+
+logger = logging.getLogger(__name__)
 
 #: The band on whose overview an offset is checked.
 _CHECKED_BAND = "B04"
@@ -89,17 +95,57 @@ def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     # Of JPEG 2000 an overview costs as much as the whole file.
     wanted = LEAST_LOOKED_AT if any(_is_jpeg2000(asset) for asset in scene.assets.values()) else LOOKED_AT
     overviews = reader.overviews(band for band in wanted if band in scene.assets)
+    _tell_oddities(reader)
     judged = plausibility(overviews)
     decision = decision.model_copy(update={"figures": judged.figures, "reason": "; ".join(judged.reasons)})
     if judged.reasons and scene.key not in request.trust:
         return decision.model_copy(update={"cause": "implausible", "offsets": {}})
-    if request.offset == "keep" or _CHECKED_BAND not in overviews:
+    if request.offset == "keep":
         return decision
-    decided = scene.assets[_CHECKED_BAND].offset
-    evidence = check_offset(overviews[_CHECKED_BAND], baseline=scene.processing_baseline, decided=decided)
-    resolved = resolve_offset(decided, evidence, request.offset_conflict, scene.key)
-    offsets = decision.offsets if resolved == decided else dict.fromkeys(decision.offsets, resolved)
-    return decision.model_copy(update={"offsets": offsets, "evidence": evidence})
+    return decision.model_copy(update=_offsets(reader, decision, overviews.get(_CHECKED_BAND), request))
+
+
+def _offsets(
+    reader: SceneReader, decision: SceneDecision, b04: np.ndarray | None, request: RegionRequest
+) -> dict[str, Any]:
+    """What of a decision is settled by the files: their tags, and an overview of B04 if there is one."""
+    scene, believe = reader.scene, request.offset_conflict
+    tags = {
+        band: verdict.tagged_offset
+        for band, verdict in reader.verdicts.items()
+        if verdict.tagged_offset is not None
+    }
+    is_guess = scene.offset_is_guessed
+    offsets = told_by_tags(decision.offsets, tags, guessed=is_guess, believe=believe, scene_id=scene.key)
+    settled: dict[str, Any] = {"offsets": offsets}
+    if is_guess and tags:
+        is_guess, settled["offset_rule"] = False, "the files' own tags, since the item does not say"
+    if b04 is not None:
+        decided = offsets[_CHECKED_BAND]
+        evidence = check_offset(b04, baseline=scene.processing_baseline, decided=decided)
+        # A guess gives way.
+        resolved = resolve_offset(decided, evidence, "pixels" if is_guess else believe, scene.key)
+        settled["evidence"] = evidence
+        if resolved != decided:
+            settled["offsets"] = of_all_bands(offsets, resolved)
+        if is_guess and evidence.agrees is not None:
+            is_guess, settled["offset_rule"] = False, "the pixels of B04, since nothing else says"
+    if is_guess:
+        logger.warning(
+            "scene %s: neither its item nor its files say whether its numbers carry the +1000 of baseline 04.00, "
+            "and its pixels cannot tell; they are taken as they are, which is wrong by 0.1 of reflectance if they do",
+            scene.key,
+        )
+    return settled
+
+
+def _tell_oddities(reader: SceneReader) -> None:
+    notes: dict[str, list[str]] = {}
+    for band, verdict in reader.verdicts.items():
+        if verdict.note:
+            notes.setdefault(verdict.note, []).append(band)
+    for note, bands in notes.items():
+        logger.warning("scene %s: the file of %s %s", reader.scene.key, ", ".join(sorted(bands)), note)
 
 
 def _is_jpeg2000(asset: AssetRef) -> bool:

@@ -1,14 +1,15 @@
-"""The +1000 offset on pixels: a decision checked on an overview, resolved, and taken off."""
+"""The +1000 offset in files: a decision held against their tags, checked on an overview, resolved, and taken off."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from terramosaic.catalog.offset import FIRST_BASELINE, OFFSET
-from terramosaic.errors import OffsetConflictError
+from terramosaic.errors import OffsetConflictError, UnusableFileError
 
 #: Shares of valid B04 pixels below 1000 above which the offset is gone, and below which it is there.
 _REMOVED_ABOVE, _PRESENT_BELOW = 0.05, 0.01
@@ -104,6 +105,50 @@ def resolve_offset(
         f"{evidence.share_below_1000:.1%} of its B04 pixels lie below 1000, which says {evidence.verdict}; "
         "set offset_conflict to metadata or pixels"
     )
+
+
+def told_by_tags(
+    planned: Mapping[str, int],
+    tags: Mapping[str, int],
+    *,
+    guessed: bool,
+    believe: Literal["stop", "metadata", "pixels"],
+    scene_id: str,
+) -> Mapping[str, int]:
+    """What to subtract from each band, given what its file says beside what its item says.
+
+    Where the item says nothing the files' own tags decide. Files whose tags contradict the item, or one another, are
+    not to be used, unless the request says whom to believe: tags come with the pixels.
+
+    Args:
+        planned: what metadata says, 0 or 1000, by band.
+        tags: what the scale and offset of the bands' files say, of those that have any.
+        guessed: whether nothing in the metadata says it, so that ``planned`` is a guess.
+        believe: whom to believe if they disagree; ``stop`` for neither.
+        scene_id: names the scene in the error.
+
+    Raises:
+        UnusableFileError: they disagree and ``believe`` is ``stop``.
+    """
+    if not tags:
+        return planned
+    if guessed:
+        planned = of_all_bands(planned, min(tags.values()))
+    wrong = [band for band, offset in tags.items() if offset != planned[band]]
+    if not wrong or (believe == "metadata" and not guessed):
+        return planned
+    if believe == "pixels" and not guessed:
+        return {**planned, **tags}
+    band = wrong[0]
+    line = f"asset {band} of {scene_id}: its file's scale and offset say that {tags[band]} is to be subtracted, and "
+    line += f"the other files' {planned[band]}" if guessed else f"its item {planned[band]}"
+    way_out = "" if guessed else "; set offset_conflict to metadata or pixels to use it all the same"
+    raise UnusableFileError(line + way_out, scene=scene_id)
+
+
+def of_all_bands(offsets: Mapping[str, int], offset: int) -> dict[str, int]:
+    """One offset for all bands; classes carry none."""
+    return {band: 0 if band == "SCL" else offset for band in offsets}
 
 
 def harmonise(raw: np.ndarray, offset: int) -> np.ndarray:

@@ -80,9 +80,10 @@ def warnings_of(request: RegionRequest, bundle: Bundle, figures: Figures, scenes
         warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
-    unknown = [scene.key for scene in scenes if scene.processing_baseline is None]
+    unknown = [scene.key for scene in scenes if scene.offset_is_guessed]
     if unknown:
         warnings.append(
-            f"processing baseline unknown, offset decided by the provider's rule: {', '.join(unknown)}"
+            "no item says whether these carry the +1000 of baseline 04.00, so their files and pixels decide, or it is "
+            f"taken as not there: {', '.join(unknown)}"
         )
     return warnings
