@@ -1,11 +1,17 @@
 """Prefect flows over the engine's stages: thin, they call a stage and report.
 
-Importing this package does not import Prefect; `terramosaic_flows.map_region` does.
+Importing this package does not import Prefect; `terramosaic_flows.map_region` does. `run_flow` runs that flow here.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terramosaic_flows.in_process import run_flow
+
+__all__ = ["run_flow"]
 
 #: Prefect's own temporary server starts reliably on a busy machine, and keeps to itself. What the user set wins.
 _SERVER = {
@@ -16,3 +22,11 @@ _SERVER = {
 }
 for _name, _value in _SERVER.items():
     os.environ.setdefault(_name, _value)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "run_flow":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from terramosaic_flows.in_process import run_flow  # for start-up time, as in `terramosaic`
+
+    return run_flow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from terramosaic.errors import TerramosaicError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
@@ -14,6 +12,7 @@ from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_pl
 from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.form import RequestForm, request_of_form
+from terramosaic_flows.parameters import flow
 from terramosaic_flows.reporting import report_plan
 from terramosaic_flows.runners import chosen_runner
 from terramosaic_flows.stages import make_plan

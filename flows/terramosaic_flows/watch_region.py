@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import get_run_logger, runtime
 from prefect.states import Completed, State
 
 from terramosaic.catalog import Pass
@@ -27,6 +27,7 @@ from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_reque
 from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.form import RequestForm, request_of_form
+from terramosaic_flows.parameters import flow
 from terramosaic_flows.reporting import report_plan
 from terramosaic_flows.runners import chosen_runner
 

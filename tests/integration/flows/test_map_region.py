@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from prefect import flow
+from shapely.geometry import box
 
 from terramosaic import map_region as map_without_prefect
 from terramosaic.block.receipt import finished_blocks
@@ -88,6 +89,16 @@ def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
     for region in ("north-side", "south-2"):
         (table,), (outputs,) = artifacts(f"plan-{region}"), artifacts(f"outputs-{region}")
         assert "S2A_33TWL_20230815" in str(table.data) and "NDVI.tif" in outputs.data
+
+
+def test_a_region_that_is_larger_than_the_server_takes(server, land, tmp_path):
+    from terramosaic_flows.map_region import map_region
+
+    outline = box(*Rect(LAND.row, LAND.col, 100, 100).bounds).segmentize(0.2)  # 20 000 vertices
+    request = land.request(LAND, tmp_path, outline=outline, targets=("NDVI",))
+    assert len(request.model_dump_json()) > 600_000
+    (folder,) = map_region(request)
+    assert read_plan(folder).request.region == request.region
 
 
 def test_flow_maps_into_an_object_store(server, land):
