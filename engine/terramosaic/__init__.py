@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from terramosaic.errors import (
         CatalogError,
         ChangedError,
+        EmptyMapError,
         LeaseHeldError,
         LeaseLostError,
         MissingBandError,
@@ -41,6 +42,7 @@ __all__ = [
     "Bundle",
     "CatalogError",
     "ChangedError",
+    "EmptyMapError",
     "LeaseHeldError",
     "LeaseLostError",
     "MapResult",

@@ -112,6 +112,12 @@ class NoScenesError(TerramosaicError):
     code = "no-scenes"
 
 
+class EmptyMapError(NoScenesError):
+    """A run is published, and no pixel of it has data; the message says why."""
+
+    code = "empty-map"
+
+
 class CatalogError(TerramosaicError):
     """The catalog or one of its assets failed, after retries where a retry could help."""
 

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import read_plan
@@ -34,7 +35,8 @@ def run_flow(request: RegionRequest, home: Path | None = None) -> list[MapResult
     from terramosaic_flows.map_region import map_region  # brings Prefect, which reads its settings once
 
     started = time.time()
-    results = [result_of(read_plan(folder)) for folder in map_region(request)]
+    folders = cast(list[str], map_region(request))  # what is in the flow's state
+    results = [result_of(read_plan(folder)) for folder in folders]
     return [result_of(result.plan, was_done=_modified(result.item) < started) for result in results]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from prefect.states import Completed, State
+
 from terramosaic.errors import TerramosaicError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.gaps import empty_map, told_gaps
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
@@ -21,7 +24,7 @@ from terramosaic_flows.stages import make_plan
 # The request is validated inside, so that what is wrong with it is said in the engine's words.
 @flow(name="map-region", persist_result=False, validate_parameters=False)
 @fails_in_one_line
-def map_region(request: RequestForm) -> list[str]:
+def map_region(request: RequestForm) -> State[list[str]]:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
 
     Args:
@@ -39,9 +42,15 @@ def map_region(request: RequestForm) -> list[str]:
     if not plans:
         plans, failures = _planned(request)
     failures |= carry_out_plans(plans)
+    published = {name: made for name, made in plans.items() if name not in failures}
+    failures |= {name: error for name, made in published.items() if (error := empty_map(made))}
     raise_failures(failures, len(plans.keys() | failures.keys()))
     forget_plans(request)
-    return [RunFolder.of(made).location for made in plans.values()]
+    gaps = {name: told for name, made in published.items() if (told := told_gaps(made))}
+    return Completed(
+        message="; ".join(f"{name}: {told}" if name else told for name, told in gaps.items()) or None,
+        data=[RunFolder.of(made).location for made in published.values()],
+    )
 
 
 def _planned(request: RegionRequest) -> tuple[dict[str, Plan], dict[str, TerramosaicError]]:

@@ -17,6 +17,7 @@ from terramosaic.catalog import Pass
 from terramosaic.errors import LeaseHeldError, NothingLeftError, RequestError, TerramosaicError
 from terramosaic.planning.folder import write_plan
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.gaps import empty_map
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import sweep_partials
@@ -139,6 +140,8 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
                 raise failure
             else:
                 watches[name].record(of_pass)
+                if empty := empty_map(plans[key]):
+                    get_run_logger().warning("acquisition of %s: %s", label, empty)
         except TerramosaicError as error:
             failures.setdefault(name, error.within(f"acquisition of {label}"))
     return failures

@@ -8,7 +8,7 @@ from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
 from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item, tell_apart
-from terramosaic.catalog.search import Catalog, hint_for_nothing, open_catalog
+from terramosaic.catalog.search import Catalog, above_the_limit, clouded, hint_for_nothing, open_catalog
 
 __all__ = [
     "PASS_GAP",
@@ -19,6 +19,8 @@ __all__ = [
     "Pass",
     "Profile",
     "Scene",
+    "above_the_limit",
+    "clouded",
     "datetime_of",
     "drop_superseded",
     "group_by_pass",

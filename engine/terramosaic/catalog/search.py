@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,14 +98,11 @@ def hint_for_nothing(
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    clouded = catalog.search(geometry_parts, start, end, None)
-    if clouded:
-        clearest = min(100.0 if (cloud := cloud_cover(item)) is None else cloud for item in clouded)
-        if max_cloud is None or clearest <= max_cloud:
+    there = catalog.search(geometry_parts, start, end, None)
+    if there:
+        if max_cloud is None or len(above := clouded(there, max_cloud)) < len(there):
             return "what lies there in that period touches the region only at its edge"
-        scenes = "the only scene" if len(clouded) == 1 else f"the clearest of {len(clouded)} scenes"
-        limit = math.ceil(clearest)
-        return f"{scenes} there in that period has {clearest:.0f} % cloud: use --max-cloud {limit}"
+        return above_the_limit(above)
     before = _nearest(catalog, geometry_parts, before=start) if start else None
     after = _nearest(catalog, geometry_parts, after=end) if end else None
     near = []
@@ -117,6 +114,18 @@ def hint_for_nothing(
         return f"the nearest there {'is' if len(near) == 1 else 'are'} of {' and of '.join(near)}"
     reach = "" if isinstance(catalog, FileCatalog) else " within a year of that period"
     return f"{catalog.describe()} has nothing there{reach}: check the region and the collection"
+
+
+def clouded(items: Iterable[dict[str, Any]], max_cloud: float) -> list[dict[str, Any]]:
+    """Those of some items that have more cloud than a limit, in percent."""
+    return [item for item in items if (cloud := cloud_cover(item)) is not None and cloud > max_cloud]
+
+
+def above_the_limit(items: Sequence[dict[str, Any]]) -> str:
+    """What the cloud limit keeps out, and which limit would not, in a line; each item tells its cloud cover."""
+    clearest = min(cloud for item in items if (cloud := cloud_cover(item)) is not None)
+    scenes = "the only scene" if len(items) == 1 else f"the clearest of {len(items)} scenes"
+    return f"{scenes} there in that period has {clearest:.0f} % cloud: use --max-cloud {math.ceil(clearest)}"
 
 
 def _api_of(profile: Profile, collection: str | None) -> ApiCatalog:

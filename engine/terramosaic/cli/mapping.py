@@ -14,7 +14,7 @@ from terramosaic.cli.options import request_from, selection_options
 from terramosaic.cli.plugins import load_runner
 from terramosaic.cli.progress import Bars, Lines
 from terramosaic.cli.show import result_as_json, show_plan, show_result
-from terramosaic.errors import RequestError, RunCancelledError, TerramosaicError
+from terramosaic.errors import NoScenesError, RequestError, RunCancelledError, TerramosaicError
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.planning import plan
 from terramosaic.request.features import raise_failures, requests_of
@@ -27,7 +27,14 @@ from terramosaic.run.mapping import map_plan
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
 def plan_command(as_json: bool, **options: Any) -> None:
     """Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written."""
-    plans = [plan(request) for request in requests_of(request_from(options)).values()]
+    plans, failures = [], {}
+    requests = requests_of(request_from(options))
+    for name, request in requests.items():
+        try:
+            plans.append(plan(request))
+        except NoScenesError as error:
+            failures[name] = error
+    raise_failures(failures, len(requests))
     if as_json:
         texts = [made.model_dump_json(indent=1) for made in plans]
         click.echo(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")

@@ -13,6 +13,7 @@ from terramosaic.model.selftest import BundleCheck
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.gaps import told_gaps
 from terramosaic.publishing.left_out import told_left_out
 from terramosaic.publishing.numbers import THIN, UNBROKEN
 
@@ -46,6 +47,8 @@ def show_result(console: Console, result: MapResult) -> None:
         console.print(str(path), soft_wrap=True, highlight=False)
     for line in told_left_out(result.plan):
         console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
+    if gaps := told_gaps(result.plan):
+        console.print(f"warning: {gaps}", style="yellow", soft_wrap=True)
 
 
 def result_as_json(result: MapResult) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def result_as_json(result: MapResult) -> dict[str, Any]:
         "item": str(result.item),
         "was_done": result.was_done,
         "left_out": told_left_out(result.plan),
+        "gaps": told_gaps(result.plan),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,6 +71,24 @@ class ZoneArea:
     epsg: int
     rect: Rect
     outline: BaseGeometry | None
+
+    @property
+    def holds_a_pixel(self) -> bool:
+        """Whether the centre of a pixel lies in it, as pixels are mapped whose centres do."""
+        if self.outline is None:
+            return True
+        # A point as far from the outline as area / length is in any shape, and no point of the plane is farther from a
+        # pixel's centre than half a diagonal.
+        if self.outline.area > self.outline.length * RESOLUTION * math.sqrt(0.5):
+            return True
+        rect, half = self.rect, RESOLUTION / 2
+        left, bottom, right, _ = rect.bounds
+        rows = bottom + half + RESOLUTION * np.arange(rect.height)
+        ends = np.stack([np.broadcast_to([left, right], (rect.height, 2)), np.stack([rows, rows], 1)], 2)
+        inside = shapely.get_parts(shapely.intersection(self.outline, shapely.linestrings(ends)))
+        spans = shapely.bounds(inside[shapely.get_dimensions(inside) >= 0])
+        first = np.ceil((spans[:, 0] - half) / RESOLUTION)
+        return bool((first * RESOLUTION + half <= spans[:, 2]).any())
 
 
 def zone_areas(area: Area) -> list[ZoneArea]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import shapely
+from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD
 from terramosaic.catalog import (
@@ -16,6 +16,7 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
+from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
 from terramosaic.planning.plan import Figures, Zone
 from terramosaic.request.request import RegionRequest
 
@@ -28,8 +29,7 @@ _OUTPUT_BYTES_PER_PIXEL = {
 }
 
 
-def covered_share(area: Area, scenes: Any) -> float:
-    footprints = shapely.union_all([scene.geometry for scene in scenes])
+def covered_share(area: Area, footprints: BaseGeometry) -> float:
     covered = Area(area.outline.intersection(footprints)).square_kilometres
     return min(1.0, covered / area.square_kilometres)
 
@@ -58,7 +58,14 @@ def output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
     return {target: pixels * sizes[target] / 1e9 for target in request.targets}
 
 
-def warnings_of(request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any) -> list[str]:
+def warnings_of(
+    request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any, hint: str = ""
+) -> list[str]:
+    """What to know before a plan is carried out.
+
+    Args:
+        hint: what would fill the gaps that the cloud limit makes.
+    """
     warnings = []
     if not bundle.is_terramind:
         warnings.append(
@@ -76,8 +83,11 @@ def warnings_of(request: RegionRequest, bundle: Bundle, figures: Figures, scenes
         warnings.append(
             f"the model was exported for {max(meant)} diffusion steps and is run with {request.steps}"
         )
-    if figures.gap_share > 0.001:
-        warnings.append(f"{figures.gap_share:.1%} of the region lies under no scene and stays without data")
+    gaps = figures.gaps or {NO_SCENE: figures.gap_share}
+    for cause, share in gaps.items():
+        if share > TOLD:
+            more = f"; {hint}" if cause == CLOUD_LIMIT else ""
+            warnings.append(f"{share:.1%} of the region lies {WHERE[cause]} and stays without data{more}")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     unknown = [scene.key for scene in scenes if scene.offset_is_guessed]

@@ -119,6 +119,10 @@ class Figures(_Value):
 
     area_km2: float = Field(description="Area of the region")
     covered_share: float = Field(description="Share of the region under at least one scene's footprint")
+    gaps: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of the region without imagery, by cause; empty where not asked",
+    )
     scenes: int
     acquisitions: int
     blocks: int

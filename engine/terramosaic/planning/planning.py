@@ -12,6 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import shapely
+from shapely.geometry.base import BaseGeometry
+
 from terramosaic.catalog import (
     PASS_GAP,
     Acquisition,
@@ -38,6 +41,7 @@ from terramosaic.planning.estimates import (
     read_gigabytes,
     warnings_of,
 )
+from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
@@ -55,6 +59,8 @@ _SECOND = timedelta(seconds=1)
 
 #: Why a scene is dropped that the request names.
 _EXCLUDED = "excluded by the request"
+#: Why a composite of a single acquisition drops a scene.
+_OTHER_ACQUISITION = "not of the best acquisition"
 
 #: Pixels of the longest side of the pictures in the report.
 _PREVIEW_SIDE = 1400
@@ -74,7 +80,7 @@ def plan(request: RegionRequest) -> Plan:
     found = _search(prepared)
     if not found.acquisitions:
         raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
-    return _plan_from(prepared, found.best() if request.composite == "single" else found)
+    return _plan_from(prepared, found.best() if request.composite == "single" else found, whole_period=True)
 
 
 def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
@@ -148,8 +154,10 @@ class _Prepared:
         area = request.area()
         request = _anchored(request)
         areas = zone_areas(area)
-        if not areas:
-            raise RequestError("region: it is smaller than a pixel of 10 m; take a larger one")
+        if not any(part.holds_a_pixel for part in areas):
+            raise RequestError(
+                "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
+            )
         bundle = load_bundle(request.model)
         bundle.require(request.targets)
         return cls(request, area, areas, bundle, _Named.of(request))
@@ -181,8 +189,17 @@ class _Found:
     def best(self) -> _Found:
         """The best acquisition alone; the others' scenes are dropped."""
         others = [scene for acquisition in self.acquisitions[1:] for scene in acquisition.scenes]
-        dropped = [*self.dropped, *((scene, "not of the best acquisition") for scene in others)]
+        dropped = [*self.dropped, *((scene, _OTHER_ACQUISITION) for scene in others)]
         return replace(self, acquisitions=self.acquisitions[:1], dropped=dropped)
+
+    @property
+    def dropped_by_cause(self) -> dict[str, list[BaseGeometry]]:
+        """Footprints of the scenes without which a gap may be."""
+        causes = {OTHER_ACQUISITIONS: _OTHER_ACQUISITION, EXCLUDED: _EXCLUDED}
+        return {
+            cause: [scene.geometry for scene, why in self.dropped if why == dropped]
+            for cause, dropped in causes.items()
+        }
 
     def only(self, acquisition: Acquisition) -> _Found:
         """One acquisition, as if nothing else had been there."""
@@ -221,7 +238,12 @@ class _Unusable:
         )
 
 
-def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
+def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False) -> Plan:
+    """The plan of what was found.
+
+    Args:
+        whole_period: whether this is all that the period has; of a single acquisition gaps are expected.
+    """
     area, areas, bundle = prepared.area, prepared.areas, prepared.bundle
     bands, acquisitions = bundle.bands, _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
@@ -229,10 +251,17 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
     for scene in scenes.values():
         scene.require([*bands, "SCL"])
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
-    covered = covered_share(area, scenes.values())
+    footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
+    covered = covered_share(area, footprints)
+    gaps, hint = (
+        gaps_of(request, area, footprints, found.dropped_by_cause, found.catalog)
+        if whole_period and 1 - covered > TOLD
+        else ({}, "")
+    )
     figures = Figures(
         area_km2=area.square_kilometres,
         covered_share=covered,
+        gaps=gaps,
         scenes=len(scenes),
         acquisitions=len(acquisitions),
         blocks=sum(len(zone.blocks) for zone in zones),
@@ -268,7 +297,7 @@ def _plan_from(prepared: _Prepared, found: _Found) -> Plan:
         dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
         zones=tuple(zones),
         figures=figures,
-        warnings=(*warnings_of(request, bundle, figures, scenes.values()), *found.unknown),
+        warnings=(*warnings_of(request, bundle, figures, scenes.values(), hint), *found.unknown),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
     return made.model_copy(update={"run_id": run_id_of(made)})

@@ -23,6 +23,7 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.facts import SceneFacts
+from terramosaic.publishing.gaps import GAPS, VALID_PIXELS
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.words import attribution, software, title_of
@@ -137,6 +138,8 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:model": plan.bundle.model_dump(exclude={"bands"}),
         "terramosaic:cloud_share": round(run.cloud_share, 6),
         "terramosaic:gap_share": round(run.gap_share, 6),
+        GAPS: {cause: round(share, 6) for cause, share in run.gaps.items()},
+        VALID_PIXELS: run.valid_pixels,
         "terramosaic:offset": request.offset,
         "terramosaic:offsets": {scene.id: _offset(scene) for scene in run.scenes},
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},

@@ -18,9 +18,11 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.facts import PlanFacts
+from terramosaic.publishing.gaps import gaps_in_words
 from terramosaic.publishing.left_out import left_out_in_words
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
@@ -122,23 +124,38 @@ class RunFacts(PlanFacts):
     @property
     def mapped_km2(self) -> float:
         """Area of the pixels that have data."""
-        return sum(receipt.valid_pixels for receipt in self.receipts.values()) * _PIXEL_KM2
+        return self.valid_pixels * _PIXEL_KM2
 
     @property
     def cloud_share(self) -> float:
         """Share of the mapped pixels that were generated under cloud."""
         cloudy = sum(receipt.cloudy_pixels for receipt in self.receipts.values())
-        return cloudy / max(1, sum(receipt.valid_pixels for receipt in self.receipts.values()))
+        return cloudy / max(1, self.valid_pixels)
 
     @cached_property
     def gap_share(self) -> float:
         """Share of the pixels to map that stayed without data; exact where every part of the region has a block."""
         figures = self.plan.figures
         pixels = sum(_region_pixels(self.plan, block) for block in self.plan.blocks)
-        valid = sum(receipt.valid_pixels for receipt in self.receipts.values())
         # Parts of the region without a block are known by their area only, which UTM stretches a little.
         in_blocks = min(1.0, pixels * _PIXEL_KM2 / figures.area_km2) if figures.empty_blocks else 1.0
-        return 1 - valid / max(1, pixels) * in_blocks
+        return 1 - self.valid_pixels / max(1, pixels) * in_blocks
+
+    @property
+    def valid_pixels(self) -> int:
+        """Pixels that have data."""
+        return sum(receipt.valid_pixels for receipt in self.receipts.values())
+
+    @cached_property
+    def gaps(self) -> dict[str, float]:
+        """Share of the pixels to map that stayed without data, by cause, as far as metadata and the run tell it."""
+        left, found = self.gap_share, {}
+        for cause, share in (self.plan.figures.gaps or {NO_SCENE: self.plan.figures.gap_share}).items():
+            found[cause] = min(share, left)
+            left -= found[cause]
+        # Counts do not tell which of the two a pixel is; where a scene is missing, it is most likely that.
+        found[LEFT_OUT if self.left_out else IN_FILES] = left
+        return {cause: share for cause, share in found.items() if share > 0}
 
     @property
     def warnings(self) -> list[str]:
@@ -149,7 +166,7 @@ class RunFacts(PlanFacts):
                 f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
             )
         if self.gap_share > self.plan.figures.gap_share + 0.01:
-            found.append(f"{self.gap_share:.1%} of the pixels to map stayed without data")
+            found.append(gaps_in_words(self.gaps))
         found += left_out_in_words(self.decisions.values())
         for scene in self.scenes:
             if scene.subtracted is not None and scene.planned not in ("kept", str(scene.subtracted)):

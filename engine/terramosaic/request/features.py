@@ -9,12 +9,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terramosaic.errors import NoScenesError, RequestError, TerramosaicError
+from terramosaic.errors import NoScenesError, NothingLeftError, RequestError, TerramosaicError
 from terramosaic.request.files import read_region
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest, request_of
 
 logger = logging.getLogger(__name__)
+
+#: What is no failure of the other regions.
+_NOTHING_TO_MAP = (NoScenesError, NothingLeftError)
 
 #: Letters of a name in a path; file systems take 255 bytes.
 _MOST_LETTERS = 100
@@ -73,7 +76,7 @@ def raise_failures(
     Raises:
         TerramosaicError: of the kind of the first one, a line for each region.
     """
-    empty = {name: error for name, error in failures.items() if isinstance(error, NoScenesError)}
+    empty = {name: error for name, error in failures.items() if isinstance(error, _NOTHING_TO_MAP)}
     if len(empty) < regions:
         failures = {name: error for name, error in failures.items() if name not in empty}
         for name, error in empty.items():

@@ -12,6 +12,7 @@ from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import is_complete, write_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
+from terramosaic.publishing.gaps import empty_map
 from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.attempt import begin_attempt, require_imagery
@@ -67,6 +68,7 @@ def map_region(
             the request's device; by default threads of this process use that device. Results do not depend on it.
 
     Raises:
+        EmptyMapError: no pixel of the region has data; the files are written all the same.
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
     return map_plan(plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices)
@@ -86,7 +88,7 @@ def map_plan(
     if is_complete(plan):
         progress.planned(plan, [])
         publish(plan)
-        return result_of(plan, was_done=True)
+        return _result(plan, was_done=True)
     write_plan(plan)
     begin_attempt(plan)
     jobs = jobs_left([plan])
@@ -106,4 +108,10 @@ def map_plan(
     assemble(plan)
     progress.stage("publish")
     publish(plan)
-    return result_of(plan)
+    return _result(plan)
+
+
+def _result(plan: Plan, *, was_done: bool = False) -> MapResult:
+    if error := empty_map(plan):
+        raise error
+    return result_of(plan, was_done=was_done)

@@ -130,6 +130,61 @@ def test_nothing_found_says_what_was_searched_and_what_would_match(run_here, sel
     assert clearer.returncode == 3 and "--max-cloud" in clearer.stderr
 
 
+#: In a hole of both acquisitions, and at its edge.
+IN_HOLE = Rect(LAND.row + 620, LAND.col + 420, 100, 200)
+AT_HOLE = Rect(LAND.row + 620, LAND.col + 300, 100, 200)
+
+
+class TestWithoutData:
+    """What stays without data is told; nothing but that ends with code 3, though its files are written."""
+
+    @pytest.fixture
+    def options(self, land, tmp_path):
+        def options(**rects: Rect) -> list[str]:
+            features = [
+                {
+                    "type": "Feature",
+                    "properties": {"name": name},
+                    "geometry": land.request(rect, tmp_path).region.geojson,
+                }
+                for name, rect in rects.items()
+            ]
+            file = tmp_path / f"{'-'.join(rects)}.geojson"
+            file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+            out = str(tmp_path / "out")
+            return ["--region", str(file), "--datetime", "2023-08", "--catalog", str(land.folder), "--targets", "NDVI",
+                    "--out", out]  # fmt: skip
+
+        return options
+
+    def test_a_map_without_a_pixel_has_its_files_and_code_3_each_time(self, run_here, options, tmp_path):
+        for _ in range(2):
+            done = run_here("map", *options(hole=IN_HOLE))
+            assert done.returncode == 3
+            assert (
+                "terramosaic: nothing to map: 100.0% of the pixels to map are without data: 100.0% where the "
+                in (done.stderr)
+            )
+        item = tmp_path / "out" / "latest" / "item.json"
+        told = json.loads(item.read_text())["properties"]
+        assert told["terramosaic:gaps"] == {"in the files": 1.0} and told["terramosaic:valid_pixels"] == 0
+        assert (item.parent / "NDVI.tif").exists() and "100.0% of the pixels" in (
+            item.parent / "report.html"
+        ).read_text()
+
+    def test_the_share_without_data_is_told_of_a_map_with_a_hole(self, run_here, options):
+        line = (
+            "warning: 50.0% of the pixels to map are without data: 50.0% where the scenes' files hold no data"
+        )
+        done = run_here("map", *options(edge=AT_HOLE))
+        assert done.returncode == 0 and line in done.stdout.replace("\n", " ")
+
+    def test_of_several_regions_an_empty_one_is_a_warning(self, run_here, options, caplog):
+        done = run_here("map", *options(hole=IN_HOLE, edge=AT_HOLE))
+        assert done.returncode == 0 and "/edge/" in done.stdout
+        assert "region hole: nothing to map: 100.0%" in caplog.text
+
+
 def test_output_that_cannot_be_written(run_here, selection, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")

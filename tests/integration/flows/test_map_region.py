@@ -91,6 +91,19 @@ def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
         assert "S2A_33TWL_20230815" in str(table.data) and "NDVI.tif" in outputs.data
 
 
+def test_what_stays_without_data_is_the_message_of_the_run(server, land, tmp_path):
+    from terramosaic_flows.map_region import map_region
+
+    hole = Rect(LAND.row + 620, LAND.col + 420, 100, 200)
+    state = map_region(land.request(hole, tmp_path, targets=("NDVI",)), return_state=True)
+    assert state.is_failed() and state.message.startswith(
+        "nothing to map: 100.0% of the pixels to map are without"
+    )
+    edge = Rect(LAND.row + 620, LAND.col + 300, 100, 200)
+    state = map_region(land.request(edge, tmp_path, targets=("NDVI",)), return_state=True)
+    assert state.is_completed() and state.message.startswith("50.0% of the pixels to map are without data")
+
+
 def test_a_region_that_is_larger_than_the_server_takes(server, land, tmp_path):
     from terramosaic_flows.map_region import map_region
 

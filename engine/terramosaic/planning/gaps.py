@@ -1,0 +1,92 @@
+"""Parts of a region that stay without data, and why: the causes, and those of them that metadata tells."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.catalog import Catalog, above_the_limit, clouded
+from terramosaic.catalog.footprint import footprint_of
+from terramosaic.errors import CatalogError
+from terramosaic.ground.zones import Area
+from terramosaic.request.request import RegionRequest
+
+logger = logging.getLogger(__name__)
+
+#: Causes that metadata tells, and those that a run finds out.
+NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED = (
+    "no scene",
+    "cloud limit",
+    "other acquisitions",
+    "excluded",
+)
+LEFT_OUT, IN_FILES = "left out", "in the files"
+
+#: Where such a part of the region lies, by the cause.
+WHERE = {
+    NO_SCENE: "under no scene",
+    CLOUD_LIMIT: "under scenes above the cloud limit alone",
+    OTHER_ACQUISITIONS: "under scenes of other acquisitions than the best alone (composite: single)",
+    EXCLUDED: "under scenes that the request excludes",
+    LEFT_OUT: "under scenes that were left out",
+    IN_FILES: "where the scenes' files hold no data",
+}
+
+#: Share of a region from which on a gap is told: less is a matter of footprints, which providers simplify.
+TOLD = 0.001
+
+
+def gaps_of(
+    request: RegionRequest,
+    area: Area,
+    covered: BaseGeometry,
+    dropped: Mapping[str, Sequence[BaseGeometry]],
+    catalog: Catalog,
+) -> tuple[dict[str, float], str]:
+    """What of a region lies under no scene that is used: its share by cause, and what would help, in words.
+
+    Where there is a gap, the catalog is asked once more for what the cloud limit kept out of it.
+
+    Args:
+        request: what is asked for.
+        area: its region.
+        covered: what lies under the scenes that are used.
+        dropped: footprints of scenes that were found and are not used, by cause.
+        catalog: where the scenes were found.
+    """
+    whole, gap = area.square_kilometres, area.outline.difference(covered)
+    shares: dict[str, float] = {}
+    hint = ""
+
+    def share_of(geometry: BaseGeometry) -> float:
+        return Area(geometry).square_kilometres / whole
+
+    def take(cause: str, footprints: Sequence[BaseGeometry]) -> BaseGeometry:
+        under = gap.intersection(shapely.union_all(footprints))
+        if (share := share_of(under)) > 0:
+            shares[cause] = share
+        return gap.difference(under)
+
+    for cause, footprints in dropped.items():
+        gap = take(cause, footprints)
+    if request.max_cloud < 100 and share_of(gap) > TOLD:
+        found = _clouded(request, gap, catalog)
+        if found:
+            gap = take(CLOUD_LIMIT, [footprint_of(item) for item in found])
+            hint = above_the_limit(found)
+    take(NO_SCENE, [gap])
+    return shares, hint
+
+
+def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> list[dict[str, object]]:
+    """Items over a gap that the cloud limit alone keeps out."""
+    parts = [part for part in shapely.get_parts(gap) if part.area > TOLD * gap.area]
+    try:
+        return clouded(catalog.search(parts, *request.interval, None), request.max_cloud)
+    except CatalogError as error:
+        # The plan is whole without it.
+        logger.warning("whether the cloud limit makes the gaps is not known: %s", error)
+        return []
