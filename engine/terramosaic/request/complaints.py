@@ -17,7 +17,9 @@ def lines_of(error: ValidationError) -> list[str]:
         where = printable(".".join(str(part) for part in complaint["loc"]), _NAME)
         what = printable(one_line(complaint["msg"].removeprefix("Value error, ")), _LINE)
         given = complaint.get("input")
-        if complaint["type"] != "value_error" and isinstance(given, str | int | float):
+        if not where and complaint["type"] == "string_unicode" and isinstance(given, str):
+            where, what = printable(given, _NAME), "Extra inputs are not permitted"  # its name is no text
+        elif complaint["type"] != "value_error" and isinstance(given, str | int | float):
             what = f"{what} (not {_value(given)})"
         lines.append(f"{where}: {what}" if where else what)
     return lines

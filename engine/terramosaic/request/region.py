@@ -30,7 +30,7 @@ from terramosaic.request.files import area_from_file, geojson_of_wkt, kind_of
 #: Letters of a polygon that is written out in full.
 _LONG = 400
 
-_FORM = ConfigDict(frozen=True, extra="forbid")
+_FORM = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class _Drawn(BaseModel):

@@ -8,6 +8,7 @@ from datetime import date
 from datetime import datetime as DateTime  # a request has a field of the other name
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from unicodedata import category
 
 from pydantic import (
     BaseModel,
@@ -20,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from terramosaic.errors import RequestError
+from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
 from terramosaic.request.complaints import lines_of
@@ -77,7 +78,11 @@ class RegionRequest(Shown, BaseModel):
     """A region to map: where, when, from which catalog, with which model, and into which folder."""
 
     model_config = ConfigDict(
-        title="Region request", json_schema_extra=_with_examples, frozen=True, extra="forbid"
+        title="Region request",
+        json_schema_extra=_with_examples,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
     )
 
     region: _Choice[Region] = Field(
@@ -246,6 +251,13 @@ class RegionRequest(Shown, BaseModel):
     def _none_is_empty(cls, value: Any) -> Any:
         # A form shows a text that may be None as two tabs, so it is the empty text.
         return "" if value is None else value
+
+    @field_validator("catalog", "collection", "model", "out", "region_name")
+    @classmethod
+    def _is_a_line(cls, value: str) -> str:
+        if any(category(letter) in ("Cc", "Cs") for letter in value):
+            raise ValueError(f"'{printable(value, 60)}' holds what no name does")
+        return value
 
     @field_validator("device")
     @classmethod
