@@ -22,7 +22,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import Strip
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE, QUALITY_REPAIRED
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import whole_file
 
@@ -39,11 +39,12 @@ class SourceRows:
     valid: np.ndarray
     cloudy: np.ndarray
     other_zone: np.ndarray
+    repaired: np.ndarray
 
     @classmethod
     def empty(cls, rect: Rect, bands: int) -> SourceRows:
         """Rows that no scene covers."""
-        masks = (np.zeros(rect.shape, bool) for _ in range(3))
+        masks = (np.zeros(rect.shape, bool) for _ in range(4))
         return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
@@ -54,6 +55,7 @@ class SourceRows:
         self.valid[here] = strip.valid[there]
         self.cloudy[here] = strip.cloudy[there]
         self.other_zone[here] = strip.other_zone[there]
+        self.repaired[here] = strip.repaired[there]
 
 
 class BlockRasters:
@@ -169,4 +171,5 @@ def _quality(band: RowBand, source: SourceRows) -> np.ndarray:
     """The quality layer's flags, uint8 (1, height, width)."""
     cloudy = source.cloudy * np.uint8(QUALITY_CLOUD)
     other_zone = source.other_zone * np.uint8(QUALITY_OTHER_ZONE)
-    return np.where(source.valid, band.flags | cloudy | other_zone, np.uint8(QUALITY_NODATA))[None]
+    repaired = source.repaired * np.uint8(QUALITY_REPAIRED)
+    return np.where(source.valid, band.flags | cloudy | other_zone | repaired, np.uint8(QUALITY_NODATA))[None]

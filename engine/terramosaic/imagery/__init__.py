@@ -8,6 +8,7 @@ plausibility        whether a scene can be a picture of the ground
 scene_decision      what is decided about a scene: used or left out, and what its numbers mean
 scene_records       the same on record, once for the whole run
 inspection          who decides, when a scene is first needed
+zeros               a band that is 0: a hole, or put right
 composite           whose reflectance a pixel gets
 stack               all of it, strip by strip, read ahead
 """

@@ -15,22 +15,21 @@ _IS_UNCLEAR[list(SCL_UNCLEAR)] = True
 
 @dataclass(frozen=True)
 class Observation:
-    """One acquisition over a rectangle.
+    """What one scene shows of a rectangle, or several of one acquisition.
 
     Attributes:
         dn: uint16 (bands, height, width), harmonised; 0 in all bands where invalid.
         valid: bool (height, width), every band has data.
         clear: bool (height, width), valid and under none of SCL's unclear classes.
+        repaired: bool (height, width), valid, but a band was 0 and was put right.
+        inside: rows and columns of the rectangle that the arrays stand for; it shows nothing of the others.
     """
 
     dn: np.ndarray
     valid: np.ndarray
     clear: np.ndarray
-
-    @classmethod
-    def empty(cls, bands: int, shape: tuple[int, int]) -> Observation:
-        """An observation of nothing yet."""
-        return cls(np.zeros((bands, *shape), np.uint16), np.zeros(shape, bool), np.zeros(shape, bool))
+    repaired: np.ndarray
+    inside: tuple[slice, slice] = (slice(None), slice(None))
 
 
 @dataclass
@@ -40,21 +39,24 @@ class Composite:
     Attributes:
         dn: uint16 (bands, height, width), 0 where nothing was valid.
         valid: bool (height, width).
-        cloudy: bool (height, width), valid but clear in no acquisition.
+        cloudy: bool (height, width), valid but clear in no observation.
+        repaired: bool (height, width), of a spectrum in which a band was 0 and was put right.
     """
 
     dn: np.ndarray
     valid: np.ndarray
     cloudy: np.ndarray
+    repaired: np.ndarray
 
     @classmethod
     def empty(cls, bands: int, shape: tuple[int, int]) -> Composite:
         """A composite of nothing."""
-        return cls(np.zeros((bands, *shape), np.uint16), np.zeros(shape, bool), np.zeros(shape, bool))
+        masks = (np.zeros(shape, bool) for _ in range(3))
+        return cls(np.zeros((bands, *shape), np.uint16), *masks)
 
 
-#: Gives an acquisition's observation, or None if it has none: observe(pixels that are open, those of them that have no
-#: value at all yet). It may leave out pixels that would not help: not open, or neither clear nor without a value.
+#: Gives an observation, or None if there is none: observe(pixels that are open, those of them that have no value at all
+#: yet). It may leave out pixels that would not help: not open, or neither clear nor without a value.
 LazyObservation = Callable[[np.ndarray, np.ndarray], Observation | None]
 
 
@@ -65,11 +67,11 @@ def clear_mask(scl: np.ndarray) -> np.ndarray:
 
 
 def best(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObservation]) -> None:
-    """Fills ``composite``: the best-ranked acquisition that is clear at a pixel, else the best valid one.
+    """Fills ``composite``: the best-ranked observation that is clear at a pixel, else the best valid one.
 
-    A pixel's bands all come from one acquisition. Acquisitions are looked at in rank order and only while pixels are
-    still open, so a clear first one spares reading the others. The first observation's array may be taken over and
-    changed: an observation is used once.
+    A pixel's bands all come from one of them. They are looked at in rank order and only while pixels are still open, so
+    a clear first one spares reading the others. The first one's array may be taken over and changed: an observation is
+    used once.
     """
     unresolved = wanted & (composite.cloudy | ~composite.valid)
     for observe in candidates:
@@ -78,16 +80,37 @@ def best(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObse
         seen = observe(unresolved, unresolved & ~composite.valid)
         if seen is None:
             continue
-        take_clear = unresolved & seen.clear
-        _take(composite, seen, take_clear | (unresolved & seen.valid & ~composite.valid))
-        composite.cloudy = composite.valid & ~take_clear & (composite.cloudy | unresolved)
-        unresolved &= ~take_clear
+        # Views: what is written to them is written to the whole.
+        open_, valid, cloudy = (mask[seen.inside] for mask in (unresolved, composite.valid, composite.cloudy))
+        take_clear = open_ & seen.clear
+        _take(composite, seen, take_clear | (open_ & seen.valid & ~valid))
+        cloudy[:] = valid & ~take_clear & (cloudy | open_)
+        open_ &= ~take_clear
+
+
+def fused(bands: int, shape: tuple[int, int], candidates: Sequence[LazyObservation]) -> LazyObservation:
+    """Several scenes of one acquisition as one observation, by the rule of `best`."""
+
+    def observe(open_: np.ndarray, _: np.ndarray) -> Observation | None:
+        composite = Composite.empty(bands, shape)
+        best(composite, open_, candidates)
+        if not composite.valid.any():
+            return None
+        clear = composite.valid & ~composite.cloudy
+        return Observation(composite.dn, composite.valid, clear, composite.repaired)
+
+    return observe
 
 
 def median(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObservation]) -> None:
     """Fills ``composite`` with each band's median over clear observations; where none is clear, as `best` does.
 
     An even number of observations gives the mean of the middle two, rounded half to even.
+
+    Args:
+        composite: what is filled.
+        wanted: bool (height, width), pixels to fill.
+        candidates: observations of the whole rectangle.
     """
     pending = wanted & ~composite.valid
     observations = [seen for observe in candidates if (seen := observe(pending, pending)) is not None]
@@ -101,6 +124,8 @@ def median(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyOb
     best(composite, pending, [lambda *_, seen=seen: seen for seen in observations])
     if middles is not None:
         np.copyto(composite.dn, middles, where=several)
+        for seen in observations:
+            composite.repaired |= several & seen.clear & seen.repaired
 
 
 def _middles(observations: Sequence[Observation], clear: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -117,9 +142,11 @@ def _middles(observations: Sequence[Observation], clear: np.ndarray, count: np.n
 
 
 def _take(composite: Composite, seen: Observation, where: np.ndarray) -> None:
-    if not composite.valid.any() and np.array_equal(where, seen.valid):
+    is_whole = seen.valid.shape == composite.valid.shape
+    if is_whole and not composite.valid.any() and np.array_equal(where, seen.valid):
         # The first observation is mostly all there is: its array is taken over, 0 where invalid as it must be.
         composite.dn = seen.dn
     else:
-        np.copyto(composite.dn, seen.dn, where=where)
-    composite.valid |= where
+        np.copyto(composite.dn[:, *seen.inside], seen.dn, where=where)
+    composite.valid[seen.inside] |= where
+    np.copyto(composite.repaired[seen.inside], seen.repaired, where=where)

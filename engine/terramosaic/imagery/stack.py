@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
 
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import Rect
-from terramosaic.imagery.composite import Composite, LazyObservation, Observation, best, clear_mask, median
+from terramosaic.imagery.composite import (
+    Composite,
+    LazyObservation,
+    Observation,
+    best,
+    clear_mask,
+    fused,
+    median,
+)
 from terramosaic.imagery.offset import harmonise
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.imagery.zeros import mend
 from terramosaic.planning.folder import RunFolder
 
 #: Rows read at once.
@@ -36,6 +46,7 @@ class Strip:
         valid: bool (height, width).
         cloudy: bool (height, width): valid, but no acquisition was clear.
         other_zone: bool (height, width): taken from a neighbouring zone's scene.
+        repaired: bool (height, width): a band was 0 and was put right.
     """
 
     rect: Rect
@@ -43,6 +54,7 @@ class Strip:
     valid: np.ndarray
     cloudy: np.ndarray
     other_zone: np.ndarray
+    repaired: np.ndarray
 
 
 class Decisions(Protocol):
@@ -62,7 +74,8 @@ class Imagery:
     Attributes:
         epsg: the zone whose grid is filled.
         bands: bands in the model's order.
-        acquisitions: scenes of each acquisition in rank order; within one, the first that is valid wins.
+        acquisitions: scenes of each acquisition in rank order; a pixel is of the first scene that is clear there, else
+            of the first that is valid.
         composite: how acquisitions are combined.
         decisions: which scenes are used, and what their numbers mean.
         run: the run that all this is for; see `SceneReader`.
@@ -118,58 +131,54 @@ class StackReader:
         gaps = wanted & ~own
         if gaps.any():
             combine(composite, gaps, self._observations(rect, own_zone=False))
-        return Strip(rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own)
+        return Strip(
+            rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own, composite.repaired
+        )
 
     def _observations(self, rect: Rect, *, own_zone: bool) -> list[LazyObservation]:
-        observations: list[LazyObservation] = []
-        for acquisition in self._imagery.acquisitions:
-            scenes = [scene for scene in acquisition if (scene.epsg == self._imagery.epsg) == own_zone]
-            if scenes:
-                observations.append(lambda *masks, scenes=scenes: self._observe(scenes, rect, *masks))
-        return observations[:1] if self._imagery.composite == "single" else observations
+        """What is combined, in rank order: scenes, or for a median whole acquisitions, of which each counts once."""
+        acquisitions = [
+            [
+                partial(self._observe, scene, rect)
+                for scene in acquisition
+                if (scene.epsg == self._imagery.epsg) == own_zone
+            ]
+            for acquisition in self._imagery.acquisitions
+        ]
+        if self._imagery.composite == "single":
+            acquisitions = [scenes for scenes in acquisitions if scenes][:1]
+        if self._imagery.composite == "median":
+            return [fused(len(self._imagery.bands), rect.shape, scenes) for scenes in acquisitions if scenes]
+        return [scene for scenes in acquisitions for scene in scenes]
 
     def _observe(
-        self, scenes: Sequence[Scene], rect: Rect, open_: np.ndarray, missing: np.ndarray
+        self, scene: Scene, rect: Rect, open_: np.ndarray, missing: np.ndarray
     ) -> Observation | None:
-        """One acquisition: scenes are fused for all bands at once, the first that is valid at a pixel wins.
+        """One scene, all its bands at once, so that no spectrum mixes two.
 
         The scene classification is read first, and the twelve bands only around pixels that they can help: roofs that
-        are called cloud on every date would otherwise make each acquisition be read in full.
+        are called cloud on every date would otherwise make each scene be read in full.
         """
-        observation: Observation | None = None
-        left = open_
-        for scene in scenes:
-            around = _bounding_rect(left, rect)
-            if around.is_empty:
-                break
-            if self._imagery.decisions.leaves_out(scene):
-                continue
-            helpful = np.zeros(rect.shape, bool)
-            inside = around.slices(rect)
-            with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
-                clear = clear_mask(reader.read("SCL", around))
-                helpful[inside] = left[inside] & (clear | missing[inside])
-                part = _bounding_rect(helpful, rect)
-                if part.is_empty:
-                    continue
-                inside = part.slices(rect)
-                decision = self._imagery.decisions.decision(reader)
-                if not decision.is_used:
-                    continue
-                dn, valid = self._read(reader, part, decision)
-            valid &= helpful[inside]
-            if not valid.all():
-                dn *= valid
-            clear = valid & clear[part.slices(around)]
-            if observation is None and part == rect:
-                observation = Observation(dn, valid, clear)
-            else:
-                observation = observation or Observation.empty(len(self._imagery.bands), rect.shape)
-                np.copyto(observation.dn[:, *inside], dn, where=valid)
-                observation.valid[inside] |= valid
-                observation.clear[inside] |= clear
-            left = left & ~observation.valid
-        return observation
+        if self._imagery.decisions.leaves_out(scene):
+            return None
+        around = _bounding_rect(open_, rect)
+        inside = around.slices(rect)
+        with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
+            scl = reader.read("SCL", around)
+            helpful = open_[inside] & (clear_mask(scl) | missing[inside])
+            part = _bounding_rect(helpful, around)
+            if part.is_empty:
+                return None
+            decision = self._imagery.decisions.decision(reader)
+            if not decision.is_used:
+                return None
+            dn, whole = self._read(reader, part, decision)
+        helpful, scl = helpful[part.slices(around)], scl[part.slices(around)]
+        repaired = mend(dn, scl, whole | ~helpful)
+        valid = (whole | repaired) & helpful
+        if not valid.all():
+            dn *= valid
+        return Observation(dn, valid, valid & clear_mask(scl), repaired, part.slices(rect))
 
     def _read(
         self, reader: SceneReader, rect: Rect, decision: SceneDecision

@@ -19,6 +19,7 @@ QUALITY_CLOUD = 1
 QUALITY_FILLED = 2
 QUALITY_EDGE = 4
 QUALITY_OTHER_ZONE = 8
+QUALITY_REPAIRED = 16
 QUALITY_NODATA = 255
 
 QUALITY_BITS = {
@@ -26,6 +27,7 @@ QUALITY_BITS = {
     QUALITY_FILLED: "filled neighbour: a window that made this pixel had missing pixels, filled with their nearest",
     QUALITY_EDGE: "edge of data: within 160 m of missing imagery, as seen in the windows that made the pixel",
     QUALITY_OTHER_ZONE: "imagery of the neighbouring UTM zone, reprojected",
+    QUALITY_REPAIRED: "repaired spectrum: a band was 0 where others saw the ground, and was put right",
 }
 
 #: Stored integer = value / scale.

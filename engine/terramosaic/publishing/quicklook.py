@@ -19,6 +19,7 @@ from terramosaic.planning.layers import (
     QUALITY_EDGE,
     QUALITY_FILLED,
     QUALITY_OTHER_ZONE,
+    QUALITY_REPAIRED,
 )
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.numbers import UNBROKEN, number
@@ -45,6 +46,7 @@ _PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde72
 #: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
 _CLEAN_COLOUR = "#d5dcd8"
 _FLAG_COLOURS = {
+    QUALITY_REPAIRED: "#5aa08c",
     QUALITY_FILLED: "#f0b840",
     QUALITY_EDGE: "#e0762f",
     QUALITY_OTHER_ZONE: "#3a78b8",

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from scipy import ndimage
 
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.imagery.plausibility import plausibility
+from terramosaic.imagery.zeros import mend
 from tests.conftest import SHARED_DATA
 
 #: Whole tiles: a desert with and without the offset; ten dates and places, of 0 to 71 % cloud.
@@ -66,3 +68,26 @@ def test_real_patches_at_ten_metres(shared_data, name):
     found = plausibility(patch)
     assert found.reasons == () and found.figures["least_related"] > 0.5
     assert plausibility(patch | {"B11": np.random.default_rng(1).permuted(patch["B11"])}).reasons
+
+
+def test_what_was_seen_of_real_scenes_is_mapped_and_the_rims_of_their_swaths_are_not(shared_data):
+    lacking_at_rims = mapped_at_rims = lacking_elsewhere = mapped_elsewhere = 0
+    for name in ("S2A_33TWL_20230818_0_L2A", "S2B_33TWM_20230810_0_L2A", "S2B_33TWM_20230820_0_L2A"):
+        folder, bands = SHARED_DATA / "scenes-33TWL-33TWM" / "sentinel-2-l2a" / name, []
+        for band in ("B02", "B03", "B04", "B08", "SCL"):
+            with rasterio.open(folder / f"{band}.tif") as dataset:
+                bands.append(dataset.read(1))
+        dn, scl = np.stack(bands[:4]), bands[4]
+        zeros = (dn == 0).sum(axis=0)
+        found = dn.copy()
+        repaired = mend(found, scl, zeros == 0)
+        # What has all bands stays as it is, and mapped.
+        assert not (repaired & ((zeros == 0) | (zeros == 4))).any() and found[:, repaired].all()
+        np.testing.assert_array_equal(found[:, ~repaired], dn[:, ~repaired])
+        lacking, near_nothing = (zeros > 0) & (zeros < 4), ndimage.maximum_filter(zeros == 4, 13)
+        lacking_at_rims += (lacking & near_nothing).sum()
+        mapped_at_rims += (repaired & near_nothing).sum()
+        lacking_elsewhere += (lacking & ~near_nothing & (scl != 0)).sum()
+        mapped_elsewhere += (repaired & ~near_nothing).sum()
+    assert lacking_at_rims > 14_000 and mapped_at_rims < 0.005 * lacking_at_rims
+    assert lacking_elsewhere > 600 and mapped_elsewhere > 0.9 * lacking_elsewhere

@@ -16,17 +16,21 @@ from tests.support.scenes import AsPlanned, as_scene, dn_of, write_scene
 RECT = Rect(490002, 50004, 600, 600)
 
 
-def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S2L2A_BANDS):
+def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S2L2A_BANDS, reads=None):
     days = {}
     for scene in scenes:
         days.setdefault(scene.solar_day, []).append(scene)
     acquisitions = tuple(tuple(day) for day in days.values())
     imagery = Imagery(epsg, bands, acquisitions, composite, AsPlanned())
     wanted = np.ones(rect.shape, bool) if wanted is None else wanted
-    with StackReader(imagery, rect, wanted) as stack:
+    with pytest.MonkeyPatch.context() as patch, StackReader(imagery, rect, wanted) as stack:
+        if reads is not None:
+            read = SceneReader.read
+            patch.setattr(SceneReader, "read", lambda reader, band, rect, out=None: (
+                reads.append((reader.scene.id, band, rect)), read(reader, band, rect, out))[1])  # fmt: skip
         strips = list(read_ahead(stack.strips()))
     join = lambda name: np.concatenate([getattr(strip, name) for strip in strips], axis=-2)  # noqa: E731
-    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone")}
+    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone", "repaired")}
 
 
 def truth(band, level=0):
@@ -131,6 +135,61 @@ def test_best_takes_clear_pixels_of_the_second_day_and_spares_its_other_files(tm
     single = stack_of([first, second], RECT, composite="single")
     np.testing.assert_array_equal(single["dn"][red], truth("B04"))
     assert single["cloudy"][:100, :100].all()
+
+
+@pytest.mark.parametrize("composite", ["best", "median", "single"])
+def test_a_clear_scene_of_an_acquisition_is_not_hidden_by_a_clouded_one(tmp_path, composite):
+    """Two tiles of one pass over the same ground, with the same time."""
+    cloud = np.full((300, 300), 4)
+    cloud[:50, :50] = 9
+    both = cloud.copy()
+    both[30:] = 8
+    first = as_scene(write_scene(tmp_path / "a", RECT, scl=cloud))
+    second = as_scene(
+        write_scene(tmp_path / "b", RECT, name="S2A_33TWM_20230815", level=5000, scl=both[::-1, ::-1])
+    )
+    reads = []
+    stack = stack_of([first, second], RECT, composite=composite, reads=reads)
+    clouded = cloud.repeat(2, 0).repeat(2, 1) == 9
+    clear_there = clouded & (both[::-1, ::-1].repeat(2, 0).repeat(2, 1) == 4)
+    for index, band in enumerate(S2L2A_BANDS):
+        expected = np.where(clear_there, truth(band, 5000), truth(band))
+        np.testing.assert_array_equal(stack["dn"][index], expected)
+    np.testing.assert_array_equal(stack["cloudy"], clouded & ~clear_there)
+    # The classification is asked of the second only where the first is clouded, its bands where they help.
+    assert {rect for id_, band, rect in reads if id_ == second.id and band == "SCL"} == {
+        Rect(RECT.row, RECT.col, 100, 100)
+    }
+    assert not [band for id_, band, rect in reads if id_ == second.id and rect.width > 100]
+
+
+def test_a_zero_in_one_band_is_no_hole_and_a_rim_is_one(tmp_path):
+    scl = np.full((300, 300), 4)
+    scl[:, :150] = 6
+    item = write_scene(tmp_path, RECT, scl=scl, offset=1000)
+    zeros = {"B11": np.s_[100:110, 20:30], "B08": np.s_[50:60, 40:60]}  # rows and columns of the file
+    for band, where in zeros.items():
+        change(tmp_path, band, where, 0)
+    for band in S2L2A_BANDS[6:]:  # columns 480 to 600 at 10 m
+        change(tmp_path, band, np.s_[:, 480 * 10 // GSD[band] :], 0)
+    before = stack_of([as_scene(write_scene(tmp_path / "whole", RECT, scl=scl, offset=1000))], RECT)
+    stack = stack_of([as_scene(item)], RECT)
+    repaired = np.zeros(RECT.shape, bool)
+    repaired[200:220, 40:60] = repaired[50:60, 40:60] = True
+    np.testing.assert_array_equal(stack["repaired"], repaired)
+    np.testing.assert_array_equal(stack["valid"], np.arange(600) < np.full((600, 1), 480))
+    assert not stack["dn"][:, ~stack["valid"]].any() and stack["dn"][:, stack["valid"]].all()
+    untouched = stack["valid"] & ~repaired
+    np.testing.assert_array_equal(stack["dn"][:, untouched], before["dn"][:, untouched])
+    swir = stack["dn"][S2L2A_BANDS.index("B11")][200:220, 40:60]
+    assert ((swir == 1) | (swir == stack["dn"][:, 200:220, 40:60].max(axis=0))).all()
+
+
+def change(folder, band, where, value):
+    with rasterio.open(folder / f"S2A_33TWL_20230815_{band}.tif", "r+") as file:
+        pixels = file.read(1)
+        pixels[where] = value
+        file.write(pixels, 1)
 
 
 def test_missing_band_names_item_and_band(tmp_path):
