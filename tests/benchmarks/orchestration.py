@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import rasterio
@@ -112,7 +112,7 @@ def _flow(request: RegionRequest) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     started = time.monotonic()
-    (folder,) = flow(request)
+    (folder,) = cast(list[str], flow(request))  # a flow that returns a state gives what is in it
     seconds = time.monotonic() - started
     over.set()
     quarter = max(1, len(memory) // 4)
