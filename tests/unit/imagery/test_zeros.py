@@ -48,6 +48,8 @@ def put(spectrum, values):
         pytest.param(FOREST, NO_DATA, FOREST, id="called no data, but all bands have it"),
         pytest.param([0] * 12, VEGETATION, None, id="nothing at all"),
         pytest.param([0, 2, 1, 1, 3, 0, 1, 2, 8, 1, 1, 2], DEFECTIVE, None, id="the border of no data in a lossy file"),
+        pytest.param([0, *[99] * 11], DEFECTIVE, None, id="called defective, and hardly anything there"),
+        pytest.param([0, *[100] * 11], DEFECTIVE, [100] * 12, id="called defective, and something there"),
     ],
 )  # fmt: skip
 def test_what_becomes_of_a_pixel(spectrum, scl, expected):
