@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from terramosaic.catalog.scene import AssetRef, Scene
+from terramosaic.catalog.scene import Scene
 from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
@@ -92,8 +92,8 @@ def inspect(reader: SceneReader, request: RegionRequest) -> SceneDecision:
 def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     scene = reader.scene
     decision = SceneDecision.planned(scene, request)
-    # Of JPEG 2000 an overview costs as much as the whole file.
-    wanted = LEAST_LOOKED_AT if any(_is_jpeg2000(asset) for asset in scene.assets.values()) else LOOKED_AT
+    first = next((band for band in LEAST_LOOKED_AT if band in scene.assets), None)
+    wanted = LOOKED_AT if first is not None and reader.is_small_at_a_glance(first) else LEAST_LOOKED_AT
     overviews = reader.overviews(band for band in wanted if band in scene.assets)
     _tell_oddities(reader)
     judged = plausibility(overviews)
@@ -146,10 +146,6 @@ def _tell_oddities(reader: SceneReader) -> None:
             notes.setdefault(verdict.note, []).append(band)
     for note, bands in notes.items():
         logger.warning("scene %s: the file of %s %s", reader.scene.key, ", ".join(sorted(bands)), note)
-
-
-def _is_jpeg2000(asset: AssetRef) -> bool:
-    return asset.name.lower().endswith((".jp2", ".j2k"))
 
 
 _guard = threading.Lock()

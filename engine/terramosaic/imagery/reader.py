@@ -133,6 +133,17 @@ class SceneReader:
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: self._file(asset).overview(_OVERVIEW))
 
+    def is_small_at_a_glance(self, band: str) -> bool:
+        """Whether an overview of the band costs little: its file has overviews, or is not much larger than one."""
+        asset = self.scene.require([band])[band]
+
+        def has_overviews() -> bool:
+            dataset = self._file(asset).dataset
+            return bool(dataset.overviews(1)) or max(dataset.shape) <= 4 * _OVERVIEW
+
+        # Of JPEG 2000 a coarse picture is decoded from all of the file.
+        return not asset.name.lower().endswith((".jp2", ".j2k")) and self._retried(asset, has_overviews)
+
     def overviews(self, bands: Iterable[str]) -> dict[str, np.ndarray]:
         """Overviews of several bands, read at the same time; see `overview`."""
         names = list(bands)

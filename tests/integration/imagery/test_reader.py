@@ -162,13 +162,14 @@ def test_a_file_that_failed_is_left_by_all_blocks_of_its_run_until_that_begins_a
     assert read(scene, run).any()
 
 
-def test_a_file_of_the_wrong_kind_is_marked_too_and_a_damaged_mark_is_none(files, scene, tmp_path):
-    run = RunFolder(tmp_path / "run")
-    with pytest.raises(CatalogError):
+def test_a_dead_file_has_no_mark_for_its_scene_is_left_out_and_a_damaged_mark_is_none(files, scene, tmp_path):
+    run, mark = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run").failed_asset_file(scene.id, "B04")
+    with pytest.raises(DeadAssetError) as error:
         read(at(scene, __file__), run)
-    assert run.failed_asset_file(scene.id, "B04").exists()
+    assert error.value.scene == scene.key and not mark.exists()
+    mark.parent.mkdir(parents=True)
     for damaged in ("", "[1]", "{", "null", '{"error": 1}', '{"error": {"code": "catalog"}}'):
-        run.failed_asset_file(scene.id, "B04").write_text(damaged)
+        mark.write_text(damaged)
         assert read(scene, run).any()
 
 

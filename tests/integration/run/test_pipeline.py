@@ -16,7 +16,7 @@ from shapely.geometry import Polygon, box
 
 from terramosaic import assemble, load_bundle, map_region, plan, run_block
 from terramosaic.block.block import finished_block
-from terramosaic.errors import CatalogError, OffsetConflictError, OutputError
+from terramosaic.errors import CatalogError, NothingLeftError, OffsetConflictError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import zone_areas
 from terramosaic.imagery.pool import READERS
@@ -366,18 +366,18 @@ def test_a_damaged_block_is_computed_again(land, tmp_path):
     assert raster.read_bytes() == whole_bytes
 
 
-def test_a_failed_read_fails_the_run_and_names_block_and_asset_and_the_run_goes_on_later(
-    land, tmp_path, quick_retries
-):
+def test_where_the_one_scene_lacks_a_file_nothing_is_left_until_it_comes_back(land, tmp_path, quick_retries):
     red = next(land.folder.glob("a/*_B04.tif"))
     hidden = red.with_suffix(".hidden")
-    request = land.request(Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",))
+    request = land.request(
+        Rect(LAND.row, LAND.col, 600, 600), tmp_path, targets=("NDVI",), datetime="2023-08-15"
+    )
     # Blocks run one by one by other tests leave their files open.
     READERS.close_idle()
     red.rename(hidden)
     try:
         with pytest.raises(
-            CatalogError, match=r"failed, 4 of 4 blocks: block 33N_r.* asset B04 of S2A_33TWL_20230815"
+            NothingLeftError, match=r"nothing is left to map.* asset B04 of S2A_33TWL_20230815"
         ):
             map_region(request)
     finally:
