@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,25 @@ class BandFile:
 
     def read(self, rect: Rect, out: np.ndarray | None) -> np.ndarray:
         """The numbers under a rectangle of the grid, 0 outside the file; see `SceneReader.read`."""
+        return self._nearest(rect, np.empty(rect.shape, self._dtype) if out is None else out, self._numbers)
+
+    def declared_holes(self, rect: Rect) -> np.ndarray | None:
+        """Where the file says that it has no data, other than by 0: bool (height, width); None if it never does."""
+        if self.nodata is None and self.mask is None:
+            return None
+        return self._nearest(rect, np.empty(rect.shape, np.uint8), self._declared).astype(bool)
+
+    @property
+    def _dtype(self) -> str:
+        dtype: str = self.dataset.dtypes[0]
+        return dtype
+
+    def _nearest(self, rect: Rect, out: np.ndarray, values: Callable[..., np.ndarray]) -> np.ndarray:
+        """Fills an array with the file's values under the centres of a rectangle's pixels, 0 outside the file."""
         dataset, transform = self.dataset, self.dataset.transform
         rows, cols = _under_centres(rect, transform)
         inside_rows, inside_cols = _within(rows, dataset.height), _within(cols, dataset.width)
         rows, cols = rows[inside_rows], cols[inside_cols]
-        if out is None:
-            out = np.empty(rect.shape, dataset.dtypes[0])
         if (len(rows), len(cols)) != rect.shape:
             out[:] = 0
         if not len(rows) or not len(cols):
@@ -69,13 +83,13 @@ class BandFile:
         window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
         target = out[inside_rows, inside_cols]
         if (window.height, window.width) == target.shape:
-            if target.flags.c_contiguous and target.dtype == dataset.dtypes[0]:
-                self._numbers(target, window=window)
+            if target.flags.c_contiguous and target.dtype == self._dtype:
+                values(target, window=window)
             else:
-                target[:] = self._numbers(window=window)
+                target[:] = values(window=window)
         else:
             # Columns first, on the few native rows; then whole rows are copied.
-            native = self._numbers(window=window).astype(out.dtype, copy=False)
+            native = values(window=window).astype(out.dtype, copy=False)
             # mode="clip" writes straight into `out`; the indices are in range.
             np.take(native.take(cols - cols[0], axis=1), rows - rows[0], axis=0, out=target, mode="clip")
         return out
@@ -89,11 +103,19 @@ class BandFile:
     def _numbers(self, out: np.ndarray | None = None, **which: Any) -> np.ndarray:
         """The file's numbers in a window or at a scale, 0 where it says that there is no data."""
         numbers: np.ndarray = self.dataset.read(1, out=out, **which)
-        if self.nodata is not None:
-            numbers[numbers == self.nodata] = 0
-        if self.mask is not None:
-            numbers[self.mask.read_masks(1, **which) == 0] = 0
+        if self.nodata is not None or self.mask is not None:
+            numbers[self._declared(**which)] = 0
         return numbers
+
+    def _declared(self, out: np.ndarray | None = None, **which: Any) -> np.ndarray:
+        """Where the file says that there is no data."""
+        numbers = self.dataset.read(1, **which)
+        holes = np.zeros(numbers.shape, bool) if self.nodata is None else numbers == self.nodata
+        if self.mask is not None:
+            holes |= self.mask.read_masks(1, **which) == 0
+        if out is not None:
+            out[:] = holes
+        return holes
 
 
 def _on_grid(dataset: DatasetReader, epsg: int, **options: Any) -> WarpedVRT:

@@ -82,6 +82,11 @@ class FileVerdict:
     has_mask: bool = False
     tagged_offset: int | None = None
 
+    @property
+    def declares_holes(self) -> bool:
+        """Whether it says where there is no data in another way than by 0."""
+        return self.has_mask or self.nodata is not None
+
 
 def check_file(facts: FileFacts, *, band: str, epsg: int) -> FileVerdict:
     """Holds a file against its item.

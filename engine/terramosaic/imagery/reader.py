@@ -128,6 +128,18 @@ class SceneReader:
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: self._file(asset).read(rect, out))
 
+    def declared_holes(self, band: str, rect: Rect) -> np.ndarray | None:
+        """Where a band's file says that it has no data, by a mask or another number than 0.
+
+        Returns:
+            Bool (height, width); None if the file has neither.
+        """
+        known = self.verdicts.get(band)
+        if known is not None and not known.declares_holes:
+            return None  # as nearly always, without asking the file
+        asset = self.scene.require([band])[band]
+        return self._retried(asset, lambda: self._file(asset).declared_holes(rect))
+
     def overview(self, band: str) -> np.ndarray:
         """Raw values of the whole band at a coarse scale, at most 512 pixels a side, from the file's overviews."""
         asset = self.scene.require([band])[band]

@@ -172,9 +172,9 @@ class StackReader:
             decision = self._imagery.decisions.decision(reader)
             if not decision.is_used:
                 return None
-            dn, whole = self._read(reader, part, decision)
+            dn, whole, unseen = self._read(reader, part, decision)
         helpful, scl = helpful[part.slices(around)], scl[part.slices(around)]
-        repaired = mend(dn, scl, whole | ~helpful)
+        repaired = mend(dn, scl, whole | unseen | ~helpful)
         valid = (whole | repaired) & helpful
         if not valid.all():
             dn *= valid
@@ -182,25 +182,31 @@ class StackReader:
 
     def _read(
         self, reader: SceneReader, rect: Rect, decision: SceneDecision
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The harmonised bands under a rectangle, read at the same time, and where all of them have data."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The harmonised bands under a rectangle, read at the same time.
+
+        Returns:
+            The bands; where all of them have data; where one lacks it by its file's own word, which is no slip.
+        """
         dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
 
-        def read_band(index: int, band: str) -> np.ndarray:
+        def read_band(index: int, band: str) -> tuple[np.ndarray, np.ndarray | None]:
             raw = reader.read(band, rect, dn[index])
             harmonised = harmonise(raw, decision.offsets[band])
             if harmonised is not raw:
                 raw[:] = harmonised
-            seen: np.ndarray = raw != 0
-            return seen
+            return raw != 0, reader.declared_holes(band, rect)
 
         reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
         # All are waited for, also when one fails: the reader goes back to the pool, and `dn` away.
         wait(reads)
-        valid = reads[0].result()
-        for read in reads[1:]:
-            valid &= read.result()
-        return dn, valid
+        whole, unseen = np.ones(rect.shape, bool), np.zeros(rect.shape, bool)
+        for read in reads:
+            seen, holes = read.result()
+            whole &= seen
+            if holes is not None:
+                unseen |= holes
+        return dn, whole, unseen
 
 
 def read_ahead(strips: Iterator[Strip], depth: int = 2) -> Generator[Strip, None, None]:

@@ -62,6 +62,22 @@ def test_stack_has_the_offset_removed_and_nothing_else_changed(tmp_path):
     assert stack["valid"].all() and not stack["cloudy"].any() and not stack["other_zone"].any()
 
 
+def test_what_one_file_declares_to_be_no_data_is_not_put_right(tmp_path):
+    """A 0 in one band of a pixel is a slip, and is mended; what a file declares to be a hole is one."""
+    holes, slips = np.zeros(RECT.shape, bool), np.zeros(RECT.shape, bool)
+    holes[100:200, 50:90], slips[300:400, 50:90] = True, True
+    item = write_scene(tmp_path, RECT)
+    path = item["assets"]["B04"]["href"]
+    with rasterio.open(path) as file:
+        pixels, profile = file.read(1), file.profile
+    with rasterio.open(path, "w", **profile | {"nodata": 65_535}) as file:
+        file.write(np.where(holes, 65_535, np.where(slips, 0, pixels)).astype(np.uint16), 1)
+    stack = stack_of([as_scene(item)], RECT)
+    np.testing.assert_array_equal(stack["valid"], ~holes)
+    np.testing.assert_array_equal(stack["repaired"], slips)
+    assert not stack["dn"][:, holes].any()
+
+
 @pytest.mark.parametrize(("shift", "moved"), [(4, 0), (6, 1), (-4, 0), (-6, -1)])
 def test_a_file_off_the_grid_gives_the_pixel_under_each_centre(tmp_path, shift, moved):
     """One dimension, file 4 m to the right: grid centre 5 lies in file pixel 0 (4 to 14); at 6 m, in the one before."""
