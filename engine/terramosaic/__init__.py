@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CatalogError,
         ChangedError,
         EmptyMapError,
+        ForeignItemError,
         LeaseHeldError,
         LeaseLostError,
         MissingBandError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         StoreError,
         TerramosaicError,
         UnknownMosaicError,
+        UnusableItemError,
         WorkerLostError,
     )
     from terramosaic.model.bundle import Bundle, load_bundle
@@ -43,6 +45,7 @@ __all__ = [
     "CatalogError",
     "ChangedError",
     "EmptyMapError",
+    "ForeignItemError",
     "LeaseHeldError",
     "LeaseLostError",
     "MapResult",
@@ -60,6 +63,7 @@ __all__ = [
     "StoreError",
     "TerramosaicError",
     "UnknownMosaicError",
+    "UnusableItemError",
     "WorkerLostError",
     "assemble",
     "load_bundle",

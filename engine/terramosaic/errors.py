@@ -125,7 +125,19 @@ class CatalogError(TerramosaicError):
     code = "catalog"
 
 
-class MissingBandError(CatalogError):
+class UnusableItemError(CatalogError):
+    """An item that no map can be made of, though nothing in it is broken: it is left out where others are left."""
+
+    code = "unusable-item"
+
+
+class ForeignItemError(UnusableItemError):
+    """An item that is no scene of Sentinel-2 at all, such as a map that was written below the catalog's folder."""
+
+    code = "foreign-item"
+
+
+class MissingBandError(UnusableItemError):
     """An item lacks a band that the model needs."""
 
     code = "missing-band"

@@ -9,8 +9,10 @@ from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
 from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item, tell_apart
 from terramosaic.catalog.search import Catalog, above_the_limit, clouded, hint_for_nothing, open_catalog
+from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable, UnusableItem
 
 __all__ = [
+    "NONE_TOLERATED",
     "PASS_GAP",
     "PROFILES",
     "Acquisition",
@@ -19,6 +21,8 @@ __all__ = [
     "Pass",
     "Profile",
     "Scene",
+    "Unusable",
+    "UnusableItem",
     "above_the_limit",
     "clouded",
     "datetime_of",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -125,5 +126,6 @@ def _why(best: Scene, scene: Scene) -> str:
     return f"superseded by {best.id} ({newer})"
 
 
-def _ground_order(scene: Scene) -> tuple[str, datetime, str]:
-    return scene.mgrs_tile or "", scene.sensing_start, scene.id
+def _ground_order(scene: Scene) -> tuple[Any, ...]:
+    # Of one id there may be several, which their collections or their ground tell apart.
+    return scene.mgrs_tile or "", scene.sensing_start, scene.id, scene.collection, scene.geometry.bounds

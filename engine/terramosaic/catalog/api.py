@@ -16,9 +16,10 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.matching import Wanted
-from terramosaic.catalog.metadata import check_item
-from terramosaic.catalog.pages import Distinct, PageRequest, links_of, read_pages
+from terramosaic.catalog.metadata import is_href, links_of
+from terramosaic.catalog.pages import Distinct, PageRequest, read_pages
 from terramosaic.catalog.profiles import GENERIC, Profile
+from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, RequestError, one_line
 from terramosaic.request.interval import format_interval
 from terramosaic.storage.documents import json_in, shown
@@ -80,6 +81,7 @@ class ApiCatalog:
         start: datetime | None,
         end: datetime | None,
         max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
     ) -> list[dict[str, Any]]:
         """Items that match, whatever the server makes of the filters; see `terramosaic.catalog.search.Catalog`.
 
@@ -88,15 +90,14 @@ class ApiCatalog:
             RequestError: the server has no such collection.
         """
         wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
-        items, found = Distinct(), []
-        for part in _search_shapes(geometry_parts):
-            for item in self._items(part, start, end, max_cloud):
-                check_item(item)
-                if items.add(item):
-                    found.append(item)
+        items = Distinct()
+        parts = _search_shapes(geometry_parts)
+        found = [
+            item for part in parts for item in self._items(part, start, end, max_cloud) if items.add(item)
+        ]
         if not found:
             self._check_collection()
-        return [_with_absolute_hrefs(item) for item in found if wanted.matches(item)]
+        return [_with_absolute_hrefs(item) for item in wanted.among(found, unusable)]
 
     def _items(
         self, part: BaseGeometry, start: datetime | None, end: datetime | None, max_cloud: float | None
@@ -271,15 +272,16 @@ def _reason(said: str) -> str:
 
 
 def _with_absolute_hrefs(item: dict[str, Any]) -> dict[str, Any]:
-    own = next((link["href"] for link in item.get("links", []) if link.get("rel") == "self"), None)
-    if own is None:
+    own = next((link["href"] for link in links_of(item) if link["rel"] == "self"), None)
+    if not is_href(own):
         return item
-    assets = {
-        key: asset | {"href": urljoin(own, asset["href"])} if _is_relative(asset.get("href")) else asset
+    moved = {
+        key: asset | {"href": urljoin(own, asset["href"])}
         for key, asset in item["assets"].items()
+        if isinstance(asset, dict) and is_href(asset.get("href")) and _is_relative(asset["href"])
     }
-    return item | {"assets": assets}
+    return item | {"assets": item["assets"] | moved}
 
 
-def _is_relative(href: str | None) -> bool:
-    return href is not None and "://" not in href and not href.startswith("/")
+def _is_relative(href: str) -> bool:
+    return "://" not in href and not href.startswith("/")

@@ -14,8 +14,9 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.formats import SUFFIXES, document_of
 from terramosaic.catalog.matching import Wanted
-from terramosaic.catalog.metadata import check_item
+from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.profiles import GENERIC, Profile
+from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError
 
 
@@ -43,6 +44,7 @@ class FileCatalog:
         start: datetime | None,
         end: datetime | None,
         max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
     ) -> list[dict[str, Any]]:
         """Items that match, hrefs made absolute; see `terramosaic.catalog.search.Catalog`.
 
@@ -50,18 +52,15 @@ class FileCatalog:
             CatalogError: a file is missing, is not JSON or not STAC, or a matching item has no geometry.
         """
         wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
-        return [item for item in self._items if wanted.matches(item)]
+        return wanted.among(self._items, unusable)
 
     @cached_property
-    def _items(self) -> list[dict[str, Any]]:
-        found: dict[tuple[str | None, str], dict[str, Any]] = {}
-        for item, file in _items_below(self._path):
-            check_item(item)
-            found.setdefault((item.get("collection"), item["id"]), _with_absolute_hrefs(item, file))
-        return list(found.values())
+    def _items(self) -> list[Any]:
+        # Those of one id are several, also where they say the same: which of them to use is decided by what they are.
+        return [_with_absolute_hrefs(item, file) for item, file in _items_below(self._path)]
 
 
-def _items_below(path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+def _items_below(path: Path) -> Iterator[tuple[Any, Path]]:
     """Each item of a file or folder, with the file that it stands in."""
     if not path.is_dir():
         yield from _items_of(path, seen=set())
@@ -76,7 +75,7 @@ def _items_below(path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
                 yield feature, file
 
 
-def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[dict[str, Any], Path]]:
+def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[Any, Path]]:
     """Each item that a file holds or, being a catalog or collection, links to."""
     if file in seen:
         return
@@ -87,15 +86,17 @@ def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[dict[str, Any], Pat
         raise CatalogError(
             f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection (type {kind!r})"
         )
+    if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
+        raise CatalogError(f"{file} is an ItemCollection without a list of features")
     for feature in _features(document):
         yield feature, file
-    for link in document.get("links", []) if kind in ("Catalog", "Collection") else []:
-        if link.get("rel") not in ("child", "item"):
+    for link in links_of(document) if kind in ("Catalog", "Collection") else []:
+        if link["rel"] not in ("child", "item"):
             continue
-        target = _absolute(link["href"], file)
+        target = _absolute(link["href"], file) if is_href(link["href"]) else ""
         if "://" in target:
             raise CatalogError(f"{file} links to {target}; a catalog on disk must hold its items on disk")
-        if not Path(target).is_file():
+        if not target or not _is_file(Path(target)):
             raise CatalogError(f"{file} links to {link['rel']} {link['href']}, which does not exist")
         yield from _items_of(Path(target), seen)
 
@@ -106,12 +107,15 @@ def _features(document: Any) -> list[Any]:
     if not isinstance(document, dict):
         return []
     if document.get("type") == "FeatureCollection":
-        return document.get("features") or []
+        features = document.get("features")
+        return features if isinstance(features, list) else []
     return [document] if document.get("type") == "Feature" else []
 
 
 def _read(file: Path) -> Any:
     try:
+        if file.exists() and not file.is_file():
+            raise CatalogError(f"{file} is no file that can be read: it is a pipe, a device or a socket")
         return document_of(file.read_bytes())
     except OSError as error:
         raise CatalogError(f"cannot read {file}: {error.strerror}") from error
@@ -119,14 +123,26 @@ def _read(file: Path) -> Any:
         raise CatalogError(f"{file} cannot be read: {error}") from error
 
 
-def _with_absolute_hrefs(item: dict[str, Any], file: Path) -> dict[str, Any]:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long for one
+        return False
+
+
+def _with_absolute_hrefs(item: Any, file: Path) -> Any:
     """The item itself where its hrefs are absolute: a country's catalog has hundreds of thousands of assets."""
+    assets = item.get("assets") if isinstance(item, dict) else None
+    if not isinstance(assets, dict):
+        return item
     moved = {
         key: asset | {"href": href}
-        for key, asset in item["assets"].items()
-        if "href" in asset and (href := _absolute(asset["href"], file)) != asset["href"]
+        for key, asset in assets.items()
+        if isinstance(asset, dict)
+        and is_href(asset.get("href"))
+        and (href := _absolute(asset["href"], file)) != asset["href"]
     }
-    return item | {"assets": item["assets"] | moved} if moved else item
+    return item | {"assets": assets | moved} if moved else item
 
 
 def _absolute(href: str, file: Path) -> str:

@@ -2,40 +2,104 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import shapely
-from shapely.geometry import shape
+from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.errors import CatalogError
-from terramosaic.ground.zones import beside, split_at_antimeridian
+from terramosaic.catalog.metadata import bounds, epsg, mgrs_tile, name_of
+from terramosaic.errors import UnusableItemError
+from terramosaic.ground.zones import beside, lonlat_of, split_at_antimeridian
+from terramosaic.request.area import area_from_tile
+
+#: What a scene can be, with room to spare: a tile has 110 km, which are 9 degrees of longitude at 84 degrees north.
+#: Degrees of longitude, square degrees at the equator, metres.
+_WIDEST, _LARGEST, _SIDE = 30.0, 25.0, 600_000.0
+
+#: What reading geometry fails with that is none.
+_NO_GEOMETRY = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError,
+    shapely.errors.ShapelyError,
+)  # fmt: skip
 
 
 def footprint_of(item: Mapping[str, Any]) -> BaseGeometry:
     """An item's footprint in lon/lat degrees (EPSG:4326), valid, and split at the antimeridian if it must be.
 
-    A polygon that jumps from 180 to -180, or runs on beyond 180, is read as lying across.
+    A polygon that jumps from 180 to -180, or runs on beyond 180, is read as lying across. What can be no scene's, such
+    as a box around the world that catalogs give to tiles on the antimeridian, or none, is replaced by the place of the
+    item's pixels, or by its tile, where the item tells one.
 
     Raises:
-        CatalogError: the item has no usable geometry.
+        UnusableItemError: the item has no usable geometry.
     """
+    geometry = _geometry_of(item)
+    if geometry is not None and geometry.area > 0 and _can_be_a_scene(geometry):
+        return geometry
+    mended = _pixels_of(item)
+    if mended is not None:
+        return mended
+    if geometry is None:
+        raise UnusableItemError(f"item {name_of(item)} has no usable geometry")
+    if geometry.is_empty or geometry.area == 0:
+        raise UnusableItemError(f"item {name_of(item)} has no usable geometry: it has no area")
+    raise UnusableItemError(
+        f"item {name_of(item)} has no usable geometry: a footprint that is larger than any scene, and it says neither "
+        "where its pixels lie (proj:transform and proj:shape) nor its MGRS tile"
+    )
+
+
+def _geometry_of(item: Mapping[str, Any]) -> BaseGeometry | None:
+    """The item's geometry, made valid; None if it has none that can be read."""
     try:
         geometry = shapely.force_2d(shape(item["geometry"]))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError):
-        raise CatalogError(f"item {item.get('id')} has no usable geometry") from None
-    if not geometry.is_valid:
-        geometry = _polygons(shapely.make_valid(geometry))
-    if geometry.is_empty or geometry.area == 0:
-        raise CatalogError(f"item {item.get('id')} has no usable geometry: it has no area")
-    west, _, east, _ = geometry.bounds
-    if west < -180 or east > 180:
-        geometry = shapely.transform(geometry, _wrap)
-    elif east - west <= 180:
-        return geometry
-    return shapely.union_all([split_at_antimeridian(part) for part in getattr(geometry, "geoms", [geometry])])
+        if not geometry.is_valid:
+            geometry = _polygons(shapely.make_valid(geometry))
+        west, south, east, north = geometry.bounds
+        if geometry.is_empty:
+            return geometry
+        if not (south >= -90 and north <= 90 and math.isfinite(east - west)):
+            return None
+        if west < -180 or east > 180:
+            geometry = shapely.transform(geometry, _wrap)
+        elif east - west <= 180:
+            return geometry
+        return shapely.union_all([split_at_antimeridian(part) for part in shapely.get_parts(geometry)])
+    except _NO_GEOMETRY:
+        return None
+
+
+def _can_be_a_scene(geometry: BaseGeometry) -> bool:
+    west, south, east, north = geometry.bounds
+    if east - west <= _WIDEST and (east - west) * (north - south) <= _LARGEST:
+        return True  # as nearly all
+    widths = [east - west for west, _, east, _ in shapely.bounds(shapely.get_parts(geometry))]
+    return max(widths) <= _WIDEST and square_degrees(geometry) <= _LARGEST
+
+
+def _pixels_of(item: Mapping[str, Any]) -> BaseGeometry | None:
+    """Where the pixels lie by the item's projection, or by its tile; None if it tells neither."""
+    if not (isinstance(item.get("properties"), Mapping) and isinstance(item.get("assets"), Mapping)):
+        return None
+    assets = [asset for asset in item["assets"].values() if isinstance(asset, Mapping)]
+    try:
+        for asset in (*assets, {}):
+            found = bounds(item, asset)
+            if found is not None and 0 < found[2] - found[0] <= _SIDE and 0 < found[3] - found[1] <= _SIDE:
+                return _lonlat(found, epsg(item, asset))
+        tile = mgrs_tile(item)
+        return None if tile is None else area_from_tile(tile).outline
+    except (ValueError, UnusableItemError, shapely.errors.ShapelyError):
+        return None
+
+
+def _lonlat(edges: tuple[float, float, float, float], zone: int) -> BaseGeometry | None:
+    outline = lonlat_of(box(*edges), zone)
+    return outline if outline.area > 0 and np.isfinite(outline.bounds).all() else None
 
 
 def middle_longitude(geometry: BaseGeometry, epsg: int) -> float:

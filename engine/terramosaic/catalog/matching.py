@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.footprint import footprint_of
-from terramosaic.catalog.metadata import cloud_cover, item_datetime
+from terramosaic.catalog.metadata import check_item, cloud_cover, item_datetime
+from terramosaic.catalog.unusable import Unusable
+from terramosaic.errors import CatalogError
 
 
 class Wanted:
@@ -36,18 +38,53 @@ class Wanted:
         shapely.prepare(self._region)
         self._start, self._end, self._max_cloud, self._collection = start, end, max_cloud, collection
 
-    def matches(self, item: Mapping[str, Any]) -> bool:
+    def among(self, items: Iterable[Any], unusable: Unusable) -> list[dict[str, Any]]:
+        """The items that meet all conditions.
+
+        Args:
+            items: of a catalog, as they come.
+            unusable: where items go of which that cannot be told, or which makes them an error.
+
+        Raises:
+            CatalogError: an item's date or geometry cannot be read.
+        """
+        found = []
+        for item in items:
+            try:
+                if self.matches(item):
+                    found.append(item)
+            except CatalogError as error:
+                unusable.put(item, error)
+        return found
+
+    def matches(self, item: Any) -> bool:
         """Whether an item meets all conditions.
 
         Raises:
-            CatalogError: the item's date or geometry cannot be read.
+            CatalogError: the item's date or geometry cannot be read, and all else matches.
         """
+        check_item(item)
         if self._collection is not None and item.get("collection") not in (None, self._collection):
-            return False
-        when = item_datetime(item).replace(microsecond=0)
-        if (self._start and when < self._start.replace(microsecond=0)) or (self._end and when > self._end):
             return False
         cloud = cloud_cover(item)
         if self._max_cloud is not None and cloud is not None and cloud > self._max_cloud:
             return False
+        wrong: CatalogError | None = None
+        for condition in (self._is_in_period, self._is_in_region):
+            try:
+                if not condition(item):
+                    return False
+            except CatalogError as error:
+                wrong = wrong or error
+        if wrong is not None:
+            raise wrong
+        return True
+
+    def _is_in_period(self, item: Mapping[str, Any]) -> bool:
+        when = item_datetime(item).replace(microsecond=0)
+        return not (
+            (self._start and when < self._start.replace(microsecond=0)) or (self._end and when > self._end)
+        )
+
+    def _is_in_region(self, item: Mapping[str, Any]) -> bool:
         return bool(shapely.intersects(self._region, footprint_of(item)))

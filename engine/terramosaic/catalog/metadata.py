@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
 
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError
 from terramosaic.ground.grid import is_utm
 
 Item = Mapping[str, Any]
@@ -23,10 +25,20 @@ _NO_BASELINE = "99.99"
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _COARSER_NAME = re.compile(r"_(\d{2})m$")
 _DATASTRIP_START = re.compile(r"_S(\d{8}T\d{6})")
+_CODE = re.compile(r"(\w{1,20}:)?(-?\d{1,20})(?:\.0)?")
+_TILE = re.compile(r"T?(\d{1,2}[A-Z]{3})")
 _TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?=_|$)")
 
 #: Relative orbits of Sentinel-2.
 _ORBITS = 143
+_SENTINEL_2 = re.compile(r"s(entinel)?[-_ ]?2", re.IGNORECASE)
+#: What our own items' properties begin with.
+_OWN = "terramosaic:"
+_HALF_LETTERS = re.compile(r"[\ud800-\udfff]")
+#: Years that an item can be of.
+_YEARS = 1970, 2200
+#: Letters of a value that a message shows.
+_SHOWN = 120
 
 
 def check_item(item: Any) -> None:
@@ -39,7 +51,89 @@ def check_item(item: Any) -> None:
         raise CatalogError("what should be a STAC item is no JSON object")
     for part, kind in (("id", str), ("properties", Mapping), ("assets", Mapping)):
         if not isinstance(item.get(part), kind):
-            raise CatalogError(f"item {item.get('id', 'without id')} is no STAC item: it has no {part}")
+            raise CatalogError(f"item {name_of(item)} is no STAC item: it has no {part}")
+    if not is_text(item["id"]):
+        raise CatalogError(f"item {name_of(item)} is no STAC item: its id is no Unicode")
+
+
+def check_assets(item: Item, names: Iterable[str]) -> None:
+    """Makes sure that assets, those of these names that the item has, are what can be read.
+
+    Raises:
+        CatalogError: one is not; it may lack its href.
+    """
+    for name in names:
+        asset = item["assets"].get(name, {})
+        if not isinstance(asset, Mapping):
+            raise wrong(item, f"asset {name}", asset, "an object")
+        if "href" in asset and not is_href(asset["href"]):
+            raise wrong(item, f"href of asset {name}", asset["href"], "a URL or a path")
+
+
+def check_kind(item: Item, bands: Collection[str]) -> None:
+    """Makes sure that an item can be a scene of Sentinel-2.
+
+    Args:
+        item: the item.
+        bands: those of the wanted bands that it has.
+
+    Raises:
+        ForeignItemError: it is something else.
+    """
+    properties, told = item["properties"], item["properties"].get("platform")
+    if any(name.startswith(_OWN) for name in properties) and not bands:
+        raise ForeignItemError(f"item {name_of(item)} is a map that Terramosaic has made, no scene")
+    if isinstance(told, str) and told and not _SENTINEL_2.match(told):
+        raise ForeignItemError(f"item {name_of(item)} is of {short(told)}, not of Sentinel-2")
+
+
+def collection_of(item: Item) -> str:
+    """The id of the item's collection; empty if it names none."""
+    found = item.get("collection")
+    return found if is_text(found) else ""
+
+
+def links_of(document: Any) -> list[dict[str, Any]]:
+    """The links of a STAC object that are links: with a relation and an address."""
+    links = document.get("links") if isinstance(document, Mapping) else None
+    return [
+        link
+        for link in (links if isinstance(links, list) else [])
+        if isinstance(link, dict) and isinstance(link.get("rel"), str) and isinstance(link.get("href"), str)
+    ]
+
+
+def is_href(value: Any) -> TypeGuard[str]:
+    """Whether it is a text that can name a file."""
+    if not is_text(value) or not value.isprintable() or not value.strip():
+        return False
+    try:
+        # Few texts are no URLs: those with brackets or letters that look like others in the host.
+        return (value.isascii() and "[" not in value and "]" not in value) or urlsplit(value) is not None
+    except ValueError:
+        return False
+
+
+def name_of(item: Any) -> str:
+    """An item's id for messages and records, whatever it is."""
+    found = item.get("id") if isinstance(item, Mapping) else None
+    return short(found) if isinstance(found, str) else "without id"
+
+
+def short(value: Any) -> str:
+    """A value for a line of a message: without letters that cannot be shown, and not all of a long one."""
+    text = value if is_text(value) and value.isprintable() else ascii(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def wrong(item: Item, field: str, value: Any, wanted: str) -> CatalogError:
+    """That a field of an item is of the wrong type, which STAC does not allow."""
+    return CatalogError(f"item {name_of(item)} has a wrong {field}: {wanted} is wanted, not {short(value)}")
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is text that can be written: JSON also lets halves of letters through."""
+    return isinstance(value, str) and (value.isascii() or not _HALF_LETTERS.search(value))
 
 
 def item_datetime(item: Item) -> datetime:
@@ -49,13 +143,16 @@ def item_datetime(item: Item) -> datetime:
         CatalogError: it does not say, or not in RFC 3339.
     """
     properties = item["properties"]
-    text = properties.get("datetime") or properties.get("start_datetime")
-    if not text:
-        raise CatalogError(f"item {item['id']} has neither datetime nor start_datetime")
-    found = _timestamp(text)
-    if found is None:
-        raise CatalogError(f"item {item['id']} has a datetime that is not RFC 3339: {text!r}")
-    return found
+    for name in ("datetime", "start_datetime"):
+        if text := properties.get(name):
+            found = _timestamp(text)
+            if found is None or not _YEARS[0] <= found.year <= _YEARS[1]:
+                raise CatalogError(
+                    f"item {name_of(item)} has a {name} that is not RFC 3339, or of a year without satellites: "
+                    f"{short(text)}"
+                )
+            return found
+    raise CatalogError(f"item {name_of(item)} has neither datetime nor start_datetime")
 
 
 def sensing_start(item: Item) -> datetime:
@@ -67,8 +164,8 @@ def sensing_start(item: Item) -> datetime:
     """
     for name in ("s2:datastrip_id", "eopf:datastrip_id", "sentinel:datastrip_id"):
         found = _DATASTRIP_START.search(str(item["properties"].get(name, "")))
-        if found:
-            return _compact(found[1])
+        if found and (start := _compact(found[1])):
+            return start
     return item_datetime(item).replace(microsecond=0)
 
 
@@ -85,7 +182,7 @@ def generation_time(item: Item) -> datetime | None:
     text = properties.get("s2:generation_time") or properties.get("processing:datetime")
     if text:
         return _timestamp(text)
-    return next((_compact(product["made"]) for product in _products(item)), None)
+    return next(filter(None, (_compact(product["made"]) for product in _products(item))), None)
 
 
 def processing_baseline(item: Item) -> str | None:
@@ -111,31 +208,23 @@ def _baseline(value: Any) -> str | None:
 
 
 def mgrs_tile(item: Item) -> str | None:
-    """The tile as ``33TWL``, also where the item says ``T33TWL``, as ESA's names do.
+    """The tile as ``33TWL``, also where the item says ``T33TWL``, as ESA's names do; None if nothing says it.
 
     ``grid:code`` comes late: Earth Search v0 computed it from the footprint's centre, which can lie in the
     next zone (tile 01CCV goes by ``MGRS-60CWE`` there).
     """
-    properties = item["properties"]
-    for prefix in ("mgrs", "sentinel"):
-        parts = [properties.get(f"{prefix}:{part}") for part in ("utm_zone", "latitude_band", "grid_square")]
-        if all(parts):
-            return "".join(map(str, parts)).zfill(5)
-    tile = properties.get("s2:mgrs_tile") or next((product["tile"] for product in _products(item)), None)
-    if not tile:
-        tile = str(properties.get("grid:code", "")).removeprefix("MGRS-")
-    if not tile:
-        found = _TILE_IN_NAME.search(str(item["id"]))
-        tile = found[1] if found else None
-    return str(tile).upper().removeprefix("T").zfill(5) if tile else None
+    for tile in _told_tiles(item):
+        if found := _TILE.fullmatch(tile.upper()):
+            return found[1].zfill(5)
+    return None
 
 
 def platform(item: Item) -> str:
     """``sentinel-2a``, however the catalog capitalises it; ``unknown`` if nothing says it."""
     name = item["properties"].get("platform")
-    if name:
-        return str(name).lower()
-    found = re.match(r"S2([A-D])_", str(item["id"])) or next(_products(item), None)
+    if name and is_text(name):
+        return name.lower()
+    found = re.match(r"S2([A-D])_", item["id"]) or next(_products(item), None)
     return f"sentinel-2{found[1].lower()}" if found else "unknown"
 
 
@@ -143,39 +232,51 @@ def epsg(item: Item, asset: Mapping[str, Any]) -> int:
     """The UTM zone that the item's pixels come in: its own word, its asset's, or its tile's.
 
     Raises:
-        CatalogError: it does not say, or they come in no UTM zone.
+        UnusableItemError: it does not say, or they come in no UTM zone.
     """
     for source in (item["properties"], asset):
-        code = source.get("proj:epsg") or str(source.get("proj:code", "")).removeprefix("EPSG:")
-        if code:
-            if not is_utm(code):
-                raise CatalogError(
-                    f"item {item['id']} is in EPSG:{code}; scenes in their own UTM zone are wanted"
+        for name in ("proj:epsg", "proj:code"):
+            # STAC lets both be null: of no code, or not told. What is neither number nor text says as little.
+            code = source.get(name)
+            found = _CODE.fullmatch(str(code)) if isinstance(code, int | float | str) else None
+            if found is None:
+                continue
+            if not is_utm(found[2]) or found[1] not in (None, "EPSG:"):
+                raise UnusableItemError(
+                    f"item {name_of(item)} is in {found[1] or 'EPSG:'}{found[2]}; "
+                    "scenes in their own UTM zone are wanted"
                 )
-            return int(code)
+            return int(found[2])
     tile = mgrs_tile(item)
-    if tile is None:
-        raise CatalogError(f"item {item['id']} says neither its CRS (proj:code, proj:epsg) nor its MGRS tile")
+    if tile is None or not 1 <= int(tile[:2]) <= 60:
+        raise UnusableItemError(
+            f"item {name_of(item)} says neither its CRS (proj:code, proj:epsg) nor its MGRS tile"
+        )
     return (32600 if tile[2] >= "N" else 32700) + int(tile[:2])
 
 
 def cloud_cover(item: Item) -> float | None:
-    """Cloud cover of the whole scene in percent; None if the item does not say."""
+    """Cloud cover of the whole scene in percent; None if the item does not say, or nothing that can be."""
     value = item["properties"].get("eo:cloud_cover")
-    return None if value is None else float(value)
+    try:
+        cloud = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return cloud if 0 <= cloud <= 100 else None
 
 
 def bounds(item: Item, asset: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     """(left, bottom, right, top) of an asset in metres of its zone, if the item tells."""
     properties = item["properties"]
     transform, shape, box = (
-        asset.get(f"proj:{name}") or properties.get(f"proj:{name}") for name in ("transform", "shape", "bbox")
+        _numbers(asset.get(f"proj:{name}")) or _numbers(properties.get(f"proj:{name}"))
+        for name in ("transform", "shape", "bbox")
     )
-    if transform and shape and not (transform[1] or transform[3]):
+    if len(transform) >= 6 and len(shape) == 2 and not (transform[1] or transform[3]):
         width, left, height, top = transform[0], transform[2], transform[4], transform[5]
-        return float(left), float(top + height * shape[0]), float(left + width * shape[1]), float(top)
-    if box and len(box) == 4:
-        left, bottom, right, top = map(float, box)
+        return left, top + height * shape[0], left + width * shape[1], top
+    if len(box) == 4:
+        left, bottom, right, top = box
         return left, bottom, right, top
     return None
 
@@ -183,7 +284,7 @@ def bounds(item: Item, asset: Mapping[str, Any]) -> tuple[float, float, float, f
 def checksum(asset: Mapping[str, Any]) -> str | None:
     """An asset's checksum, a multihash; None if the item does not tell it."""
     value = asset.get("file:checksum")
-    return None if value is None else str(value)
+    return value if is_text(value) else None
 
 
 def declared_offset(item: Item, key: str) -> int | None:
@@ -193,15 +294,18 @@ def declared_offset(item: Item, key: str) -> int | None:
         CatalogError: the asset declares an offset that is neither 0 nor Sentinel-2's 1000.
     """
     asset = item["assets"][key]
-    for source in (asset, *(asset.get("raster:bands") or ()), *(asset.get("bands") or ())):
+    for source in (asset, *_objects(asset.get("raster:bands")), *_objects(asset.get("bands"))):
         offset, scale = (source.get(f"raster:{name}", source.get(name)) for name in ("offset", "scale"))
+        for name, value in (("offset", offset), ("scale", scale)):
+            if value is not None and not _numbers([value]):
+                raise wrong(item, f"{name} of asset {key}", value, "a number")
         # GDAL's defaults, which tools copy into items, declare nothing.
         if offset is None or not scale or (offset, scale) == (0, 1):
             continue
         numbers: int = round(-offset / scale)
         if numbers not in (0, 1000):
             raise CatalogError(
-                f"asset {key} of {item['id']} declares offset {offset:g} at scale {scale:g}, "
+                f"asset {key} of {name_of(item)} declares offset {offset:g} at scale {scale:g}, "
                 "which is neither 0 nor 1000 digital numbers"
             )
         return numbers
@@ -222,18 +326,27 @@ def pixel_size(item: Item, key: str) -> float:
     """Metres of a pixel of an asset, the most that the item says: by its transform, its bands, or its name's end."""
     asset = item["assets"][key]
     named = _COARSER_NAME.search(key)
-    transform = asset.get("proj:transform")
     told = [
         int(named[1]) if named else 0,
-        transform[0] if isinstance(transform, list) and transform else 0,
+        *_numbers(asset.get("proj:transform"))[:1],
         asset.get("gsd"),
-        *(
-            band.get("spatial_resolution")
-            for band in asset.get("raster:bands") or ()
-            if isinstance(band, Mapping)
-        ),
+        *(band.get("spatial_resolution") for band in _objects(asset.get("raster:bands"))),
     ]
-    return max(float(size) for size in told if isinstance(size, int | float) and not isinstance(size, bool))
+    return max(number for size in told for number in _numbers([size]))
+
+
+def _told_tiles(item: Item) -> Iterator[str]:
+    """What may be the tile, the best source first."""
+    properties = item["properties"]
+    for prefix in ("mgrs", "sentinel"):
+        parts = [properties.get(f"{prefix}:{part}") for part in ("utm_zone", "latitude_band", "grid_square")]
+        if all(parts):
+            yield "".join(map(str, parts))
+    yield str(properties.get("s2:mgrs_tile"))
+    yield from (product["tile"] for product in _products(item))
+    yield str(properties.get("grid:code")).removeprefix("MGRS-")
+    if found := _TILE_IN_NAME.search(item["id"]):
+        yield found[1]
 
 
 def _products(item: Item) -> Iterator[re.Match[str]]:
@@ -245,13 +358,34 @@ def _products(item: Item) -> Iterator[re.Match[str]]:
             yield found
 
 
-def _timestamp(text: str) -> datetime | None:
+def _timestamp(text: Any) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def _compact(text: str) -> datetime:
-    return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+def _compact(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """The finite numbers of a list of nothing else; none if it is something else."""
+    if not isinstance(value, list | tuple):
+        return ()
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in value):
+        return ()
+    try:
+        numbers = tuple(map(float, value))
+    except OverflowError:
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []

@@ -104,16 +104,6 @@ def read_pages(
         )
 
 
-def links_of(document: Any) -> list[dict[str, Any]]:
-    """The links of a STAC object that are links: with a relation and an address."""
-    links = document.get("links") if isinstance(document, Mapping) else None
-    return [
-        link
-        for link in (links if isinstance(links, list) else [])
-        if isinstance(link, dict) and isinstance(link.get("rel"), str) and isinstance(link.get("href"), str)
-    ]
-
-
 def _features(page: Any, what: str) -> list[Any]:
     features = page.get("features") if isinstance(page, Mapping) else None
     if not isinstance(features, list):

@@ -136,7 +136,9 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
     Returns:
         The profile; `GENERIC` for an item without marks.
     """
-    properties, assets = item.get("properties") or {}, item.get("assets") or {}
+    properties, assets = (
+        part if isinstance(part, Mapping) else {} for part in map(item.get, ("properties", "assets"))
+    )
     prefixes = {name.partition(":")[0] for name in properties}
     if "earthsearch" in prefixes or item.get("collection") == "sentinel-2-c1-l2a":
         return EARTH_SEARCH
@@ -144,9 +146,12 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
         return EARTH_SEARCH_V0
     if "eopf" in prefixes or "B04_10m" in assets:
         return COPERNICUS
-    b04 = assets.get("B04") or {}
+    found = assets.get("B04")
+    b04 = found if isinstance(found, Mapping) else {}
     # Planetary Computer's assets have no raster metadata; items like them that do are better asked for it.
-    if _is_azure_blob(b04.get("href", "")) or (b04 and "s2" in prefixes and not _RASTER_MARKS & b04.keys()):
+    if _is_azure_blob(str(b04.get("href", ""))) or (
+        b04 and "s2" in prefixes and not _RASTER_MARKS & b04.keys()
+    ):
         return PLANETARY_COMPUTER
     return GENERIC
 
@@ -186,7 +191,10 @@ def unsigned(href: str) -> str:
 
 
 def _is_azure_blob(href: str) -> bool:
-    return urlsplit(href).netloc.endswith(".blob.core.windows.net")
+    try:
+        return urlsplit(href).netloc.endswith(".blob.core.windows.net")
+    except ValueError:  # no URL
+        return False
 
 
 def _signed(href: str, anew: bool) -> str:

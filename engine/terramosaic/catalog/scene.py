@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -20,7 +21,7 @@ from terramosaic.catalog import metadata
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.offset import GUESSED, decide_offset
 from terramosaic.catalog.profiles import GENERIC, Profile, profile_of, unsigned
-from terramosaic.errors import CatalogError, MissingBandError
+from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
@@ -139,15 +140,39 @@ class Scene(BaseModel):
 
         Raises:
             MissingBandError: the item lacks one.
+            ForeignItemError: it lacks all.
         """
         wanted = list(bands)
         missing = [band for band in wanted if band not in self.assets]
         if missing:
-            raise MissingBandError(
-                f"item {self.id} lacks {', '.join(missing)}; "
-                f"its assets are {', '.join(self.item_assets) or 'none'}"
+            kind, what = (
+                (ForeignItemError, "has none of Sentinel-2's bands")
+                if missing == wanted
+                else (MissingBandError, f"lacks {', '.join(missing)}")
+            )
+            raise kind(
+                f"item {metadata.short(self.id)} {what}; its assets are {', '.join(self.item_assets) or 'none'}"
             )
         return {band: self.assets[band] for band in wanted}
+
+    def require_files(self) -> None:
+        """Refuses what would be read for ever, such as pipes; whether a file is there is seen when it is read.
+
+        Raises:
+            CatalogError: an asset on this machine is something else than a file.
+        """
+        for asset in self.assets.values():
+            if "://" in asset.href:
+                continue
+            try:
+                mode = Path(asset.href).stat().st_mode
+            except OSError:
+                continue
+            if not stat.S_ISREG(mode):
+                raise CatalogError(
+                    f"asset {asset.key} of item {metadata.short(self.key)} is no file: {asset.href} is a folder, "
+                    "a pipe or a device"
+                )
 
 
 def scene_from_item(
@@ -161,28 +186,34 @@ def scene_from_item(
         bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
 
     Raises:
-        CatalogError: no geometry, no date, no UTM zone, an offset of another size than Sentinel-2's, or a band at a
-            coarser resolution than its own.
+        UnusableItemError: it is no scene of Sentinel-2, has no geometry or no UTM zone, or a band is coarser than it is
+            wanted.
+        CatalogError: no date, an offset of another size than Sentinel-2's, or metadata of the wrong type.
     """
     metadata.check_item(item)
     if profile is GENERIC:
         profile = profile_of(item)
-    keys = {band: key for band in bands if (key := profile.asset_key(band, item["assets"]))}
+    bands, assets = tuple(bands), item["assets"]
+    metadata.check_assets(
+        item, {name for band in bands for name in profile.assets.get(band, ())} & assets.keys()
+    )
+    keys = {band: key for band in bands if (key := profile.asset_key(band, assets))}
+    metadata.check_kind(item, keys)
     for band, key in keys.items():
         size = metadata.pixel_size(item, key)
         if is_coarse(band, size):
-            raise CatalogError(
-                f"asset {key} of item {item['id']} has pixels of {size:g} m, and {band} is wanted at {GSD[band]} m; "
-                "use a catalog that has it"
+            raise UnusableItemError(
+                f"asset {key} of item {metadata.name_of(item)} has pixels of {size:g} m, and {band} is wanted at "
+                f"{GSD[band]} m; use a catalog that has it"
             )
     ten_metres = next((keys[band] for band in ("B04", "B03", "B02", "B08") if band in keys), None)
-    reference = item["assets"][ten_metres] if ten_metres else {}
+    reference = assets[ten_metres] if ten_metres else {}
     epsg, when, geometry = metadata.epsg(item, reference), metadata.item_datetime(item), footprint_of(item)
     baseline = metadata.processing_baseline(item)
     decisions = {band: decide_offset(item, key, band=band, profile=profile) for band, key in keys.items()}
     return Scene(
         id=item["id"],
-        collection=item.get("collection") or "",
+        collection=metadata.collection_of(item),
         profile=profile.name,
         platform=metadata.platform(item),
         datetime=when,
@@ -209,7 +240,7 @@ def scene_from_item(
         offset_rule="; ".join(
             dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
         ),
-        item_assets=tuple(item["assets"]),
+        item_assets=tuple(filter(metadata.is_text, assets)),
     )
 
 

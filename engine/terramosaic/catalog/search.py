@@ -14,6 +14,7 @@ from terramosaic.catalog.api import ApiCatalog
 from terramosaic.catalog.files import FileCatalog
 from terramosaic.catalog.metadata import cloud_cover, item_datetime
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
+from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, RequestError
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
@@ -38,20 +39,22 @@ class Catalog(Protocol):
         start: datetime | None,
         end: datetime | None,
         max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
     ) -> list[dict[str, Any]]:
-        """Finds items, each once.
+        """Finds items.
 
         Args:
             geometry_parts: polygons in lon/lat degrees (EPSG:4326), none of which crosses the antimeridian.
             start: the earliest moment in UTC, inclusive; None if open.
             end: the latest, inclusive; None if open.
             max_cloud: the largest cloud cover in percent, or None. Items that do not tell theirs match.
+            unusable: where items go that may match and cannot be used; by default they are an error.
 
         Returns:
             STAC items as dicts, with absolute hrefs.
 
         Raises:
-            CatalogError: the catalog could not be searched.
+            CatalogError: the catalog could not be searched, or an item not be read.
         """
         ...
 
@@ -76,7 +79,7 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
                 return _api_of(profile, collection)
         return ApiCatalog(catalog, collection or GENERIC.collection)
     path = Path(catalog.removeprefix("file://")).expanduser()
-    if path.exists():
+    if _exists(path):
         return FileCatalog(path, collection)
     if "/" in catalog or path.suffix:
         raise CatalogError(f"catalog {catalog} does not exist")
@@ -98,7 +101,7 @@ def hint_for_nothing(
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    there = catalog.search(geometry_parts, start, end, None)
+    there = catalog.search(geometry_parts, start, end, None, Unusable(CatalogError))
     if there:
         if max_cloud is None or len(above := clouded(there, max_cloud)) < len(there):
             return "what lies there in that period touches the region only at its edge"
@@ -128,6 +131,13 @@ def above_the_limit(items: Sequence[dict[str, Any]]) -> str:
     return f"{scenes} there in that period has {clearest:.0f} % cloud: use --max-cloud {math.ceil(clearest)}"
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a name
+        return False
+
+
 def _api_of(profile: Profile, collection: str | None) -> ApiCatalog:
     return ApiCatalog(profile.url, collection or profile.collection, profile)
 
@@ -142,11 +152,11 @@ def _nearest(
     """The last item before a moment, or the first after it."""
     # Files are at hand, so there the first look goes as far as they do.
     for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
-        reach = None if days is None else timedelta(days=days)
+        reach, unusable = None if days is None else timedelta(days=days), Unusable(CatalogError)
         if before:
-            items = catalog.search(parts, before - reach if reach else None, before, None)
+            items = catalog.search(parts, before - reach if reach else None, before, None, unusable)
         else:
-            items = catalog.search(parts, after, after + reach if after and reach else None, None)
+            items = catalog.search(parts, after, after + reach if after and reach else None, None, unusable)
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None

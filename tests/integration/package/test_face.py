@@ -16,11 +16,11 @@ from terramosaic import errors
 from terramosaic.cli import app
 
 PUBLIC = {
-    "Bundle", "CatalogError", "ChangedError", "EmptyMapError", "LeaseHeldError", "LeaseLostError", "MapResult",
-    "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "OffsetConflictError",
-    "OutputError", "Plan", "Progress", "RegionRequest", "RequestError", "RunCancelledError", "StoreError",
-    "TerramosaicError",
-    "UnknownMosaicError", "WorkerLostError", "assemble", "load_bundle", "map_region", "open_run", "plan",
+    "Bundle", "CatalogError", "ChangedError", "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError",
+    "MapResult", "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "OffsetConflictError", "OutputError",
+    "Plan", "Progress", "RegionRequest", "RequestError", "RunCancelledError", "StoreError", "TerramosaicError",
+    "UnknownMosaicError", "UnusableItemError", "WorkerLostError", "assemble", "load_bundle", "map_region", "open_run",
+    "plan",
     "publish", "read_plan", "run_block",
 }  # fmt: skip
 

@@ -1,0 +1,57 @@
+"""Items that cannot be used: what is wrong with each, so that a search goes on without them and nobody misses them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from terramosaic.catalog.metadata import check_item, item_datetime, name_of
+from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError
+
+
+@dataclass(frozen=True)
+class UnusableItem:
+    """One of them.
+
+    Attributes:
+        id: its id for messages, or that it has none.
+        error: what is wrong with it.
+        datetime: when it was sensed, if it is a scene and says so.
+    """
+
+    id: str
+    error: CatalogError
+    datetime: datetime | None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Those of a search.
+
+    Args:
+        takes: the errors of items that a search goes on without; others stop it, as metadata that is broken does.
+    """
+
+    takes: type[CatalogError] | tuple[()] = UnusableItemError
+    items: list[UnusableItem] = field(default_factory=list)
+
+    def put(self, item: Any, error: CatalogError) -> None:
+        """Takes an item, or raises what is wrong with it where a search cannot go on."""
+        if not isinstance(error, self.takes):
+            raise error
+        self.items.append(UnusableItem(name_of(item), error, _datetime_of(item, error)))
+
+
+#: Takes none: the first item that cannot be used stops a search.
+NONE_TOLERATED = Unusable(())
+
+
+def _datetime_of(item: Any, error: CatalogError) -> datetime | None:
+    if isinstance(error, ForeignItemError):
+        return None
+    with suppress(CatalogError):
+        check_item(item)
+        return item_datetime(item)
+    return None
