@@ -7,12 +7,11 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group_by_pass, rank
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
-from terramosaic.catalog.scene import AssetRef, Scene, datetime_of, scene_from_item, tell_apart
+from terramosaic.catalog.scene import AssetRef, Scene, scene_from_item, tell_apart
 from terramosaic.catalog.search import Catalog, above_the_limit, clouded, hint_for_nothing, open_catalog
-from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable, UnusableItem
+from terramosaic.catalog.unusable import Unusable, UnusableItem
 
 __all__ = [
-    "NONE_TOLERATED",
     "PASS_GAP",
     "PROFILES",
     "Acquisition",
@@ -25,7 +24,6 @@ __all__ = [
     "UnusableItem",
     "above_the_limit",
     "clouded",
-    "datetime_of",
     "drop_superseded",
     "group_by_pass",
     "hint_for_nothing",

@@ -35,6 +35,8 @@ _SENTINEL_2 = re.compile(r"s(entinel)?[-_ ]?2", re.IGNORECASE)
 #: What our own items' properties begin with.
 _OWN = "terramosaic:"
 _HALF_LETTERS = re.compile(r"[\ud800-\udfff]")
+#: How to go on where an item's metadata is broken.
+_EXCLUDE = "exclude the item to go on without it"
 #: Years that an item can be of.
 _YEARS = 1970, 2200
 #: Letters of a value that a message shows.
@@ -128,7 +130,9 @@ def short(value: Any) -> str:
 
 def wrong(item: Item, field: str, value: Any, wanted: str) -> CatalogError:
     """That a field of an item is of the wrong type, which STAC does not allow."""
-    return CatalogError(f"item {name_of(item)} has a wrong {field}: {wanted} is wanted, not {short(value)}")
+    return CatalogError(
+        f"item {name_of(item)} has a wrong {field}: {wanted} is wanted, not {short(value)}", hint=_EXCLUDE
+    )
 
 
 def is_text(value: Any) -> TypeGuard[str]:

@@ -263,13 +263,3 @@ def _names(scene: Scene) -> tuple[str, ...]:
     """What a scene may be called, the shortest first."""
     full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
     return tuple(dict.fromkeys((scene.id, full, f"{full}~{scene.fingerprint}")))
-
-
-def datetime_of(item: Any) -> dt.datetime:
-    """When an item was sensed, in UTC, also of one that `scene_from_item` refuses.
-
-    Raises:
-        CatalogError: it does not say.
-    """
-    metadata.check_item(item)
-    return metadata.item_datetime(item)

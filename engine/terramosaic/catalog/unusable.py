@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,13 +33,18 @@ class Unusable:
 
     Args:
         takes: the errors of items that a search goes on without; others stop it, as metadata that is broken does.
+        excluded: ids of items that nobody asks for, whatever is wrong with them.
     """
 
     takes: type[CatalogError] | tuple[()] = UnusableItemError
+    excluded: frozenset[str] = frozenset()
     items: list[UnusableItem] = field(default_factory=list)
 
     def put(self, item: Any, error: CatalogError) -> None:
         """Takes an item, or raises what is wrong with it where a search cannot go on."""
+        name = item.get("id") if isinstance(item, Mapping) else None
+        if isinstance(name, str) and name in self.excluded:
+            return
         if not isinstance(error, self.takes):
             raise error
         self.items.append(UnusableItem(name_of(item), error, _datetime_of(item, error)))

@@ -26,10 +26,11 @@ _METAVARS = {
 def selection_options(command: Command) -> Command:
     """Gives a command the options that make up a request; it gets their values as keyword arguments."""
     for name, field in reversed(RegionRequest.model_fields.items()):
-        if name != "region":
-            command = click.option(
-                f"--{name.replace('_', '-')}", name, metavar=_metavar(field), help=_help(field)
-            )(command)
+        option = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            command = click.option(option, name, is_flag=True, default=None, help=field.description)(command)
+        elif name != "region":
+            command = click.option(option, name, metavar=_metavar(field), help=_help(field))(command)
     for old, new in RENAMED.items():
         command = click.option(f"--{old}", old, hidden=True, help=f"What --{new} was called until 0.2")(
             command

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -21,7 +20,8 @@ from terramosaic.catalog import (
     Catalog,
     Pass,
     Scene,
-    datetime_of,
+    Unusable,
+    UnusableItem,
     drop_superseded,
     group_by_pass,
     hint_for_nothing,
@@ -30,7 +30,7 @@ from terramosaic.catalog import (
     scene_from_item,
     tell_apart,
 )
-from terramosaic.errors import CatalogError, NoScenesError, RequestError
+from terramosaic.errors import CatalogError, ForeignItemError, NoScenesError, RequestError, UnusableItemError
 from terramosaic.ground.zones import Area, ZoneArea, as_geojson, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
@@ -61,6 +61,8 @@ _SECOND = timedelta(seconds=1)
 _EXCLUDED = "excluded by the request"
 #: Why a composite of a single acquisition drops a scene.
 _OTHER_ACQUISITION = "not of the best acquisition"
+#: Items that cannot be used, told one by one; all of them are in the plan.
+_NAMED_ITEMS = 5
 
 #: Pixels of the longest side of the pictures in the report.
 _PREVIEW_SIDE = 1400
@@ -77,8 +79,10 @@ def plan(request: RegionRequest) -> Plan:
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
     prepared = _Prepared.of(request)
-    found = _search(prepared)
+    found = _search(prepared, () if request.strict else UnusableItemError)
     if not found.acquisitions:
+        if found.unusable:
+            raise _none_usable(found)
         raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
     return _plan_from(prepared, found.best() if request.composite == "single" else found, whole_period=True)
 
@@ -96,17 +100,18 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
     prepared = _Prepared.of(request)
-    unusable = _Unusable([], [])
-    found = _search(prepared, unusable)
+    found = _search(prepared, CatalogError)
+    # What is no scene at all is of no pass, and concerns nobody who watches for scenes.
+    errors = [item.error for item in found.unusable if not isinstance(item.error, ForeignItemError)]
     plans = []
     for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.of_pass.order):
-        if unusable.has_part_of(acquisition):
+        if any(_is_part_of(item, acquisition) for item in found.unusable):
             continue
         try:
             plans.append(_plan_from(prepared.on(acquisition), found.only(acquisition)))
         except CatalogError as error:
-            unusable.errors.append(error)
-    return plans, unusable.errors
+            errors.append(error)
+    return plans, errors
 
 
 @dataclass(frozen=True)
@@ -173,9 +178,12 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a search found: acquisitions in rank order, and scenes that are not used, each with the reason.
+    """What a search found.
 
     Attributes:
+        acquisitions: in rank order.
+        dropped: scenes that are not used, each with the reason.
+        unusable: items of which no scene could be made.
         unknown: what to tell of scenes that the request names and that were not found.
     """
 
@@ -185,6 +193,7 @@ class _Found:
     acquisitions: Sequence[Acquisition]
     dropped: Sequence[tuple[Scene, str]]
     unknown: tuple[str, ...] = ()
+    unusable: Sequence[UnusableItem] = ()
 
     def best(self) -> _Found:
         """The best acquisition alone; the others' scenes are dropped."""
@@ -206,7 +215,7 @@ class _Found:
         dropped = [
             (scene, why) for scene, why in self.dropped if Pass.of([scene]).is_same(acquisition.of_pass)
         ]
-        return replace(self, acquisitions=[acquisition], dropped=dropped, unknown=())
+        return replace(self, acquisitions=[acquisition], dropped=dropped, unknown=(), unusable=())
 
     def hint(self) -> str:
         """Why there may be nothing."""
@@ -215,27 +224,6 @@ class _Found:
         if excluded:
             return f"{excluded} scenes were found and are excluded by the request; name fewer in exclude"
         return hint_for_nothing(self.catalog, self.prepared.area.parts, *request.interval, request.max_cloud)
-
-
-@dataclass(frozen=True)
-class _Unusable:
-    """Items that cannot be read: what is wrong with them, and the datetimes of those that tell one."""
-
-    errors: list[CatalogError]
-    datetimes: list[datetime]
-
-    def put(self, item: Any, error: CatalogError) -> None:
-        self.errors.append(error)
-        with suppress(CatalogError):
-            self.datetimes.append(datetime_of(item))
-
-    def has_part_of(self, acquisition: Acquisition) -> bool:
-        """Whether one of them is of the same pass, so that the acquisition is not whole without it."""
-        return any(
-            abs(scene.datetime - moment) <= PASS_GAP
-            for scene in acquisition.scenes
-            for moment in self.datetimes
-        )
 
 
 def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False) -> Plan:
@@ -249,7 +237,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     request = _naming_what_was_found(prepared, scenes.values(), found.dropped)
     for scene in scenes.values():
-        scene.require([*bands, "SCL"])
+        scene.require_files()
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
     covered = covered_share(area, footprints)
@@ -294,10 +282,17 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
             for acquisition in acquisitions
         ),
         scenes=scenes,
-        dropped=tuple(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
+        dropped=(
+            *(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
+            *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in found.unusable),
+        ),
         zones=tuple(zones),
         figures=figures,
-        warnings=(*warnings_of(request, bundle, figures, scenes.values(), hint), *found.unknown),
+        warnings=(
+            *warnings_of(request, bundle, figures, scenes.values(), hint),
+            *found.unknown,
+            *_left_out(found.unusable),
+        ),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
     return made.model_copy(update={"run_id": run_id_of(made)})
@@ -337,25 +332,53 @@ def _anchored(request: RegionRequest) -> RegionRequest:
     return request.model_copy(update=absolute)
 
 
-def _search(prepared: _Prepared, unusable: _Unusable | None = None) -> _Found:
-    """Asks the catalog; items that cannot be read are an error, or are put into ``unusable``."""
-    request, area = prepared.request, prepared.area
-    catalog = open_catalog(request.catalog, request.collection or None)
-    items = catalog.search(area.parts, *request.interval, request.max_cloud)
+def _search(prepared: _Prepared, tolerated: type[CatalogError] | tuple[()]) -> _Found:
+    """Asks the catalog; items that cannot be used are an error, but where it is of a kind that is tolerated."""
+    request, area, bands = prepared.request, prepared.area, (*prepared.bundle.bands, "SCL")
+    catalog, unusable = (
+        open_catalog(request.catalog, request.collection or None),
+        Unusable(tolerated, prepared.named.exclude),
+    )
+    items = catalog.search(area.parts, *request.interval, request.max_cloud, unusable)
     scenes = []
     for item in items:
         try:
-            scenes.append(scene_from_item(item, catalog.profile, (*prepared.bundle.bands, "SCL")))
+            scene = scene_from_item(item, catalog.profile, bands)
+            scene.require(bands)
         except CatalogError as error:
-            if item.get("id") in prepared.named.exclude:
-                continue
-            if unusable is None:
-                raise
             unusable.put(item, error)
+        else:
+            scenes.append(scene)
     excluded = [(scene, _EXCLUDED) for scene in scenes if prepared.named.excludes(scene)]
     # Before superseded ones are dropped: in an excluded one's place comes an earlier processing.
     kept, dropped = drop_superseded(scene for scene in scenes if not prepared.named.excludes(scene))
     dropped += excluded
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
     ranked, unknown = rank(group_by_pass(kept), area.outline), tuple(prepared.named.unknown(scenes))
-    return _Found(catalog, prepared, searched, ranked, dropped, unknown)
+    return _Found(catalog, prepared, searched, ranked, dropped, unknown, unusable.items)
+
+
+def _is_part_of(item: UnusableItem, acquisition: Acquisition) -> bool:
+    """Whether an item is of the same pass, so that the acquisition is not whole without it."""
+    return item.datetime is not None and any(
+        abs(scene.datetime - item.datetime) <= PASS_GAP for scene in acquisition.scenes
+    )
+
+
+def _none_usable(found: _Found) -> CatalogError:
+    first, *more = (item.error for item in found.unusable)
+    found_items = f"the {len(found.unusable)} items" if more else "the item"
+    return first.among(
+        f"none of {found_items} found in {found.searched} can be used", more[: _NAMED_ITEMS - 1]
+    )
+
+
+def _left_out(items: Sequence[UnusableItem]) -> list[str]:
+    """A warning of what cannot be used, the first few by name."""
+    if not items:
+        return []
+    told = "; ".join(str(item.error) for item in items[:_NAMED_ITEMS])
+    more = f"; and {len(items) - _NAMED_ITEMS} more" if len(items) > _NAMED_ITEMS else ""
+    return [
+        f"{'an item' if len(items) == 1 else f'{len(items)} items'} left out that cannot be used: {told}{more}"
+    ]

@@ -29,7 +29,7 @@ def map_command(request: RegionRequest, folder: str) -> str:
     for name, field in RegionRequest.model_fields.items():
         value = getattr(request, name)
         if name not in ("region", "datetime") and value != field.default:
-            words += [f"--{name.replace('_', '-')}", _argument(value)]
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [_argument(value)])]
     return shlex.join(words)
 
 

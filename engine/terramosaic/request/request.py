@@ -117,6 +117,12 @@ class RegionRequest(Shown, BaseModel):
     max_cloud: _Choice[float] = Field(
         default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
     )
+    strict: _Nothing[bool] = Field(
+        default=False,
+        title="Strict",
+        description="Stop at an item that cannot be used, such as one that lacks a band; else it is left out with a "
+        "warning",
+    )
     exclude: _Choice[tuple[str, ...]] = Field(
         default=(),
         title="Excluded scenes",

@@ -75,11 +75,11 @@ def test_ids_are_promised_stable(tmp_path, region, id_):
 #: For each field of a request another value than the one in `planned`.
 OTHER = {
     "region": (14.01, 46.02, 14.2, 46.14), "region_name": "id", "datetime": "2023", "catalog": "earth-search",
-    "collection": "sentinel-2-c1-l2a", "max_cloud": 50, "composite": "median", "targets": ("NDVI", "LULC"),
-    "model": "elsewhere", "conditioning": "independent", "steps": 20, "sampling": "greedy", "x0_clip": 2, "seed": 1,
-    "stride": 208, "blend": "cosine", "block_size": 1024, "offset": "keep", "offset_conflict": "pixels",
-    "dtype": "float32", "extras": ("std",), "device": "cuda", "max_area_km2": 1000, "out": "elsewhere",
-    "exclude": ("cloudy",), "trust": ("clear",),
+    "collection": "sentinel-2-c1-l2a", "max_cloud": 50, "strict": True, "composite": "median",
+    "targets": ("NDVI", "LULC"), "model": "elsewhere", "conditioning": "independent", "steps": 20,
+    "sampling": "greedy", "x0_clip": 2, "seed": 1, "stride": 208, "blend": "cosine", "block_size": 1024,
+    "offset": "keep", "offset_conflict": "pixels", "dtype": "float32", "extras": ("std",), "device": "cuda",
+    "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",),
 }  # fmt: skip
 
 
