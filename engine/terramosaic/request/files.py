@@ -14,7 +14,7 @@ from typing import Any
 import shapely
 from shapely.geometry import mapping
 
-from terramosaic.errors import RequestError, one_line, printable
+from terramosaic.errors import RequestError, one_line, printable, reason_of
 from terramosaic.ground.zones import Area
 from terramosaic.request.area import area_from_geojson
 from terramosaic.storage.documents import read_document, shown
@@ -36,6 +36,9 @@ _SIGNATURES = {
 
 #: What GDAL knows them by; a Shapefile is several files.
 _GDAL = {"GeoPackage": ".gpkg", "FlatGeobuf": ".fgb", "KML": ".kml"}
+
+#: Where a shell's `<(...)` gives a program a pipe to read from.
+_OPEN_FILES = ("/dev/", "/proc/self/fd/")
 
 #: What of a ZIP file is a region.
 _ZIPPED = (".shp", ".gpkg", ".kml", ".fgb", ".parquet", ".geojson", ".json")
@@ -66,9 +69,12 @@ def read_region(path: str) -> Any:
         RequestError: the file cannot be read, is too large, or needs a package that is not installed.
     """
     try:
+        if not is_url(path) and Path(path).expanduser().is_fifo() and not path.startswith(_OPEN_FILES):
+            raise OSError("it is a pipe")  # and may never end
         content = read_document(path, _LARGEST_FILE)
-    except (OSError, ValueError) as error:  # what is no path is a ValueError
-        raise RequestError(f"region: cannot read {_told(path)}: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        # What is no path is a ValueError, and the home of an unknown user the last.
+        raise RequestError(f"region: cannot read {_told(path)}: {reason_of(error)}") from error
     kind = kind_of(content)
     try:
         if kind == "Shapefile":
@@ -78,11 +84,12 @@ def read_region(path: str) -> Any:
         return _document(content, kind)
     except (ValueError, RecursionError) as error:
         what = "not GeoJSON" if kind == "GeoJSON" else f"a {kind} that cannot be read"
-        raise RequestError(f"region: {_told(path)} is {what}: {printable(one_line(error))}") from error
+        raise RequestError(
+            f"region: {_told(path)} is {what}: {printable(one_line(error))}; if GDAL knows it, {_convert(path)}"
+        ) from error
     except ImportError as error:
         raise RequestError(
-            f"region: {_told(path)} is a {kind}: {_EXTRA} to read it ({error.name} is missing), or convert it: "
-            f"ogr2ogr -t_srs EPSG:4326 region.geojson {_told(path)}"
+            f"region: {_told(path)} is a {kind}: {_EXTRA} to read it ({error.name} is missing), or {_convert(path)}"
         ) from error
 
 
@@ -115,6 +122,10 @@ def geojson_of_wkt(text: str) -> dict[str, Any]:
 def _told(path: str) -> str:
     """A location on one line, without what is secret in it."""
     return printable(shown(path))
+
+
+def _convert(path: str) -> str:
+    return f"convert it: ogr2ogr -t_srs EPSG:4326 region.geojson {_told(path)}"
 
 
 def _document(content: bytes, kind: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from datetime import datetime as DateTime  # a request has a field of the other name
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from unicodedata import category
 
@@ -242,7 +243,11 @@ class RegionRequest(Shown, BaseModel):
         current = {name: value for name, value in fields.items() if name not in RENAMED}
         for old, new in RENAMED.items():
             if old in fields:
-                if current.setdefault(new, fields[old]) != fields[old]:
+                said, given = current.setdefault(new, fields[old]), fields[old]
+                # Only texts are compared: of arrays, equal is no yes or no.
+                if said is not given and not (
+                    isinstance(said, str) and isinstance(given, str) and said == given
+                ):
                     raise ValueError(f"{old} is called {new} now; say {new} alone")
                 _warn_renamed(old, new, info)
         return current
@@ -258,11 +263,23 @@ class RegionRequest(Shown, BaseModel):
         # A form shows a text that may be None as two tabs, so it is the empty text.
         return "" if value is None else value
 
-    @field_validator("catalog", "collection", "model", "out", "region_name")
+    @field_validator("catalog", "collection", "model", "out", "region_name", "exclude", "trust")
     @classmethod
-    def _is_a_line(cls, value: str) -> str:
-        if any(category(letter) in ("Cc", "Cs") for letter in value):
-            raise ValueError(f"'{printable(value, 60)}' holds what no name does")
+    def _are_names(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in (value,) if isinstance(value, str) else value:
+            if any(category(letter) in ("Cc", "Cs") for letter in name):
+                raise ValueError(f"'{printable(name, 60)}' holds what no name does")
+        return value
+
+    @field_validator("catalog", "model", "out")
+    @classmethod
+    def _has_a_home(cls, value: str) -> str:
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError(
+                f"'{printable(value, 60)}' is in the home of a user who is not known here"
+            ) from None
         return value
 
     @field_validator("device")

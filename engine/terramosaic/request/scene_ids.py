@@ -46,7 +46,7 @@ def ids_in(entries: Iterable[str], field: str) -> frozenset[str]:
 def _ids_of_file(path: str, field: str) -> set[str]:
     try:
         text = read_document(path, _LARGEST_FILE).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         reason = "it is no text" if isinstance(error, UnicodeDecodeError) else error
         raise RequestError(
             f"{field}: cannot read {shown(path)}: {reason}; give a text file with an item's id in each line"

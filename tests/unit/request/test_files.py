@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import zipfile
 
@@ -69,8 +70,11 @@ def test_a_broken_file_is_told_in_a_line(tmp_path, content, line):
     assert line in refused(tmp_path / "region")
 
 
-def test_what_is_no_path_is_told_in_a_line():
+def test_what_is_no_file_is_told_in_a_line(tmp_path):
     assert "cannot read no\\nfile\\x00: " in refused("no\nfile\0")
+    assert "cannot read ~nobody/there/is: " in refused("~nobody/there/is")
+    os.mkfifo(tmp_path / "pipe")
+    assert refused(tmp_path / "pipe").endswith("it is a pipe")
 
 
 class TestFeatures:

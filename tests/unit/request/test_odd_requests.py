@@ -6,11 +6,13 @@ import re
 
 from terramosaic.errors import RequestError
 from terramosaic.request.features import requests_of
-from terramosaic.request.request import RegionRequest, request_of
+from terramosaic.request.request import RENAMED, RegionRequest, request_of
 from tests.support.odd_requests import GOOD, odd_requests
 
 #: A line that names a field: one of the request's, or one that there is not.
-_NAMES_A_FIELD = re.compile(rf"({'|'.join(RegionRequest.model_fields)})\b|.+: Extra inputs are not permitted")
+_NAMES_A_FIELD = re.compile(
+    rf"({'|'.join([*RegionRequest.model_fields, *RENAMED])})\b|.+: Extra inputs are not permitted"
+)
 
 
 def test_each_is_taken_or_refused_by_name():
