@@ -1,7 +1,8 @@
 """Graphs made ready for one device, kept in the user's cache folder: rewritten and optimised once, then only mapped.
 
 An entry is a folder named by everything it was made from: the files' hashes, ONNX Runtime's version, the machine's kind
-of processor, and the recipe. It is made beside its place and renamed, so that one under its name is whole.
+of processor, and the recipe. It is made beside its place and renamed, so that one under its name was whole; what its
+files were then, a record in it tells. One that is not as it was is made anew.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from filelock import FileLock
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import Bundle
 from terramosaic.storage.cache import cache_folder
+from terramosaic.storage.files import read_json, write_json
+from terramosaic.storage.hashes import sha256_of
 
 logger = logging.getLogger(__name__)
 
 #: Name of the graph in an entry; its weights lie beside it.
 GRAPH = "graph.onnx"
+
+#: The record of an entry's files.
+_RECORD = "files.json"
 
 #: Raised when entries made by an earlier version of the engine's own rewriting must not be used any more.
 _GENERATION = 1
@@ -50,9 +56,11 @@ def prepared_graph(bundle: Bundle, file: str, recipe: str, make: Callable[[Path,
     folder = cache_folder("graphs") / _key(bundle, file, recipe)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if not (folder / GRAPH).exists():
+        if not _is_whole(folder):
             with FileLock(f"{folder}.lock"):
-                if not (folder / GRAPH).exists():
+                if not _is_whole(folder):
+                    if folder.exists():
+                        logger.warning("%s is damaged and is made anew", folder)
                     logger.info("preparing %s of %s for this machine, once", file, bundle.name)
                     _make_whole(bundle.folder / file, folder, make)
     except OSError as error:
@@ -61,6 +69,17 @@ def prepared_graph(bundle: Bundle, file: str, recipe: str, make: Callable[[Path,
             "folder in TERRAMOSAIC_CACHE"
         ) from error
     return folder / GRAPH
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether an entry is as it was made."""
+    record = read_json(folder / _RECORD)
+    if record is None:
+        return False
+    try:
+        return GRAPH in record and all(sha256_of(folder / name) == sha256 for name, sha256 in record.items())
+    except FileNotFoundError:
+        return False
 
 
 def _make_whole(source: Path, folder: Path, make: Callable[[Path, Path], None]) -> None:
@@ -72,8 +91,12 @@ def _make_whole(source: Path, folder: Path, make: Callable[[Path, Path], None]) 
     partial.mkdir()
     try:
         make(source, partial / GRAPH)
+        made = [path for path in partial.rglob("*") if path.is_file()]
+        write_json(
+            partial / _RECORD, {path.relative_to(partial).as_posix(): sha256_of(path) for path in made}
+        )
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)  # what an interrupted removal left
+            shutil.rmtree(folder)  # what is damaged, or an interrupted removal left
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

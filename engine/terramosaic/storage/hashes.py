@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
 
 from terramosaic.errors import OutputError
 from terramosaic.storage.cache import cache_folder
-from terramosaic.storage.files import read_json, write_text
+from terramosaic.storage.files import read_json, write_json
 
 #: Files above this size are remembered in the user's cache folder too; smaller ones are hashed faster than looked up.
 _WORTH_KEEPING = 16 * 2**20
@@ -32,23 +31,22 @@ def sha256_of(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     if size < _WORTH_KEEPING:
-        return _compute(path)
+        return computed_sha256(path)
     file_is = {"path": str(path), "size": size, "mtime_ns": mtime_ns}
     note = cache_folder("hashes") / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
-    known = None
-    with contextlib.suppress(OSError, ValueError):
-        known = read_json(note)
-    if isinstance(known, dict) and {**known, "sha256": None} == {**file_is, "sha256": None}:
-        return str(known["sha256"])
-    found = _compute(path)
+    with contextlib.suppress(OutputError):
+        known = read_json(note) or {}
+        if "sha256" in known and {**known, "sha256": None} == {**file_is, "sha256": None}:
+            return str(known["sha256"])
+    found = computed_sha256(path)
     with contextlib.suppress(OutputError):  # a cache that cannot be written costs time, nothing else
-        write_text(note, json.dumps({**file_is, "sha256": found}))
+        write_json(note, {**file_is, "sha256": found})
     return found
 
 
 def multihash_of(path: Path) -> str:
     """SHA-256 of a file as a multihash in hexadecimal, as STAC's file extension wants it; the file is streamed."""
-    return _SHA256 + _compute(path)
+    return _SHA256 + computed_sha256(path)
 
 
 def multihash_of_bytes(content: bytes) -> str:
@@ -56,6 +54,7 @@ def multihash_of_bytes(content: bytes) -> str:
     return _SHA256 + hashlib.sha256(content).hexdigest()
 
 
-def _compute(path: Path) -> str:
+def computed_sha256(path: Path) -> str:
+    """The same, computed now and not remembered: of a file that gets another name, or may have been damaged."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

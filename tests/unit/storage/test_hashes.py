@@ -16,10 +16,10 @@ from terramosaic.storage.hashes import sha256_of
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Files that were really read; all count as large, and the cache is new."""
     read: list[Path] = []
-    compute = terramosaic.storage.hashes._compute
+    compute = terramosaic.storage.hashes.computed_sha256
     monkeypatch.setattr(terramosaic.storage.hashes, "_WORTH_KEEPING", 0)
     monkeypatch.setattr(
-        terramosaic.storage.hashes, "_compute", lambda path: read.append(path) or compute(path)
+        terramosaic.storage.hashes, "computed_sha256", lambda path: read.append(path) or compute(path)
     )
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "cache"))
     return read
