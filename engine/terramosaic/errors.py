@@ -214,6 +214,27 @@ class StoreError(OutputError):
     code = "store"
 
 
+class DamagedBlocksError(OutputError):
+    """Rasters of blocks are not as they were written; whoever carries out the run computes the blocks again.
+
+    Attributes:
+        blocks: their ids.
+    """
+
+    code = "damaged-blocks"
+
+    def __init__(self, blocks: Iterable[str]) -> None:
+        self.blocks = tuple(blocks)
+        some = ", ".join(self.blocks[:5]) + (", ..." if len(self.blocks) > 5 else "")
+        one = len(self.blocks) == 1
+        super().__init__(
+            f"{'a raster of a block is' if one else f'rasters of {len(self.blocks)} blocks are'} not as "
+            f"{'it was' if one else 'they were'} written ({some}): the disk or another program has damaged "
+            f"{'it' if one else 'them'}",
+            hint="run the same request again to compute what is damaged anew",
+        )
+
+
 class ChangedError(OutputError):
     """A file that was to be replaced is another's by now."""
 

@@ -16,7 +16,15 @@ from terramosaic.errors import TerramosaicError, error_of
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.attempt import begin_attempt, require_imagery
-from terramosaic.run.scheduling import Failure, Job, blocks_failed, carry_out, jobs_left, what_stopped
+from terramosaic.run.scheduling import (
+    Failure,
+    Job,
+    blocks_failed,
+    carry_out,
+    jobs_left,
+    until_whole,
+    what_stopped,
+)
 from terramosaic_flows.deployed import whole_number
 from terramosaic_flows.reporting import RunProgress, report_outputs
 from terramosaic_flows.runners import Crew, chosen_runner, crew
@@ -43,19 +51,34 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
     Returns:
         The errors of those that failed, in one line each.
     """
-    waiting = {name: made for name, made in plans.items() if not is_complete(made)}
+    waiting = [made for made in plans.values() if not is_complete(made)]
     for made in plans.values():
         begin_attempt(made)
-    left = jobs_left(waiting.values())
+    left = jobs_left(waiting)
     total = sum(len(made.blocks) for made in plans.values())
     with closing(RunProgress(total, done=total - len(left))) as progress:
-        failures = _compute(waiting, left, progress)
-        for name, made in plans.items():
-            if name not in failures:
-                try:
-                    _finish(name, made, progress)
-                except TerramosaicError as error:
-                    failures[name] = error
+
+        def attempt(runs: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
+            jobs = left
+            if runs is not plans:
+                jobs = jobs_left(runs.values())
+                progress.blocks_again(len(jobs))
+            return _attempt(runs, jobs, progress)
+
+        return until_whole(plans, attempt)
+
+
+def _attempt(
+    plans: Mapping[str, Plan], left: list[Job], progress: RunProgress
+) -> dict[str, TerramosaicError]:
+    """Computes what is left of runs, and finishes them; returns the errors of those that failed."""
+    failures = _compute(plans, left, progress)
+    for name, made in plans.items():
+        if name not in failures:
+            try:
+                _finish(name, made, progress)
+            except TerramosaicError as error:
+                failures[name] = error
     return failures
 
 
@@ -87,7 +110,10 @@ def _compute(
                     break
     fatal = copy(what_stopped(failed))
     failures: dict[str, TerramosaicError] = {}
+    had_some_left = {RunFolder.of(plan) for plan, _ in left}
     for name, made in plans.items():
+        if RunFolder.of(made) not in had_some_left:
+            continue
         own = [error for job, error in failed if RunFolder.of(job.plan) == RunFolder.of(made)]
         if not own and fatal is not None and len(finished_blocks(made)) < len(made.blocks):
             # Blocks were left that nobody tried: the run's error is the one that stopped everything.

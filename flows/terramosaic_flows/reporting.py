@@ -118,6 +118,12 @@ class RunProgress:
         self._seconds.update(receipt.seconds)
         self._show_if_due()
 
+    def blocks_again(self, count: int) -> None:
+        """So many blocks proved to be damaged, and are computed again."""
+        self._blocks += count
+        self._stage, self._blocks_took = "blocks", None
+        self._show()
+
     def block_failed(self) -> None:
         """One more block has failed."""
         self._failed += 1

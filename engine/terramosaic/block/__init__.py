@@ -4,6 +4,8 @@ block       reading ahead, windows, model, blending and writing, at the same tim
 windows     from the strips of a stack to the windows of a block
 batches     windows put together to what the model is called with
 rasters     finished rows written as they come
+pixel_hash  what tells a raster from a damaged one
+reading     rasters read again, and compared
 encoding    values and classes as stored numbers
 preview     the small true-colour picture
 fence       what an abandoned block cannot write past

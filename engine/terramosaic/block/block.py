@@ -19,7 +19,7 @@ import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.fence import Fence
-from terramosaic.block.rasters import BlockRasters, SourceRows
+from terramosaic.block.rasters import BlockRasters, SourceRows, Written
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
 from terramosaic.errors import TerramosaicError, UnusableFileError
@@ -94,8 +94,6 @@ def run_block(
         with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
             receipt = _computed(plan, block, model, device, batch_size, on_windows or (lambda _: None), fence)
-            with fence.passing():
-                write_json(folder.receipt_file(block), receipt.model_dump(mode="json"))
     except TerramosaicError as error:
         error.within(f"block {block.id}")
         raise
@@ -226,8 +224,20 @@ class _BlockJob:
                     writes.popleft().result()
             for write in writes:
                 write.result()
-            files = rasters.finish(self._fence)
-        total = time.perf_counter() - started
+            written = rasters.finish()
+            with self._fence.passing():
+                # Of two that were given the same block the first has done it; its receipt is of its own rasters.
+                first = finished_block(self._plan, self._block)
+                if first is not None:
+                    return first
+                rasters.keep()
+                receipt = self._receipt(rasters, written, time.perf_counter() - started)
+                write_json(
+                    RunFolder.of(self._plan).receipt_file(self._block), receipt.model_dump(mode="json")
+                )
+        return receipt
+
+    def _receipt(self, rasters: BlockRasters, written: Mapping[str, Written], total: float) -> BlockReceipt:
         return BlockReceipt(
             run_id=self._plan.run_id,
             block=self._block.id,
@@ -236,7 +246,8 @@ class _BlockJob:
             cloudy_pixels=rasters.cloudy_pixels,
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
-            files=files,
+            files={name: each.size for name, each in written.items()},
+            hashes={name: each.sha256 for name, each in written.items()},
             seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
             device=self._device,
         )

@@ -14,7 +14,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from terramosaic.block.encoding import stored_classes, stored_values
-from terramosaic.block.fence import Fence
+from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
@@ -58,8 +58,20 @@ class SourceRows:
         self.repaired[here] = strip.repaired[there]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A raster that is written: its size in bytes, and its `PixelHash`."""
+
+    size: int
+    sha256: str
+
+
+class _NotKeptError(Exception):
+    """Ends the making of files that are not to be kept."""
+
+
 class BlockRasters:
-    """Opens a block's rasters under temporary names; `finish` gives them their own."""
+    """Opens a block's rasters under temporary names; `keep` gives them their own, and without it they are dropped."""
 
     def __init__(self, plan: Plan, block: Block, bundle: Bundle) -> None:
         self._block, self._layers, self._bundle = block, plan.layers, bundle
@@ -67,6 +79,7 @@ class BlockRasters:
         self._files = ExitStack()
         self._datasets: dict[str, DatasetWriter] = {}
         self._partials: dict[str, Path] = {}
+        self._hashes: dict[str, PixelHash] = {}
         self._factor = plan.preview_factor
         self._preview_rect = preview_rect(block.rect, self._factor)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
@@ -83,7 +96,7 @@ class BlockRasters:
             # Only after an error are any still open, and that one counts.
             with suppress(RasterioError):
                 dataset.close()
-        self._files.__exit__(*error)
+        self._files.__exit__(_NotKeptError, _NotKeptError(), None)
 
     def write(self, band: RowBand, source: SourceRows) -> None:
         """Encodes and writes finished rows of all layers."""
@@ -107,8 +120,8 @@ class BlockRasters:
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
 
-    def finish(self, fence: Fence) -> dict[str, int]:
-        """Closes all rasters, gives them their names if the fence is open, and returns their sizes in bytes."""
+    def finish(self) -> dict[str, Written]:
+        """Closes all rasters, and says what was written."""
         # A sliver of a block may lie between two pixels of the preview.
         if not self._preview_rect.is_empty:
             self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
@@ -118,14 +131,19 @@ class BlockRasters:
                 self._datasets.popitem()[1].close()
         except RasterioError as error:
             raise OutputError(f"{error}; make room or choose another output folder") from error
-        sizes = {name: partial.stat().st_size for name, partial in self._partials.items()}
-        with fence.passing():
-            self._files.close()
-        return sizes
+        return {
+            name: Written(partial.stat().st_size, self._hashes[name].hexdigest())
+            for name, partial in self._partials.items()
+        }
+
+    def keep(self) -> None:
+        """Gives all rasters their names."""
+        self._files.close()
 
     def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:
         partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
         self._partials[name] = partial
+        self._hashes[name] = PixelHash(rect, count, dtype, nodata)
         try:
             self._datasets[name] = rasterio.open(
                 partial,
@@ -157,6 +175,7 @@ class BlockRasters:
             )
         except RasterioError as error:
             raise OutputError(f"raster {name} could not be written: {error}; make room") from error
+        self._hashes[name].feed(rect.row, pixels)
 
     def _keep_preview(self, source: SourceRows) -> None:
         kept = preview_rect(source.rect, self._factor)

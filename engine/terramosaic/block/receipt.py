@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from terramosaic.errors import OutputError
 from terramosaic.imagery.scene_records import Decided, SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
@@ -33,6 +34,7 @@ class BlockReceipt(BaseModel):
         decisions: what it was told of scenes that its pixels follow from, see `SceneDecision.fingerprint`; None in what
             was written before there were any, and then all were used as planned.
         files: size in bytes of each raster.
+        hashes: of each, see `PixelHash`; None in what earlier versions wrote.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
         device: the device that computed it.
     """
@@ -47,6 +49,7 @@ class BlockReceipt(BaseModel):
     scenes: tuple[str, ...]
     decisions: dict[str, str] | None = None
     files: dict[str, int]
+    hashes: dict[str, str] | None = None
     seconds: dict[str, float]
     device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
 
@@ -56,6 +59,10 @@ class BlockReceipt(BaseModel):
         if "total" not in seconds:
             raise ValueError("total is missing")
         return seconds
+
+    def hash_of(self, raster: str) -> str | None:
+        """The hash of a raster; None if it was not taken."""
+        return None if self.hashes is None else self.hashes.get(raster, "")
 
 
 def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
@@ -105,6 +112,22 @@ def _whole_blocks(plan: Plan) -> dict[str, BlockReceipt]:
         if receipt.files == {name: held[path].size for name, path in names.items() if path in held}:
             receipts[block.id] = receipt
     return receipts
+
+
+def receipts_of_all(plan: Plan) -> dict[str, BlockReceipt]:
+    """The receipts of all blocks, by id, where none is missing.
+
+    Raises:
+        OutputError: some blocks are not done.
+    """
+    done = finished_blocks(plan)
+    missing = [block.id for block in plan.blocks if block.id not in done]
+    if missing:
+        raise OutputError(
+            f"{len(missing)} of {len(plan.blocks)} blocks are not done ({', '.join(missing[:5])}"
+            f"{', ...' if len(missing) > 5 else ''}); run the same request again to compute them"
+        )
+    return done
 
 
 def finishing_times(plan: Plan) -> dict[str, float]:

@@ -52,7 +52,9 @@ class Bars:
             self._console.print(f"{done} of {len(plan.blocks)} blocks were done before")
         if not remaining:
             return
-        self._started = time.monotonic()
+        self._started, self._count = time.monotonic(), 0
+        for bar in self._bars.task_ids:
+            self._bars.remove_task(bar)
         self._blocks = self._bars.add_task("blocks", total=len(plan.blocks), completed=done, rate="")
         self._windows = self._bars.add_task(
             "windows", total=sum(block.windows for block in remaining), rate=""

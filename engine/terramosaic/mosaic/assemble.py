@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
-import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
-from terramosaic.block.receipt import finished_blocks
-from terramosaic.errors import OutputError
+from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
+from terramosaic.block.receipt import BlockReceipt, receipts_of_all
+from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.devices import available_cpus
 from terramosaic.mosaic.cog import RasterProfile, write_cog
@@ -34,6 +34,9 @@ _BAND = 256
 def assemble(plan: Plan) -> list[Location]:
     """Writes the run's mosaics from its block rasters; a mosaic that is there already is whole and stays.
 
+    What is read is compared with the blocks' receipts. A block that is damaged loses its receipt, so that it is
+    computed again by whoever goes on with the run.
+
     Args:
         plan: the run's plan; all its blocks must be done.
 
@@ -41,6 +44,7 @@ def assemble(plan: Plan) -> list[Location]:
         The mosaics, zone after zone, layer after layer.
 
     Raises:
+        DamagedBlocksError: rasters of blocks are not as they were written; names all of those blocks.
         OutputError: blocks are missing, or a file could not be written.
     """
     folder = RunFolder.of(plan)
@@ -48,19 +52,20 @@ def assemble(plan: Plan) -> list[Location]:
         (zone, layer, folder.mosaic(plan, zone, layer.name)) for zone in plan.zones for layer in plan.layers
     ]
     unmade = [item for item in wanted if not exists(item[2])]
-    if unmade:
-        done = finished_blocks(plan)
-        missing = [block.id for block in plan.blocks if block.id not in done]
-        if missing:
-            raise OutputError(
-                f"{len(missing)} of {len(plan.blocks)} blocks are not done ({', '.join(missing[:5])}"
-                f"{', ...' if len(missing) > 5 else ''}); run the same request again to compute them"
-            )
+    if not unmade:
+        return [path for _, _, path in wanted]
+    receipts = receipts_of_all(plan)
+    damaged: set[str] = set()
     for zone, layer, path in unmade:
-        with local_files():
-            geobox = zone.rect.geobox(zone.epsg)
-            write_mosaic(path, _rows(plan, zone, layer), geobox, layer, _tags(plan, layer))
-        logger.info("mosaic %s written", path.name)
+        try:
+            with local_files():
+                geobox = zone.rect.geobox(zone.epsg)
+                write_mosaic(path, _rows(plan, zone, layer, receipts), geobox, layer, _tags(plan, layer))
+            logger.info("mosaic %s written", path.name)
+        except DamagedBlocksError as error:
+            damaged.update(error.blocks)
+    if damaged:
+        raise forget_damaged(plan, damaged)
     return [path for _, _, path in wanted]
 
 
@@ -101,13 +106,17 @@ def profile_of(layer: Layer, geobox: GeoBox, tags: Mapping[str, str]) -> RasterP
     )
 
 
-def _rows(plan: Plan, zone: Zone, layer: Layer) -> Iterator[np.ndarray]:
+def _rows(plan: Plan, zone: Zone, layer: Layer, receipts: Mapping[str, BlockReceipt]) -> Iterator[np.ndarray]:
     """The mosaic's rows from the top, gathered from the blocks that lie under them.
 
     Of a run in a store, scratch holds copies of the blocks under the current rows.
+
+    Raises:
+        DamagedBlocksError: rasters are not as they were written; before the last rows, so that no mosaic is made.
     """
     folder = RunFolder.of(plan)
-    open_blocks: dict[str, _OpenBlock] = {}
+    opened: dict[str, _OpenBlock] = {}
+    damaged: list[str] = []
     waiting = sorted(zone.blocks, key=lambda block: block.row, reverse=True)
     try:
         for row in range(zone.rect.row, zone.rect.row_end, _BAND):
@@ -117,51 +126,41 @@ def _rows(plan: Plan, zone: Zone, layer: Layer) -> Iterator[np.ndarray]:
                 coming.append(waiting.pop())
             copies = local_copies([folder.block_raster(block, layer.name) for block in coming])
             for block, copy in zip(coming, copies, strict=True):
-                open_blocks[block.id] = _OpenBlock(block, copy)
+                reader = RasterReader.of(copy.path, block, layer, receipts[block.id])
+                opened[block.id] = _OpenBlock(block, reader, copy)
             pixels = np.full((len(layer.bands), *band.shape), layer.nodata, layer.dtype)
-            for opened in list(open_blocks.values()):
-                block = opened.block
+            for each in list(opened.values()):
+                block = each.block
                 shared = block.rect.intersection(band)
-                window = Window(shared.col - block.col, shared.row - block.row, shared.width, shared.height)
-                pixels[:, *shared.slices(band)] = opened.read(window)
-                if block.rect.row_end <= band.row_end:
-                    opened.close()
-                    del open_blocks[block.id]
+                try:
+                    pixels[:, *shared.slices(band)] = each.reader.read(shared)
+                    is_over = block.rect.row_end <= band.row_end
+                except DamagedRasterError as error:
+                    logger.warning("block %s: %s is damaged: %s", block.id, layer.name, error)
+                    damaged.append(block.id)
+                    is_over = True
+                if is_over:
+                    each.close()
+                    del opened[block.id]
+            if damaged and band.row_end == zone.rect.row_end:
+                raise DamagedBlocksError(damaged)
             yield pixels
     finally:
-        for opened in open_blocks.values():
-            opened.close()
+        for each in opened.values():
+            each.close()
 
 
-class _OpenBlock:
+class _OpenBlock(NamedTuple):
     """A block's raster while rows are read from it."""
 
-    def __init__(self, block: Block, copy: LocalCopy) -> None:
-        self.block, self._copy = block, copy
-        self._dataset: rasterio.DatasetReader | None = None
-
-    def read(self, window: Window) -> np.ndarray:
-        """Its pixels (bands, rows, columns). Opened here: one that cannot be leaves no copy of another behind.
-
-        Raises:
-            OutputError: the file is broken.
-        """
-        try:
-            if self._dataset is None:
-                self._dataset = rasterio.open(self._copy.path)
-            pixels: np.ndarray = self._dataset.read(window=window)
-        except RasterioError as error:
-            raise OutputError(
-                f"block {self.block.id} could not be read: {error}; remove blocks/{self.block.id} of the run and run "
-                "the same request again"
-            ) from error
-        return pixels
+    block: Block
+    reader: RasterReader
+    copy: LocalCopy
 
     def close(self) -> None:
         """Closes it, and removes the copy."""
-        if self._dataset is not None:
-            self._dataset.close()
-        self._copy.close()
+        self.reader.close()
+        self.copy.close()
 
 
 def origin_tags(plan: Plan, layer: Layer, days: Sequence[str]) -> dict[str, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 from PIL import Image, ImageColor
 
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect
+from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
+from terramosaic.block.receipt import BlockReceipt
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import (
@@ -23,9 +25,11 @@ from terramosaic.planning.layers import (
 )
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.numbers import UNBROKEN, number
-from terramosaic.publishing.reduced import ReducedMosaic, told_if_broken
+from terramosaic.publishing.reduced import ReducedMosaic
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.scratch import each_locally
+
+logger = logging.getLogger(__name__)
 
 #: Colours of NDVI from -0.2 to 0.9 in steps of 0.1: slate water, sand, straw, then deepening greens.
 _NDVI_RANGE = (-0.2, 0.9)
@@ -122,16 +126,20 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
     return _DRAW.get(layer.name, _draw_any)(reduced)
 
 
-def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quicklook:
+def true_colour(
+    plan: Plan, zone: Zone, receipts: Mapping[str, BlockReceipt], clear: np.ndarray | None = None
+) -> Quicklook:
     """Sentinel-2's true colour under a zone's mosaics, in their frame, from the previews that blocks left.
 
     Args:
         plan: the run's plan; its blocks are done.
         zone: the zone.
+        receipts: of its blocks, by id.
         clear: bool (height, width) in the same frame: where to take the stretch from; elsewhere is cloud.
 
     Raises:
-        OutputError: a block's preview is missing or broken.
+        DamagedBlocksError: previews of blocks are not as they were written.
+        OutputError: a block's preview is missing.
     """
     factor = plan.preview_factor
     frame = preview_rect(zone.rect, factor)
@@ -139,10 +147,18 @@ def true_colour(plan: Plan, zone: Zone, clear: np.ndarray | None = None) -> Quic
     folder = RunFolder.of(plan)
     shown_blocks = [block for block in zone.blocks if not preview_rect(block.rect, factor).is_empty]
     paths = [folder.block_raster(block, PREVIEW) for block in shown_blocks]
+    damaged = []
     with local_files(), closing(each_locally(paths)) as copies:
-        for block, path, copy in zip(shown_blocks, paths, copies, strict=True):
-            with told_if_broken(path), rasterio.open(copy) as dataset:
-                dn[:, *preview_rect(block.rect, factor).slices(frame)] = dataset.read()
+        for block, copy in zip(shown_blocks, copies, strict=True):
+            rect = preview_rect(block.rect, factor)
+            try:
+                with closing(RasterReader.of_preview(copy, rect, receipts[block.id])) as reader:
+                    dn[:, *rect.slices(frame)] = reader.read(rect)
+            except DamagedRasterError as error:
+                logger.warning("block %s: its preview is damaged: %s", block.id, error)
+                damaged.append(block.id)
+    if damaged:
+        raise forget_damaged(plan, damaged)
     # The last row and column of an overview may be too narrow to hold a pixel of the preview's grid.
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")

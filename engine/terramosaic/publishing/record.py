@@ -11,7 +11,7 @@ import numpy as np
 from shapely.geometry import box
 
 from terramosaic.block.preview import PREVIEW
-from terramosaic.block.receipt import BlockReceipt, finished_blocks, finishing_times
+from terramosaic.block.receipt import BlockReceipt, finishing_times, receipts_of_all
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.ground.grid import RESOLUTION
@@ -195,12 +195,14 @@ def gather(plan: Plan) -> RunFacts:
         for record, reduced in surveys
         if record.layer.name == _QUALITY
     }
-    receipts = _receipts(plan)
+    receipts = receipts_of_all(plan)
     return RunFacts(
         plan=plan,
         folder=folder,
         layers=tuple(record for record, _ in surveys),
-        true_colour={zone.epsg: true_colour(plan, zone, clear.get(zone.epsg)) for zone in plan.zones},
+        true_colour={
+            zone.epsg: true_colour(plan, zone, receipts, clear.get(zone.epsg)) for zone in plan.zones
+        },
         receipts=receipts,
         decisions=SceneRecords(folder).read_all(plan),
         busy_seconds=_busy_seconds(plan, receipts),
@@ -229,17 +231,6 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         quicklook=draw(reduced),
     )
     return record, reduced
-
-
-def _receipts(plan: Plan) -> dict[str, BlockReceipt]:
-    receipts = finished_blocks(plan)
-    missing = [block.id for block in plan.blocks if block.id not in receipts]
-    if missing:
-        raise OutputError(
-            f"{len(missing)} of {len(plan.blocks)} blocks are not done (such as {missing[0]}); "
-            "run the same request again"
-        )
-    return receipts
 
 
 def _region_pixels(plan: Plan, block: Block) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.model.devices import parse_device, worker_devices
+from terramosaic.errors import DamagedBlocksError, TerramosaicError
+from terramosaic.model.devices import Device, parse_device, worker_devices
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import is_complete, write_plan
@@ -17,7 +18,7 @@ from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.processes import DeviceProcesses
-from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left
+from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left, until_whole
 from terramosaic.run.threads import Threads
 
 
@@ -25,7 +26,10 @@ class Progress(Protocol):
     """What `map_region` tells while it works. Methods are called from several threads."""
 
     def planned(self, plan: Plan, remaining: list[Block]) -> None:
-        """The plan is made; all but the ``remaining`` blocks were finished by an earlier run."""
+        """The plan is made; all but the ``remaining`` blocks were finished by an earlier run.
+
+        Told again where blocks prove to be damaged, and are computed again.
+        """
 
     def windows(self, count: int) -> None:
         """So many more windows were computed."""
@@ -91,23 +95,21 @@ def map_plan(
         return _result(plan, was_done=True)
     write_plan(plan)
     begin_attempt(plan)
-    jobs = jobs_left([plan])
-    progress.planned(plan, [job.block for job in jobs])
-    if jobs:
-        how: dict[str, Any] = {"batch_size": batch_size, "on_windows": progress.windows}
-        with (
-            Threads(parse_device(plan.request.device), workers, **how)
-            if chosen is None
-            else DeviceProcesses(plan, chosen[: len(jobs)], workers, **how)
-        ) as workforce:
-            failures = carry_out(jobs, workforce, progress)
-        if failures:
-            raise blocks_failed([failure.error for failure in failures], len(plan.blocks))
-    require_imagery(plan)
-    progress.stage("assemble")
-    assemble(plan)
-    progress.stage("publish")
-    publish(plan)
+
+    def attempt(_: object) -> dict[str, TerramosaicError]:
+        _compute(plan, progress, workers, batch_size, chosen)
+        require_imagery(plan)
+        try:
+            progress.stage("assemble")
+            assemble(plan)
+            progress.stage("publish")
+            publish(plan)
+        except DamagedBlocksError as error:
+            return {plan.run_id: error}
+        return {}
+
+    for failure in until_whole({plan.run_id: plan}, attempt).values():
+        raise failure
     return _result(plan)
 
 
@@ -115,3 +117,26 @@ def _result(plan: Plan, *, was_done: bool = False) -> MapResult:
     if error := empty_map(plan):
         raise error
     return result_of(plan, was_done=was_done)
+
+
+def _compute(
+    plan: Plan,
+    progress: Progress,
+    workers: int | None,
+    batch_size: int | None,
+    devices: Sequence[Device] | None,
+) -> None:
+    """Has the blocks computed that are not done."""
+    jobs = jobs_left([plan])
+    progress.planned(plan, [job.block for job in jobs])
+    if not jobs:
+        return
+    how: dict[str, Any] = {"batch_size": batch_size, "on_windows": progress.windows}
+    with (
+        Threads(parse_device(plan.request.device), workers, **how)
+        if devices is None
+        else DeviceProcesses(plan, devices[: len(jobs)], workers, **how)
+    ) as workforce:
+        failures = carry_out(jobs, workforce, progress)
+    if failures:
+        raise blocks_failed([failure.error for failure in failures], len(plan.blocks))

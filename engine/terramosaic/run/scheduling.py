@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
@@ -13,6 +14,7 @@ from typing import NamedTuple, Protocol
 from terramosaic.block.receipt import BlockReceipt, finished_blocks, outdated_blocks
 from terramosaic.errors import (
     PASSING,
+    DamagedBlocksError,
     ModelError,
     RequestError,
     RunCancelledError,
@@ -22,7 +24,7 @@ from terramosaic.errors import (
 from terramosaic.planning.folder import mosaics_of
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import remove
-from terramosaic.storage.retries import LOST_WORKER
+from terramosaic.storage.retries import DAMAGED_BLOCK, LOST_WORKER
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +208,29 @@ class _Carrying:
         self._suspects.clear()
         for future in list(self._running):
             future.cancel()
+
+
+def until_whole(
+    runs: Mapping[str, Plan], attempt: Callable[[Mapping[str, Plan]], Mapping[str, TerramosaicError]]
+) -> dict[str, TerramosaicError]:
+    """Carries out runs, and those again of which blocks prove to be damaged when mosaics are made of them.
+
+    Args:
+        runs: their plans, by a name of the caller's.
+        attempt: computes what is left of some runs and finishes them; returns the errors of those that failed.
+
+    Returns:
+        The errors of those that failed in the end.
+    """
+    failures: dict[str, TerramosaicError] = {}
+    for tries in itertools.count(1):
+        failures.update(attempt(runs))
+        runs = {name: run for name, run in runs.items() if isinstance(failures.get(name), DamagedBlocksError)}
+        if not runs or tries == DAMAGED_BLOCK.tries:
+            break
+        for name in runs:
+            logger.warning("%s; computed again", failures.pop(name).text)
+    return failures
 
 
 def what_stopped(failures: Sequence[Failure]) -> TerramosaicError | None:

@@ -59,6 +59,8 @@ CREATE_CONFLICT = Limit(5, pause=0.1, growth=1)
 
 #: A block whose worker died or hung, by another worker.
 LOST_WORKER = Limit(2)
+#: A block whose rasters are not as they were written, found when mosaics are made of them.
+DAMAGED_BLOCK = Limit(3)
 #: A task of blocks in a flow, where the store of the outputs did not answer.
 BLOCK_TASK = Limit(3, pause=10)
 #: A task whose worker a cluster lost, by the cluster: Dask's allowed-failures, Ray's max_retries.

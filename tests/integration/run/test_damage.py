@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from terramosaic import map_region
+from terramosaic import assemble, map_region, run_block
+from terramosaic.block.fence import Fence
 from terramosaic.block.receipt import finished_block, finished_blocks
+from terramosaic.errors import DamagedBlocksError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.result import MapResult
-from terramosaic.planning.folder import RunFolder, read_plan
+from terramosaic.planning.folder import RunFolder, mosaics_of, read_plan
 from terramosaic.planning.plan import Plan
+from terramosaic.run.mapping import map_plan
 from tests.integration.conftest import LAND
 
 #: Four blocks.
@@ -29,6 +32,26 @@ def whole(land, tmp_path_factory) -> MapResult:
 def copy(whole, tmp_path) -> Plan:
     """The plan of a copy of the run."""
     return read_plan(Path(shutil.copytree(whole.folder, tmp_path / whole.folder.name)))
+
+
+@pytest.fixture
+def unmade(copy) -> Plan:
+    """The same, before its mosaics are made."""
+    folder = RunFolder.of(copy)
+    for path in (*mosaics_of(copy).values(), folder.item_file, folder.report_file):
+        path.unlink()
+    return copy
+
+
+def flip(path: Path, place: float = 0.5) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 64
+    path.write_bytes(content)
+
+
+def assert_same_files(made: Plan, whole: MapResult) -> None:
+    for name, path in mosaics_of(made).items():
+        assert path.read_bytes() == whole.mosaics[name].read_bytes(), name
 
 
 @pytest.mark.parametrize(
@@ -50,3 +73,80 @@ def test_a_damaged_receipt_is_none(copy, damage):
     receipt.write_text(damage(receipt.read_text()))
     assert finished_block(copy, first) is None
     assert list(finished_blocks(copy)) == [block.id for block in others]
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_damaged_blocks_are_named_and_lose_their_receipts(unmade, place):
+    folder, (first, second, *others) = RunFolder.of(unmade), unmade.blocks
+    flip(folder.block_raster(first, "NDVI"), place)
+    flip(folder.block_raster(second, "quality"), place)
+    with pytest.raises(
+        DamagedBlocksError, match=rf"rasters of 2 blocks are not .* \({first.id}, {second.id}\)"
+    ):
+        assemble(unmade)
+    assert not any(path.exists() for path in mosaics_of(unmade).values())
+    assert list(finished_blocks(unmade)) == [block.id for block in others]
+
+
+@pytest.mark.parametrize("layer", ["NDVI", "quality", "S2"])
+@pytest.mark.parametrize("damage", [flip, lambda path: path.write_bytes(bytes(path.stat().st_size))])
+def test_they_are_computed_again_and_the_map_is_the_same(unmade, whole, caplog, layer, damage):
+    folder = RunFolder.of(unmade)
+    damage(folder.block_raster(unmade.blocks[1], layer))
+    receipts = {block.id: folder.receipt_file(block).stat().st_mtime_ns for block in unmade.blocks}
+    map_plan(unmade)
+    assert f"a raster of a block is not as it was written ({unmade.blocks[1].id})" in caplog.text
+    assert_same_files(unmade, whole)
+    again = [
+        block
+        for block in unmade.blocks
+        if folder.receipt_file(block).stat().st_mtime_ns != receipts[block.id]
+    ]
+    assert again == [unmade.blocks[1]]
+
+
+def test_a_disk_that_damages_again_and_again_stops_the_run(unmade, monkeypatch):
+    from terramosaic.run import mapping
+
+    tries: list[Plan] = []
+
+    def spoil_and_assemble(made: Plan) -> None:
+        tries.append(made)
+        flip(RunFolder.of(made).block_raster(made.blocks[0], "NDVI"))
+        assemble(made)
+
+    monkeypatch.setattr(mapping, "assemble", spoil_and_assemble)
+    with pytest.raises(DamagedBlocksError, match="run the same request again"):
+        map_plan(unmade)
+    assert len(tries) == 3
+
+
+def test_receipts_without_hashes_are_taken(unmade, whole):
+    for block in unmade.blocks:
+        receipt = RunFolder.of(unmade).receipt_file(block)
+        content = json.loads(receipt.read_text())
+        del content["hashes"], content["checksum"]
+        receipt.write_text(json.dumps(content))
+    assert len(finished_blocks(unmade)) == len(unmade.blocks)
+    assemble(unmade)
+    assert_same_files(unmade, whole)
+
+
+def test_a_second_finisher_of_a_block_leaves_the_first_ones_files(unmade):
+    block, folder = unmade.blocks[0], RunFolder.of(unmade)
+    raster, receipt = folder.block_raster(block, "NDVI"), folder.receipt_file(block)
+    receipt.rename(receipt.with_name("kept"))
+    before = {path: path.stat().st_mtime_ns for path in (raster, receipt.with_name("kept"))}
+
+    class First(Fence):
+        """Another one finishes the block at the last moment."""
+
+        def check(self) -> None:
+            super().check()
+            if not receipt.exists():
+                receipt.write_bytes(receipt.with_name("kept").read_bytes())
+
+    told = run_block(unmade, block, fence=First())
+    assert told == finished_block(unmade, block)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not list(folder.path.rglob("*.partial"))

@@ -11,7 +11,7 @@ import rasterio
 from PIL import ImageColor
 
 from terramosaic.block.preview import preview_rect
-from terramosaic.errors import OutputError
+from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.assemble import profile_of
 from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
@@ -151,7 +151,7 @@ class TestTrueColour:
         left, right = Rect(1002, 2003, 45, 45), Rect(1002, 2048, 45, 45)
         blocks = [SimpleNamespace(id=f"b{index}", rect=rect) for index, rect in enumerate((left, right))]
         plan = SimpleNamespace(
-            preview_factor=factor, request=SimpleNamespace(out=str(tmp_path)), run_id="run"
+            preview_factor=factor, request=SimpleNamespace(out=str(tmp_path)), run_id="run", blocks=blocks
         )
         for block in blocks:
             rect = preview_rect(block.rect, factor)
@@ -164,7 +164,8 @@ class TestTrueColour:
                 path, "w", "GTiff", crs="EPSG:32633", transform=rect.transform, **profile
             ) as file:
                 file.write(ground)
-        return plan, SimpleNamespace(rect=self.ZONE, blocks=blocks)
+        receipt = SimpleNamespace(hash_of=lambda _: None)
+        return plan, SimpleNamespace(rect=self.ZONE, blocks=blocks), dict.fromkeys(("b0", "b1"), receipt)
 
     def test_has_the_frame_of_overviews_and_each_pixel_in_its_place(self, tmp_path):
         picture = true_colour(*self.run(tmp_path))
@@ -177,21 +178,25 @@ class TestTrueColour:
             assert (steps > 0).all()
             assert steps.max() <= 2 * steps.min() + 4
 
-    def test_a_missing_preview_is_named(self, tmp_path):
-        plan, zone = self.run(tmp_path)
+    def test_a_missing_preview_and_one_of_another_hash_are_named(self, tmp_path):
+        plan, zone, receipts = self.run(tmp_path)
         RunFolder.of(plan).block_raster(zone.blocks[1], "S2").unlink()
-        with pytest.raises(OutputError, match=r"b1/S2\.tif cannot be read"):
-            true_colour(plan, zone)
+        with pytest.raises(DamagedBlocksError, match=r"a block is .* \(b1\)"):
+            true_colour(plan, zone, receipts)
+        receipts["b0"] = SimpleNamespace(hash_of=lambda _: "of others")
+        with pytest.raises(DamagedBlocksError) as error:
+            true_colour(plan, zone, receipts)
+        assert error.value.blocks == ("b0", "b1")
 
     def test_the_stretch_is_taken_from_clear_ground(self, tmp_path):
-        plan, zone = self.run(tmp_path)
-        everywhere = np.asarray(true_colour(plan, zone).image)
+        plan, zone, receipts = self.run(tmp_path)
+        everywhere = np.asarray(true_colour(plan, zone, receipts).image)
         clear = np.zeros(everywhere.shape[:2], bool)
         clear[:, :8] = True  # the west, where columns are low and so the land is dark
-        west = np.asarray(true_colour(plan, zone, clear).image)
+        west = np.asarray(true_colour(plan, zone, receipts, clear).image)
         assert (west[:, 4, 1] > everywhere[:, 4, 1]).all()
         assert (west[:, 12:, 1] == 255).all()
         # A clear spot too small to tell anything does not decide.
         clear[:] = False
         clear[0, 0] = True
-        np.testing.assert_array_equal(np.asarray(true_colour(plan, zone, clear).image), everywhere)
+        np.testing.assert_array_equal(np.asarray(true_colour(plan, zone, receipts, clear).image), everywhere)

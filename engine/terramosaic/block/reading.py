@@ -1,0 +1,92 @@
+"""Block rasters read again, from the top, and compared on the way with what their receipt says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from terramosaic.block.pixel_hash import PixelHash
+from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS
+from terramosaic.block.receipt import BlockReceipt
+from terramosaic.errors import DamagedBlocksError
+from terramosaic.ground.grid import Rect
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import Layer
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.storage.files import remove
+
+
+class DamagedRasterError(Exception):
+    """A raster is not as it was written; for who reads several, and tells of all."""
+
+
+class RasterReader:
+    """A raster of a block, read once from top to bottom.
+
+    Args:
+        path: the file, or its copy in scratch.
+        rect: the raster's pixels on its grid.
+        count: its bands.
+        dtype: their type.
+        nodata: what stands for no data.
+        sha256: its `PixelHash`; None if the receipt is of a version that took none.
+    """
+
+    def __init__(
+        self, path: Path, rect: Rect, count: int, dtype: str, nodata: float, sha256: str | None
+    ) -> None:
+        self._path, self._rect, self._count, self._dtype = path, rect, count, dtype
+        self._sha256 = sha256
+        self._hash = PixelHash(rect, count, dtype, nodata)
+        self._dataset: rasterio.DatasetReader | None = None
+
+    @classmethod
+    def of(cls, path: Path, block: Block, layer: Layer, receipt: BlockReceipt) -> Self:
+        """Reads a layer of a block."""
+        return cls(path, block.rect, len(layer.bands), layer.dtype, layer.nodata, receipt.hash_of(layer.name))
+
+    @classmethod
+    def of_preview(cls, path: Path, rect: Rect, receipt: BlockReceipt) -> Self:
+        """Reads the preview of a block, whose pixels are ``rect`` on the preview's grid."""
+        return cls(path, rect, len(PREVIEW_BANDS), "uint16", 0, receipt.hash_of(PREVIEW))
+
+    def read(self, rows: Rect) -> np.ndarray:
+        """The next rows, in all of the raster's width: (bands, rows, columns).
+
+        Raises:
+            DamagedRasterError: the file cannot be read, is another raster, or these are its last rows and its hash
+                is another.
+        """
+        window = Window(0, rows.row - self._rect.row, rows.width, rows.height)
+        try:
+            if self._dataset is None:
+                self._dataset = rasterio.open(self._path)
+            pixels: np.ndarray = self._dataset.read(window=window)
+        except RasterioError as error:
+            raise DamagedRasterError(str(error)) from error
+        if pixels.shape != (self._count, *rows.shape) or pixels.dtype != self._dtype:
+            raise DamagedRasterError(f"it holds {pixels.dtype} {pixels.shape}")
+        if self._sha256 is not None:
+            self._hash.feed(rows.row, pixels)
+            if rows.row_end == self._rect.row_end and self._hash.hexdigest() != self._sha256:
+                raise DamagedRasterError("its hash is another")
+        return pixels
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._dataset is not None:
+            self._dataset.close()
+
+
+def forget_damaged(plan: Plan, blocks: Collection[str]) -> DamagedBlocksError:
+    """Takes the receipts from blocks that are damaged, so that they are computed again; returns what to raise."""
+    named = [block for block in plan.blocks if block.id in blocks]
+    for block in named:
+        remove(RunFolder.of(plan).receipt_file(block))
+    return DamagedBlocksError(block.id for block in named)
