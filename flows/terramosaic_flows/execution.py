@@ -13,7 +13,7 @@ from prefect.states import Completed, Failed, State
 
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import TerramosaicError, error_of
-from terramosaic.planning.folder import RunFolder, is_complete, read_plan
+from terramosaic.planning.folder import RunFolder, is_complete, read_plan, remove_flaws
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.scheduling import (
@@ -51,7 +51,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
     Returns:
         The errors of those that failed, in one line each.
     """
-    waiting = [made for made in plans.values() if not is_complete(made)]
+    waiting = [made for made in plans.values() if not remove_flaws(made)]
     for made in plans.values():
         begin_attempt(made)
     left = jobs_left(waiting)

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from terramosaic.storage.hashes import multihash_of_bytes
+
 
 def as_0_1_wrote_it(folder: Path) -> None:
     """Writes plan and receipts of the run in a folder as version 0.1 did."""
@@ -35,6 +37,10 @@ def as_0_1_wrote_it(folder: Path) -> None:
         receipt.write_text(json.dumps(content))
     for path in list(folder.rglob("*_std.tif")):
         path.rename(path.with_name(path.name.replace("_std", "_spread")))
+    item = json.loads((folder / "item.json").read_text().replace("_std.tif", "_spread.tif"))
+    plan = (folder / "plan.json").read_bytes()
+    item["assets"]["plan"] |= {"file:size": len(plan), "file:checksum": multihash_of_bytes(plan)}
+    (folder / "item.json").write_text(json.dumps(item))
 
 
 def newest_as_0_1_left_it(out: Path) -> None:

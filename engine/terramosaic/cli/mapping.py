@@ -58,27 +58,38 @@ def plan_command(as_json: bool, **options: Any) -> None:
     type=click.IntRange(1),
     help="Windows per call of the model  [default: 2 on cpu, 32 on cuda]",
 )
+@click.option(
+    "--check-files",
+    is_flag=True,
+    help="Of a map that is complete, compare the files with the hashes in its item; what is damaged is made anew",
+)
 @click.option("--prefect", is_flag=True, help="Run as the Prefect flow map-region")
 @click.option("--json", "as_json", is_flag=True, help="Print where the outputs are as JSON")
 def map_command(
     workers: int | None,
     devices: str | None,
     batch_size: int | None,
+    check_files: bool,
     prefect: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Maps a region. A run that was stopped goes on where it was."""
     request = request_from(options)
-    if prefect and (workers or batch_size or devices):
+    if prefect and (workers or batch_size or devices or check_files):
         raise RequestError(
-            "--workers, --batch-size and --devices go without --prefect; there, set TERRAMOSAIC_RUNNER=threads:N"
+            "--workers, --batch-size, --devices and --check-files go without --prefect; there, set "
+            "TERRAMOSAIC_RUNNER=threads:N"
         )
     if prefect:
         results = with_prefect(request)
     else:
         results = _one_after_the_other(
-            requests_of(request), workers=workers, batch_size=batch_size, devices=devices
+            requests_of(request),
+            workers=workers,
+            batch_size=batch_size,
+            devices=devices,
+            check_files=check_files,
         )
     if as_json:
         outputs = [result_as_json(result) for result in results]

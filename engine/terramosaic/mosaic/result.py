@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from terramosaic.errors import RequestError, UnknownMosaicError
-from terramosaic.planning.folder import RunFolder, is_complete, mosaics_of, read_plan
+from terramosaic.errors import OutputError, RequestError, UnknownMosaicError
+from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of, read_plan
 from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.shown import Shown
-from terramosaic.storage.files import facts_of
+from terramosaic.storage.files import exists, facts_of
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import lasting_copy
 
@@ -122,19 +122,25 @@ class MapResult(Shown, Mapping[str, Mosaic]):
         return self[name].open()
 
 
-def open_run(path: str | Location) -> MapResult:
-    """Opens a run that is finished.
+def open_run(path: str | Location, *, check: bool = False) -> MapResult:
+    """Opens a run that is finished, and whose files have the sizes that its item says.
 
     Args:
         path: its folder or ``plan.json``, or the URL of either; ``OUT/latest`` is understood too.
+        check: whether files are read and compared with the hashes in the item, too.
 
     Raises:
         RequestError: there is no run, it is of another version, or it is not finished.
-        OutputError: the store that it lies in failed.
+        OutputError: a file is not as the item says, or the store that the run lies in failed.
     """
     plan = read_plan(path)
-    if not is_complete(plan):
+    flaws = flaws_of(plan, hashes=check)
+    if any(not exists(flaw.path) for flaw in flaws):
         raise RequestError(f"run: {path} is not finished; run the same request again to go on with it")
+    for flaw in flaws:
+        raise OutputError(
+            f"{flaw.path} is damaged: {flaw.reason}; run the same request again, which makes it anew"
+        )
     return result_of(plan, was_done=True)
 
 

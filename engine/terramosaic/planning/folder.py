@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from terramosaic.errors import RequestError
 from terramosaic.planning.earlier import plan_in
+from terramosaic.planning.finished import Flaw, flaws_in
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.files import (
     FileFacts,
@@ -134,9 +135,10 @@ def write_plan(plan: Plan) -> RunFolder:
     tells it, and says what it was made by.
     """
     folder = RunFolder.of(plan)
-    if is_complete(plan):
+    held = _held_plan(folder)
+    if held is not None and is_complete(plan):
         return folder
-    if _but_created(_held_plan(folder)) != _but_created(plan):
+    if _but_created(held) != _but_created(plan):
         write_json(folder.plan_file, plan.model_dump(mode="json"))
     return folder
 
@@ -203,9 +205,37 @@ def mosaics_of(plan: Plan) -> dict[str, Location]:
 
 
 def is_complete(plan: Plan) -> bool:
-    """Whether everything that a run publishes is there; its block rasters may be gone by then."""
+    """Whether everything that a run publishes is there, and as its item says; its block rasters may be gone by then."""
+    return not flaws_of(plan)
+
+
+def flaws_of(plan: Plan, *, hashes: bool = False) -> list[Flaw]:
+    """What is missing or damaged of all that a run publishes.
+
+    Sizes are compared with what the item says each time that a run is recognised, hashes where somebody asks for it.
+
+    Raises:
+        OutputError: the folder, or the store that it lies in, cannot be read.
+    """
     folder = RunFolder.of(plan)
-    return all(exists(path) for path in (folder.item_file, folder.report_file, *mosaics_of(plan).values()))
+    wanted = [path.name for path in (folder.report_file, *mosaics_of(plan).values())]
+    return flaws_in(folder.path, folder.item_file, wanted, hashes=hashes)
+
+
+def remove_flaws(plan: Plan, *, hashes: bool = False) -> bool:
+    """Says whether a run is complete; of one that is damaged, what is damaged goes, so that it is made anew.
+
+    With it goes the item, which is the sign that all is there. The plan stays: `write_plan` writes it anew.
+    """
+    folder, flaws = RunFolder.of(plan), flaws_of(plan, hashes=hashes)
+    for path, reason in flaws:
+        if exists(path):
+            logger.warning("%s is made anew: %s", path, reason)
+            if path != folder.plan_file:
+                remove(path)
+    if flaws:
+        remove(folder.item_file)
+    return not flaws
 
 
 def _but_created(plan: Plan | None) -> dict[str, Any] | None:

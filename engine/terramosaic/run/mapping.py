@@ -10,7 +10,7 @@ from terramosaic.errors import DamagedBlocksError, TerramosaicError
 from terramosaic.model.devices import Device, parse_device, worker_devices
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult, result_of
-from terramosaic.planning.folder import is_complete, write_plan
+from terramosaic.planning.folder import remove_flaws, write_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.gaps import empty_map
@@ -57,6 +57,7 @@ def map_region(
     workers: int | None = None,
     batch_size: int | None = None,
     devices: Sequence[str] | None = None,
+    check_files: bool = False,
 ) -> MapResult:
     """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
 
@@ -70,12 +71,21 @@ def map_region(
         batch_size: windows per call of the model; by default what suits the device.
         devices: a worker process for each, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``, all of the kind of
             the request's device; by default threads of this process use that device. Results do not depend on it.
+        check_files: whether the files of a run that is complete are read and compared with the hashes in its item;
+            sizes are compared in any case. What is damaged is made anew.
 
     Raises:
         EmptyMapError: no pixel of the region has data; the files are written all the same.
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
-    return map_plan(plan(request), progress=progress, workers=workers, batch_size=batch_size, devices=devices)
+    return map_plan(
+        plan(request),
+        progress=progress,
+        workers=workers,
+        batch_size=batch_size,
+        devices=devices,
+        check_files=check_files,
+    )
 
 
 def map_plan(
@@ -85,11 +95,12 @@ def map_plan(
     workers: int | None = None,
     batch_size: int | None = None,
     devices: Sequence[str] | None = None,
+    check_files: bool = False,
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
     progress = progress or Quiet()
     chosen = None if devices is None else worker_devices(devices, plan.request.device)
-    if is_complete(plan):
+    if remove_flaws(plan, hashes=check_files):
         progress.planned(plan, [])
         publish(plan)
         return _result(plan, was_done=True)

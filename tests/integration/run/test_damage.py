@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from terramosaic import assemble, map_region, run_block
+from terramosaic import assemble, map_region, open_run, run_block
 from terramosaic.block.fence import Fence
 from terramosaic.block.receipt import finished_block, finished_blocks
-from terramosaic.errors import DamagedBlocksError
+from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.result import MapResult
-from terramosaic.planning.folder import RunFolder, mosaics_of, read_plan
+from terramosaic.planning.folder import RunFolder, is_complete, mosaics_of, read_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.run.mapping import map_plan
 from tests.integration.conftest import LAND
@@ -150,3 +150,76 @@ def test_a_second_finisher_of_a_block_leaves_the_first_ones_files(unmade):
     assert told == finished_block(unmade, block)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not list(folder.path.rglob("*.partial"))
+
+
+def publishing_times(made: Plan) -> dict[str, int]:
+    folder = RunFolder.of(made)
+    paths = (folder.plan_file, folder.item_file, folder.report_file, *mosaics_of(made).values())
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize(
+    ("name", "made_anew"),
+    [
+        ("NDVI.tif", {"NDVI.tif", "report.html", "item.json"}),
+        ("report.html", {"report.html", "item.json"}),
+        ("item.json", {"report.html", "item.json"}),
+        ("plan.json", {"plan.json", "report.html", "item.json"}),
+    ],
+)
+def test_a_finished_run_that_is_damaged_is_mended(copy, whole, name, made_anew, damage):
+    before = publishing_times(copy)
+    damage(RunFolder.of(copy).path / name)
+    assert not is_complete(copy)
+    assert not map_plan(copy).was_done
+    after = publishing_times(copy)
+    assert {name for name in after if after[name] != before[name]} == made_anew
+    assert_same_files(copy, whole)
+    assert is_complete(copy) and map_plan(copy).was_done
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"type": "Feature", "assets": {}}', '{"type": "Feature", "assets": [1]}',
+                                  '{"type": "Feature", "assets": {"NDVI": {"href": 3}}}'])  # fmt: skip
+def test_an_item_that_is_none_is_published_again(copy, text):
+    item = RunFolder.of(copy).item_file
+    before = json.loads(item.read_text())
+    item.write_text(text)
+    assert not map_plan(copy).was_done
+    assert json.loads(item.read_text())["assets"].keys() == before["assets"].keys()
+
+
+def test_where_the_blocks_are_gone_they_are_computed_again(copy, whole):
+    shutil.rmtree(RunFolder.of(copy).blocks)
+    cut(mosaics_of(copy)["NDVI"])
+    map_plan(copy)
+    assert_same_files(copy, whole)
+
+
+@pytest.mark.parametrize("name", ["NDVI.tif", "report.html", "plan.json", "quicklooks/NDVI.png"])
+def test_hashes_are_compared_where_somebody_asks(copy, whole, name):
+    path = RunFolder.of(copy).path / name
+    flip(path)
+    opened = name != "plan.json"  # a plan says so itself
+    if opened:
+        assert open_run(copy_folder := RunFolder.of(copy).path).was_done
+        with pytest.raises(
+            OutputError, match=rf"{path.name} is damaged: its hash is not the one that its item says"
+        ):
+            open_run(copy_folder, check=True)
+        assert map_plan(copy).was_done
+    assert not map_plan(copy, check_files=True).was_done
+    assert_same_files(copy, whole)
+    assert map_plan(copy, check_files=True).was_done and open_run(RunFolder.of(copy).path, check=True)
+
+
+def test_a_mosaic_of_another_size_is_not_opened(copy):
+    cut(mosaics_of(copy)["NDVI"])
+    with pytest.raises(
+        OutputError, match=r"NDVI\.tif is damaged: it has \d+ bytes, and its item says \d+; run"
+    ):
+        open_run(RunFolder.of(copy).path)
