@@ -82,10 +82,10 @@ def land(tmp_path_factory) -> Catalog:
 @pytest.fixture
 def quick_retries(monkeypatch):
     """Pauses between tries that are none; how often is tried stays as it is."""
-    from terramosaic.imagery import reader
+    from terramosaic.imagery import tries
     from terramosaic.storage import http
 
-    monkeypatch.setattr(reader, "ASSET", dataclasses.replace(reader.ASSET, pause=0.001))
+    monkeypatch.setattr(tries, "ASSET", dataclasses.replace(tries.ASSET, pause=0.001))
     monkeypatch.setattr(http, "HTTP", dataclasses.replace(http.HTTP, pause=0.001))
 
 

@@ -16,11 +16,15 @@ from tests.support.loopback import serving
 
 
 class FileServer:
-    """Serves a folder; ``fail[name] = (status, times)`` makes it fail so many times, HEAD too unless `heads_pass`."""
+    """Serves a folder; ``fail[name] = (status, times)`` makes it fail so many times, HEAD too unless `heads_pass`.
+
+    What fails has ``headers``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.fail: dict[str, tuple[int, int]] = {}
         self.heads_pass = False
+        self.headers: dict[str, str] = {}
         self.requests: Counter[str] = Counter()
         self._folder = folder
         self.port = 0
@@ -36,7 +40,7 @@ class FileServer:
         status, times = self.fail.get(name, (0, 0))
         if times > 0 and not (self.heads_pass and request.method == "HEAD"):
             self.fail[name] = (status, times - 1)
-            return Response(status_code=status)
+            return Response(status_code=status, headers=self.headers)
         path = self._folder / name
         return FileResponse(path) if path.is_file() else Response(status_code=404)
 

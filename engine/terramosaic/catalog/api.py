@@ -179,7 +179,7 @@ class ApiCatalog:
         if answer.status >= 400:
             said = one_line(answer.content.decode(errors="replace")) or "nothing more"
             said = said if len(said) <= _SAID else f"{said[:_SAID]} ..."
-            raise CatalogError(f"{self._name} answered HTTP {answer.status}: {said}")
+            raise CatalogError(f"{self._name} answered HTTP {answer.status}: {said}{answer.later}")
         if isinstance(answer.value, ValueError):
             raise CatalogError(
                 f"{self._name} is not a STAC API: its answer is not STAC JSON ({one_line(answer.value)})"

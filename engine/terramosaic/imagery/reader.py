@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from terramosaic.catalog.profiles import PROFILES, is_signed, sign
 from terramosaic.catalog.scene import AssetRef, Scene
@@ -28,6 +28,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.band_file import BandFile
 from terramosaic.imagery.failed_assets import FailedAssets
 from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
+from terramosaic.imagery.tries import Tries, failure_of, time_limits
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
@@ -35,15 +36,8 @@ from terramosaic.storage.retries import ASSET, MISSING, PASSING_STATUS, REFUSED
 
 logger = logging.getLogger(__name__)
 
-#: GDAL over HTTP. Without the time-outs a silent server hangs a run for ever; its own tries would multiply with ours.
-_REMOTE_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_TIMEOUT": f"{ASSET.silence:g}",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-    "GDAL_HTTP_LOW_SPEED_TIME": "20",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
-    "GDAL_HTTP_MAX_RETRY": "0",
-}
+#: GDAL over HTTP, beside the limits of `time_limits`.
+_REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 #: Some local files keep their CRS in an .aux.xml beside them, which GDAL finds only if it may list the folder.
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
 _CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
@@ -172,31 +166,32 @@ class SceneReader:
                 raise self._dead[asset.band]
             if asset.band not in self._open:
                 self._failed.check(self.scene, asset)
+            tries = Tries(partial(self._tries, asset), partial(self._asked_to_wait, asset))
             attempts = Retrying(
-                stop=lambda state: state.attempt_number >= self._tries(asset, _failure(state)),
-                wait=wait_random_exponential(multiplier=ASSET.pause, exp_base=ASSET.growth),
+                stop=tries.stop,
+                wait=tries.wait,
                 retry=retry_if_exception_type((RasterioError, OSError)),
                 before_sleep=partial(self._before_retry, asset),
                 reraise=True,
             )
             try:
-                return attempts(action)
-            except (
-                CatalogError
-            ) as error:  # the file is no band of Sentinel-2's, or there is no signature to be had
+                return attempts(lambda: _in_time(asset.href, tries.left, action))
+            except CatalogError as error:  # the file is no band of Sentinel-2's, or gets no signature
                 self._give_up(asset, error)
                 raise
             except (RasterioError, OSError) as error:
-                failure = self._failure(asset, error, attempts.statistics["attempt_number"])
+                failure = self._failure(asset, error, attempts.statistics["attempt_number"], tries.later)
                 self._give_up(asset, failure)
                 raise failure from error
 
-    def _failure(self, asset: AssetRef, error: RasterioError | OSError, tries: int) -> CatalogError:
+    def _failure(
+        self, asset: AssetRef, error: RasterioError | OSError, tries: int, later: str
+    ) -> CatalogError:
         """What is told of a file that could not be read."""
         line = (
             f"asset {asset.band} of {self.scene.key} could not be read"
             f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
-            f"{_needs(asset, self.scene)}"
+            f"{_needs(asset, self.scene)}{later}"
         )
         if self._is_for_good(asset, error):
             return DeadAssetError(line, scene=self.scene.key)
@@ -225,8 +220,16 @@ class SceneReader:
             return 1
         return ASSET.tries
 
+    def _asked_to_wait(self, asset: AssetRef, error: BaseException) -> float | None:
+        """Seconds that a busy server asks to wait. GDAL does not tell, so it is asked once more, for one byte."""
+        if _status(str(error)) not in (429, 503) or not asset.href.startswith(("http://", "https://")):
+            return None
+        from terramosaic.storage.http import pause_asked_by  # for start-up time, and seldom
+
+        return pause_asked_by(sign(asset.href, self.scene.profile))
+
     def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
-        error = _failure(state)
+        error = failure_of(state)
         logger.warning(
             "reading %s of %s failed, trying again: %s", asset.band, self.scene.key, _reason(error)
         )
@@ -292,7 +295,15 @@ def _options(href: str) -> dict[str, str | int]:
         return _CACHE_OPTIONS | _LOCAL_OPTIONS
     # Of s3:// GDAL sends the name as it is, a fragment too: its memory is switched off instead.
     forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if href.startswith("s3://") else {}
-    return _CACHE_OPTIONS | _REMOTE_OPTIONS | forgetful
+    return _CACHE_OPTIONS | _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
+
+
+def _in_time(href: str, left: float, action: Callable[[], _T]) -> _T:
+    """One try, within what is left of the time."""
+    if "://" not in href or left > ASSET.within - 1:  # the first one
+        return action()
+    with local_files(**time_limits(left)):
+        return action()
 
 
 def _gdal_path(href: str) -> str:
@@ -302,11 +313,6 @@ def _gdal_path(href: str) -> str:
     if href.startswith(("http://", "https://")):
         return f"/vsicurl/{href}#{next(_OPENINGS)}"
     return os.fspath(href.removeprefix("file://"))
-
-
-def _failure(state: RetryCallState) -> BaseException:
-    """What a try has failed with."""
-    return cast(BaseException, state.outcome and state.outcome.exception())
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout,
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import (
     HTTPError,
+    InvalidHeader,
     LocationValueError,
     MaxRetryError,
     NameResolutionError,
@@ -27,7 +28,8 @@ from urllib3.exceptions import (
 )
 
 from terramosaic.errors import reason_of
-from terramosaic.storage.retries import HTTP, MISSING, PASSING_STATUS, RETRY_AFTER, UNANSWERED
+from terramosaic.storage.deadline import Deadline, time_left, watched
+from terramosaic.storage.retries import HTTP, MISSING, PASSING_STATUS, UNANSWERED
 
 #: Seconds to connect.
 CONNECT = 5.0
@@ -70,18 +72,25 @@ class Patience(Retry):
     ) -> Self:
         """The policy after one more failure; raises if that was the last one, or cannot pass."""
         refused = error is not None and error.args and isinstance(error.args[0], SSLCertVerificationError)
-        if _pool is not None and (refused or isinstance(error, NameResolutionError)):
+        is_final = refused or isinstance(error, NameResolutionError)
+        # Neither a pause nor what the server asks for may go beyond the deadline: whoever waits is told at once.
+        is_late = time_left() <= ((response is not None and self.get_retry_after(response)) or 0.0)
+        if _pool is not None and (is_final or is_late):
             raise MaxRetryError(_pool, url or "", error) from error
+        if is_late and error is not None:
+            raise error
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def get_backoff_time(self) -> float:
         """Seconds before the next try."""
-        return random.uniform(0, HTTP.pauses[len(self.history) - 1]) if self.history else 0.0
+        pause = random.uniform(0, HTTP.pauses[len(self.history) - 1]) if self.history else 0.0
+        return min(pause, time_left())
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        """Seconds that the server asks for, within reason."""
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, RETRY_AFTER)
+        """Seconds that the server asks to wait, if it does so in words that are known."""
+        with suppress(InvalidHeader):
+            return super().get_retry_after(response)
+        return None
 
 
 class CutShortError(HTTPError):
@@ -98,6 +107,7 @@ class Answer(Generic[T]):
         content: the body, up to the bytes asked for.
         value: what was made of the body; None where the server refused.
         url: where it came from, in the end.
+        asked_pause: seconds that a server which refuses asks to wait, or 0; within the deadline that was done.
     """
 
     status: int
@@ -105,6 +115,16 @@ class Answer(Generic[T]):
     content: bytes
     value: T | None
     url: str
+    asked_pause: float = 0.0
+
+    @property
+    def later(self) -> str:
+        """For the end of a message: when the server asks to come back."""
+        return f"; it asks to come back in {self.asked_pause:.0f} s" if self.asked_pause else ""
+
+
+class TooSlowError(HTTPError):
+    """An answer that has not arrived whole in time."""
 
 
 def ask(
@@ -117,6 +137,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     pool: PoolManager | None = None,
     patience: Patience | None = None,
+    within: float | None = None,
 ) -> Answer[T]:
     """Asks a server until it answers, within the limits of `terramosaic.storage.retries`.
 
@@ -131,14 +152,16 @@ def ask(
         headers: to send.
         pool: connections to use; without it, some that are closed at once.
         patience: how often it is asked, if not as usual.
+        within: seconds in which the answer must have arrived whole, all tries and pauses together, if not as usual.
 
     Raises:
         OSError: there is no answer; the text says why in one line, without the URL. And what ``read`` raises.
     """
     patience = patience or Patience.fresh()
+    deadline = Deadline(HTTP.within if within is None else within)
     try:
         sent = {**_authorisation(url), **(headers or {})}
-        with nullcontext(pool) if pool is not None else pool_for(url) as connections:
+        with deadline, nullcontext(pool) if pool is not None else pool_for(url) as connections:
             while True:
                 response = connections.request(
                     method, url, headers=sent, body=body, retries=patience, preload_content=False
@@ -147,6 +170,8 @@ def ask(
                 _refuse_lost_body(method, spent)
                 try:
                     content = response.read(most)
+                    if deadline.is_over:  # its end may be where it was cut
+                        raise TooSlowError
                     value = read(content) if response.status < 400 else None
                     break
                 except (ProtocolError, ReadTimeoutError, CutShortError) as error:
@@ -156,9 +181,18 @@ def ask(
                 finally:
                     response.close()  # of a body that was read to its end, the connection is free by now
     except (HTTPError, ValueError) as error:
+        if deadline.is_over:
+            raise OSError(
+                f"no whole answer in {deadline.seconds:g} s: it does not answer, or too slowly"
+            ) from error
         raise OSError(_reason(error)) from error
     return Answer(
-        response.status, response.reason or "", content, value, urljoin(url, response.geturl() or url)
+        response.status,
+        response.reason or "",
+        content,
+        value,
+        urljoin(url, response.geturl() or url),
+        _asked_pause(response),
     )
 
 
@@ -179,14 +213,25 @@ def fetch(url: str, most: int, headers: Mapping[str, str] | None = None) -> byte
     return content
 
 
-def first_bytes(url: str, count: int) -> bytes:
+def first_bytes(url: str, count: int, within: float | None = None) -> bytes:
     """How a file begins, asked for once.
 
     Raises:
         OSError: as `fetch`.
     """
     once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
-    return _content(ask(url, count, read=bytes, headers={"Range": f"bytes=0-{count - 1}"}, patience=once))
+    asked = {"Range": f"bytes=0-{count - 1}"}
+    return _content(ask(url, count, read=bytes, headers=asked, patience=once, within=within))
+
+
+def pause_asked_by(url: str, within: float = 10.0) -> float:
+    """Seconds that a server asks to wait with a refusal, or 0; it is asked once, for one byte."""
+    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
+    with suppress(OSError):
+        return ask(
+            url, 1, read=bytes, headers={"Range": "bytes=0-0"}, patience=once, within=within
+        ).asked_pause
+    return 0.0
 
 
 def pool_for(url: str) -> PoolManager:
@@ -196,14 +241,21 @@ def pool_for(url: str) -> PoolManager:
     timeout = Timeout(connect=CONNECT, read=HTTP.silence)
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     if proxy and not proxy_bypass(parts.netloc):
-        return ProxyManager(proxy, timeout=timeout, ca_certs=authorities)
-    return PoolManager(timeout=timeout, ca_certs=authorities)
+        return watched(ProxyManager(proxy, timeout=timeout, ca_certs=authorities))
+    return watched(PoolManager(timeout=timeout, ca_certs=authorities))
 
 
 def _content(answer: Answer[bytes]) -> bytes:
     if answer.status >= 400:
-        raise OSError(f"the server answers {answer.status} {answer.reason}".rstrip())
+        raise OSError(f"the server answers {answer.status} {answer.reason}".rstrip() + answer.later)
     return answer.content
+
+
+def _asked_pause(response: BaseHTTPResponse) -> float:
+    """Seconds that a server that refuses for a while asks to wait, or 0."""
+    if response.status not in PASSING_STATUS:
+        return 0.0
+    return Patience().get_retry_after(response) or 0.0
 
 
 def _refuse_lost_body(method: str, spent: Patience) -> None:

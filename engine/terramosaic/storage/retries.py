@@ -5,6 +5,7 @@ Tries do not multiply: who has tried to the end says so with an error that nobod
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -17,12 +18,14 @@ class Limit:
         pause: seconds before the second try, at most; where many may fail at once, a part of it drawn by lot.
         growth: factor from pause to pause.
         silence: seconds that one try may wait for an answer.
+        within: seconds for all tries and pauses together, however slowly something comes.
     """
 
     tries: int
     pause: float = 0.0
     growth: float = 2.0
     silence: float = 0.0
+    within: float = math.inf
 
     @property
     def pauses(self) -> tuple[float, ...]:
@@ -32,25 +35,23 @@ class Limit:
     @property
     def longest(self) -> float:
         """Seconds until it is given up, where no try is answered."""
-        return sum(self.pauses) + self.tries * self.silence
+        return min(self.within, sum(self.pauses) + self.tries * self.silence)
 
 
 #: Answers of a server that may be others a moment later.
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 #: A scene's file, in each process of a run. A glitch is over at once, an outage takes longer: hence the steep growth.
-ASSET = Limit(4, pause=1, growth=6, silence=60)
+ASSET = Limit(4, pause=1, growth=6, silence=18, within=110)
 #: What a server says is not there is asked for once more: stores and their caches err.
 MISSING = Limit(2, pause=1)
 #: A file that is refused, with a fresh signature if its catalog signs; other refusals are final.
 REFUSED = Limit(2, pause=1)
 
 #: A page of a STAC API, a document by URL, a token that signs.
-HTTP = Limit(5, pause=1, silence=60)
+HTTP = Limit(5, pause=1, silence=45, within=100)
 #: Of these, those without any answer: connection refused or cut, or silence.
-UNANSWERED = Limit(3, pause=1, silence=60)
-#: The longest pause that a server can ask for with Retry-After.
-RETRY_AFTER = 60.0
+UNANSWERED = Limit(3, pause=1, silence=45, within=100)
 
 #: A request to an object store, by its client; AWS_MAX_ATTEMPTS sets it.
 STORE = Limit(5, pause=1, silence=60)

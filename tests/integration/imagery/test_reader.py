@@ -80,8 +80,16 @@ def test_a_file_that_fails_for_good_is_asked_for_as_often_as_may_help(files, sce
     with pytest.raises(CatalogError, match=rf"asset B04 of S2A_33TWL_20230815 .*{status}") as error:
         read(scene)
     # One request a try: GDAL's memory of what it asked for is not asked for twice.
-    assert files.requests[FILE] == tries
+    # And of a busy server one more, for how long it asks to wait.
+    assert files.requests[FILE] == tries + (status == 503)
     assert (f"after {tries} tries" in str(error.value)) == (tries > 1)
+
+
+def test_a_busy_server_that_asks_to_come_back_late_is_not_waited_for(files, scene):
+    files.fail[FILE], files.headers = (503, 10_000), {"Retry-After": "3600"}
+    with pytest.raises(CatalogError, match="HTTP response code: 503; its server asks to come back in 3600 s"):
+        read(scene)
+    assert files.requests[FILE] == 2
 
 
 def test_a_server_that_tells_a_length_and_gives_nothing_is_no_file_of_another_kind(files, scene):
@@ -149,7 +157,7 @@ def test_a_file_that_failed_is_left_by_all_blocks_of_its_run_until_that_begins_a
     # Another process knows no more than the run folder.
     with pytest.raises(CatalogError) as error:
         read(scene, run)
-    assert files.requests[FILE] == ASSET.tries and said == {str(error.value)}
+    assert files.requests[FILE] == ASSET.tries + 1 and said == {str(error.value)}
     mark = json.loads(run.failed_asset_file(scene.id, "B04").read_text())
     assert (mark["scene"], mark["band"]) == (scene.id, "B04")
     assert mark["error"]["text"] in str(error.value)

@@ -206,11 +206,12 @@ def test_hashes_are_compared_where_somebody_asks(copy, whole, name):
     flip(path)
     opened = name != "plan.json"  # a plan says so itself
     if opened:
-        assert open_run(copy_folder := RunFolder.of(copy).path).was_done
+        folder = RunFolder.of(copy).path
+        assert open_run(folder).was_done
         with pytest.raises(
             OutputError, match=rf"{path.name} is damaged: its hash is not the one that its item says"
         ):
-            open_run(copy_folder, check=True)
+            open_run(folder, check=True)
         assert map_plan(copy).was_done
     assert not map_plan(copy, check_files=True).was_done
     assert_same_files(copy, whole)

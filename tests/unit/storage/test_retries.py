@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from terramosaic.storage import retries
-from terramosaic.storage.retries import PASSING_STATUS, RETRY_AFTER, Limit
+from terramosaic.storage.retries import HTTP, PASSING_STATUS, Limit
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMITS = {name: value for name, value in vars(retries).items() if isinstance(value, Limit)}
@@ -36,7 +36,7 @@ def test_the_page_says_of_each_limit_what_the_table_says(page):
 
 def test_the_page_names_the_answers_that_may_pass(page):
     assert sorted(PASSING_STATUS) == [408, 425, 429, 500, 502, 503, 504]
-    assert f"heeded up to {RETRY_AFTER:g} s" in page
+    assert f"given up {HTTP.within:g} s after it was first asked for" in page
 
 
 def test_the_servers_automation_pauses_as_the_table_says():
