@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from terramosaic.errors import ModelError, RunCancelledError
 from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.storage.scratch import temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class _ProcessLock:
 
 @cache
 def _lock_of(name: str) -> _ProcessLock:
-    folder = Path(tempfile.gettempdir()) / "terramosaic-devices"
+    folder = temporary_folder() / "terramosaic-devices"
     folder.mkdir(exist_ok=True)
     with contextlib.suppress(OSError):  # it is another user's, who has done this already
         folder.chmod(0o1777)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+
 import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.session import DummySession
+
+from terramosaic.errors import RequestError, one_line
 
 
 def local_files(**options: str | int) -> rasterio.Env:
@@ -14,5 +21,23 @@ def local_files(**options: str | int) -> rasterio.Env:
 
     Args:
         options: GDAL's configuration.
+
+    Raises:
+        RequestError: GDAL finds no coordinate systems.
     """
+    _require_coordinate_systems()
     return rasterio.Env(session=DummySession(), **options)
+
+
+@cache
+def _require_coordinate_systems() -> None:
+    """Says plainly where the environment leads PROJ to the data of another installation, or to none."""
+    try:
+        CRS.from_epsg(4326)
+    except CRSError as error:
+        settings = [name for name in ("PROJ_DATA", "PROJ_LIB") if name in os.environ]
+        named = " and ".join(f"{name}={os.environ[name]}" for name in settings) or "PROJ_DATA"
+        raise RequestError(
+            f"{named}: GDAL finds no coordinate systems there that it can use ({one_line(error)}); "
+            f"unset {'it' if len(settings) < 2 else 'them'}, for rasterio brings its own"
+        ) from error

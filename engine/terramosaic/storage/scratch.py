@@ -40,9 +40,28 @@ _LOCK = ".lock"
 def scratch_folder() -> Path:
     """Where what is on its way to or from a store lies: ``TERRAMOSAIC_SCRATCH``, else the system's folder for this."""
     own = os.environ.get("TERRAMOSAIC_SCRATCH")
-    folder = Path(own).expanduser() if own else Path(tempfile.gettempdir())
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(own).expanduser() if own else temporary_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"TERRAMOSAIC_SCRATCH: {folder} cannot be made: {error.strerror or error}; name another folder"
+        ) from error
     return folder
+
+
+def temporary_folder() -> Path:
+    """The system's folder for files that live for a while: ``TMPDIR``, or another one that can be written.
+
+    Raises:
+        OutputError: there is none.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise OutputError(
+            "TMPDIR: no folder for temporary files can be written; set it to one that can"
+        ) from error
 
 
 @contextmanager
