@@ -80,17 +80,23 @@ def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
 
 def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
     """The receipts of all blocks that are done, as `finished_block` has it, by the blocks' ids, in the plan's order."""
-    decided = Decided(plan, SceneRecords(RunFolder.of(plan)).read_all(plan))
-    return {id_: receipt for id_, receipt in _whole_blocks(plan).items() if _follows(receipt, decided)}
+    return finished_and_outdated(plan)[0]
 
 
 def outdated_blocks(plan: Plan) -> list[Block]:
     """Blocks that were done, and are no more: a scene that they were made from was left out since."""
-    on_record = SceneRecords(RunFolder.of(plan)).read_all(plan)
-    if all(decision.is_used for decision in on_record.values()):
-        return []
-    decided = Decided(plan, on_record)
-    return [plan.block(id_) for id_, receipt in _whole_blocks(plan).items() if not _follows(receipt, decided)]
+    decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
+    if all(decision.is_used for decision in decisions.values()):
+        return []  # without a look at all receipts
+    return finished_and_outdated(plan)[1]
+
+
+def finished_and_outdated(plan: Plan) -> tuple[dict[str, BlockReceipt], list[Block]]:
+    """The receipts of blocks that are done, and blocks that were made from scenes as they are not used any more."""
+    decided = Decided(plan, SceneRecords(RunFolder.of(plan)).read_all(plan))
+    whole = _whole_blocks(plan)
+    finished = {id_: receipt for id_, receipt in whole.items() if _follows(receipt, decided)}
+    return finished, [plan.block(id_) for id_ in whole if id_ not in finished]
 
 
 def _whole_blocks(plan: Plan) -> dict[str, BlockReceipt]:

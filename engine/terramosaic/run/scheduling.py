@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from terramosaic.block.receipt import BlockReceipt, finished_blocks, outdated_blocks
+from terramosaic.block.receipt import BlockReceipt, finished_and_outdated, outdated_blocks
 from terramosaic.errors import (
     PASSING,
     DamagedBlocksError,
@@ -78,7 +78,9 @@ def jobs_left(plans: Iterable[Plan]) -> list[Job]:
     """What is to be computed of some runs: all blocks but those that are done."""
     left = []
     for plan in plans:
-        done = finished_blocks(plan)
+        done, outdated = finished_and_outdated(plan)
+        if outdated:
+            _remove_mosaics(plan)
         left += [Job(plan, block) for block in plan.blocks if block.id not in done]
     return left
 
@@ -118,10 +120,15 @@ def _outdated(plans: Iterable[Plan]) -> list[Job]:
     for plan in plans:
         blocks = outdated_blocks(plan)
         if blocks:
-            for mosaic in mosaics_of(plan).values():
-                remove(mosaic)
+            _remove_mosaics(plan)
         found += [Job(plan, block) for block in blocks]
     return found
+
+
+def _remove_mosaics(plan: Plan) -> None:
+    """Lets mosaics go that an earlier attempt has made, for some of their blocks are made anew."""
+    for mosaic in mosaics_of(plan).values():
+        remove(mosaic)
 
 
 class _Nobody:

@@ -106,7 +106,8 @@ def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(i
     catalog.folder.mkdir()
     catalog.add(write_scene(tmp_path / "corner", PLACE, name=BAD, scl=scl))
     catalog.add(items[GOOD])
-    result = map_region(catalog.request(PLACE, tmp_path, targets=("NDVI",)))
+    request = catalog.request(PLACE, tmp_path, targets=("NDVI",))
+    result = map_region(request)
     made, records = result.plan, SceneRecords(RunFolder(result.folder))
     # The second scene is read under the clouds of the first alone, in one block of four.
     used = {id_: set(receipt.decisions) for id_, receipt in finished_blocks(made).items()}
@@ -117,6 +118,13 @@ def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(i
     assert set(finished_blocks(made)) == used.keys() - outdated
     for block in made.blocks:
         assert (finished_block(made, block) is None) == (block.id in outdated)
+    # Resumed, as if that had been found out before the run was published, it makes these anew, and the mosaics.
+    receipts = {block.id: RunFolder.of(made).receipt_file(block) for block in made.blocks}
+    before = {id_: file.read_text() for id_, file in receipts.items()}
+    result.item.unlink()
+    alone = map_region(request.model_copy(update={"exclude": (GOOD,)}))
+    np.testing.assert_array_equal(pixels(map_region(request)), pixels(alone))
+    assert {id_ for id_, file in receipts.items() if file.read_text() != before[id_]} == outdated
 
 
 def test_receipts_of_before_there_were_decisions_stay_until_a_scene_of_theirs_is_left_out(land, tmp_path):
