@@ -8,6 +8,7 @@ from terramosaic.errors import TerramosaicError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.gaps import empty_map, told_gaps
+from terramosaic.publishing.left_out import told_left_out
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
@@ -46,9 +47,14 @@ def map_region(request: RequestForm) -> State[list[str]]:
     failures |= {name: error for name, made in published.items() if (error := empty_map(made))}
     raise_failures(failures, len(plans.keys() | failures.keys()))
     forget_plans(request)
-    gaps = {name: told for name, made in published.items() if (told := told_gaps(made))}
+    told = [
+        f"{name}: {line}" if name else line
+        for name, made in published.items()
+        for line in (*told_left_out(made), told_gaps(made))
+        if line
+    ]
     return Completed(
-        message="; ".join(f"{name}: {told}" if name else told for name, told in gaps.items()) or None,
+        message="; ".join(told) or None,
         data=[RunFolder.of(made).location for made in published.values()],
     )
 

@@ -100,3 +100,6 @@ class AsPlanned:
         """What the item says."""
         offsets = {band: asset.offset for band, asset in reader.scene.assets.items()}
         return SceneDecision(scene=reader.scene.key, offsets=offsets)
+
+    def uses(self, scene: Scene) -> None:
+        """Nothing is written down."""

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 #: The band on whose overview an offset is checked.
 _CHECKED_BAND = "B04"
 
+#: Longest side of the other overviews, in pixels: looks are judged on no finer ones.
+_GLANCE = 256
+
 
 class SceneBook:
     """Tells one block what is decided about scenes, and decides what nobody has decided yet.
@@ -67,8 +70,14 @@ class SceneBook:
         scene = reader.scene
         decision = self._known.get(scene.key) or self._decide(reader)
         self._known[scene.key] = decision
-        self.told[scene.key] = decision.fingerprint
+        if not decision.is_used:
+            self.told[scene.key] = decision.fingerprint
         return decision
+
+    def uses(self, scene: Scene) -> None:
+        """Notes a scene that has given pixels. Of one that has none under the block, nothing hangs on what it is."""
+        if (known := self._known.get(scene.key)) is not None:
+            self.told[scene.key] = known.fingerprint
 
     def _decide(self, reader: SceneReader) -> SceneDecision:
         # Other blocks of this process wait for the first one; other processes may look at the same time.
@@ -94,7 +103,9 @@ def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     decision = SceneDecision.planned(scene, request)
     first = next((band for band in LEAST_LOOKED_AT if band in scene.assets), None)
     wanted = LOOKED_AT if first is not None and reader.is_small_at_a_glance(first) else LEAST_LOOKED_AT
-    overviews = reader.overviews(band for band in wanted if band in scene.assets)
+    overviews = reader.overviews({band for band in wanted if band in scene.assets} - {_CHECKED_BAND}, _GLANCE)
+    if _CHECKED_BAND in scene.assets:
+        overviews[_CHECKED_BAND] = reader.overview(_CHECKED_BAND)
     _tell_oddities(reader)
     judged = plausibility(overviews)
     decision = decision.model_copy(update={"figures": judged.figures, "reason": "; ".join(judged.reasons)})

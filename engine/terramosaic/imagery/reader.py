@@ -42,7 +42,7 @@ _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
 _CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 
-#: Longest side, in pixels, of the overviews by which a scene is judged, and how many are read at the same time.
+#: Longest side, in pixels, of the overview by which an offset is checked; and how many overviews are read at once.
 _OVERVIEW, _OVERVIEWS = 512, 4
 
 #: GDAL remembers of a URL that it is not there, or how long it is. Each opening has a name of its own, by a fragment,
@@ -134,10 +134,10 @@ class SceneReader:
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: self._file(asset).declared_holes(rect))
 
-    def overview(self, band: str) -> np.ndarray:
-        """Raw values of the whole band at a coarse scale, at most 512 pixels a side, from the file's overviews."""
+    def overview(self, band: str, longest: int = _OVERVIEW) -> np.ndarray:
+        """Raw values of the whole band at a coarse scale: at most so many pixels a side, from the file's overviews."""
         asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: self._file(asset).overview(_OVERVIEW))
+        return self._retried(asset, lambda: self._file(asset).overview(longest))
 
     def is_small_at_a_glance(self, band: str) -> bool:
         """Whether an overview of the band costs little: its file has overviews, or is not much larger than one."""
@@ -150,11 +150,11 @@ class SceneReader:
         # Of JPEG 2000 a coarse picture is decoded from all of the file.
         return not asset.name.lower().endswith((".jp2", ".j2k")) and self._retried(asset, has_overviews)
 
-    def overviews(self, bands: Iterable[str]) -> dict[str, np.ndarray]:
+    def overviews(self, bands: Iterable[str], longest: int) -> dict[str, np.ndarray]:
         """Overviews of several bands, read at the same time; see `overview`."""
-        names = list(bands)
+        names = sorted(bands)
         with ThreadPoolExecutor(_OVERVIEWS, thread_name_prefix="overview") as pool:
-            return dict(zip(names, pool.map(self.overview, names), strict=True))
+            return dict(zip(names, pool.map(lambda name: self.overview(name, longest), names), strict=True))
 
     def _retried(self, asset: AssetRef, action: Callable[[], _T]) -> _T:
         with self._guard:

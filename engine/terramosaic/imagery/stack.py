@@ -66,6 +66,9 @@ class Decisions(Protocol):
     def decision(self, reader: SceneReader) -> SceneDecision:
         """What is decided about a scene; asked before its first pixel is used."""
 
+    def uses(self, scene: Scene) -> None:
+        """The scene had pixels that were asked for: what is made of them hangs on what was decided about it."""
+
 
 @dataclass(frozen=True)
 class Imagery:
@@ -176,6 +179,8 @@ class StackReader:
         helpful, scl = helpful[part.slices(around)], scl[part.slices(around)]
         repaired = mend(dn, scl, whole | unseen | ~helpful)
         valid = (whole | repaired) & helpful
+        if valid.any():
+            self._imagery.decisions.uses(scene)
         if not valid.all():
             dn *= valid
         return Observation(dn, valid, valid & clear_mask(scl), repaired, part.slices(rect))

@@ -14,16 +14,10 @@ _MOST = 10
 
 
 def left_out_in_words(decisions: Iterable[SceneDecision]) -> list[str]:
-    """A line for each scene that was left out."""
-    lines = [
-        f"scene {decision.scene} was left out ({decision.cause}): {decision.reason}"
-        for decision in decisions
-        if not decision.is_used
-    ]
-    return [
-        *lines[:_MOST],
-        *([f"{len(lines) - _MOST} more scenes were left out"] if len(lines) > _MOST else []),
-    ]
+    """A line for each scene that was left out, and for each that would be if the request did not trust it."""
+    lines = [_line(decision) for decision in decisions if decision.reason]
+    more = [f"{len(lines) - _MOST} more scenes like these"] if len(lines) > _MOST else []
+    return [*lines[:_MOST], *more]
 
 
 def _line(decision: SceneDecision) -> str:

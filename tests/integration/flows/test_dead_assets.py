@@ -117,9 +117,13 @@ def test_where_the_only_scene_is_dead_nothing_is_left(server, files, request_for
 
 @pytest.mark.parametrize("run", [map_without_prefect, by_flow])
 def test_the_next_best_takes_a_dead_ones_place(server, files, request_for, alone, run):
+    from terramosaic_flows.map_region import map_region
+
     request = request_for(SECOND)
     files.fail[f"{NAME}_B11.tif"] = (404, 10_000)
     run(request)
+    told = map_region(request, return_state=True).message
+    assert told.startswith(f"scene {NAME} was left out (dead asset): asset B11 of {NAME} could not be read")
     made = plan(request)
     assert files.requests[f"{NAME}_B11.tif"] == MISSING.tries
     held = decided(made)
