@@ -30,7 +30,17 @@ BOXES = {
     "imagery": Box(
         "Imagery",
         "Which Sentinel-2 scenes, and how they are put together",
-        ("catalog", "collection", "max_cloud", "strict", "exclude", "trust", "composite", "offset", "offset_conflict"),
+        (
+            "catalog",
+            "collection",
+            "max_cloud",
+            "strict",
+            "exclude",
+            "trust",
+            "composite",
+            "offset",
+            "offset_conflict",
+        ),
     ),
     "generation": Box(
         "Generation",
