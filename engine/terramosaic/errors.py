@@ -166,6 +166,13 @@ class DeadAssetError(UnusableFileError):
     cause = "dead asset"
 
 
+class RefusedHrefError(UnusableFileError):
+    """An item names as its file what it may not; see `terramosaic.catalog.hrefs`."""
+
+    code = "refused-href"
+    cause = "refused href"
+
+
 class NothingLeftError(CatalogError):
     """All scenes of a region were left out by their files or pixels; the message says why."""
 

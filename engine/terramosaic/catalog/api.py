@@ -15,6 +15,7 @@ import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.catalog.hrefs import Origin, origin_of
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.pages import Distinct, PageRequest, read_pages
@@ -70,6 +71,11 @@ class ApiCatalog:
         self.profile = profile
         self._url, self._name, self._collection = url.rstrip("/"), shown(url.rstrip("/")), collection
         self._collection_is_known = False
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Whether its host is of a private network."""
+        return origin_of(self._url)
 
     def describe(self) -> str:
         """Names the catalog in messages."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.formats import SUFFIXES, document_of
+from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.profiles import GENERIC, Profile
@@ -30,6 +31,7 @@ class FileCatalog:
     """
 
     profile: Profile = GENERIC
+    origin: Origin = "disk"
 
     def __init__(self, path: Path, collection: str | None = None) -> None:
         self._path, self._collection = path.absolute(), collection

@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.bands import GSD, S2L2A_BANDS, is_coarse
 from terramosaic.catalog import metadata
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
+from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.offset import GUESSED, decide_offset
 from terramosaic.catalog.profiles import GENERIC, Profile, profile_of, unsigned
 from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError
@@ -76,6 +77,7 @@ class Scene(BaseModel):
         offset_rule: the rule that decided the assets' offsets, in a line.
         item_assets: names of all the item's assets.
         key: names it among the scenes of its run, see `tell_apart`; the id, unless another one of them has the same.
+        origin: where the item was found, which decides what its assets may name; see `terramosaic.catalog.hrefs`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,6 +101,7 @@ class Scene(BaseModel):
     offset_rule: str
     item_assets: tuple[str, ...]
     key: str = Field(default_factory=lambda fields: str(fields["id"]))
+    origin: Origin = "disk"  # 0.1 did not keep it
 
     @property
     def offset_is_guessed(self) -> bool:
@@ -176,7 +179,11 @@ class Scene(BaseModel):
 
 
 def scene_from_item(
-    item: Mapping[str, Any], profile: Profile = GENERIC, bands: Iterable[str] = SCENE_BANDS
+    item: Mapping[str, Any],
+    profile: Profile = GENERIC,
+    bands: Iterable[str] = SCENE_BANDS,
+    *,
+    origin: Origin = "disk",
 ) -> Scene:
     """Reads an item.
 
@@ -184,6 +191,7 @@ def scene_from_item(
         item: STAC item as a dict, its hrefs absolute.
         profile: the profile of the catalog it came from; `GENERIC` lets the item's own marks decide.
         bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
+        origin: where the item was found.
 
     Raises:
         UnusableItemError: it is no scene of Sentinel-2, has no geometry or no UTM zone, or a band is coarser than it is
@@ -241,6 +249,7 @@ def scene_from_item(
             dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
         ),
         item_assets=tuple(filter(metadata.is_text, assets)),
+        origin=origin,
     )
 
 

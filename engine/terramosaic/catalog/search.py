@@ -12,6 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.api import ApiCatalog
 from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.metadata import cloud_cover, item_datetime
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
@@ -27,6 +28,11 @@ class Catalog(Protocol):
     @property
     def profile(self) -> Profile:
         """The profile of its items; `GENERIC` if each item's own marks decide."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """What its items may name follows from it."""
         ...
 
     def describe(self) -> str:

@@ -38,6 +38,7 @@ class FileFacts:
         has_mask: whether it has a mask of its own: inside, beside it (``.msk``), or as alpha.
         scale: the tag; 1 if there is none.
         offset: the tag; 0 if there is none.
+        overviews_elsewhere: whether it names another file for its overviews.
     """
 
     dtype: str
@@ -48,6 +49,7 @@ class FileFacts:
     has_mask: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    overviews_elsewhere: bool = False
 
     @classmethod
     def of(cls, dataset: DatasetReader) -> FileFacts:
@@ -61,6 +63,7 @@ class FileFacts:
             has_mask=MaskFlags.per_dataset in dataset.mask_flag_enums[0],
             scale=dataset.scales[0],
             offset=dataset.offsets[0],
+            overviews_elsewhere=bool(dataset.tags(ns="OVERVIEWS")),
         )
 
 
@@ -118,6 +121,9 @@ def _tagged_offset(facts: FileFacts) -> int | None:
 def _problems(facts: FileFacts, band: str, epsg: int) -> Iterator[str]:
     """All that makes a file another one than its item says."""
     transform, size = facts.transform, facts.transform.a
+    if facts.overviews_elsewhere:
+        # GDAL reads coarse pixels from whatever file the tag names, one of this machine included.
+        yield "names another file for its overviews"
     if facts.crs is None:
         yield "has no CRS"
     elif facts.crs.to_epsg() != epsg and facts.crs != CRS.from_epsg(epsg):

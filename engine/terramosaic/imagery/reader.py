@@ -16,14 +16,21 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
-import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from terramosaic.catalog.hrefs import refusal
 from terramosaic.catalog.profiles import PROFILES, is_signed, sign
 from terramosaic.catalog.scene import AssetRef, Scene
-from terramosaic.errors import GO_ON, CatalogError, DeadAssetError, UnusableFileError, one_line
+from terramosaic.errors import (
+    GO_ON,
+    CatalogError,
+    DeadAssetError,
+    RefusedHrefError,
+    UnusableFileError,
+    one_line,
+)
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.band_file import BandFile
 from terramosaic.imagery.failed_assets import FailedAssets
@@ -40,6 +47,8 @@ logger = logging.getLogger(__name__)
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 #: Some local files keep their CRS in an .aux.xml beside them, which GDAL finds only if it may list the folder.
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
+#: GDAL's names of object stores.
+_STORES = {"s3": "/vsis3", "gs": "/vsigs", "az": "/vsiaz", "abfs": "/vsiadls", "abfss": "/vsiadls"}
 _CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 
 #: Longest side, in pixels, of the overview by which an offset is checked; and how many overviews are read at once.
@@ -59,6 +68,9 @@ _HOPELESS = (_NO_RASTER, "Could not resolve host", "certificate", "Access Key Id
 
 #: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
 _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+
+#: What GDAL may take a file for. Others of its drivers make requests and open files that the file names.
+_DRIVERS = ["GTiff", "COG", "JP2OpenJPEG"]
 
 _T = TypeVar("_T")
 
@@ -246,6 +258,11 @@ class SceneReader:
 
     def _file(self, asset: AssetRef) -> BandFile:
         if asset.band not in self._open:
+            if refused := refusal(asset.href, self.scene.origin):
+                raise RefusedHrefError(
+                    f"asset {asset.band} of {self.scene.key} is not opened ({shown(asset.href)}): {refused}",
+                    scene=self.scene.key,
+                )
             with ExitStack() as stack:
                 # Signed here and not stored: a token lives for less than a run.
                 href = sign(asset.href, self.scene.profile, anew=asset.band in self._refused)
@@ -272,7 +289,8 @@ class SceneReader:
 
 def _opened(href: str) -> DatasetReader:
     try:
-        return rasterio.open(_gdal_path(href))
+        # Not `rasterio.open`, which takes one driver.
+        return DatasetReader(_gdal_path(href), driver=_DRIVERS)
     except RasterioError as error:
         # GDAL says of a file that it is no raster also where the server told its length and then gave nothing of it.
         if _NO_RASTER in str(error) and href.startswith(("http://", "https://")):
@@ -293,8 +311,9 @@ def _needs(asset: AssetRef, scene: Scene) -> str:
 def _options(href: str) -> dict[str, str | int]:
     if "://" not in href:
         return _CACHE_OPTIONS | _LOCAL_OPTIONS
-    # Of s3:// GDAL sends the name as it is, a fragment too: its memory is switched off instead.
-    forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if href.startswith("s3://") else {}
+    # Of stores GDAL sends the name as it is, a fragment too: its memory is switched off instead.
+    in_store = href.partition("://")[0].lower() in _STORES
+    forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if in_store else {}
     return _CACHE_OPTIONS | _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
 
 
@@ -308,9 +327,13 @@ def _in_time(href: str, left: float, action: Callable[[], _T]) -> _T:
 
 def _gdal_path(href: str) -> str:
     """An href as GDAL's virtual file systems name it; credentials for s3:// come from the environment."""
-    if href.startswith("s3://"):
-        return "/vsis3/" + href.removeprefix("s3://")
-    if href.startswith(("http://", "https://")):
+    scheme, _, rest = href.partition("://")
+    scheme = scheme.lower()
+    if scheme in _STORES:
+        container, _, key = rest.partition("/")
+        # abfs://container@account.dfs.core.windows.net/key: GDAL takes the account from the environment.
+        return f"{_STORES[scheme]}/{container.partition('@')[0]}/{key}"
+    if scheme in ("http", "https"):
         return f"/vsicurl/{href}#{next(_OPENINGS)}"
     return os.fspath(href.removeprefix("file://"))
 

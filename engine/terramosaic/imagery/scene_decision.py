@@ -15,8 +15,8 @@ from terramosaic.imagery.offset import OffsetEvidence
 from terramosaic.request.request import RegionRequest
 
 #: Why a scene is left out: a file of it is gone for good, or is not what its item says, or its pixels are no picture
-#: of the ground.
-Cause = Literal["dead asset", "contradiction", "implausible"]
+#: of the ground, or its item names what it may not.
+Cause = Literal["dead asset", "contradiction", "implausible", "refused href"]
 
 
 class SceneDecision(BaseModel):

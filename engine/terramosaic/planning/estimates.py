@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD
-from terramosaic.catalog import (
-    Acquisition,
-)
+from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog.hrefs import misnamed
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import Area
@@ -59,7 +57,7 @@ def output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
 
 
 def warnings_of(
-    request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Any, hint: str = ""
+    request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Collection[Scene], hint: str = ""
 ) -> list[str]:
     """What to know before a plan is carried out.
 
@@ -90,6 +88,8 @@ def warnings_of(
             warnings.append(f"{share:.1%} of the region lies {WHERE[cause]} and stays without data{more}")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
+    for why, keys in _misnamed(scenes).items():
+        warnings.append(f"{len(keys)} of {figures.scenes} scenes cannot be read: {why}: {', '.join(keys)}")
     unknown = [scene.key for scene in scenes if scene.offset_is_guessed]
     if unknown:
         warnings.append(
@@ -97,3 +97,13 @@ def warnings_of(
             f"taken as not there: {', '.join(unknown)}"
         )
     return warnings
+
+
+def _misnamed(scenes: Iterable[Scene]) -> dict[str, list[str]]:
+    """Scenes whose files will not be opened, by the reason, as far as names tell it."""
+    reasons: dict[str, list[str]] = {}
+    for scene in scenes:
+        wrong = (misnamed(asset.href, scene.origin) for asset in scene.assets.values())
+        if why := next(filter(None, wrong), ""):
+            reasons.setdefault(why, []).append(scene.key)
+    return reasons

@@ -343,7 +343,7 @@ def _search(prepared: _Prepared, tolerated: type[CatalogError] | tuple[()]) -> _
     scenes = []
     for item in items:
         try:
-            scene = scene_from_item(item, catalog.profile, bands)
+            scene = scene_from_item(item, catalog.profile, bands, origin=catalog.origin)
             scene.require(bands)
         except CatalogError as error:
             unusable.put(item, error)

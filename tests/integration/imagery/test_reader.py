@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 from starlette.applications import Starlette
 
-from terramosaic.errors import CatalogError, DeadAssetError
+from terramosaic.errors import CatalogError, DeadAssetError, UnusableFileError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.pool import ReaderPool
 from terramosaic.imagery.reader import SceneReader
+from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.retries import ASSET, MISSING
 from tests.support.file_server import serve_files
@@ -198,3 +202,48 @@ def test_a_refused_signature_is_replaced_once(files, scene, monkeypatch):
     with pytest.raises(CatalogError, match="after 2 tries") as error:
         read(scene)
     assert signed == [False, True] * 2 and "secret" not in str(error.value)
+
+
+def test_a_scene_of_the_network_names_no_file_of_this_machine(scene, tmp_path):
+    here = at(scene, str(tmp_path / "scene" / FILE))
+    np.testing.assert_array_equal(read(here), dn_of("B04", 600, 600))
+    with pytest.raises(CatalogError, match=r"asset B04 of S2A_33TWL_20230815 is not opened .*by http"):
+        read(here.model_copy(update={"origin": "private"}))
+    # It is not even asked for.
+    there = scene.model_copy(update={"origin": "public"})
+    with pytest.raises(CatalogError, match=r"127\.0\.0\.1 is a private host"):
+        read(there)
+
+
+def test_a_fetched_document_does_not_lead_to_files_of_this_machine(files, scene, tmp_path):
+    secret = tmp_path / "secret.tif"
+    shutil.copy(tmp_path / "scene" / FILE, secret)
+    with rasterio.open(secret) as source:
+        rasterio.shutil.copy(source, tmp_path / "scene" / "B04.vrt", driver="VRT")
+    with pytest.raises(CatalogError, match="not recognized as"):
+        read(at(scene, files.url("B04.vrt")))
+
+
+def test_a_file_that_takes_its_overviews_from_elsewhere_is_refused(files, scene, tmp_path):
+    # GDAL would show the other file, whatever and wherever it is, to whom asks for coarse pixels.
+    other = tmp_path / "other.tif"
+    with rasterio.open(tmp_path / "scene" / FILE, "r+") as target:
+        profile = target.profile | {"width": target.width // 2, "height": target.height // 2}
+        target.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(other))
+    with rasterio.open(other, "w", **profile) as file:
+        file.write(np.full((1, file.height, file.width), 4242, np.uint16))
+    with rasterio.open(tmp_path / "scene" / FILE) as shown:
+        assert shown.read(out_shape=(1, 30, 30)).max() == 4242
+    with (
+        SceneReader(scene, 32633) as reader,
+        pytest.raises(CatalogError, match="names another file for its overviews"),
+    ):
+        reader.overview("B04")
+
+
+def test_a_scene_is_left_out_for_an_href_that_may_not_be(scene, tmp_path):
+    there = scene.model_copy(update={"origin": "public"})
+    with pytest.raises(UnusableFileError) as error:
+        read(there)
+    decision = SceneDecision.without(error.value)
+    assert decision.cause == "refused href" and not decision.is_used and "private host" in decision.reason
