@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+from terramosaic.url_secrets import scrubbed
+
 
 class TerramosaicError(Exception):
     """Base of every error that Terramosaic raises on purpose.
@@ -275,8 +277,8 @@ PASSING = (CatalogError, WorkerLostError, StoreError)
 
 
 def one_line(message: object) -> str:
-    """The message of another library without line breaks, as part of an error of ours."""
-    return " ".join(str(message).split())
+    """The message of another library without line breaks and secrets of URLs, as part of an error of ours."""
+    return scrubbed(" ".join(str(message).split()))
 
 
 def reason_of(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from prefect import runtime
 from terramosaic.errors import RequestError
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import recall_secrets
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import read_json, remove, write_json
 from terramosaic.storage.location import Location, location
@@ -21,9 +22,12 @@ def earlier_plans(request: RegionRequest) -> dict[str, Plan]:
         return {}
     try:
         folders: dict[str, str] = read_json(_file(request)) or {}
-        return {name: read_plan(folder) for name, folder in folders.items()}
+        plans = {name: read_plan(folder) for name, folder in folders.items()}
     except RequestError:  # of another version of this package, or removed
         return {}
+    for made in plans.values():
+        recall_secrets(made)
+    return plans
 
 
 def keep_plans(request: RegionRequest, plans: Mapping[str, Plan]) -> None:

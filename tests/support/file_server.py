@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from tests.support.loopback import serving
+from tests.support.loopback import guarded_by, serving
 
 
 class FileServer:
@@ -46,9 +46,11 @@ class FileServer:
 
 
 @contextmanager
-def serve_files(folder: Path) -> Iterator[FileServer]:
-    """Serves a folder on loopback until the context ends."""
+def serve_files(folder: Path, allows: Callable[[Request], bool] | None = None) -> Iterator[FileServer]:
+    """Serves a folder on loopback until the context ends, to requests that are allowed."""
     files = FileServer(folder)
-    app = Starlette(routes=[Route("/{name}", files.answer, methods=["GET", "HEAD"])])
+    app = Starlette(
+        routes=[Route("/{name}", files.answer, methods=["GET", "HEAD"])], middleware=guarded_by(allows)
+    )
     with serving(app) as files.port:
         yield files

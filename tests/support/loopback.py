@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 @contextmanager
@@ -31,6 +35,22 @@ def serving(app: Starlette, **options: Any) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+class _Guarded:
+    """An application that refuses (403) what it is not asked for rightly."""
+
+    def __init__(self, app: ASGIApp, allows: Callable[[Request], bool]) -> None:
+        self._app, self._allows = app, allows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = scope["type"] == "http" and not self._allows(Request(scope))
+        await (Response(status_code=403) if refused else self._app)(scope, receive, send)
+
+
+def guarded_by(allows: Callable[[Request], bool] | None) -> list[Middleware]:
+    """The middleware of an application that answers only what a function allows."""
+    return [Middleware(_Guarded, allows=allows)] if allows else []
 
 
 def self_signed(folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.loopback import serving
+from tests.support.loopback import guarded_by, serving
 
 CORE = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
 QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
@@ -149,8 +149,10 @@ def _matches(item: dict[str, Any], asked: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def serve_stac(items: list[dict[str, Any]], **options: Any) -> Iterator[StacServer]:
-    """Serves items on loopback until the context ends."""
+def serve_stac(
+    items: list[dict[str, Any]], allows: Callable[[Request], bool] | None = None, **options: Any
+) -> Iterator[StacServer]:
+    """Serves items on loopback until the context ends, to requests that are allowed."""
     stac = StacServer(items, **options)
     app = Starlette(
         routes=[
@@ -158,7 +160,8 @@ def serve_stac(items: list[dict[str, Any]], **options: Any) -> Iterator[StacServ
             Route("/collections", stac.collections),
             Route("/collections/{name}", stac.collection),
             Route("/search", stac.search, methods=["GET", "POST"]),
-        ]
+        ],
+        middleware=guarded_by(allows),
     )
     with serving(app) as stac.port:
         yield stac

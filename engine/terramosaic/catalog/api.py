@@ -15,7 +15,7 @@ import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog.hrefs import Origin, origin_of
+from terramosaic.catalog.hrefs import Origin, origin_of, refusal
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.pages import Distinct, PageRequest, read_pages
@@ -24,6 +24,7 @@ from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, RequestError, one_line
 from terramosaic.request.interval import format_interval
 from terramosaic.storage.documents import json_in, shown
+from terramosaic.url_secrets import bare, whole, with_secrets_of
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -69,7 +70,8 @@ class ApiCatalog:
 
     def __init__(self, url: str, collection: str, profile: Profile = GENERIC) -> None:
         self.profile = profile
-        self._url, self._name, self._collection = url.rstrip("/"), shown(url.rstrip("/")), collection
+        self._told, self._url = whole(url), bare(url).rstrip("/")
+        self._name, self._collection = shown(self._url), collection
         self._collection_is_known = False
 
     @cached_property
@@ -190,17 +192,19 @@ class ApiCatalog:
             raise CatalogError(
                 f"{self._name} is not a STAC API: its answer is not STAC JSON ({one_line(answer.value)})"
             )
-        return answer.value, answer.url
+        return answer.value, bare(answer.url)
 
     def _answer(self, request: PageRequest) -> Answer[Any]:
         from terramosaic.storage.http import ask  # for start-up time, as above
 
+        if refused := refusal(request.url, self.origin):
+            raise CatalogError(f"{self._name} leads to {shown(request.url)}: {refused}")
         headers = {"Accept": "application/geo+json, application/json", **request.headers}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         try:
             return ask(
-                request.url,
+                with_secrets_of(self._told, request.url),
                 _LARGEST_PAGE,
                 read=_json_or_error,
                 method=request.method,

@@ -15,7 +15,8 @@ import socket
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
-from urllib.parse import urlsplit
+
+from terramosaic.url_secrets import host_of
 
 #: Where an item was found: on disk, or in an API whose own host is of a private network or of the public one.
 Origin = Literal["disk", "private", "public"]
@@ -32,7 +33,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 def origin_of(url: str) -> Origin:
     """What an API's items may name follows from where its own host is; one that nobody knows counts as public."""
-    return "private" if _is_private(_host_of(url)) else "public"
+    return "private" if _is_private(host_of(url)) else "public"
 
 
 def refusal(href: str, origin: Origin) -> str:
@@ -40,7 +41,7 @@ def refusal(href: str, origin: Origin) -> str:
     wrong = misnamed(href, origin)
     if wrong or origin != "public" or not href.lower().startswith(("http://", "https://")):
         return wrong
-    host = _host_of(href)
+    host = host_of(href)
     if _is_private(host) and not _is_allowed(host):
         return (
             f"{host} is a private host, and the catalog is a public one; "
@@ -59,14 +60,7 @@ def misnamed(href: str, origin: Origin) -> str:
             "a catalog on the network may name files by http(s), s3, gs, az and abfs URLs alone, "
             "neither paths nor anything else that GDAL would open"
         )
-    return "" if _host_of(href) and href.isprintable() and " " not in href else "that is no URL"
-
-
-def _host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:  # an address of IPv6 that is none
-        return ""
+    return "" if host_of(href) and href.isprintable() and " " not in href else "that is no URL"
 
 
 def _is_allowed(host: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from terramosaic.bands import GSD
 from terramosaic.errors import CatalogError, one_line
+from terramosaic.url_secrets import bare, expiry_of, host_of, whole
 
 #: A token of Planetary Computer is renewed so many seconds before it expires, and has at most so many bytes.
 _RENEWED_BEFORE, _LARGEST_TOKEN = 60.0, 100_000
@@ -159,10 +161,11 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
 def sign(href: str, profile: str, *, anew: bool = False) -> str:
     """Makes an href readable; call it just before opening and keep only the unsigned one, for tokens expire.
 
-    A token of Planetary Computer is kept for each container and renewed in its last minute. Nothing else needs
-    a signature: ``s3://`` hrefs are returned as they are, and GDAL reads them with the user's own
-    keys (Copernicus Data Space: those that `COPERNICUS.credentials` names; Earth Search's JPEG 2000 twins:
-    keys of AWS and ``AWS_REQUEST_PAYER=requester``).
+    What the item's own href held of signatures or logins is put back, where this process was told it
+    (`terramosaic.url_secrets`) and, of Azure, it has not expired. Else a token of Planetary Computer is taken, which is
+    kept for each container and renewed in its last minute. Nothing else needs a signature: ``s3://`` hrefs are returned
+    as they are, and GDAL reads them with the user's own keys (Copernicus Data Space: those that
+    `COPERNICUS.credentials` names; Earth Search's JPEG 2000 twins: keys of AWS and ``AWS_REQUEST_PAYER=requester``).
 
     Args:
         href: URL or path of an asset.
@@ -172,7 +175,12 @@ def sign(href: str, profile: str, *, anew: bool = False) -> str:
     Raises:
         CatalogError: no token could be had.
     """
-    return _signed(unsigned(href), anew) if is_signed(href, profile) else href
+    own = whole(href)
+    if not is_signed(href, profile):
+        return own
+    expiry = expiry_of(own)
+    lasts = expiry is not None and expiry > datetime.now(UTC) + timedelta(seconds=_RENEWED_BEFORE)
+    return own if lasts and not anew else _signed(bare(href), anew)
 
 
 def is_signed(href: str, profile: str) -> bool:
@@ -180,21 +188,8 @@ def is_signed(href: str, profile: str) -> bool:
     return _BY_NAME.get(profile, GENERIC).signing is not None and _is_azure_blob(href)
 
 
-def unsigned(href: str) -> str:
-    """Takes a signature off an Azure URL: a saved one has expired, and signing would return it unchanged."""
-    if "?" not in href:
-        return href
-    parts = urlsplit(href)
-    if _is_azure_blob(href) and {"sig", "se", "st", "sp"} & set(parse_qs(parts.query)):
-        return urlunsplit(parts._replace(query=""))
-    return href
-
-
 def _is_azure_blob(href: str) -> bool:
-    try:
-        return urlsplit(href).netloc.endswith(".blob.core.windows.net")
-    except ValueError:  # no URL
-        return False
+    return host_of(href).endswith(".blob.core.windows.net")
 
 
 def _signed(href: str, anew: bool) -> str:

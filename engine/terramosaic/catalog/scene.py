@@ -21,9 +21,10 @@ from terramosaic.catalog import metadata
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.offset import GUESSED, decide_offset
-from terramosaic.catalog.profiles import GENERIC, Profile, profile_of, unsigned
+from terramosaic.catalog.profiles import GENERIC, Profile, is_signed, profile_of
 from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
+from terramosaic.url_secrets import expiry_of, keep
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
 SCENE_BANDS = (*S2L2A_BANDS, "SCL")
@@ -35,9 +36,11 @@ class AssetRef(BaseModel):
     Attributes:
         band: ESA's name of the band, or ``SCL``.
         key: the asset's name in the item.
-        href: absolute URL or path, unsigned.
+        href: absolute URL or path, without secrets; `terramosaic.catalog.profiles.sign` makes it readable.
         offset: what the item's metadata says must be subtracted from its numbers, 0 or 1000.
         checksum: the file's, if the item tells; a multihash.
+        came_signed: whether the item's href held a signature or a login, which nobody else signs anew.
+        expires: when that signature ends, if it says so.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +50,8 @@ class AssetRef(BaseModel):
     href: str
     offset: int
     checksum: str | None = None  # 0.1 did not keep it
+    came_signed: bool = False
+    expires: dt.datetime | None = None
 
     @property
     def name(self) -> str:
@@ -236,14 +241,7 @@ def scene_from_item(
         footprint=as_geojson(geometry),
         grid_bounds=metadata.bounds(item, reference),
         assets={
-            band: AssetRef(
-                band=band,
-                key=key,
-                href=unsigned(item["assets"][key]["href"]),
-                offset=decisions[band].offset,
-                checksum=metadata.checksum(item["assets"][key]),
-            )
-            for band, key in keys.items()
+            band: _asset_ref(item, band, key, decisions[band].offset, profile) for band, key in keys.items()
         },
         offset_rule="; ".join(
             dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
@@ -272,3 +270,18 @@ def _names(scene: Scene) -> tuple[str, ...]:
     """What a scene may be called, the shortest first."""
     full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
     return tuple(dict.fromkeys((scene.id, full, f"{full}~{scene.fingerprint}")))
+
+
+def _asset_ref(item: Mapping[str, Any], band: str, key: str, offset: int, profile: Profile) -> AssetRef:
+    """A file without the secrets in its href, which this process keeps in mind."""
+    told = item["assets"][key]["href"]
+    href = keep(told)
+    return AssetRef(
+        band=band,
+        key=key,
+        href=href,
+        offset=offset,
+        checksum=metadata.checksum(item["assets"][key]),
+        came_signed=href != told and not is_signed(href, profile.name),
+        expires=expiry_of(told),
+    )

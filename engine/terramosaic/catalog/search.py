@@ -82,7 +82,7 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
     if catalog.startswith(("http://", "https://")):
         for profile in PROFILES.values():
             if catalog.rstrip("/") == profile.url:
-                return _api_of(profile, collection)
+                return ApiCatalog(catalog, collection or profile.collection, profile)
         return ApiCatalog(catalog, collection or GENERIC.collection)
     path = Path(catalog.removeprefix("file://")).expanduser()
     if _exists(path):

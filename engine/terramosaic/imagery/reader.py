@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +41,12 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.retries import ASSET, MISSING, PASSING_STATUS, REFUSED
+from terramosaic.url_secrets import expiry_of, hide_in_log, whole
 
 logger = logging.getLogger(__name__)
+
+# They tell what GDAL says.
+hide_in_log("rasterio._env", "rasterio._err")
 
 #: GDAL over HTTP, beside the limits of `time_limits`.
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -68,6 +73,13 @@ _HOPELESS = (_NO_RASTER, "Could not resolve host", "certificate", "Access Key Id
 
 #: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
 _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+
+#: How stores answer to a signature that has expired or does not fit, and what helps.
+_REFUSALS_OF_SIGNATURES = (400, 401, 403)
+_FRESH = (
+    "search for fresh items (an API is searched anew when the same request is run again, a saved catalog has to be "
+    "saved again), or use a catalog that signs"
+)
 
 #: What GDAL may take a file for. Others of its drivers make requests and open files that the file names.
 _DRIVERS = ["GTiff", "COG", "JP2OpenJPEG"]
@@ -200,14 +212,15 @@ class SceneReader:
         self, asset: AssetRef, error: RasterioError | OSError, tries: int, later: str
     ) -> CatalogError:
         """What is told of a file that could not be read."""
+        lacks, remedy = _remedy(asset, self.scene, error)
         line = (
             f"asset {asset.band} of {self.scene.key} could not be read"
             f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
-            f"{_needs(asset, self.scene)}{later}"
+            f"{lacks}{later}"
         )
         if self._is_for_good(asset, error):
             return DeadAssetError(line, scene=self.scene.key)
-        return CatalogError(line, hint=f"{GO_ON}, or leave the scene out with --exclude {self.scene.key}")
+        return CatalogError(line, hint=f"{remedy}, or leave the scene out with --exclude {self.scene.key}")
 
     def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
         """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""
@@ -301,11 +314,24 @@ def _opened(href: str) -> DatasetReader:
         raise
 
 
-def _needs(asset: AssetRef, scene: Scene) -> str:
+def _remedy(asset: AssetRef, scene: Scene, error: BaseException) -> tuple[str, str]:
+    """What a file lacks, as the end of the line that says that it failed, and how to go on."""
     profile = PROFILES.get(scene.profile)
     if profile is not None and profile.credentials and asset.href.startswith("s3://"):
-        return f"; its files need credentials: {profile.credentials}"
-    return ""
+        return f"; its files need credentials: {profile.credentials}", GO_ON
+    # Some stores say of what they refuse that it is not there.
+    if not asset.came_signed or not (_is_missing(error) or _status(str(error)) in _REFUSALS_OF_SIGNATURES):
+        return "", GO_ON
+    own = whole(asset.href)
+    if own == asset.href:
+        return (
+            "; its href held a signature or login, which no file keeps, and this process was not told it",
+            ("run the same request again in one process, or put the login into ~/.netrc"),
+        )
+    expiry = expiry_of(own)
+    if expiry is None or expiry > datetime.now(UTC):
+        return "; the signature or login in its href may have expired, or be of another file", _FRESH
+    return f"; the signature in its href expired at {expiry:%Y-%m-%d %H:%M:%S} UTC", _FRESH
 
 
 def _options(href: str) -> dict[str, str | int]:

@@ -46,7 +46,7 @@ from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.request.interval import format_interval
-from terramosaic.request.region import GeoJsonFile
+from terramosaic.request.region import GeoJson, GeoJsonFile
 from terramosaic.request.request import RegionRequest
 from terramosaic.request.scene_ids import ids_in
 from terramosaic.storage.documents import shown
@@ -112,6 +112,18 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
         except CatalogError as error:
             errors.append(error)
     return plans, errors
+
+
+def recall_secrets(made: Plan) -> None:
+    """Searches a plan's items again if their hrefs held signatures, which no plan keeps and this process may not know.
+
+    Raises:
+        RequestError, CatalogError, ModelError: as `plan`.
+    """
+    if any(asset.came_signed for scene in made.scenes.values() for asset in scene.assets.values()):
+        # Its own file of a region may be signed, too; what it held is in the plan.
+        request = made.request.model_copy(update={"region": GeoJson(geojson=made.region)})
+        _search(_Prepared.of(request), Unusable([], []))
 
 
 @dataclass(frozen=True)

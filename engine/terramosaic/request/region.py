@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 import shapely
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +27,7 @@ from terramosaic.request.area import area_from_box, area_from_geojson, area_from
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.crs import in_degrees
 from terramosaic.request.files import area_from_file, geojson_of_wkt, kind_of
+from terramosaic.url_secrets import keep
 
 #: Letters of a polygon that is written out in full.
 _LONG = 400
@@ -114,7 +116,7 @@ class GeoJsonFile(BaseModel):
 
     model_config = ConfigDict(title="File or URL", **_FORM)
 
-    path: str = Field(
+    path: Annotated[str, AfterValidator(keep)] = Field(
         title="Path or URL",
         description="Path or URL (https://, s3://) of GeoJSON, WKT, GeoPackage, KML or the like, of up to 100 MB",
         examples=["region.geojson", "https://example.com/region.geojson"],

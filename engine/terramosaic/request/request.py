@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from unicodedata import category
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,6 +31,7 @@ from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, inter
 from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.request.scene_ids import split_ids
 from terramosaic.shown import Shown
+from terramosaic.url_secrets import keep
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class RegionRequest(Shown, BaseModel):
         description="ISO 8601 interval START/END, a day, week, month, or year; either end may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
     )
-    catalog: _Choice[str] = Field(
+    catalog: _Choice[Annotated[str, AfterValidator(keep)]] = Field(
         default="planetary-computer",
         title="Catalog",
         description="planetary-computer, earth-search, copernicus, a STAC API's URL, or a path on disk",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import TerramosaicError, error_of
+from terramosaic.url_secrets import told
 
 
 class _Message(BaseModel):
@@ -26,6 +27,7 @@ class Setup(_Message):
         threads: processors for the model of each block.
         batch_size: windows per call of the model; None for what suits the device.
         log_level: from which level on the engine's log is told.
+        secrets: of URLs, which no plan holds.
     """
 
     run_folder: str
@@ -34,6 +36,7 @@ class Setup(_Message):
     threads: int
     batch_size: int | None
     log_level: int
+    secrets: dict[str, str] = Field(default_factory=told, repr=False)
 
 
 class Order(_Message):

@@ -32,6 +32,7 @@ from terramosaic.run.messages import (
     Windows,
     send,
 )
+from terramosaic.url_secrets import learn
 
 #: Seconds that blocks have to stop and to remove what is half-written once the parent is gone.
 _GRACE = 5.0
@@ -96,6 +97,7 @@ def serve(connection: Connection) -> None:
         setup = parent.setup()
     except (EOFError, OSError):
         return
+    learn(setup.secrets)
     threading.Thread(target=parent.listen, name="listen", daemon=True).start()
     log = logging.getLogger("terramosaic")
     log.addHandler(_ParentsLog(parent))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from terramosaic.errors import OutputError
 from terramosaic.storage.files import facts_of, read_bytes
 from terramosaic.storage.location import is_url, location
+from terramosaic.url_secrets import bare, whole
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 
 def shown(location: str) -> str:
     """The location for messages and records: without what a URL may hold of signatures and passwords."""
-    if not is_url(location):
-        return location
-    try:
-        parts = urlsplit(location)
-    except ValueError:  # no URL, after all
-        return location.partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return re.split("[?#]", bare(location))[0] if is_url(location) else bare(location)
 
 
 def read_document(document: str, most: int) -> bytes:
@@ -36,6 +31,7 @@ def read_document(document: str, most: int) -> bytes:
     Raises:
         OSError: it cannot be read, or is larger; the text says why in one line, without the location.
     """
+    document = whole(document)
     if document.startswith(("http://", "https://")):
         from terramosaic.storage.http import fetch  # for start-up time
 

@@ -30,6 +30,7 @@ from urllib3.exceptions import (
 from terramosaic.errors import reason_of
 from terramosaic.storage.deadline import Deadline, time_left, watched
 from terramosaic.storage.retries import HTTP, MISSING, PASSING_STATUS, UNANSWERED
+from terramosaic.url_secrets import hide_in_log
 
 #: Seconds to connect.
 CONNECT = 5.0
@@ -38,6 +39,9 @@ CONNECT = 5.0
 _AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 T = TypeVar("T")
+
+# It tells of what it asks for again.
+hide_in_log("urllib3.connectionpool")
 
 
 class Patience(Retry):
