@@ -12,11 +12,9 @@ from pathlib import Path
 
 from prefect import runtime
 
-from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
-from terramosaic.request.region import GeoJsonFile
+from terramosaic.planning.places import places_of, require_places_within_roots
 from terramosaic.request.request import RegionRequest
-from terramosaic.request.scene_ids import is_id_file
 from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import FLOW_START
 
@@ -87,40 +85,37 @@ def whole_number(setting: str, default: int) -> int:
     return int(text)
 
 
-def refuse_relative(**paths: str) -> None:
-    """Refuses relative paths in a deployment, naming the field.
+def refuse_relative(*paths: tuple[str, str]) -> None:
+    """Refuses relative paths in a deployment.
+
+    Args:
+        paths: each the name of a field, and its path.
 
     Raises:
         RequestError: one line for each path that is relative.
     """
     if not is_deployed():
         return
-    wrong = [name for name, path in paths.items() if not Path(path).expanduser().is_absolute()]
+    wrong = [(field, path) for field, path in paths if not Path(path).expanduser().is_absolute()]
     if wrong:
         raise RequestError(
             "\n".join(
-                f"{name}: {paths[name]!r} is relative, and a worker runs in a folder that is deleted afterwards; "
+                f"{field}: {path!r} is relative, and a worker runs in a folder that is deleted afterwards; "
                 "give an absolute path"
-                for name in wrong
+                for field, path in wrong
             )
         )
 
 
-def refuse_relative_request(request: RegionRequest) -> None:
-    """Refuses a request whose output or inputs are named by relative paths; see `refuse_relative`."""
+def refuse_places(request: RegionRequest) -> None:
+    """Refuses a request whose output or inputs are named by relative paths, or lie beyond this deployment's roots.
+
+    Raises:
+        RequestError: one line for each place.
+    """
+    require_places_within_roots(request)
     # A URL means the same place from every folder.
-    paths = {} if is_url(request.out) else {"out": request.out}
-    if request.model != "demo":
-        paths["model"] = request.model
-    if request.catalog not in PROFILES and "://" not in request.catalog:
-        paths["catalog"] = request.catalog
-    if isinstance(request.region, GeoJsonFile) and not is_url(request.region.path):
-        paths["region"] = request.region.path
-    refuse_relative(**paths)
-    for field in ("exclude", "trust"):
-        for entry in getattr(request, field):
-            if is_id_file(entry) and not is_url(entry):
-                refuse_relative(**{field: entry})
+    refuse_relative(*((field, place) for field, place in places_of(request) if not is_url(place)))
 
 
 def is_deployed() -> bool:

@@ -11,7 +11,7 @@ from terramosaic.publishing.gaps import empty_map, told_gaps
 from terramosaic.publishing.left_out import told_left_out
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
-from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
+from terramosaic_flows.deployed import begin_deployed_run, refuse_places
 from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_plans
 from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
@@ -37,7 +37,7 @@ def map_region(request: RequestForm) -> State[list[str]]:
     begin_deployed_run()
     chosen_runner()
     request = request_of_form(request)
-    refuse_relative_request(request)
+    refuse_places(request)
     failures: dict[str, TerramosaicError] = {}
     plans = earlier_plans(request)
     if not plans:

@@ -16,6 +16,7 @@ from terramosaic.model.export import export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.request import Target, warn_renamed
+from terramosaic.storage.roots import require_within_roots
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 
@@ -79,10 +80,11 @@ def export_model(request: ExportRequest) -> str:
     """
     begin_deployed_run()
     request = _validated(request)
-    checkpoints = {"out": request.out}
+    places = [("out", request.out), *request.tokenizer_checkpoints.items()]
     if request.checkpoint is not None:
-        checkpoints["checkpoint"] = request.checkpoint
-    refuse_relative(**checkpoints, **request.tokenizer_checkpoints)
+        places.append(("checkpoint", request.checkpoint))
+    require_within_roots(*places)
+    refuse_relative(*places)
     log = get_run_logger()
     folder = export_bundle(
         request.variant,
@@ -116,7 +118,8 @@ def check_model(model: str, device: str = "cpu", provider: str | None = None) ->
         warn_renamed("provider", "device")
         device = provider
     if model != "demo":
-        refuse_relative(model=model)
+        require_within_roots(("model", model))
+        refuse_relative(("model", model))
     check = check_bundle(load_bundle(model), str(resolve(device)))
     create_table_artifact(
         key="model-check",

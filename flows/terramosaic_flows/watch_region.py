@@ -24,7 +24,7 @@ from terramosaic.storage.files import sweep_partials
 from terramosaic.storage.lease import Lease, lease
 from terramosaic.storage.location import location
 from terramosaic.watch.watch import Watch, look
-from terramosaic_flows.deployed import begin_deployed_run, refuse_relative_request
+from terramosaic_flows.deployed import begin_deployed_run, refuse_places
 from terramosaic_flows.execution import carry_out_plans
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.form import RequestForm, request_of_form
@@ -55,7 +55,7 @@ def watch_region(
     begin_deployed_run()
     chosen_runner()
     request = request_of_form(request)
-    refuse_relative_request(request)
+    refuse_places(request)
     look_back_days, end = _days(look_back_days), _end_of(until)
     log = get_run_logger()
     requests = requests_of(request)

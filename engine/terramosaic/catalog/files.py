@@ -19,6 +19,7 @@ from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError
+from terramosaic.storage.roots import require_within_roots
 
 
 class FileCatalog:
@@ -115,6 +116,7 @@ def _features(document: Any) -> list[Any]:
 
 
 def _read(file: Path) -> Any:
+    require_within_roots(("catalog", str(file)))  # a link may lead anywhere
     try:
         if file.exists() and not file.is_file():
             raise CatalogError(f"{file} is no file that can be read: it is a pipe, a device or a socket")

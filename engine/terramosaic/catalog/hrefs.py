@@ -16,6 +16,8 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
+from terramosaic.storage.location import is_url
+from terramosaic.storage.roots import ROOTS_SETTING, is_within_roots
 from terramosaic.url_secrets import host_of
 
 #: Where an item was found: on disk, or in an API whose own host is of a private network or of the public one.
@@ -53,7 +55,8 @@ def refusal(href: str, origin: Origin) -> str:
 def misnamed(href: str, origin: Origin) -> str:
     """As `refusal`, by the href's text alone."""
     if origin == "disk":
-        return ""
+        here = is_url(href) and not href.lower().startswith("file:")
+        return "" if here or is_within_roots(href) else f"it is beyond what {ROOTS_SETTING} allows here"
     scheme = re.match(r"(\w+)://", href)
     if not scheme or scheme[1].lower() not in _SCHEMES:
         return (

@@ -44,6 +44,7 @@ from terramosaic.planning.estimates import (
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.layers import layers_of
+from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJson, GeoJsonFile
@@ -168,6 +169,7 @@ class _Prepared:
 
     @classmethod
     def of(cls, request: RegionRequest) -> _Prepared:
+        require_places_within_roots(request)
         area = request.area()
         request = _anchored(request)
         areas = zone_areas(area)

@@ -19,6 +19,7 @@ from terramosaic.ground.zones import Area
 from terramosaic.request.area import area_from_geojson
 from terramosaic.storage.documents import read_document, shown
 from terramosaic.storage.location import is_url
+from terramosaic.storage.roots import require_within_roots
 
 #: Bytes of a region file. A country's coast has a few megabytes; what is larger is most likely something else.
 _LARGEST_FILE = 100_000_000
@@ -66,8 +67,10 @@ def read_region(path: str) -> Any:
         path: path or URL of GeoJSON, WKT, GeoPackage, KML, Shapefile (by URL in a ZIP file), FlatGeobuf or GeoParquet.
 
     Raises:
-        RequestError: the file cannot be read, is too large, or needs a package that is not installed.
+        RequestError: the file cannot be read, is too large, lies beyond this deployment's roots, or needs a package
+            that is not installed.
     """
+    require_within_roots(("region", path))
     try:
         if not is_url(path) and Path(path).expanduser().is_fifo() and not path.startswith(_OPEN_FILES):
             raise OSError("it is a pipe")  # and may never end
