@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from terramosaic.errors import RequestError
+from terramosaic.storage.retries import FLOW_START
 
 HOST = "127.0.0.1"
 
@@ -62,6 +63,19 @@ _PACE = {
 }
 
 
+#: What every flow run finds in its process: a worker hands its environment on, and a run can bring none of its own.
+RUN_ENVIRONMENT = {
+    # The engine's log lines in the flow run's log.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "terramosaic",
+    # Threads that read imagery belong to no task; their lines go to the worker's log alone.
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # Two missed of these, and the automation `crash-zombie-runs` takes the run for lost.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    # Starts of one run, resumes included, until it fails instead of being resumed once more.
+    "TERRAMOSAIC_MAX_STARTS": f"{FLOW_START.tries}",
+}
+
+
 def deployments_folder() -> Path:
     """The folder ``deployments`` of the clone that this package is installed from.
 
@@ -98,6 +112,7 @@ def service_environment(home: Path, port: int, login: str | None) -> dict[str, s
         _BATCHES
         | _RETENTION
         | _PACE
+        | RUN_ENVIRONMENT
         | {OUT_SETTING: str(home / "maps")}
         | kept
         | _QUIET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,10 @@ from terramosaic_flows.service.settings import POOL, PREFECT_FILE, deployments_f
 
 AUTOMATIONS_FILE = "automations.yaml"
 
+#: The template of the pool's jobs, and the kind of pool that it is for.
+POOL_FILE = "process-pool.json"
+_PROCESS = "process"
+
 #: Prefect's command, once the flows were imported: it succeeds on a flow that cannot be, and its runs fail later.
 _PREFECT_WITH_FLOWS = (
     "from terramosaic_flows import map_region, models, watch_region; "
@@ -33,19 +38,27 @@ async def prepare(runs: int) -> None:
         runs: flow runs that the pool lets work at the same time.
     """
     async with get_client() as client:
-        await make_pool(client, runs)
+        await make_pool(client, runs, deployments_folder())
         await apply_automations(client, deployments_folder())
 
 
-async def make_pool(client: PrefectClient, runs: int) -> None:
-    """The process work pool, with the number of runs that it lets work at the same time."""
+async def make_pool(client: PrefectClient, runs: int, folder: Path) -> None:
+    """The process work pool, with the number of runs that it lets work at the same time.
+
+    By Prefect's own template a run's job variables name the command that its worker starts; by ours nothing of that. A
+    pool of another kind was made by hand, from a template in its own folder.
+    """
+    template = json.loads((folder / POOL_FILE).read_text(encoding="utf-8"))
     try:
-        await client.read_work_pool(POOL)
+        pool = await client.read_work_pool(POOL)
     except ObjectNotFound:
-        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", concurrency_limit=runs))
+        await client.create_work_pool(
+            WorkPoolCreate(name=POOL, type=_PROCESS, concurrency_limit=runs, base_job_template=template)
+        )
     else:
-        # Only the limit: job variables that somebody set in the UI are theirs.
-        await client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=runs))
+        kept = template if pool.type == _PROCESS else pool.base_job_template
+        update = WorkPoolUpdate(concurrency_limit=runs, base_job_template=kept)
+        await client.update_work_pool(POOL, update)
 
 
 def deploy(folder: Path, environment: Mapping[str, str]) -> None:

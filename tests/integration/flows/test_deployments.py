@@ -14,6 +14,8 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from terramosaic_flows.service.settings import RUN_ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deployments"
 DOCKER = FOLDER / "docker"
@@ -70,7 +72,10 @@ def check_command(words: list[str]) -> None:
         name, command, rest = cli.resolve_command(context, words[1:])
         command.make_context(name, rest, parent=context)
     elif words[:2] == ["python", "-m"]:
-        assert importlib.util.find_spec(f"{words[2]}.__main__")
+        found = importlib.util.find_spec(words[2])
+        assert found and (
+            not found.submodule_search_locations or importlib.util.find_spec(f"{words[2]}.__main__")
+        )
     else:
         assert words[0] in ("export", "cp", "docker", "kubectl", "curl"), words
 
@@ -125,22 +130,55 @@ def test_automations_are_what_prefect_reads_and_wait_for_three_heartbeats():
     from prefect.events.schemas.automations import AutomationCore
 
     crash, resume = (AutomationCore.model_validate(each) for each in load("automations.yaml")["automations"])
-    env = load("prefect.yaml")["definitions"]["pool"]["job_variables"]["env"]
-    assert crash.trigger.within.total_seconds() == 3 * int(env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert crash.trigger.within.total_seconds() == 3 * int(
+        RUN_ENVIRONMENT["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+    )
     # A reactive one would start a run twice: Prefect reports a crash twice.
     assert resume.trigger.posture.value == "Proactive"
+
+
+def test_every_worker_has_what_its_runs_need_in_their_environment():
+    services = load("docker/compose.yaml")["services"]
+    pod = load("kubernetes/base-job-template.json")["job_configuration"]["job_manifest"]["spec"]["template"]
+    exported = dict(re.findall(r"(\w+)=(\S+)", " ".join(code_of_readme())))
+    for environment in (
+        services["worker"]["environment"],
+        services["worker-gpu"]["environment"],
+        {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]},
+        exported,
+    ):
+        assert RUN_ENVIRONMENT.items() <= environment.items()
+
+
+@pytest.mark.parametrize("path", ["process-pool.json", "kubernetes/base-job-template.json"])
+def test_a_run_can_ask_its_pool_for_resources_and_for_nothing_else(path):
+    template = load(path)
+    variables = template["variables"]
+    assert variables["additionalProperties"] is False
+    assert not variables["properties"].keys() - {
+        "cpu_request", "cpu_limit", "memory_request", "memory_limit", "gpus",
+    }  # fmt: skip
+    # A text could be a reference to a block of the server's, and so its secret.
+    assert all(each["type"] == "integer" or "pattern" in each for each in variables["properties"].values())
+    # Prefect adds a run's `env` to one that is written out here, whatever the variables are.
+    assert "env" not in template["job_configuration"]
 
 
 def test_compose_and_dockerfile_agree_with_the_repository():
     compose = load("docker/compose.yaml")
     services = compose["services"]
-    assert set(services) == {"postgres", "server", "setup", "worker", "worker-gpu"}
+    assert set(services) == {"passwords", "postgres", "server", "setup", "worker", "worker-gpu"}
     mounted = {volume.partition(":")[0] for each in services.values() for volume in each.get("volumes", [])}
     assert mounted == set(compose["volumes"])
     # Nothing is open to other machines, and nobody comes in without a login.
     assert services["server"]["ports"] == ["127.0.0.1:4200:4200"]
     asked = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     assert asked == set(re.findall(r"^(\w+)=", (DOCKER / "example.env").read_text(), re.M))
+    # Before any server, passwords that everybody knows are refused.
+    assert set(services["passwords"]["environment"]) == asked
+    assert (
+        "passwords" in services["postgres"]["depends_on"] and "postgres" in services["server"]["depends_on"]
+    )
     server = services["server"]["environment"]
     assert server["PREFECT_SERVER_API_AUTH_STRING"].startswith("${TERRAMOSAIC_AUTH:?")
     assert server["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200"
@@ -177,20 +215,19 @@ def test_kubernetes_template_names_its_variables_claims_and_image():
     template = load("kubernetes/base-job-template.json")
     variables = template["variables"]["properties"]
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
-    assert used <= set(variables)
+    assert used == set(variables)
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     for kind in ("limits", "requests"):
         assert container["resources"][kind]["nvidia.com/gpu"] == "{{ gpus }}"
-    assert pod["nodeSelector"] == "{{ node_selector }}"
     claims = {
         each["metadata"]["name"]
         for each in yaml.safe_load_all((FOLDER / "kubernetes/volumes.yaml").read_text())
     }
-    assert {variables["data_claim"]["default"], variables["cache_claim"]["default"]} == claims
+    assert {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"]} == claims
     assert {mount["name"] for mount in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
     # Where the image keeps things.
     environment = " ".join(word for words in stages()["base"] if words[0] == "ENV" for word in words)
     for mount in container["volumeMounts"]:
         assert f"={mount['mountPath']}/" in environment
-    assert variables["image"]["default"] == load("docker/compose.yaml")["services"]["worker-gpu"]["image"]
+    assert container["image"] == load("docker/compose.yaml")["services"]["worker-gpu"]["image"]

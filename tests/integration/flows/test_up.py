@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from starlette.applications import Starlette
@@ -197,10 +198,9 @@ class WhoMayAsk:
             assert holders in ([], [file])
 
     def test_a_page_of_another_origin_starts_nothing(self, running, elsewhere, tmp_path):
-        mark = tmp_path / "a-page-was-here"
         deployment = running.call("/deployments/name/map-region/map-region")["id"]
         request = {"region": {"tile": "33TWL"}, "datetime": "2023-08", "out": str(tmp_path / "maps")}
-        body = {"parameters": {"request": request}, "job_variables": {"command": f"touch {mark}"}}
+        body = {"parameters": {"request": request}}
 
         def tried(page: Any, origin: str, headers: dict[str, str]) -> dict[str, Any]:
             return try_all(page, origin, deployment, body, headers)
@@ -249,15 +249,44 @@ class WhoMayAsk:
                     "json": 201, "text": 422, "untyped": 201, "form": "sent", "events": "open", "logs": "open",
                 }  # fmt: skip
                 assert ways(tries_made(running)) == sorted([*before, "json", "untyped"])
-        wait_for("the command that was in the job variables", mark.exists)
-        # They were no flow's, and so are taken for crashed: this keeps them from being started again.
         for run in tries_made(running):
             cancelled = {"state": {"type": "CANCELLED"}, "force": True}
             running.call(f"/flow_runs/{run['id']}/set_state", cancelled)
 
 
 class TestWithTheLogin(WhoMayAsk):
-    pass
+    def test_who_starts_a_run_brings_no_command(self, running, tmp_path):
+        mark = tmp_path / "a-command-was-here"
+        deployment = running.call("/deployments/name/map-region/map-region")
+        request = {"region": {"tile": "33TWL"}, "datetime": "2023-08", "out": "relative"}
+        wanted = {
+            "command": f"touch {mark}",
+            "env": {"PYTHONPATH": str(tmp_path)},
+            "env.PYTHONPATH": str(tmp_path),
+            "working_dir": str(tmp_path),
+        }
+        # What Python imports by itself, were it to look there.
+        (tmp_path / "sitecustomize.py").write_text(f"open({str(mark)!r}, 'w')")
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        for name, value in wanted.items():
+            asked = {"parameters": {"request": request}, "job_variables": {name: value}}
+            with pytest.raises(HTTPError, match="422"):
+                running.call(path, asked)
+        # Prefect checks no job variables of a run that is made without its deployment's own way. They are not heeded.
+        run = running.call(
+            "/flow_runs/",
+            {
+                "flow_id": deployment["flow_id"],
+                "deployment_id": deployment["id"],
+                "work_pool_name": "terramosaic",
+                "parameters": {"request": request},
+                "state": {"type": "SCHEDULED"},
+                "job_variables": wanted,
+            },
+        )
+        ended = wait_for("the run's end", lambda: running.ended(run["id"]))
+        assert "out: 'relative' is relative" in ended["state"]["message"]
+        assert not mark.exists()
 
 
 def automations_of(up: Service) -> list[tuple[str, str]]:

@@ -43,5 +43,3 @@ def test_the_servers_automation_pauses_as_the_table_says():
     automations = yaml.safe_load((ROOT / "deployments" / "automations.yaml").read_text())["automations"]
     (resume,) = (each for each in automations if each["name"] == "resume-crashed-runs")
     assert resume["trigger"]["within"] == retries.FLOW_START.pause
-    settings = (ROOT / "deployments" / "prefect.yaml").read_text()
-    assert f'TERRAMOSAIC_MAX_STARTS: "{retries.FLOW_START.tries}"' in settings
