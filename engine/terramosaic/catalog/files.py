@@ -87,7 +87,7 @@ def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[Any, Path]]:
     kind = document.get("type") if isinstance(document, dict) else "list of items"
     if kind not in ("Feature", "FeatureCollection", "Catalog", "Collection", "list of items"):
         raise CatalogError(
-            f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection (type {kind!r})"
+            f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection, by its type"
         )
     if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
         raise CatalogError(f"{file} is an ItemCollection without a list of features")

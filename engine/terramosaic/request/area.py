@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.errors import one_line, printable
+from terramosaic.errors import printable
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect
 from terramosaic.ground.zones import (
     Area,
@@ -173,8 +173,11 @@ def _polygons_of(document: Any, crs: str | None) -> BaseGeometry:
             )
         case "Polygon" | "MultiPolygon":
             return in_degrees(_shape(document), crs)
-        case other:
-            raise ValueError(f"a Polygon or MultiPolygon is wanted, not {printable(other, 40)}")
+        case "Point" | "MultiPoint" | "LineString" | "MultiLineString" | "nothing" as other:
+            raise ValueError(f"a Polygon or MultiPolygon is wanted, not {other}")
+        case _:
+            # Not told: whatever file it is, it may be nobody's business who named it.
+            raise ValueError("a Polygon or MultiPolygon is wanted, not what its 'type' says")
 
 
 def drawn_features(collection: dict[str, Any]) -> list[dict[str, Any]]:
@@ -196,8 +199,9 @@ def _shape(document: dict[str, Any]) -> BaseGeometry:
     except (
         KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, shapely.errors.ShapelyError,
     ) as error:  # fmt: skip
-        what = printable(one_line(error), 120)
-        raise ValueError(f"coordinates of the {document['type']} are malformed: {what}") from error
+        raise ValueError(
+            f"coordinates of the {document['type']} are malformed: rings of pairs of numbers are wanted"
+        ) from error
 
 
 def _united(geometry: BaseGeometry) -> BaseGeometry:

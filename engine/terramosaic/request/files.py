@@ -26,6 +26,8 @@ _LARGEST_FILE = 100_000_000
 
 _WKT = re.compile(r"\s*(SRID=(?P<srid>[0-9]+);)?\s*(MULTI)?(POLYGON|GEOMETRYCOLLECTION)\b", re.IGNORECASE)
 
+_KML = re.compile(rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(\w+:)?kml\b", re.DOTALL)
+
 #: How formats that GDAL reads begin.
 _SIGNATURES = {
     b"SQLite format 3\0": "GeoPackage",
@@ -102,7 +104,8 @@ def kind_of(content: bytes) -> str:
         if content.startswith(signature):
             return kind
     head = content[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith(b"<") and b"<kml" in head:
+    # GDAL tells other documents by their words, wherever these stand, and some of them name files and servers to read.
+    if _KML.match(head) and b"<OGR" not in content:
         return "KML"
     return "WKT" if _WKT.match(head.decode("ascii", "replace")) else "GeoJSON"
 
@@ -117,7 +120,7 @@ def geojson_of_wkt(text: str) -> dict[str, Any]:
     try:
         geometry = shapely.from_wkt(text[found.end("srid") + 1 if found and found["srid"] else 0 :])
     except (shapely.errors.ShapelyError, UnicodeError) as error:
-        raise ValueError(printable(one_line(error), 120)) from error
+        raise ValueError("it is no polygon in well-known text") from error
     srid = {"crs": f"EPSG:{found['srid']}"} if found and found["srid"] else {}
     return {**mapping(geometry), **srid}
 

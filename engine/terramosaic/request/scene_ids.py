@@ -7,6 +7,7 @@ from typing import Any
 
 from terramosaic.errors import RequestError
 from terramosaic.storage.documents import read_document, shown
+from terramosaic.url_secrets import keep
 
 #: How the names of files of ids end; everything else is an id.
 _FILES = (".txt", ".csv")
@@ -20,7 +21,7 @@ def split_ids(value: Any) -> Any:
     if isinstance(value, str):
         value = value.split(",")
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(entry, str) for entry in value):
-        return tuple(sorted({entry.strip() for entry in value} - {""}))
+        return tuple(sorted({keep(entry.strip()) for entry in value} - {""}))
     return value
 
 
