@@ -124,7 +124,7 @@ def recall_secrets(made: Plan) -> None:
     if any(asset.came_signed for scene in made.scenes.values() for asset in scene.assets.values()):
         # Its own file of a region may be signed, too; what it held is in the plan.
         request = made.request.model_copy(update={"region": GeoJson(geojson=made.region)})
-        _search(_Prepared.of(request), Unusable([], []))
+        _search(_Prepared.of(request), UnusableItemError)
 
 
 @dataclass(frozen=True)
