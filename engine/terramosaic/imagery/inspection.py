@@ -107,7 +107,9 @@ def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     if _CHECKED_BAND in scene.assets:
         overviews[_CHECKED_BAND] = reader.overview(_CHECKED_BAND)
     _tell_oddities(reader)
-    judged = plausibility(overviews)
+    judged = plausibility(
+        overviews, [band for band, found in reader.verdicts.items() if found.declares_holes]
+    )
     decision = decision.model_copy(update={"figures": judged.figures, "reason": "; ".join(judged.reasons)})
     if judged.reasons and scene.key not in request.trust:
         return decision.model_copy(update={"cause": "implausible", "offsets": {}})

@@ -9,7 +9,7 @@ so most questions are asked over land alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,26 +92,30 @@ class _Picture:
         scl: uint8 (height, width), or None.
         seen: bool (height, width): with imagery, and so are the pixels beside it.
         land: bool (height, width): seen, and vegetation or bare ground as SCL says; without SCL nothing.
+        declaring: bands that are 0 only where their files say that they have no data.
     """
 
     bands: dict[str, np.ndarray]
     scl: np.ndarray | None
     seen: np.ndarray
     land: np.ndarray
+    declaring: frozenset[str]
 
 
 #: (name of a figure, its worst value, what is wrong if it is too much)
 _Finding = tuple[str, float, list[str]]
 
 
-def plausibility(overviews: Mapping[str, np.ndarray]) -> Plausibility:
+def plausibility(overviews: Mapping[str, np.ndarray], declaring: Collection[str] = ()) -> Plausibility:
     """Judges a scene.
 
     Args:
         overviews: raw digital numbers of whole bands at a coarse scale, and ``SCL``; their shapes may differ. Of the
             bands in `LOOKED_AT` those that are at hand.
+        declaring: bands whose files declare by a mask or a number of their own where they have no data, which is 0
+            here: they are not accused of it.
     """
-    picture = _picture(overviews)
+    picture = _picture(overviews, frozenset(declaring))
     figures = {"pixels": float(picture.seen.sum()), "land_pixels": float(picture.land.sum())}
     reasons: list[str] = []
     for rule in _RULES:
@@ -121,7 +125,7 @@ def plausibility(overviews: Mapping[str, np.ndarray]) -> Plausibility:
     return Plausibility(tuple(reasons), figures)
 
 
-def _picture(overviews: Mapping[str, np.ndarray]) -> _Picture:
+def _picture(overviews: Mapping[str, np.ndarray], declaring: frozenset[str]) -> _Picture:
     shape = tuple(
         min(_SIDE, *sides) for sides in zip(*(layer.shape for layer in overviews.values()), strict=True)
     )
@@ -132,7 +136,7 @@ def _picture(overviews: Mapping[str, np.ndarray]) -> _Picture:
     # At a swath's rim, and where a datatake begins, bands and SCL end at different pixels.
     seen = _without_rim(holes * 3 <= len(bands)) if bands else np.zeros(shape, bool)
     land = seen & np.isin(scl, _LAND) if scl is not None else np.zeros(shape, bool)
-    return _Picture(bands, scl, seen, land)
+    return _Picture(bands, scl, seen, land, declaring)
 
 
 def _sampled(layer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -202,7 +206,7 @@ def _without_content(picture: _Picture) -> Iterator[_Finding]:
     yield _per_band(
         picture,
         "empty",
-        lambda band, dn: (_lit(picture, band), dn <= 1),
+        lambda band, dn: (_lit(picture, band), (dn == 1) if band in picture.declaring else (dn <= 1)),
         _EMPTY,
         "over {share:.0%} of the ground that other bands show there is nothing in {bands}",
     )

@@ -151,5 +151,14 @@ def test_without_a_classification_the_bands_alone_are_judged():
     assert plausibility(scene).reasons == ("no reflectance is above 30000, as 50% of B04 are",)
 
 
+def test_a_band_is_not_accused_of_what_its_file_declares_to_be_no_data():
+    scene = overviews(side=240)
+    scene["B04"] = rows(0.6, 0)(scene["B04"])
+    assert plausibility(scene).reasons and plausibility(scene, ["B05"]).reasons
+    assert plausibility(scene, ["B04"]).reasons == ()
+    scene["B04"] = rows(0.6, 1)(scene["B04"])
+    assert plausibility(scene, ["B04"]).reasons
+
+
 def test_every_band_can_be_looked_at():
     assert set(LOOKED_AT) == {*S2L2A_BANDS, "SCL"}
