@@ -124,7 +124,7 @@ def test_what_the_files_say_is_kept_for_whoever_decides(item):
         file.scales, file.offsets = [0.0001], [-0.1]
     with SceneReader(as_scene(item), 32633) as reader:
         assert reader.verdicts == {}
-        reader.overviews(["B04", "B05"])
+        reader.overviews(["B04", "B05"], 256)
         assert {band: verdict.tagged_offset for band, verdict in reader.verdicts.items()} == {
             "B04": 1000,
             "B05": None,
