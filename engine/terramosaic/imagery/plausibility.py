@@ -33,6 +33,10 @@ _SIDE = 256
 #: rims included; 0.92 of the archetype. What is as bright as this is truly saturated, not contradicted.
 _CONTRADICTED, _SATURATED = 0.2, 10_000
 
+#: SCL's last class, and the share of it that may hold something else: at most 0.0001 of real ones, where lossy
+#: compression has made a 12 of 11. Another layer in its place would be taken for clear ground.
+_LAST_CLASS, _NO_CLASS = 11, 0.05
+
 #: No reflectance is that high (with or without the +1000): the brightest cloud of twelve scenes has 19 323. It may
 #: stand in this share of a band's pixels.
 _IMPOSSIBLE, _IMPOSSIBLE_SHARE = 30_000, 0.05
@@ -157,7 +161,7 @@ def _without_rim(mask: np.ndarray) -> np.ndarray:
 
 
 def _against_scl(picture: _Picture) -> Iterator[_Finding]:
-    """Pixels with imagery that SCL calls no data or, though they are not saturated, defective."""
+    """Pixels with imagery that SCL calls no data or, though they are not saturated, defective, or nothing at all."""
     if picture.scl is None or not _enough(picture.seen):
         return
     scl = picture.scl[picture.seen]
@@ -165,6 +169,9 @@ def _against_scl(picture: _Picture) -> Iterator[_Finding]:
     share = float(np.mean((scl == _NO_DATA) | ((scl == _DEFECTIVE) & (brightest < _SATURATED))))
     text = f"SCL calls {share:.0%} of the pixels that have imagery no data or defective"
     yield "against_scl", share, [text] if share >= _CONTRADICTED else []
+    share = float(np.mean(scl > _LAST_CLASS))
+    text = f"SCL is above {_LAST_CLASS} in {share:.0%} of its pixels, which is no class"
+    yield "no_class", share, [text] if share >= _NO_CLASS else []
 
 
 def _too_high(picture: _Picture) -> Iterator[_Finding]:

@@ -40,6 +40,7 @@ def test_a_real_scene_is_plausible_and_not_with_a_broken_band(shared_data, folde
     # Far from every threshold.
     figures = found.figures
     assert max(figures["against_scl"], figures["impossible"], figures["too_bright"], figures["empty"]) < 0.001
+    assert figures["no_class"] < 0.001
     assert figures["flat"] < 0.02 and figures["least_related"] > 0.5 and figures["highest_over_land"] > 2000
 
     noise = np.random.default_rng(1).integers(64_000, 65_000, (512, 512)).astype(np.uint16)

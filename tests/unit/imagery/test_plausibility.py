@@ -92,6 +92,8 @@ def test_the_archetype():
         (["SCL"], rows(0.15, 0), None),
         (["SCL"], rows(0.25, 0), "SCL calls 25% of the pixels"),
         (["SCL"], rows(0.25, 1), "SCL calls 25% of the pixels"),
+        (["SCL"], rows(0.025, 200), None),
+        (["SCL"], rows(0.1, 200), "SCL is above 11 in 10% of its pixels"),
         (["B08"], rows(0.025, 40_000), None),
         (["B08"], rows(0.075, 40_000), "no reflectance is above 30000, as 8% of B08 are"),
         (["B02", "B03"], rows(0.2, 20_000), "no clear land is brighter than 18000, as 20% of it are in B02 and B03"),
