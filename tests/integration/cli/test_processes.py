@@ -98,7 +98,7 @@ def test_plan_then_map_then_map_again(run_here, selection, tmp_path):
         (
             ["plan", "--bbox", "13", "45", "13.00001", "45.00001", "--datetime", "2023"],
             2,
-            "region: it is smaller",
+            "region: no pixel of 10 m has its centre in it",
         ),
         (
             ["map", "--mgrs", "33TWL", "--datetime", "2023", "--prefect", "--workers", "2"],
