@@ -1,1 +1,1 @@
-"""Runs that are shot at: what is redone, and whether the map is the same."""
+"""Runs that are shot at, by killed processes, servers and disks: what is redone, and whether the map is the same."""
