@@ -35,6 +35,7 @@ class StacServer:
         failing: how many of the next searches answer ``failure``.
         stuck: answers its own next links with the first page.
         worse: makes another answer of a page, by its number from 1 on: a document, or a response.
+        greets: makes another landing page of the good one.
         searches: the parameters of each search that it answered or failed.
         logins: user and password of each request for the landing page.
     """
@@ -48,6 +49,7 @@ class StacServer:
     failure: int = 503
     stuck: bool = False
     worse: Callable[[int, dict[str, Any]], Any] = lambda _, page: page
+    greets: Callable[[dict[str, Any]], dict[str, Any]] = lambda page: page
     searches: list[dict[str, Any]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     port: int = 0
@@ -74,7 +76,7 @@ class StacServer:
             "stac_version": "1.0.0",
             "links": links,
         }
-        return JSONResponse(page | {"conformsTo": self.conforms_to})
+        return JSONResponse(self.greets(page | {"conformsTo": self.conforms_to}))
 
     async def collections(self, _: Request) -> Response:
         """The ids of the collections that the items name."""

@@ -250,6 +250,25 @@ def test_a_server_of_version_1_1_or_without_conformance_is_searched_by_its_link(
             assert search(server) == expected(items)
 
 
+@pytest.mark.parametrize(
+    "landing",
+    [
+        lambda search: {"links": [search]},
+        lambda search: {"conformsTo": None, "links": [search]},
+        lambda search: {"conformsTo": [None, 5], "links": [search]},
+        lambda search: {"links": [None, "x", {"rel": "x"}, {"href": "x"}, {"rel": 5, "href": "x"}, search]},
+        lambda search: {"links": [{"rel": "root", "href": "/nowhere"}, search]},
+        lambda search: {"links": [search | {"type": "application/geo+json; charset=utf-8"}]},
+        lambda search: {"links": [{"rel": "search", "href": "./search", "method": "post"}]},
+        lambda search: {"links": [search | {"href": "/nowhere", "method": "GET"}, search]},
+        lambda search: {"links": [search | {"href": "/nowhere", "type": "text/html"}, search]},
+    ],
+)
+def test_a_landing_page_needs_no_more_than_its_link_to_the_search(items, landing):
+    with serve_stac(items, methods=("POST",), greets=lambda page: landing(page["links"][0])) as server:
+        assert search(server) == expected(items)
+
+
 def test_parts_are_searched_each_and_found_once(items):
     halves = box(-105.1, 40.0, -105.0, 40.2), box(-105.0, 40.0, -104.9, 40.2)
     inside_first = sorted(items, key=lambda item: not shape(item["geometry"]).intersects(REGION))
