@@ -18,10 +18,10 @@ from terramosaic.cli import app
 PUBLIC = {
     "Bundle", "CatalogError", "ChangedError", "DamagedBlocksError", "DeadAssetError", "EmptyMapError",
     "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult", "MissingBandError", "ModelError", "Mosaic",
-    "NoScenesError", "NothingLeftError", "OffsetConflictError", "OutputError", "Plan", "Progress", "RegionRequest",
-    "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
-    "UnusableFileError", "UnusableItemError", "WorkerLostError", "assemble", "load_bundle", "map_region",
-    "open_run", "plan", "publish", "read_plan", "run_block",
+    "NoScenesError", "NothingLeftError", "OffsetConflictError", "OutputError", "Plan", "Progress",
+    "RefusedHrefError", "RegionRequest", "RequestError", "RunCancelledError", "StoreError", "TerramosaicError",
+    "UnknownMosaicError", "UnusableFileError", "UnusableItemError", "WorkerLostError", "assemble", "load_bundle",
+    "map_region", "open_run", "plan", "publish", "read_plan", "run_block",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
