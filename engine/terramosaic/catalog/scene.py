@@ -148,14 +148,14 @@ class Scene(BaseModel):
 
         Raises:
             MissingBandError: the item lacks one.
-            ForeignItemError: it lacks all.
+            ForeignItemError: it has none at all.
         """
         wanted = list(bands)
         missing = [band for band in wanted if band not in self.assets]
         if missing:
             kind, what = (
                 (ForeignItemError, "has none of Sentinel-2's bands")
-                if missing == wanted
+                if not self.assets
                 else (MissingBandError, f"lacks {', '.join(missing)}")
             )
             raise kind(
