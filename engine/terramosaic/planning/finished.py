@@ -54,10 +54,19 @@ def _assets_in(item: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     told = {}
     for asset in assets.values():
         href = asset.get("href") if isinstance(asset, dict) else None
-        if not isinstance(href, str):
+        if not isinstance(href, str) or not _is_beside(href):
             return None
         told[href.removeprefix("./")] = asset
     return told
+
+
+def _is_beside(href: str) -> bool:
+    """Whether an href leads to a file of the run: what is damaged goes, and that must be nobody else's."""
+    return (
+        not href.startswith(("/", "\\"))
+        and ":" not in href
+        and ".." not in href.replace("\\", "/").split("/")
+    )
 
 
 def _flaw(path: Location, asset: dict[str, Any], hashes: bool) -> str:
