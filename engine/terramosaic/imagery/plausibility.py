@@ -17,7 +17,7 @@ import numpy as np
 from terramosaic.bands import S2L2A_BANDS
 
 #: The overviews to look at, as far as a scene has them and the model reads them: any band can be broken by itself, and
-#: none tells of another. Of a tile's files that is about 3 MB of 800, and their headers are read anyway.
+#: none tells of another.
 LOOKED_AT = (*S2L2A_BANDS, "SCL")
 
 #: The fewest that show the archetype; for files whose overviews cost as much as the whole (JPEG 2000).
@@ -44,16 +44,15 @@ _IMPOSSIBLE, _IMPOSSIBLE_SHARE = 30_000, 0.05
 #: What marks saturation in Sentinel-2's products. It is honest on clouds, glint and snow, never on much land.
 _SPECIAL = 65_535
 
-#: Land is never that bright: a Sahara tile has at most 9 422 (+1000 included), and in mountains 0.0003 of a band is
-#: brighter, which the correction of steep slopes has made.
+#: Land is never that bright: none of the real scenes' is, a Sahara tile's included.
 _TOO_BRIGHT, _TOO_BRIGHT_SHARE = 18_000, 0.1
 
-#: Land is brighter than this in some band; if not, its numbers are those of an 8-bit picture. The darkest hundredth of
-#: real land has 900.
+#: Land is brighter than this in some band; if not, its numbers are those of an 8-bit picture. Of real scenes' brightest
+#: bands the 99th percentile over land is 4 335 at least.
 _EIGHT_BIT = 255
 
-#: A band is flat if one number fills this share of it: 0.012 of the flattest real one, B12 of a lake country. Negative
-#: reflectances of dark water are cut off at these numbers, which may well fill a band.
+#: A band is flat if one number fills this share of it: 0.017 of the flattest real one. Negative reflectances of dark
+#: water are cut off at these numbers, which may well fill a band.
 _FLAT, _CUT_OFF = 0.9, (1, 1000, 1001)
 
 #: A band that is cut off in this share of the land holds nothing: none of the real ones is in 0.001. Visible bands are
