@@ -3,13 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-export lint bench clean
+.PHONY: demo test test-slow test-export lint bench clean
 
 demo: .venv/.core
 	$(BIN)/terramosaic demo --out out/demo
 
+PYTEST = $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 test: .venv/.dev
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow and not online'
+
+# Whole services, browsers, clusters and kills: what takes many seconds each, and mostly waits.
+test-slow: .venv/.dev
+	$(PYTEST) -m 'slow and not online'
 
 # TerraMind's export against its reference: needs the extra `export` (6.5 GB), and about 15 GB of room while it runs.
 test-export: .venv/.export

@@ -87,7 +87,7 @@ def watch_region(
             except TerramosaicError as error:
                 failures.setdefault(name, error)
     raise_failures(failures, len(requests), held_elsewhere)
-    return Completed(message="; ".join([*held_elsewhere, *_summaries(watches)]))
+    return Completed(message="; ".join([*held_elsewhere, *_summaries(watches, failures)]))
 
 
 @contextmanager
@@ -147,8 +147,12 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
     return failures
 
 
-def _summaries(watches: dict[str, Watch]) -> list[str]:
-    lines = {name: f"mapped {watch}" if watch.new else f"{watch}" for name, watch in watches.items()}
+def _summaries(watches: dict[str, Watch], failures: dict[str, TerramosaicError]) -> list[str]:
+    """What each region has come to; failures that are left are of regions in which there is nothing to map."""
+    lines = {
+        name: str(failures[name]) if name in failures else f"mapped {watch}" if watch.new else f"{watch}"
+        for name, watch in watches.items()
+    }
     return [f"{name}: {line}" for name, line in lines.items()] if len(lines) > 1 else list(lines.values())
 
 

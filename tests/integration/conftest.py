@@ -110,7 +110,13 @@ def up(tmp_path_factory) -> Iterator[Home]:
 _TOGETHER = {
     "up": ("test_browser.py", "test_faults.py", "test_up.py"),
     "wheel": ("test_wheel.py",),
-    "prefect": ("test_map_region.py", "test_runners.py", "test_watch.py", "test_doc_blocks.py"),
+    "prefect": (
+        "test_map_region.py",
+        "test_runners.py",
+        "test_watch.py",
+        "test_doc_blocks.py",
+        "test_dead_assets.py",
+    ),
 }
 _GROUPS = {file: group for group, files in _TOGETHER.items() for file in files}
 

@@ -37,8 +37,14 @@ def as_0_1_wrote_it(folder: Path) -> None:
         receipt.write_text(json.dumps(content))
     for path in list(folder.rglob("*_std.tif")):
         path.rename(path.with_name(path.name.replace("_std", "_spread")))
-    item = json.loads((folder / "item.json").read_text().replace("_std.tif", "_spread.tif"))
-    plan = (folder / "plan.json").read_bytes()
+    item = folder / "item.json"
+    item.write_text(item.read_text().replace("_std.tif", "_spread.tif"))
+    _tell_of_plan(folder)
+
+
+def _tell_of_plan(folder: Path) -> None:
+    """Lets a run's item tell of its plan as it is now."""
+    item, plan = json.loads((folder / "item.json").read_text()), (folder / "plan.json").read_bytes()
     item["assets"]["plan"] |= {"file:size": len(plan), "file:checksum": multihash_of_bytes(plan)}
     (folder / "item.json").write_text(json.dumps(item))
 
@@ -87,6 +93,7 @@ def without_passes(out: Path) -> None:
         for scene in plan["scenes"].values():
             scene.pop("relative_orbit", None)
         file.write_text(json.dumps(plan))
+        _tell_of_plan(file.parent)
 
 
 def _by_day(days_of_runs: dict[str, str]) -> dict[str, str]:

@@ -209,7 +209,8 @@ def remove(path: Location) -> None:
     if is_remote(path):
         store.remove(path)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 def remove_folder(folder: Location) -> None:

@@ -103,7 +103,7 @@ def test_plan_then_map_then_map_again(run_here, selection, tmp_path):
         (
             ["map", "--mgrs", "33TWL", "--datetime", "2023", "--prefect", "--workers", "2"],
             2,
-            "--workers, --batch-size and --devices go without --prefect",
+            "--workers, --batch-size, --devices and --check-files go without --prefect",
         ),
         (["model", "info", "/nowhere"], 2, "model: there is no folder"),
     ],

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from terramosaic.demo.world import write_world
 from tests.support.browser import Screenshots, browser_page
 
@@ -29,6 +31,7 @@ def fill_form(page: Any, catalog: Path, out: Path, stride: str) -> Any:
     return page.get_by_role("button", name="Submit")
 
 
+@pytest.mark.slow
 def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(request, tmp_path):
     catalog = write_world(tmp_path / "world", size=240)
     screenshots = Screenshots(tmp_path / "screenshots")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 
 from terramosaic import map_region
@@ -29,6 +30,7 @@ def flow_processes(home: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_stops_in_the_midst_of_a_block_and_leaves_nothing(up, land, tmp_path):
     # Blocks that take minutes.
     slow = land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path / "out", stride=16, block_size=512)
@@ -42,6 +44,7 @@ def test_a_cancelled_run_stops_in_the_midst_of_a_block_and_leaves_nothing(up, la
     assert not list((tmp_path / "out").glob("*/blocks/*/.*.partial"))
 
 
+@pytest.mark.slow
 def test_one_run_started_twice_at_once_is_one_map(land, tmp_path):
     request = land.request(Rect(LAND.row, LAND.col, 900, 900), tmp_path / "out", targets=("NDVI", "LULC"))
     program = (

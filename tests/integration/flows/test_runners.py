@@ -53,6 +53,7 @@ def children() -> set[str]:
     return mine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["threads:2", "processes:cpu,cpu", "dask:2", "ray:2"])
 def test_a_runner_makes_the_same_map_and_leaves_no_process(
     server, land, alone, tmp_path, monkeypatch, setting
@@ -93,6 +94,7 @@ far.run_block = hang_once
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["dask:2", "ray:2"])
 def test_a_clusters_worker_that_hangs_is_killed_and_its_block_done_by_another(
     server, land, alone, tmp_path, monkeypatch, setting
@@ -115,6 +117,7 @@ def test_a_clusters_worker_that_hangs_is_killed_and_its_block_done_by_another(
     assert not list(tmp_path.rglob("hung.json")), "what was counted is forgotten once the block is done"
 
 
+@pytest.mark.slow
 def test_a_block_that_hangs_on_a_cluster_kills_two_workers_and_fails(land, tmp_path):
     made = plan(land.request(Rect(LAND.row, LAND.col, 300, 300), tmp_path / "out", targets=("NDVI",)))
     program = (

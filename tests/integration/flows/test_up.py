@@ -48,6 +48,7 @@ def run_up(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 def test_check_proves_a_set_up(tmp_path):
     """On PostgreSQL where it is installed: SQLite is what all others here run on."""
     home = tmp_path / "home"
@@ -313,6 +314,7 @@ def schedule(up: Service, request: dict[str, Any]) -> str:
     return str(run["id"])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_at_the_next_start(up, land, tmp_path):
     """At first with the login, then without one, which the next tests need."""
     request = land.request(Rect(LAND.row, LAND.col, 1500, 1500), tmp_path / "out").model_dump(mode="json")

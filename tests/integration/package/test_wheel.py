@@ -84,6 +84,7 @@ def test_it_holds_two_packages_and_what_they_need(wheel):
     assert any(name.endswith("LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_it_maps_the_demo_outside_the_repository(installed, tmp_path):
     where = run(installed, "python", "-c", "import terramosaic; print(terramosaic.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed)

@@ -181,8 +181,8 @@ class TestHandles:
             zip(classes.attrs["flag_values"], classes.attrs["flag_meanings"].split(), strict=True)
         )
         assert meanings[1] == "water" and meanings[7] == "built_area"
-        assert flags.attrs["flag_masks"] == [1, 2, 4, 8]
-        assert len(flags.attrs["flag_meanings"].split()) == 4
+        assert flags.attrs["flag_masks"] == [1, 2, 4, 8, 16]
+        assert len(flags.attrs["flag_meanings"].split()) == 5
 
     def test_opening_reads_no_pixels(self, result):
         opened = result["NDVI"].open()

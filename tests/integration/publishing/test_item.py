@@ -152,7 +152,7 @@ class TestItem:
 
     def test_flags_are_bit_fields(self, item):
         fields = item["assets"]["quality"]["classification:bitfields"]
-        assert [field["offset"] for field in fields] == [0, 1, 2, 3]
+        assert [field["offset"] for field in fields] == [0, 1, 2, 3, 4]
         names = [field["name"] for field in fields]
         assert names[:3] == ["generated_under_cloud", "filled_neighbour", "edge_of_data"]
         assert names[3] == "imagery_of_the_neighbouring_UTM_zone"

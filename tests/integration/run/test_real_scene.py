@@ -63,6 +63,7 @@ def test_the_model_sees_the_files_numbers_after_the_offset_rule(real_cases, tmp_
         np.testing.assert_array_equal(dn[index][valid], expected[valid])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="../shared/data is not there")
 def test_blocks_batches_and_regions_do_not_show_on_real_imagery(real_cases, tmp_path):
     case = real_cases["pc_29RKH_20200219_pb0509"]

@@ -15,8 +15,7 @@ import pytest
 
 from terramosaic import MapResult, map_region, plan
 from terramosaic.block.block import BlockReceipt, finished_block
-from terramosaic.block.fence import Fence
-from terramosaic.block.rasters import BlockRasters
+from terramosaic.block.rasters import BlockRasters, Written
 from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.devices import Device, cuda_device_count
@@ -242,6 +241,7 @@ def test_no_process_outlives_its_parent(request_here, tmp_path, how, act):
         assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended_and_its_block_done_by_another(
     request_here, in_threads, stage, tmp_path, monkeypatch, caplog
 ):
@@ -256,6 +256,7 @@ def test_a_worker_that_hangs_is_ended_and_its_block_done_by_another(
     assert not list(result.folder.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_block_that_always_hangs_fails_and_the_others_finish(request_here, stage, monkeypatch):
     monkeypatch.setenv(TIMEOUT_SETTING, "20")
     made = plan(request_here)
@@ -278,10 +279,10 @@ def test_a_thread_that_hangs_is_abandoned_writes_nothing_and_takes_its_device_al
     first, hangs, back = made.blocks[0], threading.Event(), threading.Event()
     finish = BlockRasters.finish
 
-    def hang(rasters: BlockRasters, fence: Fence) -> dict[str, int]:
+    def hang(rasters: BlockRasters) -> dict[str, Written]:
         hangs.set()
         back.wait()
-        return finish(rasters, fence)
+        return finish(rasters)
 
     class OnceItHangs(threading.Timer):
         """The time is over when the block hangs, and not before."""

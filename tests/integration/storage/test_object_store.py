@@ -253,8 +253,8 @@ def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tm
         assert process.returncode == 0, err
     store.requests.clear()
     receipts = finished_blocks(read_plan(url))
-    # The plan's facts, a list, and a receipt of each block; and the same for a country.
-    assert len(store.requests) <= 3 + len(local.plan.blocks)
+    # The plan's facts, two lists, a receipt of each block and a record of each scene; and the same for a country.
+    assert len(store.requests) <= 4 + len(local.plan.blocks) + len(local.plan.scenes)
     assert set(receipts) == {block.id for block in local.plan.blocks}
     assert list(receipts.values()) == [finished_block(read_plan(url), block) for block in local.plan.blocks]
     process = start(THE_REST, "assembler")
@@ -304,8 +304,8 @@ def test_a_plan_is_parsed_once_until_it_changes(store, request_for, monkeypatch)
 
     made = plan(request_for(store.url("parsed")))
     folder = write_plan(made)
-    parse, parsed = Plan.model_validate_json, []
-    monkeypatch.setattr(Plan, "model_validate_json", lambda text: parsed.append(1) or parse(text))
+    parse, parsed = Plan.model_validate, []
+    monkeypatch.setattr(Plan, "model_validate", lambda content: parsed.append(1) or parse(content))
     threads = [
         threading.Thread(target=lambda: [read_plan(folder.location) for _ in range(5)]) for _ in range(8)
     ]
