@@ -76,7 +76,8 @@ def call(port: int, path: str, body: Any = None, login: str | None = None, metho
     )
     for wait in (1, 2, 4, 8, None):
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            # Longer than a server waits for SQLite's lock before it says 503.
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 text = answer.read()
                 return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
