@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -93,7 +94,8 @@ def run_block(
     try:
         with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
-            receipt = _computed(plan, block, model, device, batch_size, on_windows or (lambda _: None), fence)
+            job = partial(_BlockJob, plan, block, model, device, batch_size, fence)
+            receipt = _computed(plan, job, on_windows or (lambda _: None))
     except TerramosaicError as error:
         error.within(f"block {block.id}")
         raise
@@ -131,23 +133,17 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
 
 
 def _computed(
-    plan: Plan,
-    block: Block,
-    model: Model,
-    device: str,
-    batch_size: int,
-    on_windows: Callable[[int], None],
-    fence: Fence,
+    plan: Plan, job: Callable[[Callable[[int], None]], _BlockJob], on_windows: Callable[[int], None]
 ) -> BlockReceipt:
     """Computes a block; anew without a scene one of whose files turns out, in the midst of it, to be of no use."""
     records, tally = SceneRecords(RunFolder.of(plan)), _Tally(on_windows)
     # Each time round there is a scene less, so there are no more of them than scenes.
     for _ in plan.scenes:
         try:
-            return _BlockJob(plan, block, model, device, batch_size, tally.begin(), fence).run()
+            return job(tally.begin()).run()
         except UnusableFileError as error:
             records.put(SceneDecision.without(error))
-    return _BlockJob(plan, block, model, device, batch_size, tally.begin(), fence).run()
+    return job(tally.begin()).run()
 
 
 class _Tally:
@@ -177,8 +173,8 @@ class _BlockJob:
         model: Model,
         device: str,
         batch_size: int,
-        on_windows: Callable[[int], None],
         fence: Fence,
+        on_windows: Callable[[int], None],
     ) -> None:
         request = plan.request
         self._plan, self._block, self._model, self._device = plan, block, model, device
