@@ -109,15 +109,8 @@ class _Connection(HTTPConnection):
         return super().getresponse()
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        made = super()._new_conn()
-        _watch(made)
-        return made
-
-    def getresponse(self) -> BaseHTTPResponse:  # type: ignore[override]
-        _watch(self.sock)
-        return super().getresponse()
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
