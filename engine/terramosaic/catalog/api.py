@@ -21,7 +21,7 @@ from terramosaic.catalog.metadata import is_href, links_of
 from terramosaic.catalog.pages import Distinct, PageRequest, read_pages
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
-from terramosaic.errors import CatalogError, RequestError, one_line
+from terramosaic.errors import CatalogError, RequestError, one_line, printable
 from terramosaic.request.interval import format_interval
 from terramosaic.storage.documents import json_in, shown
 from terramosaic.url_secrets import bare, whole, with_secrets_of
@@ -42,8 +42,6 @@ _MOST_PARTS, _MOST_VERTICES = 4, 200
 #: three satellites' passes, halves by datastrip and processings come to; and so many in any case.
 _ITEMS_OF_TILE_AND_DAY, _ITEMS_AT_LEAST = 12, 5_000
 _TILE_DEGREES = 0.9
-#: Letters of what a server says that an error shows.
-_SAID = 200
 
 #: Sentinel-2's first day.
 _FIRST_DAY = datetime(2015, 6, 23, tzinfo=UTC)
@@ -186,8 +184,7 @@ class ApiCatalog:
         answer = self._answer(request)
         if answer.status >= 400:
             said = one_line(answer.content.decode(errors="replace")) or "nothing more"
-            said = said if len(said) <= _SAID else f"{said[:_SAID]} ..."
-            raise CatalogError(f"{self._name} answered HTTP {answer.status}: {said}{answer.later}")
+            raise CatalogError(f"{self._name} answered HTTP {answer.status}: {printable(said)}{answer.later}")
         if isinstance(answer.value, ValueError):
             raise CatalogError(
                 f"{self._name} is not a STAC API: its answer is not STAC JSON ({one_line(answer.value)})"
@@ -278,7 +275,7 @@ def _reason(said: str) -> str:
     }.items():
         if mark in said.casefold():
             return f"{reason}; try again later or check the address"
-    return said if len(said) <= _SAID else f"{said[:_SAID]} ..."
+    return printable(said)
 
 
 def _with_absolute_hrefs(item: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
-from terramosaic.errors import CatalogError, one_line
+from terramosaic.errors import CatalogError, one_line, printable
 
 #: Pages in a row without anything new, such as empty ones, after which a server is not believed to come to an end.
 _MOST_IDLE = 50
-
-#: Letters of what a server says instead of a page.
-_SAID = 200
 
 
 @dataclass(frozen=True)
@@ -149,5 +146,4 @@ def _next_page(page: Mapping[str, Any], url: str, request: PageRequest, what: st
 
 def _short(document: Any) -> str:
     """What a server said, as much as an error can show."""
-    said = one_line(json.dumps(document))
-    return said if len(said) <= _SAID else f"{said[:_SAID]} ..."
+    return printable(one_line(json.dumps(document)))
