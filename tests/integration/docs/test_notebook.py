@@ -33,6 +33,7 @@ def test_is_kept_without_what_a_run_leaves():
         assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
 
 
+@pytest.mark.slow
 def test_shows_request_plan_result_and_mosaics(executed):
     shown = [
         output.data["text/html"]

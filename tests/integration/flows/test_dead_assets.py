@@ -32,6 +32,10 @@ def by_flow(request):
     return map_region(request)
 
 
+#: Both run the same code: `make test` has flows where a scene is left out, `make test-slow` all.
+RUNS = [map_without_prefect, pytest.param(by_flow, marks=pytest.mark.slow)]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
@@ -73,7 +77,7 @@ def alone(files, tmp_path_factory):
     ).plan
 
 
-@pytest.mark.parametrize("run", [map_without_prefect, by_flow])
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(
     ("band", "status", "tries"),
     [("B04", 503, ASSET.tries + 1), ("B11", 502, ASSET.tries), ("SCL", 403, 1)],
@@ -99,7 +103,7 @@ def test_an_outage_costs_blocks_and_no_scene(
     assert decided(made)[NAME].is_used
 
 
-@pytest.mark.parametrize("run", [map_without_prefect, by_flow])
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(("band", "status"), [("B04", 404), ("B11", 410), ("SCL", 404)])
 def test_where_the_only_scene_is_dead_nothing_is_left(server, files, request_for, run, band, status):
     request, file = request_for(), f"{NAME}_{band}.tif"

@@ -74,6 +74,7 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     assert len(outputs.data) < 500_000
 
 
+@pytest.mark.slow
 def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
     from terramosaic_flows.map_region import map_region
 
@@ -104,6 +105,7 @@ def test_what_stays_without_data_is_the_message_of_the_run(server, land, tmp_pat
     assert state.is_completed() and state.message.startswith("50.0% of the pixels to map are without data")
 
 
+@pytest.mark.slow
 def test_a_region_that_is_larger_than_the_server_takes(server, land, tmp_path):
     from terramosaic_flows.map_region import map_region
 
@@ -114,6 +116,7 @@ def test_a_region_that_is_larger_than_the_server_takes(server, land, tmp_path):
     assert read_plan(folder).request.region == request.region
 
 
+@pytest.mark.slow
 def test_flow_maps_into_an_object_store(server, land):
     from terramosaic_flows.map_region import map_region
 
@@ -124,6 +127,7 @@ def test_flow_maps_into_an_object_store(server, land):
     assert f"`{folder}/report.html`" in outputs.data and "data:image/jpeg;base64," in outputs.data
 
 
+@pytest.mark.slow
 def test_a_dead_file_leaves_its_scene_out_and_the_flow_says_so(server, tmp_path, quick_retries):
     from terramosaic_flows.map_region import map_region
 
@@ -153,6 +157,7 @@ def runs_of(flow_name):
     return asyncio.run(fetch())
 
 
+@pytest.mark.slow
 def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, monkeypatch):
     from terramosaic_flows import execution, tasks
     from terramosaic_flows.map_region import map_region

@@ -255,6 +255,7 @@ class WhoMayAsk:
             running.call(f"/flow_runs/{run['id']}/set_state", cancelled)
 
 
+@pytest.mark.slow
 class TestWithTheLogin(WhoMayAsk):
     def test_who_starts_a_run_brings_no_command(self, running, tmp_path):
         mark = tmp_path / "a-command-was-here"
@@ -360,10 +361,12 @@ def test_a_stopped_run_goes_on_at_the_next_start(up, land, tmp_path):
     assert all(path.stat().st_mtime_ns == before for path, before in receipts.items())
 
 
+@pytest.mark.slow
 class TestWithoutALogin(WhoMayAsk):
     arguments = ("--no-login",)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all(up):
     running = up("--no-login")
     running.stop(signal.SIGINT)

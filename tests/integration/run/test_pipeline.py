@@ -60,7 +60,7 @@ def whole(land, tmp_path_factory):
     ("rect", "options", "batch_size", "workers"),
     [
         (LAND, {"block_size": 2048}, 8, 2),
-        (LAND, {"block_size": 1024}, 1, 1),
+        pytest.param(LAND, {"block_size": 1024}, 1, 1, marks=pytest.mark.slow),
         (Rect(LAND.row + 333, LAND.col + 271, 700, 641), {}, 8, 4),
         (Rect(LAND.row + 590, LAND.col + 390, 40, 30), {"block_size": 2048}, 3, 1),
     ],
@@ -74,8 +74,8 @@ def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, worker
     "options",
     [
         {"composite": "median", "blend": "cosine", "stride": 112},
-        {"composite": "single", "stride": 224, "offset": "keep"},
-        {"stride": 64, "blend": "cosine", "dtype": "float32"},
+        pytest.param({"composite": "single", "stride": 224, "offset": "keep"}, marks=pytest.mark.slow),
+        pytest.param({"stride": 64, "blend": "cosine", "dtype": "float32"}, marks=pytest.mark.slow),
     ],
 )
 def test_ground_decides_whatever_the_options(land, tmp_path, options):

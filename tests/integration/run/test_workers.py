@@ -130,6 +130,7 @@ def test_a_block_whose_worker_is_killed_is_done_by_another(request_here, in_thre
         assert any(message.startswith(f"block {block.id}: ") for message in caplog.messages)
 
 
+@pytest.mark.slow
 def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, stage):
     made = plan(request_here)
     first, *others = made.blocks
@@ -144,6 +145,7 @@ def test_a_block_that_always_kills_fails_and_the_others_finish(request_here, sta
     assert finished(made) == [block.id for block in others]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_between_two_blocks_costs_nothing(request_here):
     """It is started again; what was on its way to it is done like any other."""
     made = plan(request_here)
@@ -161,6 +163,7 @@ def test_a_worker_that_dies_between_two_blocks_costs_nothing(request_here):
     assert sorted(done) == sorted(finished(made)) == sorted(block.id for block in made.blocks)
 
 
+@pytest.mark.slow
 def test_workers_that_all_die_end_the_run(request_here, stage, monkeypatch):
     monkeypatch.setattr("terramosaic.run.scheduling._MOST_LOSSES", 2)
     stage(**{"*": ["die", signal.SIGKILL]})
@@ -211,6 +214,7 @@ def test_wrong_devices_are_refused_before_anything_runs(request_here, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "act"),
     [(signal.SIGINT, ["wait for the end"]), (signal.SIGKILL, ["hang"])],
@@ -271,6 +275,7 @@ def test_a_block_that_always_hangs_fails_and_the_others_finish(request_here, sta
     assert finished(made) == [block.id for block in others]
 
 
+@pytest.mark.slow
 def test_a_thread_that_hangs_is_abandoned_writes_nothing_and_takes_its_device_along(
     request_here, in_threads, monkeypatch
 ):

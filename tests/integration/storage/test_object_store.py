@@ -232,6 +232,7 @@ print(*assemble(read_plan(sys.argv[1])), publish(read_plan(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tmp_path):
     from terramosaic.planning.folder import write_plan
 
@@ -265,6 +266,7 @@ def test_workers_that_share_nothing_but_the_bucket(store, request_for, local, tm
         assert not list(own["scratch"].iterdir()) and not list(own["cwd"].iterdir())
 
 
+@pytest.mark.slow
 def test_worker_processes_of_the_engine(store, request_for, local):
     map_region(request_for(store.url("devices")), devices=["cpu", "cpu"])
     assert_same_mosaics(local, "devices", store)

@@ -138,6 +138,7 @@ for number in range(1, 1000):
 """
 
 
+@pytest.mark.slow
 def test_readers_see_one_generation_whenever_an_update_is_killed(grown, tmp_path):
     (area,) = grown.areas
     numbers = (area.epsg, area.rect.row, area.rect.col, area.rect.height, area.rect.width)

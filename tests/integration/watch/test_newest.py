@@ -78,6 +78,7 @@ def test_they_are_the_last_clear_ones_however_the_days_arrived(catalog, tmp_path
     assert (seen["acquired"][:, 210:] == number("2023-08-20")).all()
 
 
+@pytest.mark.slow
 def test_a_day_that_is_mapped_again_loses_no_pixels_of_days_before_the_look_back(catalog, tmp_path):
     put(catalog, "2023-07-10")
     old = put(catalog, "2023-08-20", level=300, scl=WEST)
@@ -97,6 +98,7 @@ def test_a_day_that_is_mapped_again_loses_no_pixels_of_days_before_the_look_back
         np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(out, day)[here])
 
 
+@pytest.mark.slow
 def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp_path, monkeypatch):
     rng = np.random.default_rng(4)
     seven = [f"2023-08-{day:02}" for day in range(10, 17)]

@@ -31,6 +31,7 @@ def store():
         yield server
 
 
+@pytest.mark.slow
 def test_an_update_that_the_store_breaks_off(store, tmp_path, monkeypatch):
     monkeypatch.setenv("TERRAMOSAIC_SCRATCH", str(tmp_path / "scratch"))
     (tmp_path / "catalog").mkdir()
