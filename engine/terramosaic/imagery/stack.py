@@ -168,7 +168,8 @@ class StackReader:
         inside = around.slices(rect)
         with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
             scl = reader.read("SCL", around)
-            helpful = open_[inside] & (clear_mask(scl) | missing[inside])
+            clear = clear_mask(scl)
+            helpful = open_[inside] & (clear | missing[inside])
             part = _bounding_rect(helpful, around)
             if part.is_empty:
                 return None
@@ -176,14 +177,14 @@ class StackReader:
             if not decision.is_used:
                 return None
             dn, whole, unseen = self._read(reader, part, decision)
-        helpful, scl = helpful[part.slices(around)], scl[part.slices(around)]
+        helpful, scl, clear = (mask[part.slices(around)] for mask in (helpful, scl, clear))
         repaired = mend(dn, scl, whole | unseen | ~helpful)
         valid = (whole | repaired) & helpful
         if valid.any():
             self._imagery.decisions.uses(scene)
         if not valid.all():
             dn *= valid
-        return Observation(dn, valid, valid & clear_mask(scl), repaired, part.slices(rect))
+        return Observation(dn, valid, valid & clear, repaired, part.slices(rect))
 
     def _read(
         self, reader: SceneReader, rect: Rect, decision: SceneDecision
