@@ -80,7 +80,7 @@ def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
 
 def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
     """The receipts of all blocks that are done, as `finished_block` has it, by the blocks' ids, in the plan's order."""
-    return finished_and_outdated(plan)[0]
+    return _finished_and_outdated(plan)[0]
 
 
 def outdated_blocks(plan: Plan) -> list[Block]:
@@ -88,10 +88,10 @@ def outdated_blocks(plan: Plan) -> list[Block]:
     decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
     if all(decision.is_used for decision in decisions.values()):
         return []  # without a look at all receipts
-    return finished_and_outdated(plan)[1]
+    return _finished_and_outdated(plan)[1]
 
 
-def finished_and_outdated(plan: Plan) -> tuple[dict[str, BlockReceipt], list[Block]]:
+def _finished_and_outdated(plan: Plan) -> tuple[dict[str, BlockReceipt], list[Block]]:
     """The receipts of blocks that are done, and blocks that were made from scenes as they are not used any more."""
     decided = Decided(plan, SceneRecords(RunFolder.of(plan)).read_all(plan))
     whole = _whole_blocks(plan)

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from terramosaic.block.receipt import BlockReceipt, finished_and_outdated, outdated_blocks
+from terramosaic.block.receipt import BlockReceipt, finished_blocks, outdated_blocks
 from terramosaic.errors import (
     PASSING,
     DamagedBlocksError,
@@ -78,10 +78,8 @@ def jobs_left(plans: Iterable[Plan]) -> list[Job]:
     """What is to be computed of some runs: all blocks but those that are done."""
     left = []
     for plan in plans:
-        done, outdated = finished_and_outdated(plan)
-        if outdated:
-            _remove_mosaics(plan)
-        left += [Job(plan, block) for block in plan.blocks if block.id not in done]
+        done = finished_blocks(plan)
+        left += _jobs(plan, [block for block in plan.blocks if block.id not in done])
     return left
 
 
@@ -104,7 +102,8 @@ def carry_out(jobs: Iterable[Job], workforce: Workforce, progress: Done) -> list
     plans = list({id(job.plan): job.plan for job in jobs}.values())
     for _ in range(_MOST_ROUNDS):
         failed = {(job.plan.run_id, job.block.id) for job, _ in failures}
-        again = [job for job in _outdated(plans) if (job.plan.run_id, job.block.id) not in failed]
+        outdated = [job for plan in plans for job in _jobs(plan, outdated_blocks(plan))]
+        again = [job for job in outdated if (job.plan.run_id, job.block.id) not in failed]
         if not again or what_stopped(failures):
             break
         logger.warning(
@@ -114,21 +113,16 @@ def carry_out(jobs: Iterable[Job], workforce: Workforce, progress: Done) -> list
     return failures
 
 
-def _outdated(plans: Iterable[Plan]) -> list[Job]:
-    """Blocks to compute again; mosaics that hold them go."""
-    found = []
-    for plan in plans:
-        blocks = outdated_blocks(plan)
-        if blocks:
-            _remove_mosaics(plan)
-        found += [Job(plan, block) for block in blocks]
-    return found
+def _jobs(plan: Plan, blocks: Sequence[Block]) -> list[Job]:
+    """Blocks to compute. Mosaics that an earlier attempt has made go.
 
-
-def _remove_mosaics(plan: Plan) -> None:
-    """Lets mosaics go that an earlier attempt has made, for some of their blocks are made anew."""
-    for mosaic in mosaics_of(plan).values():
-        remove(mosaic)
+    That also where the blocks were removed since and would give the same pixels again: a scene may be left out by now,
+    and layers of one run never show different ones.
+    """
+    if blocks:
+        for mosaic in mosaics_of(plan).values():
+            remove(mosaic)
+    return [Job(plan, block) for block in blocks]
 
 
 class _Nobody:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -125,6 +126,27 @@ def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(i
     alone = map_region(request.model_copy(update={"exclude": (GOOD,)}))
     np.testing.assert_array_equal(pixels(map_region(request)), pixels(alone))
     assert {id_ for id_, file in receipts.items() if file.read_text() != before[id_]} == outdated
+
+
+def test_layers_of_a_run_never_show_different_scenes(items, tmp_path):
+    """A mosaic is lost, the blocks were removed, and a scene that the other mosaics were made from is dead by now."""
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.folder.mkdir()
+    catalog.add(write_scene(tmp_path / "first", PLACE, name=BAD))
+    catalog.add(items[GOOD])
+    request = catalog.request(PLACE, tmp_path, targets=("NDVI", "LULC"))
+    result = map_region(request)
+    shutil.rmtree(RunFolder(result.folder).blocks)
+    result.mosaics["NDVI"].unlink()
+    SceneRecords(RunFolder(result.folder)).put(SceneDecision(scene=BAD, cause="dead asset", reason="gone"))
+    again, alone = map_region(request), map_region(request.model_copy(update={"exclude": (BAD,)}))
+    for name, mosaic in alone.mosaics.items():
+        assert same_pixels(again.mosaics[name], mosaic), name
+
+
+def same_pixels(ours, theirs):
+    with rasterio.open(ours) as one, rasterio.open(theirs) as other:
+        return np.array_equal(one.read(), other.read())
 
 
 def test_receipts_of_before_there_were_decisions_stay_until_a_scene_of_theirs_is_left_out(land, tmp_path):
