@@ -139,7 +139,8 @@ def open_run(path: str | Location, *, check: bool = False) -> MapResult:
         raise RequestError(f"run: {path} is not finished; run the same request again to go on with it")
     for flaw in flaws:
         raise OutputError(
-            f"{flaw.path} is damaged: {flaw.reason}; run the same request again, which makes it anew"
+            f"{flaw.path} is damaged: {flaw.reason}; run the same request again{' with --check-files' * check}, "
+            "which makes it anew"
         )
     return result_of(plan, was_done=True)
 

@@ -7,12 +7,19 @@ recognised, hashes where somebody asks for it. Block rasters may be gone by then
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from terramosaic.storage.files import facts_of, read_json
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, ValidationError
+
+from terramosaic.storage.files import exists, facts_of, read_json
 from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.location import Location
 from terramosaic.storage.scratch import LocalCopy
+
+#: Properties of an item: the share of the pixels to map without data by cause, how many have data, and the warnings.
+GAPS: Final = "terramosaic:gaps"
+VALID_PIXELS: Final = "terramosaic:valid_pixels"
+WARNINGS: Final = "terramosaic:warnings"
 
 
 class Flaw(NamedTuple):
@@ -20,6 +27,40 @@ class Flaw(NamedTuple):
 
     path: Location
     reason: str
+
+
+class Told(BaseModel):
+    """What an item tells of its run, besides the files; None where an earlier version did not tell it."""
+
+    gaps: dict[str, float] | None = Field(None, alias=GAPS)
+    valid_pixels: int | None = Field(None, alias=VALID_PIXELS)
+    warnings: tuple[str, ...] | None = Field(None, alias=WARNINGS)
+
+
+def _beside(href: str) -> str:
+    """The name of a file of the run, as an href says it: what is damaged goes, and that must be nobody else's."""
+    if href.startswith(("/", "\\")) or ":" in href or ".." in href.replace("\\", "/").split("/"):
+        raise ValueError("it leads elsewhere")
+    return href.removeprefix("./")
+
+
+class _File(BaseModel):
+    name: Annotated[str, AfterValidator(_beside)] = Field(alias="href")
+    size: NonNegativeInt | None = Field(None, alias="file:size")
+    checksum: str | None = Field(None, alias="file:checksum")
+
+
+class _Item(BaseModel):
+    type: Literal["Feature"]
+    properties: Told
+    links: list[dict[str, Any]]
+    assets: dict[str, _File]
+
+
+def told_in(item: Location) -> Told | None:
+    """What the item of a run tells; None where there is none."""
+    found = _item_in(read_json(item))
+    return None if found is None else found.properties
 
 
 def flaws_in(
@@ -37,48 +78,34 @@ def flaws_in(
         OutputError: the folder, or the store that it lies in, cannot be read.
     """
     content = read_json(item)
-    if content is None:
-        return [Flaw(item, "it is missing or damaged")]
-    told = _assets_in(content)
-    if told is None or not told.keys() >= set(wanted):
-        return [Flaw(item, "it does not name all that the run publishes")]
-    found = ((folder / name, _flaw(folder / name, asset, hashes)) for name, asset in told.items())
-    return [Flaw(path, reason) for path, reason in found if reason]
+    if content is None and not exists(item):
+        return [Flaw(item, "it is missing")]
+    found = _item_in(content)
+    files = {} if found is None else {file.name: file for file in found.assets.values()}
+    if not files.keys() >= set(wanted):
+        # What befell the item may have befallen the files, and nothing else tells how they were.
+        others = [Flaw(folder / name, "its item is damaged, which told its size and hash") for name in wanted]
+        return [Flaw(item, "it is damaged, or does not name all that the run publishes"), *others]
+    flaws = ((folder / name, _flaw(folder / name, file, hashes)) for name, file in files.items())
+    return [Flaw(path, reason) for path, reason in flaws if reason]
 
 
-def _assets_in(item: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """What an item tells of the files beside it, by their names; None if it is no item."""
-    assets = item.get("assets")
-    if item.get("type") != "Feature" or not isinstance(assets, dict):
+def _item_in(content: dict[str, Any] | None) -> _Item | None:
+    try:
+        return None if content is None else _Item.model_validate(content)
+    except ValidationError:
         return None
-    told = {}
-    for asset in assets.values():
-        href = asset.get("href") if isinstance(asset, dict) else None
-        if not isinstance(href, str) or not _is_beside(href):
-            return None
-        told[href.removeprefix("./")] = asset
-    return told
 
 
-def _is_beside(href: str) -> bool:
-    """Whether an href leads to a file of the run: what is damaged goes, and that must be nobody else's."""
-    return (
-        not href.startswith(("/", "\\"))
-        and ":" not in href
-        and ".." not in href.replace("\\", "/").split("/")
-    )
-
-
-def _flaw(path: Location, asset: dict[str, Any], hashes: bool) -> str:
+def _flaw(path: Location, told: _File, hashes: bool) -> str:
     """What is wrong with a file, or nothing."""
     facts = facts_of(path)
     if facts is None:
         return "it is missing"
-    size, checksum = asset.get("file:size"), asset.get("file:checksum")
-    if size is not None and facts.size != size:
-        return f"it has {facts.size} bytes, and its item says {size}"
-    if hashes and checksum is not None:
+    if told.size is not None and facts.size != told.size:
+        return f"it has {facts.size} bytes, and its item says {told.size}"
+    if hashes and told.checksum is not None:
         with LocalCopy(path) as local:
-            if multihash_of(local) != checksum:
+            if multihash_of(local) != told.checksum:
                 return "its hash is not the one that its item says"
     return ""

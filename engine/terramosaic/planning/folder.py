@@ -139,6 +139,7 @@ def write_plan(plan: Plan) -> RunFolder:
     if held is not None and is_complete(plan):
         return folder
     if _but_created(held) != _but_created(plan):
+        remove(folder.item_file)  # which tells how the plan was
         write_json(folder.plan_file, plan.model_dump(mode="json"))
     return folder
 
@@ -219,7 +220,13 @@ def flaws_of(plan: Plan, *, hashes: bool = False) -> list[Flaw]:
     """
     folder = RunFolder.of(plan)
     wanted = [path.name for path in (folder.report_file, *mosaics_of(plan).values())]
-    return flaws_in(folder.path, folder.item_file, wanted, hashes=hashes)
+    flaws = flaws_in(folder.path, folder.item_file, wanted, hashes=hashes)
+    if not flaws:
+        try:
+            read_plan(folder.path)  # whose size may be as it was
+        except RequestError as error:
+            return [Flaw(folder.plan_file, error.text)]
+    return flaws
 
 
 def remove_flaws(plan: Plan, *, hashes: bool = False) -> bool:

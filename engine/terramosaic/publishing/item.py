@@ -19,15 +19,15 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import WINDOW
 from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.planning.finished import GAPS, VALID_PIXELS, WARNINGS, told_in
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_BITS
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.facts import SceneFacts
-from terramosaic.publishing.gaps import GAPS, VALID_PIXELS
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.words import attribution, software, title_of
-from terramosaic.storage.files import read_bytes, read_json
+from terramosaic.storage.files import read_bytes
 from terramosaic.storage.hashes import multihash_of_bytes
 from terramosaic.storage.location import Location, is_remote
 
@@ -50,7 +50,9 @@ def make_item(run: RunFacts) -> pystac.Item:
         run: the run; its quicklooks and its report are written.
     """
     plan = run.plan
-    moments = [scene.datetime for key, scene in plan.scenes.items() if key not in run.left_out]
+    used = [scene for key, scene in plan.scenes.items() if key not in run.left_out]
+    # Of a map without a pixel, which a script may publish, all scenes may have been left out.
+    moments = [scene.datetime for scene in used or plan.scenes.values()]
     start, end = min(moments), max(moments)
     item = pystac.Item(
         id=f"terramosaic-{plan.run_id}",
@@ -75,7 +77,7 @@ def make_item(run: RunFacts) -> pystac.Item:
     ):
         asset = _file_asset(run, path, title=name.title(), media_type=media_type, roles=["metadata"])
         item.add_asset(name, asset)
-    for scene in (scene for key, scene in plan.scenes.items() if key not in run.left_out):
+    for scene in used:
         href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))
     return item
@@ -83,9 +85,8 @@ def make_item(run: RunFacts) -> pystac.Item:
 
 def told_warnings(plan: Plan, folder: RunFolder) -> list[str]:
     """The warnings of a run as its item tells them; the plan's, where there is no item or it is one of 0.1."""
-    item = read_json(folder.item_file) or {"properties": {}}
-    warnings: list[str] = item["properties"].get("terramosaic:warnings", list(plan.warnings))
-    return warnings
+    told = told_in(folder.item_file)
+    return list(plan.warnings if told is None or told.warnings is None else told.warnings)
 
 
 def scene_href(scene: Scene, plan: Plan, folder: Location) -> str:
@@ -143,7 +144,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:offset": request.offset,
         "terramosaic:offsets": {scene.id: _offset(scene) for scene in run.scenes},
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},
-        "terramosaic:warnings": run.warnings,
+        WARNINGS: run.warnings,
     }
     if len(plan.zones) == 1:
         properties |= _projection(plan.zones[0])

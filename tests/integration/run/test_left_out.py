@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from terramosaic import map_region, plan
+from terramosaic import assemble, map_region, plan, publish, run_block
 from terramosaic.block.receipt import finished_block, finished_blocks, outdated_blocks
 from terramosaic.cli.show import result_as_json
 from terramosaic.errors import NothingLeftError
@@ -98,6 +98,16 @@ def test_where_nothing_is_left_the_reasons_are_told_each_time(request_for):
             map_region(request_for(BAD))
         assert told.value.exit_code == 4
     assert not list((RunFolder.of(plan(request_for(BAD))).path).glob("*.tif"))
+
+
+def test_stages_that_are_called_alone_publish_a_map_of_which_nothing_is_left(request_for):
+    made = plan(request_for(BAD))
+    for block in made.blocks:
+        run_block(made, block)
+    assemble(made)
+    item = json.loads(publish(made).read_text())
+    assert item["properties"]["terramosaic:valid_pixels"] == 0
+    assert [link for link in item["links"] if link["rel"] == "derived_from"] == []
 
 
 def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(items, tmp_path):
