@@ -39,12 +39,12 @@ class SceneRecords:
 
     def read(self, scene: str) -> SceneDecision | None:
         """What is decided about the scene of that key; None while nothing is, or where the record is damaged."""
-        return _decision_in(read_json(self.run.scene_file(scene)), scene)
+        return _decision_in(read_json(self.run.scene_file(scene), always_sealed=True), scene)
 
     def read_some(self, scenes: Iterable[str]) -> dict[str, SceneDecision]:
         """What is decided about some scenes, by their keys."""
         keys = list(scenes)
-        contents = read_jsons([self.run.scene_file(key) for key in keys])
+        contents = read_jsons([self.run.scene_file(key) for key in keys], always_sealed=True)
         decisions = {key: _decision_in(content, key) for key, content in zip(keys, contents, strict=True)}
         return {key: decision for key, decision in decisions.items() if decision is not None}
 
@@ -115,7 +115,7 @@ class Decided:
 
 def _content(text: str) -> dict[str, Any] | None:
     try:
-        return unsealed(text)
+        return unsealed(text, always_sealed=True)
     except ValueError:
         return None
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +153,17 @@ def read_version(path: Location) -> Version | None:
         return None
 
 
-def read_json(path: Location) -> dict[str, Any] | None:
+def read_json(path: Location, *, always_sealed: bool = False) -> dict[str, Any] | None:
     """A record's content, or None if there is none.
 
     A damaged one is as good as none: what it told is found out again, and a line of the log says so.
+
+    Args:
+        path: the record.
+        always_sealed: whether one without a checksum is damaged, see `unsealed`.
     """
     try:
-        return unsealed(read_bytes(path))
+        return unsealed(read_bytes(path), always_sealed=always_sealed)
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -166,12 +171,13 @@ def read_json(path: Location) -> dict[str, Any] | None:
         return None
 
 
-def read_jsons(paths: Sequence[Location]) -> list[dict[str, Any] | None]:
+def read_jsons(paths: Sequence[Location], *, always_sealed: bool = False) -> list[dict[str, Any] | None]:
     """Contents of several records, see `read_json`; from a store, several at a time."""
+    read = partial(read_json, always_sealed=always_sealed)
     if not any(is_remote(path) for path in paths):
-        return [read_json(path) for path in paths]
+        return list(map(read, paths))
     with ThreadPoolExecutor(_READS, thread_name_prefix="read") as pool:
-        return list(pool.map(read_json, paths))
+        return list(pool.map(read, paths))
 
 
 def facts_of(path: Location) -> FileFacts | None:

@@ -2,7 +2,8 @@
 
     {"run_id": "1f3a…", "checksum": "9c40…"}    SHA-256 of the rest as JSON, its keys sorted and without blanks
 
-One without a checksum is taken as it is: items have none, and what earlier versions wrote.
+One without a checksum is taken as it is, unless its kind always has one: items have none, and what earlier versions
+wrote.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ def sealed(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, _CHECKSUM: _checksum_of(content)}, indent=1)
 
 
-def unsealed(text: str | bytes) -> dict[str, Any]:
+def unsealed(text: str | bytes, *, always_sealed: bool = False) -> dict[str, Any]:
     """A record's content.
+
+    Args:
+        text: the record.
+        always_sealed: whether all of its kind have a checksum, so that one without is damaged.
 
     Raises:
         ValueError: the text is no JSON object, or is not as it was written; says which.
@@ -33,6 +38,8 @@ def unsealed(text: str | bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
     checksum = content.pop(_CHECKSUM, None)
+    if checksum is None and always_sealed:
+        raise ValueError("its checksum is missing")
     if checksum is not None and checksum != _checksum_of(content):
         raise ValueError("its checksum is another")
     return content

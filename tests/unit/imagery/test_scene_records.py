@@ -64,6 +64,7 @@ DAMAGED = {
     "no evidence": lambda text: json.dumps(json.loads(text) | {"evidence": None}),
     "another number": lambda text: text.replace("1000", "0"),
     "of another scene": lambda text: json.dumps({"scene": "other", "offsets": {"B04": 0}}),
+    "without its checksum": lambda text: json.dumps({"scene": NAME}),
     "a field too many": lambda text: json.dumps({"scene": NAME, "decided": 0}),
     "of 0.2 before": lambda text: json.dumps({"scene": NAME, "rule": "", "decided": 0, "applied": 0, "evidence": {}}),
     "deep": lambda text: "[" * 100_000,
