@@ -52,7 +52,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
         The errors of those that failed, in one line each.
     """
     waiting = [made for made in plans.values() if not remove_flaws(made)]
-    for made in plans.values():
+    for made in waiting:
         begin_attempt(made)
     left = jobs_left(waiting)
     total = sum(len(made.blocks) for made in plans.values())

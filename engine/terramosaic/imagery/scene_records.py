@@ -54,7 +54,7 @@ class SceneRecords:
         return self.read_some(key for key in plan.scenes if self.run.scene_file(key).name in held)
 
     def forget(self, scene: str) -> None:
-        """Lets a scene be decided again, if no block has been made from what was decided."""
+        """Lets a scene be decided again; for a run that has no pixel yet."""
         remove(self.run.scene_file(scene))
 
     def put(self, decision: SceneDecision) -> SceneDecision:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from terramosaic.block.receipt import finished_blocks
+from collections.abc import Mapping
+
+from terramosaic.block.receipt import BlockReceipt, finished_blocks
 from terramosaic.errors import NothingLeftError
+from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
@@ -15,26 +18,27 @@ _MOST_REASONS = 5
 def begin_attempt(plan: Plan) -> None:
     """Begins anew: what a killed attempt left half-written goes, and what may be otherwise today is asked again.
 
-    That is files that were out of reach, and, while no scene of the run is used, those that were of no use: nothing
-    hangs on these yet, and without them there is nothing to map.
+    That is files that were out of reach, and, while the run has no pixel, scenes that were of no use: nothing hangs on
+    these yet, and perhaps without them there is nothing to map.
     """
     folder = RunFolder.of(plan)
     folder.begin()
-    records = SceneRecords(folder)
-    decisions = records.read_all(plan)
-    if not any(decision.is_used for decision in decisions.values()):
-        for scene in decisions:
-            records.forget(scene)
+    left_out = _left_out(plan)
+    if left_out and not _has_pixels(finished_blocks(plan)):
+        for decision in left_out:
+            SceneRecords(folder).forget(decision.scene)
 
 
 def is_quarantined(plan: Plan) -> bool:
-    """Whether a run was tried and has nothing, because none of its scenes can be used before its item changes.
+    """Whether a run was tried and has nothing, because of scenes that cannot be used before their items change.
 
     Not so where files were dead: they may have come by now.
     """
-    decisions = SceneRecords(RunFolder.of(plan)).read_all(plan).values()
-    is_settled = bool(decisions) and all(decision.is_quarantined for decision in decisions)
-    return is_settled and len(finished_blocks(plan)) == len(plan.blocks)
+    left_out = _left_out(plan)
+    if not left_out or not all(decision.is_quarantined for decision in left_out):
+        return False
+    finished = finished_blocks(plan)
+    return len(finished) == len(plan.blocks) and not _has_pixels(finished)
 
 
 def require_imagery(plan: Plan) -> None:
@@ -43,9 +47,8 @@ def require_imagery(plan: Plan) -> None:
     Raises:
         NothingLeftError: there is nothing to map; with the reasons.
     """
-    decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
-    left_out = [decision for decision in decisions.values() if not decision.is_used]
-    if not left_out or any(receipt.valid_pixels for receipt in finished_blocks(plan).values()):
+    left_out = _left_out(plan)
+    if not left_out or _has_pixels(finished_blocks(plan)):
         return
     reasons = [f"{decision.scene}: {decision.reason}" for decision in left_out[:_MOST_REASONS]]
     if len(left_out) > _MOST_REASONS:
@@ -55,3 +58,13 @@ def require_imagery(plan: Plan) -> None:
         f"nothing is left to map, for what there is of scenes was left out ({'; '.join(reasons)})",
         hint=f"take another period or catalog{trust}; to look at them anew run the same request again",
     )
+
+
+def _left_out(plan: Plan) -> list[SceneDecision]:
+    """The scenes that a run has left out so far."""
+    decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
+    return [decision for decision in decisions.values() if not decision.is_used]
+
+
+def _has_pixels(finished: Mapping[str, BlockReceipt]) -> bool:
+    return any(receipt.valid_pixels for receipt in finished.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,43 @@ def test_where_nothing_is_left_the_reasons_are_told_each_time(request_for):
             map_region(request_for(BAD))
         assert told.value.exit_code == 4
     assert not list((RunFolder.of(plan(request_for(BAD))).path).glob("*.tif"))
+
+
+@pytest.fixture
+def with_a_hollow_one(items, request_for, tmp_path):
+    """Requests of scenes and one more of their pass, which can be used and holds nothing over the region."""
+    hollow = write_scene(
+        tmp_path / "hollow", PLACE, name="S2A_33TWM_20230815", holes=np.ones((600, 600), bool), cloud=0.0
+    )
+
+    def requested(*names, **fields):
+        Catalog(tmp_path / "-".join(names)).folder.mkdir()
+        Catalog(tmp_path / "-".join(names)).add(hollow)
+        return request_for(*names, **fields)
+
+    return requested
+
+
+def test_a_dead_file_that_comes_back_is_found_also_beside_scenes_that_hold_nothing(items, with_a_hollow_one):
+    request = with_a_hollow_one(GOOD)
+    file = Path(items[GOOD]["assets"]["B11"]["href"])
+    kept = file.rename(file.with_suffix(".kept"))
+    try:
+        with pytest.raises(NothingLeftError, match="B11"):
+            map_region(request)
+    finally:
+        kept.rename(file)
+    assert map_region(request).mosaics
+
+
+def test_under_watch_a_pass_is_quarantined_also_beside_scenes_that_hold_nothing(with_a_hollow_one):
+    request = with_a_hollow_one(BAD).model_copy(update={"datetime": "2023-08-01/.."})
+    found = look(request, 30, datetime(2023, 8, 25, tzinfo=UTC))
+    ((of_pass, made),) = found.new.items()
+    with pytest.raises(NothingLeftError) as error:
+        map_plan(made)
+    found.leave_out(of_pass, error.value)
+    assert not look(request, 30, datetime(2023, 8, 25, tzinfo=UTC)).new
 
 
 def test_stages_that_are_called_alone_publish_a_map_of_which_nothing_is_left(request_for):
