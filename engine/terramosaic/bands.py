@@ -21,4 +21,4 @@ def is_coarse(band: str, metres: float) -> bool:
 
     Coarser still is no mix-up: overviews of whole scenes are read as what they are.
     """
-    return metres in (20, 60) and metres > GSD[band]
+    return any(abs(metres - own) < 0.01 and own > GSD[band] for own in (20, 60))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -20,17 +20,42 @@ from terramosaic.imagery.file_checks import FileVerdict
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Where a file's pixels lie."""
+
+    transform: Affine
+    height: int
+    width: int
+
+    def under(self, rect: Rect) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
+        """The file's row under each row of pixel centres of a rectangle, the columns, and those that it has."""
+        rows, cols = _under_centres(rect, self.transform)
+        return rows, cols, (_within(rows, self.height), _within(cols, self.width))
+
+    def outside(self, rect: Rect) -> np.ndarray | None:
+        """Which pixels of a rectangle the file does not have: bool (height, width); None if it has all."""
+        *_, (rows, cols) = self.under(rect)
+        if (rows.stop - rows.start, cols.stop - cols.start) == rect.shape:
+            return None
+        missing = np.ones(rect.shape, bool)
+        missing[rows, cols] = False
+        return missing
+
+
+@dataclass(frozen=True)
 class BandFile:
     """A file as it is to be read.
 
     Attributes:
         dataset: the file, or what it looks like on another zone's grid.
         mask: tells by its mask where the file has data; None if the file has no mask.
+        alpha: the same by its second band.
         nodata: a number that means no data, besides 0, or None.
     """
 
     dataset: DatasetReader | WarpedVRT
     mask: DatasetReader | WarpedVRT | None = None
+    alpha: DatasetReader | WarpedVRT | None = None
     nodata: int | None = None
 
     @classmethod
@@ -45,25 +70,34 @@ class BandFile:
             epsg: the zone on whose grid it is seen, if that is not its own.
             closing: closes what is opened here besides.
         """
-        if epsg is None:
-            return cls(dataset, dataset if verdict.has_mask else None, verdict.nodata)
-        seen = closing.enter_context(_on_grid(dataset, epsg, src_nodata=0, nodata=0))
-        if not verdict.has_mask:
-            return cls(seen, None, verdict.nodata)
-        # The mask comes over as alpha, which a file may have already.
-        has_alpha = ColorInterp.alpha in dataset.colorinterp
-        mask = closing.enter_context(_on_grid(dataset, epsg, add_alpha=not has_alpha))
-        return cls(seen, mask, verdict.nodata)
+
+        def seen(**options: Any) -> DatasetReader | WarpedVRT:
+            return dataset if epsg is None else closing.enter_context(_on_grid(dataset, epsg, **options))
+
+        # On another grid a mask comes over as alpha; a file's own does so by itself.
+        return cls(
+            seen(src_nodata=0, nodata=0),
+            mask=seen(add_alpha=not verdict.has_alpha) if verdict.has_mask else None,
+            alpha=seen() if verdict.has_alpha else None,
+            nodata=verdict.nodata,
+        )
 
     def read(self, rect: Rect, out: np.ndarray | None) -> np.ndarray:
         """The numbers under a rectangle of the grid, 0 outside the file; see `SceneReader.read`."""
         return self._nearest(rect, np.empty(rect.shape, self._dtype) if out is None else out, self._numbers)
 
+    @property
+    def frame(self) -> Frame:
+        """Where its pixels lie."""
+        return Frame(self.dataset.transform, self.dataset.height, self.dataset.width)
+
     def declared_holes(self, rect: Rect) -> np.ndarray | None:
-        """Where the file says that it has no data, other than by 0: bool (height, width); None if it never does."""
-        if self.nodata is None and self.mask is None:
-            return None
-        return self._nearest(rect, np.empty(rect.shape, np.uint8), self._declared).astype(bool)
+        """Where the file has no data other than by 0, also beyond its end: bool (height, width); None if nowhere."""
+        holes = self.frame.outside(rect)
+        if self.nodata is None and self.mask is None and self.alpha is None:
+            return holes
+        declared = self._nearest(rect, np.empty(rect.shape, np.uint8), self._declared).astype(bool)
+        return declared if holes is None else declared | holes
 
     @property
     def _dtype(self) -> str:
@@ -72,16 +106,14 @@ class BandFile:
 
     def _nearest(self, rect: Rect, out: np.ndarray, values: Callable[..., np.ndarray]) -> np.ndarray:
         """Fills an array with the file's values under the centres of a rectangle's pixels, 0 outside the file."""
-        dataset, transform = self.dataset, self.dataset.transform
-        rows, cols = _under_centres(rect, transform)
-        inside_rows, inside_cols = _within(rows, dataset.height), _within(cols, dataset.width)
-        rows, cols = rows[inside_rows], cols[inside_cols]
+        rows, cols, inside = self.frame.under(rect)
+        rows, cols = rows[inside[0]], cols[inside[1]]
         if (len(rows), len(cols)) != rect.shape:
             out[:] = 0
         if not len(rows) or not len(cols):
             return out
         window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
-        target = out[inside_rows, inside_cols]
+        target = out[inside]
         if (window.height, window.width) == target.shape:
             if target.flags.c_contiguous and target.dtype == self._dtype:
                 values(target, window=window)
@@ -103,7 +135,7 @@ class BandFile:
     def _numbers(self, out: np.ndarray | None = None, **which: Any) -> np.ndarray:
         """The file's numbers in a window or at a scale, 0 where it says that there is no data."""
         numbers: np.ndarray = self.dataset.read(1, out=out, **which)
-        if self.nodata is not None or self.mask is not None:
+        if self.nodata is not None or self.mask is not None or self.alpha is not None:
             numbers[self._declared(**which)] = 0
         return numbers
 
@@ -113,6 +145,8 @@ class BandFile:
         holes = np.zeros(numbers.shape, bool) if self.nodata is None else numbers == self.nodata
         if self.mask is not None:
             holes |= self.mask.read_masks(1, **which) == 0
+        if self.alpha is not None:
+            holes |= self.alpha.read(2, **which) == 0
         if out is not None:
             out[:] = holes
         return holes

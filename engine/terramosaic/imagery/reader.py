@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
+from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -33,7 +34,7 @@ from terramosaic.errors import (
     one_line,
 )
 from terramosaic.ground.grid import Rect
-from terramosaic.imagery.band_file import BandFile
+from terramosaic.imagery.band_file import BandFile, Frame
 from terramosaic.imagery.failed_assets import FailedAssets
 from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
 from terramosaic.imagery.tries import Tries, failure_of, time_limits
@@ -109,6 +110,8 @@ class SceneReader:
         self._refused: set[str] = set()
         self._dead: dict[str, UnusableFileError] = {}
         self._open: dict[str, BandFile] = {}
+        self._frames: dict[str, Frame] = {}
+        self._transforms: dict[str, Affine] = {}
         self._files: dict[str, ExitStack] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -147,14 +150,14 @@ class SceneReader:
         return self._retried(asset, lambda: self._file(asset).read(rect, out))
 
     def declared_holes(self, band: str, rect: Rect) -> np.ndarray | None:
-        """Where a band's file says that it has no data, by a mask or another number than 0.
+        """Where a band's file has no data other than by 0: by a mask, by another number, or because it ends before.
 
         Returns:
-            Bool (height, width); None if the file has neither.
+            Bool (height, width); None if nowhere.
         """
-        known = self.verdicts.get(band)
-        if known is not None and not known.declares_holes:
-            return None  # as nearly always, without asking the file
+        known = self._frames.get(band)
+        if known is not None and not self.verdicts[band].declares_holes:
+            return known.outside(rect)  # as nearly always, without asking the file
         asset = self.scene.require([band])[band]
         return self._retried(asset, lambda: self._file(asset).declared_holes(rect))
 
@@ -281,7 +284,12 @@ class SceneReader:
                 href = sign(asset.href, self.scene.profile, anew=asset.band in self._refused)
                 self._refused.discard(asset.band)
                 dataset = stack.enter_context(_opened(href))
-                verdict = check_file(FileFacts.of(dataset), band=asset.band, epsg=self.scene.epsg)
+                facts = FileFacts.of(dataset)
+                with self._guard:
+                    others = {band: other for band, other in self._transforms.items() if band != asset.band}
+                    verdict = check_file(facts, band=asset.band, epsg=self.scene.epsg, others=others)
+                    if not verdict.problem:
+                        self._transforms[asset.band] = facts.transform
                 if verdict.problem:
                     raise UnusableFileError(
                         f"asset {asset.band} of {self.scene.key} {verdict.problem} ({shown(asset.href)})",
@@ -290,7 +298,7 @@ class SceneReader:
                 elsewhere = None if self.scene.epsg == self._epsg else self._epsg
                 file = BandFile.of(dataset, verdict, elsewhere, stack)
                 self._files[asset.band], self._open[asset.band] = stack.pop_all(), file
-                self.verdicts[asset.band] = verdict
+                self.verdicts[asset.band], self._frames[asset.band] = verdict, file.frame
         return self._open[asset.band]
 
     def _forget(self, band: str) -> None:

@@ -8,10 +8,12 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.warp import transform_bounds
 
+from terramosaic.bands import S2L2A_BANDS
 from terramosaic.errors import UnusableFileError
 from terramosaic.ground.grid import Rect, rect_from_bounds
 from terramosaic.imagery.reader import SceneReader
-from tests.support.scenes import as_scene, dn_of, write_scene
+from terramosaic.imagery.stack import Imagery, StackReader
+from tests.support.scenes import AsPlanned, as_scene, dn_of, write_scene
 
 RECT = Rect(490002, 50004, 600, 600)
 HOLES = np.zeros((600, 600), bool)
@@ -58,7 +60,17 @@ def by_alpha(item, band, pixels, holes):
         file.write(np.where(holes, 0, 65_535).astype(np.uint16), 2)
 
 
-@pytest.mark.parametrize("declare", [by_value, by_mask_inside, by_mask_beside, by_alpha])
+def by_alpha_beside_no_data(item, band, pixels, holes):
+    with rewritten(item, band, count=2, nodata=0) as file:
+        file.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
+        file.write(pixels, 1)
+        file.write(np.where(holes, 0, 65_535).astype(np.uint16), 2)
+
+
+WAYS = [by_value, by_mask_inside, by_mask_beside, by_alpha, by_alpha_beside_no_data]
+
+
+@pytest.mark.parametrize("declare", WAYS)
 def test_declared_holes_are_no_data(item, declare):
     ten, twenty = dn_of("B04", 600, 600), dn_of("B05", 300, 300)
     declare(item, "B04", ten, HOLES)
@@ -80,7 +92,7 @@ def test_declared_holes_are_no_data(item, declare):
             assert 0.18 < np.mean(reader.overview(band) == 0) < 0.22
 
 
-@pytest.mark.parametrize("declare", [by_value, by_mask_inside, by_mask_beside, by_alpha])
+@pytest.mark.parametrize("declare", WAYS)
 def test_the_same_holes_are_seen_on_the_neighbouring_zones_grid(item, declare, tmp_path):
     """A file with zeros there is the truth: it was read right before."""
     pixels = dn_of("B04", 600, 600)
@@ -117,6 +129,31 @@ def test_a_file_that_is_another_one_than_its_item_says_is_refused_by_name(item):
     ):
         reader.read("B04", RECT)
     assert error.value.scene == scene.key and path in str(error.value)
+
+
+def shortened(item, band):
+    """A band's file without its lower half."""
+    path = item["assets"][band]["href"]
+    with rasterio.open(path) as file:
+        kept, pixels = file.profile, file.read()
+    with rasterio.open(path, "w", **kept | {"height": kept["height"] // 2}) as file:
+        file.write(pixels[:, : kept["height"] // 2])
+
+
+def test_beyond_its_end_a_file_has_no_data_and_no_zero_to_be_put_right(item):
+    shortened(item, "B08")
+    scene, below = as_scene(item), Rect(RECT.row + 300, RECT.col, 300, 600)
+    with SceneReader(scene, 32633) as reader:
+        for _ in range(2):  # before it is open, and then
+            holes = reader.declared_holes("B08", RECT)
+            assert not holes[:300].any() and holes[300:].all()
+        assert reader.declared_holes("B08", Rect(RECT.row, RECT.col, 300, 600)) is None
+        assert reader.declared_holes("B8A", below) is None
+    with StackReader(
+        Imagery(32633, S2L2A_BANDS, ((scene,),), "best", AsPlanned()), RECT, np.ones(RECT.shape, bool)
+    ) as stack:
+        valid = np.concatenate([strip.valid for strip in stack.strips()])
+    assert valid[:300].all() and not valid[300:].any()
 
 
 def test_what_the_files_say_is_kept_for_whoever_decides(item):
