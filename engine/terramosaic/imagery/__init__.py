@@ -1,6 +1,7 @@
 """From scenes to the stack that the model sees: reading, harmonising, compositing.
 
 reader              pixels of a scene on a zone's grid, bit-equal where grids agree
+failures            what GDAL says when a file cannot be read, and what that means
 tries               how often and how long a file is tried
 failed_assets       files that a run gave up on, marked for all its workers
 pool                open scenes, shared by the blocks of a process

@@ -68,6 +68,8 @@ class ReaderPool:
             reader, users = self._lent.pop(key)
             if users > 1:
                 self._lent[key] = reader, users - 1
+            elif reader.has_dead_files:  # by the time that it is asked for again they may have come
+                surplus.append(reader)
             else:
                 self._idle[key] = reader
                 while len(self._idle) > _KEEP_IDLE:

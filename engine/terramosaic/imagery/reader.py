@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,17 +30,26 @@ from terramosaic.errors import (
     DeadAssetError,
     RefusedHrefError,
     UnusableFileError,
-    one_line,
 )
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.band_file import BandFile, Frame
 from terramosaic.imagery.failed_assets import FailedAssets
+from terramosaic.imagery.failures import (
+    FAILURES,
+    is_hopeless,
+    is_missing,
+    is_no_raster,
+    is_refusal,
+    is_too_short,
+    line_of,
+    status_of,
+)
 from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
 from terramosaic.imagery.tries import Tries, failure_of, time_limits
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
-from terramosaic.storage.retries import ASSET, MISSING, PASSING_STATUS, REFUSED
+from terramosaic.storage.retries import ASSET, MISSING, REFUSED
 from terramosaic.url_secrets import expiry_of, hide_in_log, whole
 
 logger = logging.getLogger(__name__)
@@ -63,14 +71,6 @@ _OVERVIEW, _OVERVIEWS = 512, 4
 #: GDAL remembers of a URL that it is not there, or how long it is. Each opening has a name of its own, by a fragment,
 #: which is never sent.
 _OPENINGS = itertools.count(1)
-
-#: What GDAL says of failures, in texts and in numbers of its errors; and of those that no other try will mend.
-_STATUS = re.compile(r"(?:HTTP response code:|the server answers) ([45]\d\d)")
-_NO_SUCH_OBJECT, _NO_ACCESS = {12, 13}, {14, 15, 16}
-_NO_RASTER = "not recognized as"
-#: The status of a range that begins behind a file's end.
-_BEYOND_ITS_END = 416
-_HOPELESS = (_NO_RASTER, "Could not resolve host", "certificate", "Access Key Id")
 
 #: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
 _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
@@ -123,6 +123,11 @@ class SceneReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def has_dead_files(self) -> bool:
+        """Whether a file has failed for good, and is not asked for any more."""
+        return bool(self._dead)
 
     def close(self) -> None:
         """Closes all files."""
@@ -197,7 +202,7 @@ class SceneReader:
             attempts = Retrying(
                 stop=tries.stop,
                 wait=tries.wait,
-                retry=retry_if_exception_type((RasterioError, OSError)),
+                retry=retry_if_exception_type(FAILURES),
                 before_sleep=partial(self._before_retry, asset),
                 reraise=True,
             )
@@ -206,19 +211,17 @@ class SceneReader:
             except CatalogError as error:  # the file is no band of Sentinel-2's, or gets no signature
                 self._give_up(asset, error)
                 raise
-            except (RasterioError, OSError) as error:
+            except FAILURES as error:
                 failure = self._failure(asset, error, attempts.statistics["attempt_number"], tries.later)
                 self._give_up(asset, failure)
                 raise failure from error
 
-    def _failure(
-        self, asset: AssetRef, error: RasterioError | OSError, tries: int, later: str
-    ) -> CatalogError:
+    def _failure(self, asset: AssetRef, error: Exception, tries: int, later: str) -> CatalogError:
         """What is told of a file that could not be read."""
         lacks, remedy = _remedy(asset, self.scene, error)
         line = (
             f"asset {asset.band} of {self.scene.key} could not be read"
-            f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {_reason(error)}"
+            f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {line_of(error)}"
             f"{lacks}{later}"
         )
         if self._is_for_good(asset, error):
@@ -227,30 +230,30 @@ class SceneReader:
 
     def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
         """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""
-        if _is_refusal(error):
+        if is_refusal(error):
             # With a fresh signature. Without one it may be the reader who lacks credentials, and not the file.
             return is_signed(asset.href, self.scene.profile)
-        if _is_missing(error) or _status(str(error)) == _BEYOND_ITS_END or _NO_RASTER in str(error):
+        if is_missing(error) or is_too_short(error) or is_no_raster(error):
             return True
         # What the disk reads well and GDAL does not is broken. Of what comes over a network nobody can tell.
         return _is_readable(asset.href)
 
     def _tries(self, asset: AssetRef, error: BaseException) -> int:
         """How often a file that fails like this is tried in all."""
-        text = str(error)
-        if _is_refusal(error):
+        if is_refusal(error):
             return REFUSED.tries if is_signed(asset.href, self.scene.profile) else 1
-        status = _status(text)
         # A server may send a page in a file's place for a moment.
-        if _is_missing(error) or (_NO_RASTER in text and "://" in asset.href):
+        if is_missing(error) or (is_no_raster(error) and "://" in asset.href):
             return MISSING.tries
-        if (0 < status < 500 and status not in PASSING_STATUS) or any(mark in text for mark in _HOPELESS):
+        if is_hopeless(error):
             return 1
+        if _is_readable(asset.href):
+            return MISSING.tries  # it is unlikely to become another one
         return ASSET.tries
 
     def _asked_to_wait(self, asset: AssetRef, error: BaseException) -> float | None:
         """Seconds that a busy server asks to wait. GDAL does not tell, so it is asked once more, for one byte."""
-        if _status(str(error)) not in (429, 503) or not asset.href.startswith(("http://", "https://")):
+        if status_of(error) not in (429, 503) or not asset.href.startswith(("http://", "https://")):
             return None
         from terramosaic.storage.http import pause_asked_by  # for start-up time, and seldom
 
@@ -259,10 +262,10 @@ class SceneReader:
     def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
         error = failure_of(state)
         logger.warning(
-            "reading %s of %s failed, trying again: %s", asset.band, self.scene.key, _reason(error)
+            "reading %s of %s failed, trying again: %s", asset.band, self.scene.key, line_of(error)
         )
         self._forget(asset.band)
-        if _is_refusal(error):
+        if is_refusal(error):
             self._refused.add(asset.band)
 
     def _give_up(self, asset: AssetRef, error: CatalogError) -> None:
@@ -314,7 +317,7 @@ def _opened(href: str) -> DatasetReader:
         return DatasetReader(_gdal_path(href), driver=_DRIVERS)
     except RasterioError as error:
         # GDAL says of a file that it is no raster also where the server told its length and then gave nothing of it.
-        if _NO_RASTER in str(error) and href.startswith(("http://", "https://")):
+        if is_no_raster(error) and href.startswith(("http://", "https://")):
             from terramosaic.storage.http import first_bytes  # for start-up time, and seldom
 
             if first_bytes(href, 12).startswith(_BEGINNINGS):
@@ -328,7 +331,7 @@ def _remedy(asset: AssetRef, scene: Scene, error: BaseException) -> tuple[str, s
     if profile is not None and profile.credentials and asset.href.startswith("s3://"):
         return f"; its files need credentials: {profile.credentials}", GO_ON
     # Some stores say of what they refuse that it is not there.
-    if not asset.came_signed or not (_is_missing(error) or _status(str(error)) in _REFUSALS_OF_SIGNATURES):
+    if not asset.came_signed or not (is_missing(error) or status_of(error) in _REFUSALS_OF_SIGNATURES):
         return "", GO_ON
     own = whole(asset.href)
     if own == asset.href:
@@ -372,15 +375,6 @@ def _gdal_path(href: str) -> str:
     return os.fspath(href.removeprefix("file://"))
 
 
-def _is_refusal(error: BaseException) -> bool:
-    return _status(str(error)) in (401, 403) or _number(error) in _NO_ACCESS
-
-
-def _is_missing(error: BaseException) -> bool:
-    is_gone = _status(str(error)) in (404, 410) or _number(error) in _NO_SUCH_OBJECT
-    return is_gone or "No such file" in str(error)
-
-
 def _is_readable(href: str) -> bool:
     """Whether it is a file of a disk that can be read to its end."""
     path = Path(href.removeprefix("file://"))
@@ -393,18 +387,3 @@ def _is_readable(href: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _status(text: str) -> int:
-    """The HTTP status of a failure that a text tells, or 0."""
-    found = _STATUS.search(text)
-    return int(found[1]) if found else 0
-
-
-def _number(error: BaseException) -> int | None:
-    return getattr(error.__cause__ or error.__context__, "errno", None)
-
-
-def _reason(error: BaseException) -> str:
-    """GDAL's line without the name that the file has there, which may hold a signature."""
-    return re.sub(r"'/vsi\w+/[^']*' ", "the file is ", one_line(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -118,6 +119,20 @@ def test_a_truncated_file_is_an_error(files, scene, tmp_path):
         read(scene)
 
 
+def test_a_file_of_the_disk_that_is_broken_is_not_tried_for_long(scene, tmp_path):
+    path = tmp_path / "scene" / FILE
+    whole = path.read_bytes()
+    # Errors of a directory of the file that lies nowhere come from rasterio as GDAL's own.
+    (start,) = struct.unpack_from("<I", whole, 4)
+    (entries,) = struct.unpack_from("<H", whole, start)
+    lost = bytearray(whole)
+    struct.pack_into("<I", lost, start + 2 + 12 * entries, 1)
+    for broken in (whole[: len(whole) // 2], bytes(lost)):
+        path.write_bytes(broken)
+        with pytest.raises(DeadAssetError, match=r"asset B04 .* could not be read after 2 tries"):
+            read(at(scene, str(path)))
+
+
 def test_a_bad_certificate_an_unknown_host_and_no_raster_are_final(scene, stranger):
     for href, reason in {
         stranger: "SSL certificate problem",
@@ -183,6 +198,16 @@ def test_a_dead_file_has_no_mark_for_its_scene_is_left_out_and_a_damaged_mark_is
     for damaged in ("", "[1]", "{", "null", '{"error": 1}', '{"error": {"code": "catalog"}}'):
         mark.write_text(damaged)
         assert read(scene, run).any()
+
+
+def test_a_reader_with_a_dead_file_is_not_kept(files, scene):
+    """A process that lives for long may be given the run again, when the file has come."""
+    pool = ReaderPool()
+    files.fail[FILE] = (404, 2)
+    with pytest.raises(DeadAssetError), pool.borrow(scene, 32633) as reader:
+        reader.read("B04", RECT)
+    with pool.borrow(scene, 32633) as reader:
+        assert reader.read("B04", RECT).any()
 
 
 def test_a_refused_signature_is_replaced_once(files, scene, monkeypatch):
