@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -52,8 +53,12 @@ _TOO_BRIGHT, _TOO_BRIGHT_SHARE = 18_000, 0.1
 _EIGHT_BIT = 255
 
 #: A band is flat if one number fills this share of it: 0.017 of the flattest real one. Negative reflectances of dark
-#: water are cut off at these numbers, which may well fill a band.
+#: water are cut off at these numbers, which may well fill a band, but not all of them.
 _FLAT, _CUT_OFF = 0.9, (1, 1000, 1001)
+
+#: Two bands hold the same numbers in this share of the pixels if one's file stands in the other's place: 0.02 of real
+#: ones at most (B07 and B8A of a desert).
+_SAME = 0.5
 
 #: A band that is cut off in this share of the land holds nothing: none of the real ones is in 0.001. Visible bands are
 #: judged where another of them is brighter than this, for haze that is overrated cuts them off over forests.
@@ -202,28 +207,55 @@ def _too_low(picture: _Picture) -> Iterator[_Finding]:
 
 def _without_content(picture: _Picture) -> Iterator[_Finding]:
     """Bands of one number, and bands that are cut off where there is light."""
+    seen = picture.seen
+    same = {band: _commonest(dn, seen) for band, dn in picture.bands.items()}
+    # What dark water does to some bands it does not do to all.
+    are_all_flat = _enough(seen) and all(layer[seen].mean() >= _FLAT for layer in same.values())
+    honest = (0, _SPECIAL) if are_all_flat else (0, _SPECIAL, *_CUT_OFF)
     yield _per_band(
         picture,
         "flat",
-        lambda band, dn: (picture.seen, _commonest(dn, picture.seen)),
+        lambda band, dn: (seen, same[band] & ~np.isin(dn, honest)),
         _FLAT,
         "{share:.0%} of {bands} are one and the same number",
     )
     yield _per_band(
         picture,
         "empty",
-        lambda band, dn: (_lit(picture, band), (dn == 1) if band in picture.declaring else (dn <= 1)),
+        lambda band, dn: (_lit(picture, band), _is_nothing(picture, band, dn)),
         _EMPTY,
         "over {share:.0%} of the ground that other bands show there is nothing in {bands}",
     )
 
 
 def _commonest(dn: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Where a band holds its most frequent number; nowhere if dark or saturated pixels well may."""
+    """Where a band holds its most frequent number."""
     values, counts = np.unique(dn[seen], return_counts=True)
-    value = values[counts.argmax()] if len(values) else 0
-    same: np.ndarray = (dn == value) & (value not in (0, _SPECIAL, *_CUT_OFF))
+    same: np.ndarray = dn == (values[counts.argmax()] if len(values) else 0)
     return same
+
+
+def _is_nothing(picture: _Picture, band: str, dn: np.ndarray) -> np.ndarray:
+    """Where a band holds no reflectance above 0, other than as its file declares."""
+    # Of a visible band 1000 is one where no offset was added.
+    nothing: np.ndarray = (dn == 1) if band in _VISIBLE else np.isin(dn, _CUT_OFF)
+    return nothing if band in picture.declaring else nothing | (dn == 0)
+
+
+def _copied(picture: _Picture) -> Iterator[_Finding]:
+    """Bands that hold the same numbers: one's file stands in another's place."""
+    if not _enough(picture.seen):
+        return
+    layers = {band: layer[picture.seen] for band, layer in picture.bands.items()}
+    worst, same = 0.0, []
+    for band, other in combinations(layers, 2):
+        equal = (layers[band] == layers[other]) & ~np.isin(layers[band], (0, _SPECIAL, *_CUT_OFF))
+        share = float(equal.mean())
+        worst = max(worst, share)
+        if share >= _SAME:
+            same += [band, other]
+    text = f"{_listed(list(dict.fromkeys(same)))} hold the same numbers"
+    yield "same_numbers", worst, [text] if same else []
 
 
 def _lit(picture: _Picture, band: str) -> np.ndarray:
@@ -294,4 +326,4 @@ def _enough(judged: np.ndarray) -> bool:
     return int(judged.sum()) >= _FEWEST_PIXELS
 
 
-_RULES = (_against_scl, _too_high, _too_low, _without_content, _unrelated)
+_RULES = (_against_scl, _too_high, _too_low, _without_content, _copied, _unrelated)

@@ -40,12 +40,13 @@ def test_a_real_scene_is_plausible_and_not_with_a_broken_band(shared_data, folde
     # Far from every threshold.
     figures = found.figures
     assert max(figures["against_scl"], figures["impossible"], figures["too_bright"], figures["empty"]) < 0.001
-    assert figures["no_class"] < 0.001
+    assert figures["no_class"] < 0.001 and figures["same_numbers"] < 0.02
     assert figures["flat"] < 0.02 and figures["least_related"] > 0.5 and figures["highest_over_land"] > 2000
 
     noise = np.random.default_rng(1).integers(64_000, 65_000, (512, 512)).astype(np.uint16)
     assert plausibility(scene | {"B04": noise}).reasons
     assert plausibility(scene | {"B08": np.full_like(scene["B08"], 3000)}).reasons
+    assert plausibility(scene | {"B08": scene["B04"]}).reasons
     assert plausibility(scene | {"B03": scene["B03"] * 0}).reasons
     assert plausibility(scene | {"B03": np.random.default_rng(1).permuted(scene["B03"])}).reasons
     assert plausibility(scene | {"SCL": scene["SCL"] * 0}).reasons

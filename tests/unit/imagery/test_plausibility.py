@@ -109,6 +109,9 @@ def test_the_archetype():
         (["B05"], shuffled, "nothing of what the neighbouring bands show is in B05"),
         (["B12"], shuffled, "nothing of what the neighbouring bands show is in B12"),
         (["B05"], noisy, None),
+        (["B08"], rows(0.6, 1000), "over 60% of the ground that other bands show there is nothing in B08"),
+        (["B11"], rows(0.4, 1001), None),
+        (["B03"], rows(0.6, 1000), None),
     ],
 )  # fmt: skip
 def test_thresholds_each_way(bands, change, reason):
@@ -116,6 +119,25 @@ def test_thresholds_each_way(bands, change, reason):
     scene |= {band: change(scene[band]) for band in bands}
     reasons = plausibility(scene).reasons
     assert any(text.startswith(reason) for text in reasons) if reason else reasons == ()
+
+
+def test_one_bands_file_in_anothers_place():
+    for ground in GROUNDS:
+        scene = overviews(ground, 240)
+        assert plausibility(scene | {"B08": scene["B04"]}).reasons == ("B04 and B08 hold the same numbers",)
+    scene = overviews(side=240)
+    scene["B07"] = rows(0.4, 2000)(scene["B06"])
+    assert plausibility(scene).reasons == ("B06 and B07 hold the same numbers",)
+    scene["B07"] = rows(0.6, 2000)(scene["B06"])
+    assert plausibility(scene).reasons == ()
+
+
+@pytest.mark.parametrize("value", [1, 1000, 1001])
+def test_no_ground_is_cut_off_in_all_bands(value):
+    water = overviews("water", 240)
+    for band in S2L2A_BANDS:
+        water[band] = np.full_like(water[band], value)
+    assert plausibility(water).reasons[0].startswith("100% of B01, B02,")
 
 
 def broken(scene: Overviews) -> Overviews:
