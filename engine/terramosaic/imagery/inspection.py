@@ -133,6 +133,8 @@ def _offsets(
     settled: dict[str, Any] = {"offsets": offsets}
     if is_guess and tags:
         is_guess, settled["offset_rule"] = False, "the files' own tags, since the item does not say"
+    elif offsets != decision.offsets:
+        settled["offset_rule"] = "the files' own tags, which the request believes"
     if b04 is not None:
         decided = offsets[_CHECKED_BAND]
         evidence = check_offset(b04, baseline=scene.processing_baseline, decided=decided)
@@ -141,6 +143,7 @@ def _offsets(
         settled["evidence"] = evidence
         if resolved != decided:
             settled["offsets"] = of_all_bands(offsets, resolved)
+            settled["offset_rule"] = "the pixels of B04, which the request believes"
         if is_guess and evidence.agrees is not None:
             is_guess, settled["offset_rule"] = False, "the pixels of B04, since nothing else says"
     if is_guess:

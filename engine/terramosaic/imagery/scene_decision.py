@@ -27,7 +27,7 @@ class SceneDecision(BaseModel):
         cause: why it is left out; None if it is used.
         reason: the same in a line; of a scene that is used, what looks wrong with it though the request trusts it.
         figures: evidence by name, of what was looked at.
-        offset_rule: what of its metadata decided the offset, in a line.
+        offset_rule: what decided the offset, in a line.
         offsets: what is subtracted from the numbers of each band, 0 or 1000.
         evidence: what an overview of B04 says to that; None where it was not asked.
     """

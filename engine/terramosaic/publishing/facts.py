@@ -30,7 +30,7 @@ class SceneFacts:
 
     Attributes:
         sensed: in UTC, to the minute.
-        rule: what decided its offset.
+        rule: what decided its offset: its metadata, or once it was read its files.
         planned: what the plan takes off its digital numbers, or ``kept``.
         subtracted: what was taken off in the end; None while the scene was not read.
         verdict: what its pixels say to that, in a word; empty where they were not asked.
@@ -152,13 +152,15 @@ class PlanFacts:
     def _scene(self, id_: str) -> SceneFacts:
         scene, found = self.plan.scenes[id_], self.decisions.get(id_)
         planned = str(max(asset.offset for asset in scene.assets.values()))
-        subtracted, verdict, pixels = None, "", "not read: better acquisitions were clear"
+        rule, subtracted, verdict = scene.offset_rule, None, ""
+        pixels = "not read: better acquisitions were clear"
         if self.plan.request.offset == "keep":
             planned, subtracted, pixels = "kept", 0, "not asked: the request keeps offsets"
         if found is not None and not found.is_used:
             subtracted, pixels = None, f"left out ({found.cause}): {found.reason}"
         elif found is not None and found.evidence is not None:
-            subtracted, verdict = max(found.offsets.values()), found.evidence.verdict
+            rule, verdict = found.offset_rule or rule, found.evidence.verdict
+            subtracted = max(found.offsets.values())
             below = f"{percent(found.evidence.share_below_1000)} of B04 below 1000"
             pixels = f"{_VERDICTS.get(verdict, verdict)} ({below})"
         return SceneFacts(
@@ -167,7 +169,7 @@ class PlanFacts:
             tile=scene.mgrs_tile or "?",
             cloud="?" if scene.cloud_cover is None else percent(scene.cloud_cover / 100),
             baseline=scene.processing_baseline or "?",
-            rule=scene.offset_rule,
+            rule=rule,
             planned=planned,
             subtracted=subtracted,
             verdict=verdict,

@@ -170,7 +170,9 @@ class RunFacts(PlanFacts):
         found += left_out_in_words(self.decisions.values())
         for scene in self.scenes:
             if scene.subtracted is not None and scene.planned not in ("kept", str(scene.subtracted)):
-                found.append(f"{scene.id}: pixels overruled the metadata, {scene.subtracted} was subtracted")
+                found.append(
+                    f"{scene.id}: {scene.subtracted} was subtracted, not {scene.planned}, by {scene.rule}"
+                )
         return found
 
     def seconds(self, phase: str) -> float:

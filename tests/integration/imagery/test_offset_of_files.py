@@ -86,6 +86,7 @@ def test_a_file_that_contradicts_its_item_leaves_the_scene_out(tmp_path, believe
         )
     else:
         assert found.is_used and found.offsets["B11"] == subtracted and found.offsets["B12"] == 1000
+        assert ("tags, which the request believes" in found.offset_rule) == (believe == "pixels")
 
 
 def test_files_that_contradict_one_another_cannot_be_used(bright):

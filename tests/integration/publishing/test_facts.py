@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -73,6 +74,17 @@ def test_scenes_and_their_offsets_are_told_alike_everywhere(result, artifacts):
         assert item[scene.id] == {"rule": scene.rule, "subtracted": scene.subtracted, "pixels": scene.verdict}
         assert f"{scene.rule} {scene.subtracted} {plain(scene.pixels)}" in page
     assert {scene.planned for scene in run.scenes} == {"0", "1000"}
+
+
+def test_what_decided_an_offset_in_the_end_is_told(result):
+    run = gather(result.plan)
+    key, decision = next((key, one) for key, one in run.decisions.items() if max(one.offsets.values()) == 0)
+    offsets = dict.fromkeys(decision.offsets, 1000)
+    told = decision.model_copy(update={"offset_rule": "the files' own tags", "offsets": offsets})
+    run = replace(run, decisions={**run.decisions, key: told})
+    (scene,) = [scene for scene in run.scenes if scene.id == key]
+    assert (scene.rule, scene.planned, scene.subtracted) == ("the files' own tags", "0", 1000)
+    assert f"{key}: 1000 was subtracted, not 0, by the files' own tags" in run.warnings
 
 
 def test_what_only_the_run_could_tell_is_told_by_all_that_show_it(result, artifacts):
