@@ -18,6 +18,7 @@ from terramosaic.errors import LeaseHeldError, NothingLeftError, RequestError, T
 from terramosaic.planning.folder import write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.gaps import empty_map
+from terramosaic.publishing.left_out import told_left_out
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import sweep_partials
@@ -140,6 +141,8 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
                 raise failure
             else:
                 watches[name].record(of_pass)
+                for line in told_left_out(plans[key]):
+                    get_run_logger().warning("acquisition of %s: %s", label, line)
                 if empty := empty_map(plans[key]):
                     get_run_logger().warning("acquisition of %s: %s", label, empty)
         except TerramosaicError as error:

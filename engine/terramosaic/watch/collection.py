@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from terramosaic.catalog import Pass, labels_of
 from terramosaic.errors import OutputError, RequestError
+from terramosaic.planning.finished import told_in
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
@@ -169,10 +170,12 @@ class MapCollection:
         """Marks a run's item as deprecated by another one, or as current again."""
         file = RunFolder(self.folder / ACQUISITIONS / run_id).item_file
         item = read_json(file)
-        if item is None or (successor is None and "deprecated" not in item["properties"]):
-            return  # somebody has removed it, or it never was
+        if item is None or told_in(file) is None:
+            return  # somebody has removed or damaged it
+        if successor is None and "deprecated" not in item["properties"]:
+            return  # it never was
         extensions = [name for name in item.get("stac_extensions", []) if name != _VERSION_EXTENSION]
-        links = [link for link in item["links"] if link["rel"] != "successor-version"]
+        links = [link for link in item["links"] if link.get("rel") != "successor-version"]
         item["properties"].pop("deprecated", None)
         if successor is not None:
             item["properties"]["deprecated"] = True
@@ -193,8 +196,11 @@ def _collection_in(file: Location, text: str) -> tuple[dict[str, Any], list[Mapp
         document = unsealed(text)
         if document.get("type") != "Collection" or not isinstance(document.get("links"), list):
             raise ValueError("it is no STAC collection")
+        assets = document.get("assets", {})
+        if not all(asset["href"].startswith("./") for asset in assets.values()):
+            raise ValueError("its assets lead elsewhere")
         return document, _mapped_in(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise OutputError(
             f"{file} is damaged: {error}; put a copy of it back, or remove it: acquisitions of the look-back period "
             "are then found again, without being computed again, and earlier ones are not"
@@ -226,12 +232,18 @@ def _mapped_in(document: dict[str, Any]) -> list[Mapped]:
                 link.get("terramosaic:platform", ""),
                 link.get("terramosaic:relative_orbit"),
             ),
-            link["terramosaic:run_id"],
+            _folder_name(link["terramosaic:run_id"]),
         )
         for link in document["links"]
         if link["rel"] == "item"
     ]
     return sorted(found, key=lambda held: held.of_pass.order)
+
+
+def _folder_name(run_id: str) -> str:
+    if not run_id.isalnum():
+        raise ValueError(f"it names {run_id!r} as a run")
+    return run_id
 
 
 def _moment(mapped: Mapped) -> str:

@@ -8,6 +8,7 @@ OUT/newest/GENERATION/newest.json      which acquisitions are in them; written l
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -20,7 +21,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import mosaic_name
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
-from terramosaic.storage.files import read_bytes, write_text
+from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.location import Location
 from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.overlay import ACQUIRED, Key, Source
@@ -95,13 +96,14 @@ class Generation:
     @classmethod
     def read(cls, folder: Location) -> Generation | None:
         """The generation in a folder; None if there is none that this version could go on with."""
-        with contextlib.suppress(FileNotFoundError, ValidationError):
-            return _FORMAT.validate_json(read_bytes(folder / _STATE))
+        content = read_json(folder / _STATE)
+        with contextlib.suppress(ValidationError):
+            return None if content is None else _FORMAT.validate_json(json.dumps(content))
         return None
 
     def write(self, folder: Location) -> None:
         """Writes down what it was made from."""
-        write_text(folder / _STATE, _FORMAT.dump_json(self, indent=1).decode())
+        write_json(folder / _STATE, _FORMAT.dump_python(self, mode="json"))
 
     def has_seen(self, run_id: str) -> bool:
         """Whether a run was looked at, be it in the mosaics or left out."""

@@ -13,6 +13,7 @@ from terramosaic.planning.folder import RunFolder, is_complete
 from terramosaic.planning.identity import gives_same_pixels
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
+from terramosaic.publishing.left_out import told_left_out
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.attempt import is_quarantined
@@ -35,6 +36,7 @@ class Watch:
         again: those of them that were mapped from an earlier processing.
         unusable: why the others cannot be mapped.
         quarantined: acquisitions whose scenes were found of no use; they are not tried again before their items change.
+        told: a line for each scene that acquisitions were mapped without.
     """
 
     collection: MapCollection
@@ -45,6 +47,7 @@ class Watch:
     again: frozenset[Pass]
     unusable: Sequence[CatalogError] = ()
     quarantined: list[Pass] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     _recorded: set[str] = field(default_factory=set)
 
     def record(self, of_pass: Pass) -> None:
@@ -52,6 +55,7 @@ class Watch:
         made = self.new[of_pass]
         self.collection.put(made)
         self._recorded.add(made.run_id)
+        self.told.extend(told_left_out(made))
         remove_folder(RunFolder.of(made).blocks)
 
     def leave_out(self, of_pass: Pass, error: NothingLeftError) -> None:
@@ -99,6 +103,7 @@ class Watch:
         labels = (f"{label} again" if each in self.again else label for each, label in self.labels.items())
         return (
             f"{len(self.new)} of {self.found} acquisitions since {self.since}: {', '.join(labels)}{left_out}"
+            f"{''.join(f'; {line}' for line in self.told)}"
         )
 
 

@@ -138,6 +138,23 @@ def test_under_watch_a_pass_is_quarantined_also_beside_scenes_that_hold_nothing(
     assert not look(request, 30, datetime(2023, 8, 25, tzinfo=UTC)).new
 
 
+def test_under_watch_a_pass_that_is_mapped_without_a_tile_says_so(items, request_for, tmp_path):
+    (tmp_path / GOOD).mkdir()
+    dead = write_scene(tmp_path / "dead", PLACE, name="S2B_33TWM_20230820", day="2023-08-20")
+    Path(dead["assets"]["B11"]["href"]).unlink()
+    Catalog(tmp_path / GOOD).add(dead)
+    request = request_for(GOOD).model_copy(update={"datetime": "2023-08-01/.."})
+    found = look(request, 30, datetime(2023, 8, 25, tzinfo=UTC))
+    ((of_pass, made),) = found.new.items()
+    result = map_plan(made)
+    found.record(of_pass)
+    assert f"; scene {dead['id']} was left out (dead asset): asset B11" in str(found)
+    assert not look(request, 30, datetime(2023, 8, 25, tzinfo=UTC)).new
+    # How to have it mapped again.
+    shutil.rmtree(result.folder)
+    assert len(look(request, 30, datetime(2023, 8, 25, tzinfo=UTC)).new) == 1
+
+
 def test_stages_that_are_called_alone_publish_a_map_of_which_nothing_is_left(request_for):
     made = plan(request_for(BAD))
     for block in made.blocks:
