@@ -67,7 +67,7 @@ def mended(spectra: np.ndarray, scl: np.ndarray) -> tuple[np.ndarray, np.ndarray
         (scl != _NO_DATA)
         & (zeros < bands)
         & ((2 * zeros < bands) | np.isin(scl, _DARK))
-        & (4 * bright.sum(axis=0) <= bands)
+        & (bright.sum(axis=0) <= max(1, bands // 4))
         & ~(defective & (largest < _FAINT))
     ) | (zeros == 0)
     replaced = np.where(bright, largest, np.uint16(1))

@@ -46,6 +46,7 @@ def put(spectrum, values):
         pytest.param(lacking(SNOW, 4, 5, 6), CLOUD, put(SNOW, dict.fromkeys((4, 5, 6), 9600)), id="a quarter of it"),
         pytest.param(lacking(FOREST, 3), NO_DATA, None, id="no data, and a band agrees"),
         pytest.param(FOREST, NO_DATA, FOREST, id="called no data, but all bands have it"),
+        pytest.param([1900, 0, 2600], VEGETATION, [1900, 2600, 2600], id="one of the three bands of a small model"),
         pytest.param([0] * 12, VEGETATION, None, id="nothing at all"),
         pytest.param([0, 2, 1, 1, 3, 0, 1, 2, 8, 1, 1, 2], DEFECTIVE, None, id="the border of no data in a lossy file"),
         pytest.param([0, *[99] * 11], DEFECTIVE, None, id="called defective, and hardly anything there"),
@@ -76,7 +77,7 @@ def plainly(spectrum: list[int], scl: int) -> list[int] | None:
             bright += 1
         else:
             found[band] = 1
-    return found if 4 * bright <= len(spectrum) else None
+    return found if bright <= max(1, len(spectrum) // 4) else None
 
 
 NUMBERS = st.one_of(st.just(0), st.integers(0, 12), st.integers(900, 1100), st.integers(0, 65_535))
