@@ -111,14 +111,17 @@ class _Opened:
     """A source's rasters while a layer is read from it."""
 
     def __init__(self, source: Source, layer: Layer, stack: ExitStack) -> None:
-        def opened(key: Key) -> rasterio.DatasetReader:
+        def opened(key: Key) -> Callable[[Window], np.ndarray]:
             path = source.rasters[key]
-            try:
-                return stack.enter_context(rasterio.open(stack.enter_context(LocalCopy(path))))
-            except RasterioError as error:
-                raise OutputError(
-                    f"{path} could not be read: {error}; remove its folder and run the same request again"
-                ) from error
+            with _told_if_broken(path):
+                dataset = stack.enter_context(rasterio.open(stack.enter_context(LocalCopy(path))))
+
+            def read(window: Window) -> np.ndarray:
+                with _told_if_broken(path):
+                    pixels: np.ndarray = dataset.read(window=window)
+                    return pixels
+
+            return read
 
         self._day = source.day
         self._quality = opened(_QUALITY)
@@ -129,19 +132,29 @@ class _Opened:
 
     def flags(self, window: Window) -> np.ndarray:
         """The quality layer, uint8 (rows, columns)."""
-        flags: np.ndarray = self._quality.read(1, window=window)
+        flags: np.ndarray = self._quality(window)[0]
         return flags
 
     def days(self, window: Window) -> np.ndarray:
         """Days since 1970-01-01, int32 (rows, columns)."""
         if self._acquired is None:
             return np.full((window.height, window.width), self._day, np.int32)
-        days: np.ndarray = self._acquired.read(1, window=window).astype(np.int32)
+        days: np.ndarray = self._acquired(window)[0].astype(np.int32)
         return days
 
     def values(self, window: Window) -> np.ndarray:
         """The layer (bands, rows, columns)."""
-        return self.days(window)[None] if self._values is None else self._values.read(window=window)
+        return self.days(window)[None] if self._values is None else self._values(window)
+
+
+@contextmanager
+def _told_if_broken(path: Location) -> Iterator[None]:
+    try:
+        yield
+    except RasterioError as error:
+        raise OutputError(
+            f"{path} could not be read: {error}; remove its folder and run the same request again"
+        ) from error
 
 
 def _newest(layer: Layer, sources: Sequence[_Opened], window: Window) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from terramosaic.errors import ChangedError, LeaseLostError
+from terramosaic.errors import ChangedError, LeaseLostError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import zone_areas
 from terramosaic.planning.folder import read_plan
@@ -230,6 +230,18 @@ def test_layers_are_laid_over_each_other_whatever_their_files_are_called(grown, 
     grown.update(out)
     assert grown.version_of(newest(out, LAYERS)) == "after"
     assert not (out / "newest" / "NDVI_spread.tif").is_symlink()
+
+
+def test_a_damaged_generation_is_told_and_made_anew_where_it_was_removed(grown, tmp_path):
+    out = grown.copy(tmp_path / "maps")
+    current = (out / "newest" / "current").resolve()
+    whole = (current / "NDVI.tif").read_bytes()
+    (current / "NDVI.tif").write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(OutputError, match=r"NDVI\.tif could not be read: .*; remove its folder and run"):
+        grown.update(out)
+    shutil.rmtree(current)
+    grown.update(out)
+    assert grown.version_of(newest(out, LAYERS)) == "after"
 
 
 def test_what_0_1_left_is_made_anew(grown, tmp_path):
