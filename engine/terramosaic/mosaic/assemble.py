@@ -8,8 +8,10 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
+import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
 from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
 from terramosaic.block.receipt import BlockReceipt, receipts_of_all
@@ -32,7 +34,7 @@ _BAND = 256
 
 
 def assemble(plan: Plan) -> list[Location]:
-    """Writes the run's mosaics from its block rasters; a mosaic that is there already is whole and stays.
+    """Writes the run's mosaics from its block rasters; a mosaic that is there already stays, unless it was cut since.
 
     What is read is compared with the blocks' receipts. A block that is damaged loses its receipt, so that it is
     computed again by whoever goes on with the run.
@@ -51,7 +53,7 @@ def assemble(plan: Plan) -> list[Location]:
     wanted = [
         (zone, layer, folder.mosaic(plan, zone, layer.name)) for zone in plan.zones for layer in plan.layers
     ]
-    unmade = [item for item in wanted if not exists(item[2])]
+    unmade = [item for item in wanted if not _is_made(item[2])]
     if not unmade:
         return [path for _, _, path in wanted]
     receipts = receipts_of_all(plan)
@@ -67,6 +69,23 @@ def assemble(plan: Plan) -> list[Location]:
     if damaged:
         raise forget_damaged(plan, damaged)
     return [path for _, _, path in wanted]
+
+
+def _is_made(path: Location) -> bool:
+    """Whether a mosaic is there with its last pixels, at all scales; only the run's item tells more."""
+    if not exists(path):
+        return False
+    try:
+        with LocalCopy(path) as local, local_files():
+            with rasterio.open(local) as dataset:
+                levels = [None, *range(len(dataset.overviews(1)))]
+            for level in levels:
+                with rasterio.open(local, **({} if level is None else {"overview_level": level})) as dataset:
+                    dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
+    except RasterioError as error:
+        logger.warning("%s is damaged and made anew: %s", path, error)
+        return False
+    return True
 
 
 def write_mosaic(

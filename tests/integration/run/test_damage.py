@@ -205,6 +205,15 @@ def test_an_item_that_is_none_is_published_again(copy, whole, text):
     assert_same_files(copy, whole)
 
 
+@pytest.mark.parametrize("damage", [cut, emptied, lambda path: path.write_bytes(bytes(path.stat().st_size))])
+@pytest.mark.parametrize("name", ["NDVI", "quality"])
+def test_of_a_run_without_an_item_mosaics_that_were_cut_are_made_anew(copy, whole, name, damage):
+    RunFolder.of(copy).item_file.unlink()
+    damage(mosaics_of(copy)[name])
+    map_plan(copy)
+    assert_same_files(copy, whole)
+
+
 def test_where_the_blocks_are_gone_they_are_computed_again(copy, whole):
     shutil.rmtree(RunFolder.of(copy).blocks)
     cut(mosaics_of(copy)["NDVI"])
