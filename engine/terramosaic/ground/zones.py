@@ -55,7 +55,10 @@ class Area:
     @property
     def square_kilometres(self) -> float:
         """Area on the ellipsoid."""
-        return abs(_WGS84.geometry_area_perimeter(self.outline)[0]) / 1e6
+        # Rings that run the other way round count as negative, and a region may hold both; lines have none.
+        parts = shapely.get_parts(shapely.normalize(self.outline))
+        polygons = parts[shapely.get_dimensions(parts) == 2]
+        return sum(abs(_WGS84.geometry_area_perimeter(polygon)[0]) for polygon in polygons) / 1e6
 
 
 @dataclass(frozen=True)

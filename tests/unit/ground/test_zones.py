@@ -1,11 +1,12 @@
-"""Geometry at the antimeridian."""
+"""Geometry at the antimeridian, and the area of what is drawn in any direction."""
 
 from __future__ import annotations
 
 import pytest
-from shapely.geometry import box
+from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Polygon, box
+from shapely.geometry.polygon import orient
 
-from terramosaic.ground.zones import beside, in_one_piece
+from terramosaic.ground.zones import Area, beside, in_one_piece
 
 SPLIT = box(179.5, 60, 180, 61).union(box(-180, 60, -179.6, 61))
 
@@ -23,3 +24,16 @@ def test_a_meridian_in_a_region_has_all_of_it_beside_it(region):
     meridian, whole = in_one_piece(region)
     west, _, east, _ = whole.bounds
     assert west < meridian < east and whole.area == pytest.approx(region.area)
+
+
+def test_the_area_of_a_region_is_the_same_whichever_way_its_rings_run():
+    shells, hole = (box(13, 45, 13.1, 45.1), box(14, 45, 14.1, 45.1)), box(13.02, 45.02, 13.08, 45.08)
+    one, lake = (Area(shape).square_kilometres for shape in (shells[0], hole))
+    for first in (1, -1):
+        for second in (1, -1):
+            both = MultiPolygon([orient(shells[0], first), orient(shells[1], second)])
+            assert Area(both).square_kilometres == pytest.approx(2 * one)
+            ring = Polygon(orient(shells[0], first).exterior, [orient(hole, second).exterior])
+            assert Area(ring).square_kilometres == pytest.approx(one - lake)
+    touching = GeometryCollection([shells[0], LineString([(15, 45), (16, 45), (16, 46)])])
+    assert Area(touching).square_kilometres == pytest.approx(one)
