@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urljoin
 
@@ -23,7 +24,7 @@ from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, RequestError, one_line, printable
 from terramosaic.request.interval import format_interval
-from terramosaic.storage.documents import json_in, shown
+from terramosaic.storage.documents import shown
 from terramosaic.url_secrets import bare, whole, with_secrets_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ _MOST_PARTS, _MOST_VERTICES = 4, 200
 _ITEMS_OF_TILE_AND_DAY, _ITEMS_AT_LEAST = 12, 5_000
 _TILE_DEGREES = 0.9
 
-#: Sentinel-2's first day.
-_FIRST_DAY = datetime(2015, 6, 23, tzinfo=UTC)
+#: Seconds in which all answers of a search have come, and how many more there are for each item that came: servers give
+#: tens of items a second, and a country has thousands.
+_WITHIN, _FOR_AN_ITEM = 170.0, 1.0
+
+#: Sentinel-2's first day, and the last second that has another one after it.
+_FIRST_DAY, _LAST_SECOND = datetime(2015, 6, 23, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class ApiCatalog:
         self._told, self._url = whole(url), bare(url).rstrip("/")
         self._name, self._collection = shown(self._url), collection
         self._collection_is_known = False
+        self._until = math.inf
 
     @cached_property
     def origin(self) -> Origin:
@@ -96,11 +102,13 @@ class ApiCatalog:
             RequestError: the server has no such collection.
         """
         wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
-        items = Distinct()
-        parts = _search_shapes(geometry_parts)
-        found = [
-            item for part in parts for item in self._items(part, start, end, max_cloud) if items.add(item)
-        ]
+        items, found = Distinct(), []
+        self._until = monotonic() + _WITHIN
+        for part in _search_shapes(geometry_parts):
+            for item in self._items(part, start, end, max_cloud):
+                if items.add(item):
+                    found.append(item)
+                    self._until += _FOR_AN_ITEM
         if not found:
             self._check_collection()
         return [_with_absolute_hrefs(item) for item in wanted.among(found, unusable)]
@@ -112,15 +120,17 @@ class ApiCatalog:
         endpoint = self._endpoint
         asked: dict[str, Any] = {"limit": _PAGE, "collections": [self._collection]}
         if start or end:
-            asked["datetime"] = format_interval(start, end)
-        if max_cloud is not None and endpoint.knows_query:
+            asked["datetime"] = format_interval(start, _after(end))
+        # Whoever takes all clouds also takes what does not tell its own, which a server would leave out.
+        if max_cloud is not None and max_cloud < 100 and endpoint.knows_query:
             asked["query"] = {"eo:cloud_cover": {"lte": max_cloud}}
         if endpoint.method == "POST":
             search = PageRequest(endpoint.url, "POST", {**asked, "intersects": mapping(part)})
         else:
             # GET has to carry the region in the URL, where a polygon may not fit.
             search = PageRequest(_with_query(endpoint.url, {**asked, "bbox": part.bounds}))
-        yield from read_pages(search, self._page, _most_items(part, start, end), self._name)
+        most = _most_items(part, start, end)
+        yield from read_pages(search, self._page, size=_PAGE, most=most, server=self._name)
 
     @cached_property
     def _endpoint(self) -> _Endpoint:
@@ -196,6 +206,12 @@ class ApiCatalog:
 
         if refused := refusal(request.url, self.origin):
             raise CatalogError(f"{self._name} leads to {shown(request.url)}: {refused}")
+        left = self._until - monotonic()
+        if left <= 0:
+            raise CatalogError(
+                f"{self._name} is too slow: its pages do not end, with less than an item a second; try again later, or "
+                "take a smaller region or another catalog"
+            )
         headers = {"Accept": "application/geo+json, application/json", **request.headers}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -208,6 +224,8 @@ class ApiCatalog:
                 body=None if request.body is None else json.dumps(request.body).encode(),
                 headers=headers,
                 pool=self._pool,
+                within=left,
+                refuses=lambda url: refusal(url, self.origin),
             )
         except OSError as error:
             raise CatalogError(f"{self._name} cannot be reached: {_reason(str(error))}") from None
@@ -218,11 +236,18 @@ def _json_or_error(content: bytes) -> Any:
     from terramosaic.storage.http import CutShortError  # for start-up time, as above
 
     try:
-        return json_in(content)
+        return json.loads(content)
+    except RecursionError:
+        return ValueError("it is nested too deeply")
     except ValueError as error:
         if content.lstrip()[:1] in (b"{", b"[", b""):
             raise CutShortError(f"its answer is cut in the midst ({error})") from None
         return error
+
+
+def _after(end: datetime | None) -> datetime | None:
+    """A second after the last one of a period, which a server takes for its first moment; more is filtered out here."""
+    return end and min(end, _LAST_SECOND) + timedelta(seconds=1)
 
 
 def _with_query(url: str, asked: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -37,9 +37,11 @@ class PageRequest:
 class Distinct:
     """Items that are told apart by what they are: of one id, those that say the same are one."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: Iterable[Any] = ()) -> None:
         self._seen: dict[str, list[Any]] = defaultdict(list)
         self.count = 0
+        for item in items:
+            self.add(item)
 
     def add(self, item: Any) -> bool:
         """Whether it is a new one."""
@@ -52,34 +54,45 @@ class Distinct:
 
 
 def read_pages(
-    search: PageRequest, answer: Callable[[PageRequest], tuple[Any, str]], most: int, server: str
+    search: PageRequest,
+    answer: Callable[[PageRequest], tuple[Any, str]],
+    *,
+    size: int,
+    most: int,
+    server: str,
 ) -> Iterator[Any]:
     """The items of a search, each once, page after page; they are not checked.
 
     Args:
         search: asks for the first page.
         answer: asks a server: the document, and the URL that it came from.
+        size: items that a page is asked to have.
         most: items that the search can have at all.
         server: names it in errors.
 
     Raises:
         CatalogError: the server did not give all; says what it did.
     """
-    items, asked, matched, idle = Distinct(), set[str](), None, 0
+    items, asked, matched, idle, longest, doubled = Distinct(), set[str](), None, 0, 0, 0
     request: PageRequest | None = search
     while request is not None:
         asked.add(request.identity)
         page, url = answer(request)
-        new = [
-            item
-            for item in _features(page, f"{server} answered page {len(asked)} of a search")
-            if items.add(item)
-        ]
+        features = _features(page, f"{server} answered page {len(asked)} of a search")
+        new = [item for item in features if items.add(item)]
         yield from new
+        # What a page holds twice the server has twice, and counts so; of a page that comes again it has nothing more.
+        doubled += len(features) - Distinct(features).count if new else 0
         matched = min(filter(None, (matched, _matched(page))), default=None)
         idle = 0 if new else idle + 1
+        is_full = len(features) == size or 0 < longest <= len(features)
+        if is_full and page.get("links") is None and items.count + doubled != matched:
+            raise CatalogError(
+                f"{server} answered page {len(asked)} of a search without links, so there may be more; try again later"
+            )
+        longest = max(longest, len(features))
         request = _next_page(page, url, request, f"{server} names a page after page {len(asked)}")
-        if request is None or (request.identity in asked and items.count == matched):
+        if request is None or (request.identity in asked and items.count + doubled == matched):
             break
         if request.identity in asked:
             raise CatalogError(
@@ -95,7 +108,7 @@ def read_pages(
                 f"{server} gives ever more pages: {items.count:,} items by now, where region and period can have "
                 f"{most:,} at most; it does not heed what it is asked for, so take another catalog or a smaller region"
             )
-    if matched is not None and items.count < matched:
+    if matched is not None and items.count + doubled < matched:
         raise CatalogError(
             f"{server} says that {matched:,} items match and gave {items.count:,}, without a next page; try again later"
         )
@@ -120,15 +133,12 @@ def _matched(page: Mapping[str, Any]) -> int | None:
 
 def _next_page(page: Mapping[str, Any], url: str, request: PageRequest, what: str) -> PageRequest | None:
     """The page that a page says comes next, by the rules of STAC API's item search."""
-    links = page.get("links")
-    named = (
-        [one for one in links if isinstance(one, dict) and one.get("rel") == "next"]
-        if isinstance(links, list)
-        else ()
-    )
-    if not named:
+    links = page.get("links") or []
+    if not isinstance(links, list):
+        raise CatalogError(f"{what} in links that are no list: {_short(links)}; try another catalog")
+    link = next((one for one in links if isinstance(one, dict) and one.get("rel") == "next"), None)
+    if link is None:
         return None
-    link = named[0]
     body, headers, href = link.get("body") or {}, link.get("headers") or {}, link.get("href")
     try:
         method, address = str(link.get("method") or "GET").upper(), urljoin(url, href)

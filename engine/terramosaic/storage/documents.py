@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from terramosaic.errors import OutputError
 from terramosaic.storage.files import facts_of, read_bytes
@@ -50,18 +49,6 @@ def read_document(document: str, most: int) -> bytes:
         raise OSError(str(error)) from error
     except OSError as error:
         raise OSError(error.strerror or str(error)) from error
-
-
-def json_in(content: bytes) -> Any:
-    """What a JSON document says.
-
-    Raises:
-        ValueError: it is not JSON, or nested deeper than Python reads.
-    """
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:

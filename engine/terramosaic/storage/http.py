@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -45,7 +46,19 @@ hide_in_log("urllib3.connectionpool")
 
 
 class Patience(Retry):
-    """urllib3's policy with our limits: what cannot pass is not asked for again, and a 404 once."""
+    """urllib3's policy with our limits: what cannot pass is not asked for again, and a 404 once.
+
+    Attributes:
+        refuses: says why a redirect to a URL is not followed, or nothing.
+    """
+
+    refuses: Callable[[str], str] | None = None
+
+    def new(self, **changes: Any) -> Self:
+        """The policy with other numbers."""
+        made = super().new(**changes)
+        made.refuses = self.refuses
+        return made
 
     @classmethod
     def fresh(cls) -> Self:
@@ -74,7 +87,10 @@ class Patience(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """The policy after one more failure; raises if that was the last one, or cannot pass."""
+        """The policy after one more failure or redirect; raises if that was the last one, or cannot pass."""
+        place = response.get_redirect_location() if response is not None else None
+        if place and self.refuses and (why := self.refuses(urljoin(url or "", place))):
+            raise LocationValueError(f"it redirects elsewhere: {why}")
         refused = error is not None and error.args and isinstance(error.args[0], SSLCertVerificationError)
         is_final = refused or isinstance(error, NameResolutionError)
         # Neither a pause nor what the server asks for may go beyond the deadline: whoever waits is told at once.
@@ -92,7 +108,7 @@ class Patience(Retry):
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         """Seconds that the server asks to wait, if it does so in words that are known."""
-        with suppress(InvalidHeader):
+        with suppress(InvalidHeader, ValueError, OverflowError):  # a date of a year that is none
             return super().get_retry_after(response)
         return None
 
@@ -141,7 +157,8 @@ def ask(
     headers: Mapping[str, str] | None = None,
     pool: PoolManager | None = None,
     patience: Patience | None = None,
-    within: float | None = None,
+    within: float = math.inf,
+    refuses: Callable[[str], str] | None = None,
 ) -> Answer[T]:
     """Asks a server until it answers, within the limits of `terramosaic.storage.retries`.
 
@@ -156,13 +173,15 @@ def ask(
         headers: to send.
         pool: connections to use; without it, some that are closed at once.
         patience: how often it is asked, if not as usual.
-        within: seconds in which the answer must have arrived whole, all tries and pauses together, if not as usual.
+        within: seconds in which the answer must have arrived whole, all tries and pauses together, if less than usual.
+        refuses: why a redirect is not followed to a URL, or nothing; by default each is.
 
     Raises:
         OSError: there is no answer; the text says why in one line, without the URL. And what ``read`` raises.
     """
     patience = patience or Patience.fresh()
-    deadline = Deadline(HTTP.within if within is None else within)
+    patience.refuses = refuses
+    deadline = Deadline(min(within, HTTP.within))
     try:
         sent = {**_authorisation(url), **(headers or {})}
         with deadline, nullcontext(pool) if pool is not None else pool_for(url) as connections:
@@ -187,7 +206,7 @@ def ask(
     except (HTTPError, ValueError) as error:
         if deadline.is_over:
             raise OSError(
-                f"no whole answer in {deadline.seconds:g} s: it does not answer, or too slowly"
+                f"no whole answer in {deadline.seconds:.3g} s: it does not answer, or too slowly"
             ) from error
         raise OSError(_reason(error)) from error
     return Answer(
@@ -217,7 +236,7 @@ def fetch(url: str, most: int, headers: Mapping[str, str] | None = None) -> byte
     return content
 
 
-def first_bytes(url: str, count: int, within: float | None = None) -> bytes:
+def first_bytes(url: str, count: int) -> bytes:
     """How a file begins, asked for once.
 
     Raises:
@@ -225,7 +244,7 @@ def first_bytes(url: str, count: int, within: float | None = None) -> bytes:
     """
     once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
     asked = {"Range": f"bytes=0-{count - 1}"}
-    return _content(ask(url, count, read=bytes, headers=asked, patience=once, within=within))
+    return _content(ask(url, count, read=bytes, headers=asked, patience=once))
 
 
 def pause_asked_by(url: str, within: float = 10.0) -> float:

@@ -1,5 +1,6 @@
 """Searching a STAC API over HTTP: real items, pages, faults, and servers that ignore what they are asked."""
 
+import itertools
 import json
 import socket
 from datetime import UTC, datetime
@@ -54,9 +55,21 @@ def test_finds_what_lies_there_by_either_method(items, methods):
     assert 0 < len(found) < len(expected(items)) < 200
     (asked,) = server.searches
     assert asked["method"] == ("POST" if "POST" in methods else "GET")
-    assert asked["datetime"] == "2024-08-21T00:00:00Z/2024-08-25T23:59:59Z"
+    assert asked["datetime"] == "2024-08-21T00:00:00Z/2024-08-26T00:00:00Z"
     assert asked["query"] == {"eo:cloud_cover": {"lte": 30}}
     assert asked["collections"] == ["sentinel-2-l2a"] and asked["limit"] == 100
+
+
+def test_the_last_second_of_a_period_belongs_to_it_and_the_next_does_not(items):
+    def at(name, moment):
+        return items[0] | {"id": name, "properties": items[0]["properties"] | {"datetime": moment}}
+
+    ends = [
+        at("last", "2024-08-25T23:59:59.9Z"), at("next", "2024-08-26T00:00:00Z"), at("old", "2024-08-20T23:59:59.9Z")
+    ]  # fmt: skip
+    with serve_stac(ends) as server:
+        assert search(server, WORLD) == {"last"}
+        assert search(server, WORLD, end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == {"last", "next"}
 
 
 @pytest.mark.parametrize("methods", [("POST",), ("GET",)])
@@ -130,6 +143,74 @@ def test_fewer_items_than_the_server_says_there_are_is_an_error(items, name):
             search(server, WORLD, start=None, end=None)
     with serve_stac(items, most=50, stuck=True, worse=lambda _, page: page | {"numberMatched": 50}) as server:
         assert len(search(server, WORLD, start=None, end=None)) == 50  # round in circles, but it is all
+
+
+def test_what_a_server_holds_twice_counts_twice_where_it_says_how_many_match(items):
+    twice = [*items[:50], items[49], *items[50:60]]
+    with serve_stac(twice, most=51, worse=lambda _, page: page | {"numberMatched": 61}) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 60
+        server.items = [*items[:50], *items[50:], *items[:50]]
+        server.worse = lambda number, page: page | {"numberMatched": 250}
+        with pytest.raises(CatalogError, match="says that 250 items match and gave 200"):
+            search(server, WORLD, start=None, end=None)
+
+
+@pytest.mark.parametrize(
+    ("most", "number", "links", "said"),
+    [
+        (50, 2, None, "answered page 2 of a search without links, so there may be more"),
+        (100, 1, None, "answered page 1 of a search without links, so there may be more"),
+        (50, 2, "x", "names a page after page 2 in links that are no list"),
+    ],
+)
+def test_a_full_page_whose_links_are_gone_may_not_be_the_last_one(items, most, number, links, said):
+    broken = lambda at, page: page | {"links": links} if at == number else page  # noqa: E731
+    with serve_stac(items, most=most, worse=broken) as server:
+        with pytest.raises(CatalogError, match=said):
+            search(server, WORLD, start=None, end=None)
+        server.worse = lambda _, page: page | {"links": None}
+        server.items = items[: most - 1]
+        assert len(search(server, WORLD, start=None, end=None)) == most - 1
+
+
+def test_pages_that_come_too_slowly_are_left(items, monkeypatch):
+    minutes = itertools.count(step=60)
+    monkeypatch.setattr("terramosaic.catalog.api.monotonic", lambda: next(minutes))
+    with serve_stac(items, most=50) as server:
+        assert len(search(server, WORLD, start=None, end=None)) == 200
+        server.most = 2
+        with pytest.raises(CatalogError, match="is too slow: its pages do not end"):
+            search(server, WORLD, start=None, end=None)
+        assert len(server.searches) < 10
+
+
+def test_who_takes_all_clouds_also_gets_what_does_not_tell_its_own(items):
+    told = items[0]["properties"]
+    silent = items[0] | {"properties": {name: told[name] for name in told if name != "eo:cloud_cover"}}
+    with serve_stac([silent]) as server:
+        catalog, parts = open_catalog(server.url), [box(*silent["bbox"])]
+        assert len(catalog.search(parts, None, None, 100)) == 1
+        assert catalog.search(parts, None, None, 99) == []
+        hint = hint_for_nothing(catalog, parts, None, None, 99)
+        assert hint == "what lies there in that period does not tell its cloud cover: use --max-cloud 100"
+
+
+def test_json_that_is_nested_too_deeply_is_none_and_asked_for_once(items):
+    deep = Response("[" * 100_000 + "]" * 100_000, media_type="application/json")
+    with serve_stac(items, worse=lambda *_: deep) as server:
+        with pytest.raises(CatalogError, match=r"its answer is not STAC JSON \(it is nested too deeply\)"):
+            search(server)
+        assert len(server.searches) == 1
+
+
+def test_a_public_server_redirects_to_no_private_one(items, monkeypatch):
+    away = RedirectResponse("http://127.0.0.2:1/secrets", 307)
+    with serve_stac(items, worse=lambda *_: away) as server:
+        monkeypatch.setenv("TERRAMOSAIC_PRIVATE_HOSTS", "127.0.0.1")
+        monkeypatch.setattr("terramosaic.catalog.api.origin_of", lambda url: "public")
+        with pytest.raises(CatalogError, match=r"it redirects elsewhere: 127\.0\.0\.2 is a private host"):
+            search(server)
+        assert len(server.searches) == 1
 
 
 @pytest.mark.parametrize(

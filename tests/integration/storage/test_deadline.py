@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from terramosaic.storage.http import ask, fetch, pool_for
+from terramosaic.storage.http import ask, fetch, pause_asked_by, pool_for
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 WITHOUT_LENGTH = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -34,10 +34,15 @@ def silent(connection: socket.socket, over: threading.Event) -> None:
     over.wait()
 
 
-def busy(connection: socket.socket, over: threading.Event) -> None:
-    connection.recv(65536)
-    head = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n"
-    connection.sendall(head % b"3600")
+def busy(until: bytes) -> Behaviour:
+    """Asks to come back later."""
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65536)
+        head = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head % until)
+
+    return serve
 
 
 @contextlib.contextmanager
@@ -104,7 +109,13 @@ def test_an_answer_in_time_is_read_whole():
 
 
 def test_one_who_is_told_to_come_back_late_says_so_at_once():
-    with serving(busy) as (url, connections):
+    with serving(busy(b"3600")) as (url, connections):
         with pytest.raises(OSError, match="answers 503 Service Unavailable; it asks to come back in 3600 s"):
             fetch(url, 99)
         assert len(connections) == 1
+
+
+@pytest.mark.parametrize("until", [b"Fri, 31 Dec 99999 23:59:59 GMT", b"9" * 5000, b"soon", b"-5", b""])
+def test_who_asks_to_come_back_at_no_time_asks_for_nothing(until):
+    with serving(busy(until)) as (url, _):
+        assert pause_asked_by(url) == 0
