@@ -12,11 +12,13 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.api import ApiCatalog
 from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.footprint import footprint_of
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.metadata import cloud_cover, item_datetime
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
+from terramosaic.catalog.scene import SCENE_BANDS, scene_from_item
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
-from terramosaic.errors import CatalogError, RequestError
+from terramosaic.errors import CatalogError, ForeignItemError, RequestError
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
 _HINT_DAYS = (16, 64, 366)
@@ -107,8 +109,11 @@ def hint_for_nothing(
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    there = catalog.search(geometry_parts, start, end, None, Unusable(CatalogError))
+    there = _scenes(catalog, geometry_parts, start, end)
     if there:
+        silent = [item for item in there if cloud_cover(item) is None]
+        if max_cloud is not None and any(_overlaps(item, geometry_parts) for item in silent):
+            return "what lies there in that period does not tell its cloud cover: use --max-cloud 100"
         if max_cloud is None or len(above := clouded(there, max_cloud)) < len(there):
             return "what lies there in that period touches the region only at its edge"
         return above_the_limit(above)
@@ -158,14 +163,44 @@ def _nearest(
     """The last item before a moment, or the first after it."""
     # Files are at hand, so there the first look goes as far as they do.
     for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
-        reach, unusable = None if days is None else timedelta(days=days), Unusable(CatalogError)
         if before:
-            items = catalog.search(parts, before - reach if reach else None, before, None, unusable)
+            items = _scenes(catalog, parts, _moved(before, days and -days), before)
         else:
-            items = catalog.search(parts, after, after + reach if after and reach else None, None, unusable)
+            items = _scenes(catalog, parts, after, _moved(after, days))
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None
+
+
+def _scenes(
+    catalog: Catalog, parts: Sequence[BaseGeometry], start: datetime | None, end: datetime | None
+) -> list[dict[str, Any]]:
+    """What of a catalog would be a scene there, whatever its clouds and whatever it lacks."""
+    found = catalog.search(parts, start, end, None, Unusable(CatalogError))
+    return [item for item in found if _is_scene(item, catalog.profile)]
+
+
+def _is_scene(item: dict[str, Any], profile: Profile) -> bool:
+    try:
+        scene_from_item(item, profile).require(SCENE_BANDS)
+    except ForeignItemError:
+        return False
+    except CatalogError:
+        pass
+    return True
+
+
+def _overlaps(item: dict[str, Any], parts: Sequence[BaseGeometry]) -> bool:
+    footprint = footprint_of(item)
+    return any(footprint.intersection(part).area > 0 for part in parts)
+
+
+def _moved(moment: datetime | None, days: int | None) -> datetime | None:
+    """A moment so many days later; None, which is open, where there is none or the calendar ends before."""
+    try:
+        return moment + timedelta(days) if moment and days is not None else None
+    except OverflowError:
+        return None
 
 
 def _dated(item: dict[str, Any], away: timedelta, side: str) -> str:

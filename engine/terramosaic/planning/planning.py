@@ -82,9 +82,10 @@ def plan(request: RegionRequest) -> Plan:
     prepared = _Prepared.of(request)
     found = _search(prepared, () if request.strict else UnusableItemError)
     if not found.acquisitions:
-        if found.unusable:
+        if not all(isinstance(item.error, ForeignItemError) for item in found.unusable):
             raise _none_usable(found)
-        raise NoScenesError(f"no scene found in {found.searched}; {found.hint()}")
+        told = (f"no scene found in {found.searched}", found.hint(), *_left_out(found.unusable))
+        raise NoScenesError("; ".join(told))
     return _plan_from(prepared, found.best() if request.composite == "single" else found, whole_period=True)
 
 
@@ -381,10 +382,12 @@ def _is_part_of(item: UnusableItem, acquisition: Acquisition) -> bool:
 
 def _none_usable(found: _Found) -> CatalogError:
     first, *more = (item.error for item in found.unusable)
-    found_items = f"the {len(found.unusable)} items" if more else "the item"
-    return first.among(
-        f"none of {found_items} found in {found.searched} can be used", more[: _NAMED_ITEMS - 1]
+    what = (
+        f"none of the {len(found.unusable)} items found in {found.searched} can be used"
+        if more
+        else f"the only item found in {found.searched} cannot be used"
     )
+    return first.among(what, more[: _NAMED_ITEMS - 1])
 
 
 def _left_out(items: Sequence[UnusableItem]) -> list[str]:

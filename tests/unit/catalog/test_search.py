@@ -280,6 +280,9 @@ def test_hints(tmp_path):
         f"{tmp_path}/items.json has nothing there: check the region and the collection"
     )
     assert hint(catalog, day(14), day(16), max_cloud=95).endswith("touches the region only at its edge")
+    ours = item("ours", on=3, **{"terramosaic:run_id": "1"}) | {"assets": {"NDVI": {"href": "NDVI.tif"}}}
+    catalog = FileCatalog(write(tmp_path / "items.json", [*items, ours]))
+    assert hint(catalog, day(3), day(4)).startswith("the nearest there is of 2023-08-10")
 
 
 def test_a_hint_looks_farther_only_if_it_must():
@@ -295,7 +298,11 @@ def test_a_hint_looks_farther_only_if_it_must():
 
         def search(self, parts, start, end, max_cloud, unusable=None):
             asked.append((start, end))
-            return [item("old", on=10)] if start and start < day(10) and end > day(11) else []
+            return (
+                [item("old", on=10)]
+                if start and end and day(11) < end < day(11, 12) and start < day(10)
+                else []
+            )
 
     found = hint_for_nothing(Slow(), REGION, day(1, 10), day(3, 10), 40)
     assert found == "the nearest there is of 2023-08-10 (52 days before, 10 % cloud)"
@@ -307,6 +314,10 @@ def test_a_hint_looks_farther_only_if_it_must():
         (after, day(6, 12)),
         (after, day(3, 10, 2024)),
     ]
+    asked.clear()
+    ends = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert "has nothing there" in hint_for_nothing(Slow(), [box(0, 0, 1, 1)], *ends, 40)
+    assert asked[1:] == [(None, ends[0])] * 3 + [(ends[1], None)] * 3
     asked.clear()
     assert hint_for_nothing(Slow(), REGION, day(1, 1, 2020), day(2, 1, 2020), None) == (
         "slow has nothing there within a year of that period: check the region and the collection"

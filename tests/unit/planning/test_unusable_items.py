@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from terramosaic.errors import CatalogError, MissingBandError, UnusableItemError
+from terramosaic.errors import CatalogError, MissingBandError, NoScenesError, UnusableItemError
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan, plan_acquisitions
 from terramosaic.request.request import RegionRequest
@@ -88,6 +88,15 @@ def test_if_none_is_left_all_reasons_are_told(tmp_path):
         )
     )
     assert error.value.exit_code == 4
+
+
+@pytest.mark.parametrize("kind", ["another satellite", "our own"])
+def test_where_nothing_is_a_scene_there_is_none(tmp_path, kind):
+    bad, said = UNUSABLE[kind]
+    with pytest.raises(NoScenesError, match=f"has nothing there: .*; an item left out .*{said}"):
+        planned(tmp_path, [bad])
+    with pytest.raises(NoScenesError, match="the only scene there in that period has 80 % cloud"):
+        planned(tmp_path, [bad, item("clouded", 15, cloud=80)])
 
 
 def test_of_many_the_first_are_told_and_all_are_on_record(tmp_path):
