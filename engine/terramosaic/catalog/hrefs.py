@@ -16,7 +16,6 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
-from terramosaic.storage.location import is_url
 from terramosaic.storage.roots import ROOTS_SETTING, is_within_roots
 from terramosaic.url_secrets import host_of
 
@@ -54,11 +53,12 @@ def refusal(href: str, origin: Origin) -> str:
 
 def misnamed(href: str, origin: Origin) -> str:
     """As `refusal`, by the href's text alone."""
-    if origin == "disk":
-        here = is_url(href) and not href.lower().startswith("file:")
-        return "" if here or is_within_roots(href) else f"it is beyond what {ROOTS_SETTING} allows here"
     scheme = re.match(r"(\w+)://", href)
-    if not scheme or scheme[1].lower() not in _SCHEMES:
+    is_remote = scheme is not None and scheme[1].lower() in _SCHEMES
+    if origin == "disk":
+        # Other schemes, such as zip+file, lead back to this machine.
+        return "" if is_remote or is_within_roots(href) else f"it is beyond what {ROOTS_SETTING} allows here"
+    if not is_remote:
         return (
             "a catalog on the network may name files by http(s), s3, gs, az and abfs URLs alone, "
             "neither paths nor anything else that GDAL would open"
@@ -75,13 +75,18 @@ def _is_private(host: str) -> bool:
     return any(not _is_public(address) for address in _addresses(host))
 
 
-@cache
 def _addresses(host: str) -> tuple[IPv4Address | IPv6Address, ...]:
     """What a name stands for, also in the odd ways to write an IPv4 address (``127.1``); nothing if nobody knows it."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return _known_addresses(host)
     except (OSError, UnicodeError):
         return ()
+
+
+@cache
+def _known_addresses(host: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """As `_addresses`; what is not known is asked for again, for name servers fail for a while."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(ip_address(str(address[4][0]).partition("%")[0]) for address in found)
 
 

@@ -20,6 +20,9 @@ ROOTS_SETTING = "TERRAMOSAIC_ROOTS"
 
 _PORTS = {"http": 80, "https": 443}
 
+#: Schemes whose URLs name a container before their host.
+_CONTAINERS = ("abfs", "abfss")
+
 
 def require_within_roots(*places: tuple[str, str]) -> None:
     """Refuses places beyond the roots of this deployment.
@@ -72,6 +75,8 @@ def _normalised(place: str) -> str | None:
     if ".." in re.split(r"[/\\]", path) or "\\" in path:
         return None
     host = (parts.hostname or "").rstrip(".")
+    if parts.scheme in _CONTAINERS:
+        host = f"{parts.username or ''}@{host}"
     return f"{parts.scheme}://{host}:{port or ''}{re.sub('/+', '/', path).rstrip('/')}"
 
 

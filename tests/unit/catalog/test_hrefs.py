@@ -6,6 +6,7 @@ import pytest
 
 from terramosaic.catalog import hrefs
 from terramosaic.catalog.hrefs import PRIVATE_HOSTS_SETTING, origin_of, refusal
+from terramosaic.storage.roots import ROOTS_SETTING
 
 ADDRESSES = {
     "public.example": "93.184.215.14",
@@ -27,9 +28,9 @@ def names(monkeypatch):
         return real(host, *rest, flags=socket.AI_NUMERICHOST, **more)
 
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", look_up)
-    hrefs._addresses.cache_clear()
+    hrefs._known_addresses.cache_clear()
     yield
-    hrefs._addresses.cache_clear()
+    hrefs._known_addresses.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,19 @@ def test_a_setting_names_the_private_hosts_that_public_catalogs_may_name(monkeyp
 )
 def test_a_catalog_is_where_its_host_is(url, origin):
     assert origin_of(url) == origin
+
+
+def test_a_name_that_was_not_known_for_a_moment_is_asked_for_again(monkeypatch):
+    assert origin_of("https://late.example/v1") == "public"
+    monkeypatch.setitem(ADDRESSES, "late.example", "10.1.2.4")
+    assert origin_of("https://late.example/v1") == "private"
+
+
+@pytest.mark.parametrize(
+    "href", ["zip+file:///etc/x.zip!/a.tif", "vrt:///etc/a.tif", "local:///etc/a.tif", "x://etc"]
+)
+def test_what_leads_back_to_this_machine_must_lie_within_the_roots(href, tmp_path, monkeypatch):
+    assert not refusal(href, "disk")
+    monkeypatch.setenv(ROOTS_SETTING, str(tmp_path))
+    assert "beyond what" in refusal(href, "disk")
+    assert not refusal("S3://bucket/B04.tif", "disk") and not refusal(f"{tmp_path}/B04.tif", "disk")

@@ -75,3 +75,10 @@ def test_what_is_beyond_is_refused_in_a_line(place, tmp_path):
 def test_without_roots_every_place_is_allowed(monkeypatch):
     monkeypatch.delenv(ROOTS_SETTING)
     require_within_roots(("out", "/etc"), ("catalog", "https://anywhere.example"))
+
+
+def test_a_container_is_another_place_than_its_neighbour(monkeypatch):
+    account = "account.dfs.core.windows.net"
+    monkeypatch.setenv(ROOTS_SETTING, f"abfs://maps@{account}/a")
+    assert is_within_roots(f"abfs://maps@{account}/a/b")
+    assert not is_within_roots(f"abfs://other@{account}/a/b") and not is_within_roots(f"abfs://{account}/a/b")
