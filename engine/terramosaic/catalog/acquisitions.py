@@ -109,9 +109,10 @@ def _product(scene: Scene) -> tuple[str, ...]:
     return scene.platform, scene.sensing_start.isoformat(), scene.mgrs_tile
 
 
-def _processing(scene: Scene) -> tuple[str, datetime, str]:
+def _processing(scene: Scene) -> tuple[str, datetime, str, str, str]:
     made = scene.generation_time or datetime.min.replace(tzinfo=UTC)
-    return scene.processing_baseline or "", made, scene.id
+    # Of copies always the same one is taken, in whatever order a catalog gives them.
+    return scene.processing_baseline or "", made, scene.id, scene.collection, scene.fingerprint
 
 
 def _why(best: Scene, scene: Scene) -> str:

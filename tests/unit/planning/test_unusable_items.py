@@ -140,6 +140,8 @@ def test_copies_of_one_item_are_one_scene_and_on_record(tmp_path):
     assert [(dropped.id, dropped.reason) for dropped in made.dropped] == [
         ("good", "superseded by good (a duplicate)"), ("good", "superseded by good (a duplicate)")
     ]  # fmt: skip
+    # Which of them it is does not hang on their order, nor does the run's id.
+    assert planned(tmp_path, [GOOD | {"collection": "other"}, GOOD]).scenes == made.scenes
 
 
 def test_items_without_a_tile_that_share_id_and_collection_are_scenes_of_their_own(tmp_path):
