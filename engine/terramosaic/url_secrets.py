@@ -26,8 +26,9 @@ _WORDS = frozenset({
 })  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-#: A login before a host. Azure's ``abfs://container@account`` is none: it has no password.
-_LOGIN = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
+#: A login before a host, also one that holds what would end it (a port is a number). Azure's ``abfs://container@account``
+#: is none: it has no password.
+_LOGIN = re.compile(r"(?<=://)(?:[^/?#\s'\"<>]*@|[^/?#\s'\"<>@:\[]+:(?!\d*(?:[/?#\s'\"<>]|$))[^\s'\"<>]*@)")
 _CONTAINER = re.compile(r"abfss?://[^/?#:]*@", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?<=[?&;#])([\w.%~-]+)=([^&;#\s'\"<>()]*)")
 
@@ -62,6 +63,23 @@ def keep(url: str) -> str:
     if short != url:
         learn({short: url})
     return short
+
+
+def keep_written(url: str) -> str:
+    """As `keep`, of a URL that a person wrote.
+
+    Raises:
+        ValueError: nobody can tell where its login ends.
+    """
+    login = _LOGIN.search(url)
+    if login and set("/?#") & set(login[0]):
+        raise ValueError("the login in its URL holds / ? or #; write them as %2F, %3F and %23")
+    return keep(url)
+
+
+def has_login(url: str) -> bool:
+    """Whether a URL holds a login."""
+    return bool(_LOGIN.search(url)) and not _CONTAINER.match(url)
 
 
 def whole(url: str) -> str:

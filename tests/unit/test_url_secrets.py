@@ -12,6 +12,7 @@ from terramosaic.url_secrets import (
     expiry_of,
     hide_in_log,
     keep,
+    keep_written,
     learn,
     scrubbed,
     told,
@@ -39,6 +40,7 @@ SIGNED = {
     "login": f"https://user:{SECRET}@host.example/B04.tif",
     "login that is a token": f"https://{SECRET}@host.example/B04.tif",
     "login with an at": f"https://user@place:{SECRET}@host.example/B04.tif",
+    "login with what would end it": f"https://user:a/b?c#{SECRET}@host.example:8080/B04.tif",
     "login before no host": f"https://user:{SECRET}@[::1/B04.tif",
     "in a name of GDAL's": f"/vsicurl/https://user:{SECRET}@host.example/B04.tif",
 }
@@ -65,6 +67,8 @@ def test_a_secret_is_taken_out_hidden_and_at_hand(url):
         "s3://bucket/B04.jp2?versionId=3sL4kqtJlcpXroDTDmJ",
         "abfs://container@account.dfs.core.windows.net/B04.tif",
         "https://host.example/a@b/B04.tif",
+        "https://host.example:8080/a@b/B04.tif",
+        "http://[::1]:8080/a@b/B04.tif",
         "/data/sig=b/B04.tif",
         "demo",
     ],
@@ -138,3 +142,11 @@ def test_logs_of_others_are_scrubbed(caplog):
     hide_in_log("test.others")
     logging.getLogger("test.others").warning("again: %s", SIGNED["token"])
     assert "again: https://host.example/B04.tif?token=***" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["a/b", "a?b", "a#b"])
+def test_who_writes_a_login_that_cannot_be_told_from_the_rest_hears_how_to(word):
+    with pytest.raises(ValueError, match="write them as %2F, %3F and %23"):
+        keep_written(f"https://user:{word}@host.example/v1")
+    assert not told()
+    assert keep_written("https://user:a%2Fb@host.example/v1") == "https://host.example/v1"

@@ -40,9 +40,6 @@ _SIGNATURES = {
 #: What GDAL knows them by; a Shapefile is several files.
 _GDAL = {"GeoPackage": ".gpkg", "FlatGeobuf": ".fgb", "KML": ".kml"}
 
-#: Where a shell's `<(...)` gives a program a pipe to read from.
-_OPEN_FILES = ("/dev/", "/proc/self/fd/")
-
 #: What of a ZIP file is a region.
 _ZIPPED = (".shp", ".gpkg", ".kml", ".fgb", ".parquet", ".geojson", ".json")
 
@@ -74,8 +71,6 @@ def read_region(path: str) -> Any:
     """
     require_within_roots(("region", path))
     try:
-        if not is_url(path) and Path(path).expanduser().is_fifo() and not path.startswith(_OPEN_FILES):
-            raise OSError("it is a pipe")  # and may never end
         content = read_document(path, _LARGEST_FILE)
     except (OSError, ValueError, RuntimeError) as error:
         # What is no path is a ValueError, and the home of an unknown user the last.

@@ -27,7 +27,7 @@ from terramosaic.request.area import area_from_box, area_from_geojson, area_from
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.crs import in_degrees
 from terramosaic.request.files import area_from_file, geojson_of_wkt, kind_of
-from terramosaic.url_secrets import keep
+from terramosaic.url_secrets import keep_written
 
 #: Letters of a polygon that is written out in full.
 _LONG = 400
@@ -116,7 +116,7 @@ class GeoJsonFile(BaseModel):
 
     model_config = ConfigDict(title="File or URL", **_FORM)
 
-    path: Annotated[str, AfterValidator(keep)] = Field(
+    path: Annotated[str, AfterValidator(keep_written)] = Field(
         title="Path or URL",
         description="Path or URL (https://, s3://) of GeoJSON, WKT, GeoPackage, KML or the like, of up to 100 MB",
         examples=["region.geojson", "https://example.com/region.geojson"],

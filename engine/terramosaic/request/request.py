@@ -31,7 +31,7 @@ from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, inter
 from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.request.scene_ids import split_ids
 from terramosaic.shown import Shown
-from terramosaic.url_secrets import keep
+from terramosaic.url_secrets import keep_written
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class RegionRequest(Shown, BaseModel):
         description="ISO 8601 interval START/END, a day, week, month, or year; either end may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
     )
-    catalog: _Choice[Annotated[str, AfterValidator(keep)]] = Field(
+    catalog: _Choice[Annotated[str, AfterValidator(keep_written)]] = Field(
         default="planetary-computer",
         title="Catalog",
         description="planetary-computer, earth-search, copernicus, a STAC API's URL, or a path on disk",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from terramosaic.errors import RequestError
+from terramosaic.errors import RequestError, printable
 from terramosaic.storage.documents import read_document, shown
-from terramosaic.url_secrets import keep
+from terramosaic.url_secrets import keep_written
 
 #: How the names of files of ids end; everything else is an id.
 _FILES = (".txt", ".csv")
@@ -21,7 +21,7 @@ def split_ids(value: Any) -> Any:
     if isinstance(value, str):
         value = value.split(",")
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(entry, str) for entry in value):
-        return tuple(sorted({keep(entry.strip()) for entry in value} - {""}))
+        return tuple(sorted({keep_written(entry.strip()) for entry in value} - {""}))
     return value
 
 
@@ -46,11 +46,11 @@ def ids_in(entries: Iterable[str], field: str) -> frozenset[str]:
 
 def _ids_of_file(path: str, field: str) -> set[str]:
     try:
-        text = read_document(path, _LARGEST_FILE).decode("utf-8")
+        text = read_document(path, _LARGEST_FILE).decode("utf-8-sig")
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
         reason = "it is no text" if isinstance(error, UnicodeDecodeError) else error
         raise RequestError(
-            f"{field}: cannot read {shown(path)}: {reason}; give a text file with an item's id in each line"
+            f"{field}: cannot read {printable(shown(path))}: {reason}; give a text file with an item's id in each line"
         ) from error
     firsts = (line.partition(",")[0].strip().strip('"') for line in text.splitlines())
     return {first for first in firsts if first and not first.startswith("#")}

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+#: Where a shell's `<(...)` gives a program a pipe to read from.
+_OPEN_FILES = ("/dev/", "/proc/self/fd/")
+
+
 def shown(location: str) -> str:
     """The location for messages and records: without what a URL may hold of signatures and passwords."""
     return re.split("[?#]", bare(location))[0] if is_url(location) else bare(location)
@@ -38,6 +42,8 @@ def read_document(document: str, most: int) -> bytes:
     try:
         place = location(document)
         if isinstance(place, Path):
+            if place.is_fifo() and not str(place).startswith(_OPEN_FILES):
+                raise OSError("it is a pipe")  # and may never end
             return _whole(place.open("rb"), most)
         facts = facts_of(place)
         if facts is not None and facts.size > most:
@@ -46,7 +52,7 @@ def read_document(document: str, most: int) -> bytes:
     except FileNotFoundError as error:
         raise OSError("there is no such file") from error
     except OutputError as error:
-        raise OSError(str(error)) from error
+        raise OSError(str(error).removeprefix("out: ")) from error
     except OSError as error:
         raise OSError(error.strerror or str(error)) from error
 

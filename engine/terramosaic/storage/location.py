@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from terramosaic.errors import OutputError
+from terramosaic.errors import OutputError, printable
+from terramosaic.url_secrets import bare, has_login
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -87,13 +88,21 @@ def location(text: str | Location) -> Location:
         return text
     if not is_url(text):
         return Path(text).expanduser()
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise OutputError(f"out: {printable(bare(text))!r} is no URL ({error})") from error
     if parts.scheme in ("file", "local"):
         return Path(unquote(parts.path))
     if parts.scheme not in _STORES:
         raise OutputError(
-            f"out: {text!r} is in no store that is known; take a folder, or a URL that begins with "
+            f"out: {printable(bare(text))!r} is in no store that is known; take a folder, or a URL that begins with "
             f"{', '.join(sorted(f'{scheme}://' for scheme in _STORES if scheme != 'memory'))}"
+        )
+    if has_login(text):
+        raise OutputError(
+            f"out: {printable(bare(text))!r} was given a login, which would be written down with it; a store's keys "
+            "belong into the environment (AWS_ACCESS_KEY_ID and what is like it)"
         )
     if not parts.netloc:
         raise OutputError(f"out: {text!r} names no bucket; write it as {parts.scheme}://bucket/maps")

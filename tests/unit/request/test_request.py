@@ -97,6 +97,13 @@ def test_several_mistakes_get_a_line_each():
     assert len(str(error.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize("field", ["catalogue", "collection"])
+def test_a_secret_under_another_name_is_not_repeated(field):
+    with pytest.raises(RequestError) as error:
+        request_of(**GOOD, **{field: "https://user:Pa55word@host.example/v1\n"})
+    assert field in str(error.value) and "Pa55word" not in str(error.value)
+
+
 def test_area_limit_is_configurable():
     big = {**GOOD, "region": (0, 0, 20, 20)}
     assert request_of(**big, max_area_km2=1e7).max_area_km2 == 1e7

@@ -1,5 +1,7 @@
 """Scenes that a request names, by ids or by files of them."""
 
+import os
+
 import pytest
 
 from terramosaic.errors import RequestError
@@ -25,6 +27,21 @@ def test_a_file_has_an_id_in_each_line(tmp_path):
     file = tmp_path / "bad.txt"
     file.write_text('# seen by eye\nS2A_1\n\n  S2A_2  \n"S2A_3", clouds, 2023\n')
     assert ids_in(("S2B_9", str(file)), "exclude") == {"S2A_1", "S2A_2", "S2A_3", "S2B_9"}
+
+
+def test_a_file_of_another_program_has_a_mark_before_its_first_id(tmp_path):
+    file = tmp_path / "bad.csv"
+    file.write_bytes(b"\xef\xbb\xbfS2A_1,clouds\r\nS2A_2,\r\n")
+    assert ids_in((str(file),), "exclude") == {"S2A_1", "S2A_2"}
+
+
+def test_what_would_be_read_for_ever_or_is_no_place_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path, said in ((tmp_path / "pipe.txt", "it is a pipe"), ("s3://[x/ids.txt", "is no URL")):
+        with pytest.raises(
+            RequestError, match=rf"^exclude: cannot read .*ids\.txt: .*{said}|pipe\.txt: {said}"
+        ):
+            ids_in((str(path),), "exclude")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00secret"])
