@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.hrefs import Origin, origin_of, refusal
 from terramosaic.catalog.matching import Wanted
-from terramosaic.catalog.metadata import is_href, links_of
+from terramosaic.catalog.metadata import is_href, links_of, with_hrefs
 from terramosaic.catalog.pages import Distinct, PageRequest, read_pages
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
@@ -304,16 +304,11 @@ def _reason(said: str) -> str:
 
 
 def _with_absolute_hrefs(item: dict[str, Any]) -> dict[str, Any]:
+    """Relative ones start at the item's own link. A path stays one: nothing tells a server's from this machine's."""
     own = next((link["href"] for link in links_of(item) if link["rel"] == "self"), None)
     if not is_href(own):
         return item
-    moved = {
-        key: asset | {"href": urljoin(own, asset["href"])}
-        for key, asset in item["assets"].items()
-        if isinstance(asset, dict) and is_href(asset.get("href")) and _is_relative(asset["href"])
-    }
-    return item | {"assets": item["assets"] | moved}
-
-
-def _is_relative(href: str) -> bool:
-    return "://" not in href and not href.startswith("/")
+    found: dict[str, Any] = with_hrefs(
+        item, lambda href: href if "://" in href or href.startswith("/") else urljoin(own, href)
+    )
+    return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,10 +15,10 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.catalog.formats import SUFFIXES, document_of
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.matching import Wanted
-from terramosaic.catalog.metadata import is_href, links_of
+from terramosaic.catalog.metadata import is_href, links_of, with_hrefs
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, printable
 from terramosaic.storage.roots import require_within_roots
 
 
@@ -60,16 +60,16 @@ class FileCatalog:
     @cached_property
     def _items(self) -> list[Any]:
         # Those of one id are several, also where they say the same: which of them to use is decided by what they are.
-        return [_with_absolute_hrefs(item, file) for item, file in _items_below(self._path)]
+        return [with_hrefs(item, partial(_absolute, file=file)) for item, file in _items_below(self._path)]
 
 
 def _items_below(path: Path) -> Iterator[tuple[Any, Path]]:
     """Each item of a file or folder, with the file that it stands in."""
     if not path.is_dir():
-        yield from _items_of(path, seen=set())
+        yield from _items_of(path)
         return
     for file in sorted(path.rglob("*.*")):
-        if file.suffix not in SUFFIXES or not file.is_file():
+        if file.suffix.lower() not in SUFFIXES or not file.is_file():
             continue
         document = _read(file)
         # Catalogs and collections are passed over: their items are found by themselves.
@@ -78,30 +78,38 @@ def _items_below(path: Path) -> Iterator[tuple[Any, Path]]:
                 yield feature, file
 
 
-def _items_of(file: Path, seen: set[Path]) -> Iterator[tuple[Any, Path]]:
-    """Each item that a file holds or, being a catalog or collection, links to."""
-    if file in seen:
-        return
-    seen.add(file)
-    document = _read(file)
-    kind = document.get("type") if isinstance(document, dict) else "list of items"
-    if kind not in ("Feature", "FeatureCollection", "Catalog", "Collection", "list of items"):
-        raise CatalogError(
-            f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection, by its type"
-        )
-    if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
-        raise CatalogError(f"{file} is an ItemCollection without a list of features")
-    for feature in _features(document):
-        yield feature, file
-    for link in links_of(document) if kind in ("Catalog", "Collection") else []:
-        if link["rel"] not in ("child", "item"):
+def _items_of(root: Path) -> Iterator[tuple[Any, Path]]:
+    """Each item that a file holds or, being a catalog or collection, links to at any depth; in the order of links."""
+    waiting, seen = [root], set[Path]()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
             continue
-        target = _absolute(link["href"], file) if is_href(link["href"]) else ""
-        if "://" in target:
-            raise CatalogError(f"{file} links to {target}; a catalog on disk must hold its items on disk")
-        if not target or not _is_file(Path(target)):
-            raise CatalogError(f"{file} links to {link['rel']} {link['href']}, which does not exist")
-        yield from _items_of(Path(target), seen)
+        seen.add(file)
+        document = _read(file)
+        kind = document.get("type") if isinstance(document, dict) else "list of items"
+        if kind not in ("Feature", "FeatureCollection", "Catalog", "Collection", "list of items"):
+            raise CatalogError(
+                f"{file} is neither a STAC item, an ItemCollection, a catalog nor a collection, by its type"
+            )
+        if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
+            raise CatalogError(f"{file} is an ItemCollection without a list of features")
+        for feature in _features(document):
+            yield feature, file
+        if kind in ("Catalog", "Collection"):
+            waiting += reversed([
+                _linked(link, file) for link in links_of(document) if link["rel"] in ("child", "item")
+            ])  # fmt: skip
+
+
+def _linked(link: Mapping[str, Any], file: Path) -> Path:
+    """The file that a link leads to."""
+    target = _absolute(link["href"], file) if is_href(link["href"]) else ""
+    if "://" in target:
+        raise CatalogError(f"{file} links to {target}; a catalog on disk must hold its items on disk")
+    if not target or not _is_file(Path(target)):
+        raise CatalogError(f"{file} links to {link['rel']} {printable(link['href'])}, which does not exist")
+    return Path(target)
 
 
 def _features(document: Any) -> list[Any]:
@@ -132,21 +140,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # its name is too long for one
         return False
-
-
-def _with_absolute_hrefs(item: Any, file: Path) -> Any:
-    """The item itself where its hrefs are absolute: a country's catalog has hundreds of thousands of assets."""
-    assets = item.get("assets") if isinstance(item, dict) else None
-    if not isinstance(assets, dict):
-        return item
-    moved = {
-        key: asset | {"href": href}
-        for key, asset in assets.items()
-        if isinstance(asset, dict)
-        and is_href(asset.get("href"))
-        and (href := _absolute(asset["href"], file)) != asset["href"]
-    }
-    return item | {"assets": assets | moved} if moved else item
 
 
 def _absolute(href: str, file: Path) -> str:

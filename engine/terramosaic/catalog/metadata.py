@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
-from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError
+from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError, printable
 from terramosaic.ground.grid import is_utm
 
 Item = Mapping[str, Any]
@@ -39,8 +39,6 @@ _HALF_LETTERS = re.compile(r"[\ud800-\udfff]")
 _EXCLUDE = "exclude the item to go on without it"
 #: Years that an item can be of.
 _YEARS = 1970, 2200
-#: Letters of a value that a message shows.
-_SHOWN = 120
 
 
 def check_item(item: Any) -> None:
@@ -86,7 +84,7 @@ def check_kind(item: Item, bands: Collection[str]) -> None:
     if any(name.startswith(_OWN) for name in properties) and not bands:
         raise ForeignItemError(f"item {name_of(item)} is a map that Terramosaic has made, no scene")
     if isinstance(told, str) and told and not _SENTINEL_2.match(told):
-        raise ForeignItemError(f"item {name_of(item)} is of {short(told)}, not of Sentinel-2")
+        raise ForeignItemError(f"item {name_of(item)} is of {printable(told)}, not of Sentinel-2")
 
 
 def collection_of(item: Item) -> str:
@@ -116,22 +114,36 @@ def is_href(value: Any) -> TypeGuard[str]:
         return False
 
 
+def with_hrefs(item: Any, absolute: Callable[[str], str]) -> Any:
+    """An item with absolute hrefs; itself where they are: a country's catalog has hundreds of thousands of assets.
+
+    Args:
+        item: what a catalog gave, of whatever kind.
+        absolute: makes an absolute href of one.
+    """
+    assets = item.get("assets") if isinstance(item, dict) else None
+    if not isinstance(assets, dict):
+        return item
+    moved = {
+        key: asset | {"href": href}
+        for key, asset in assets.items()
+        if isinstance(asset, dict)
+        and is_href(asset.get("href"))
+        and (href := absolute(asset["href"])) != asset["href"]
+    }
+    return item | {"assets": assets | moved} if moved else item
+
+
 def name_of(item: Any) -> str:
     """An item's id for messages and records, whatever it is."""
     found = item.get("id") if isinstance(item, Mapping) else None
-    return short(found) if isinstance(found, str) else "without id"
-
-
-def short(value: Any) -> str:
-    """A value for a line of a message: without letters that cannot be shown, and not all of a long one."""
-    text = value if is_text(value) and value.isprintable() else ascii(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return printable(found) if isinstance(found, str) else "without id"
 
 
 def wrong(item: Item, field: str, value: Any, wanted: str) -> CatalogError:
     """That a field of an item is of the wrong type, which STAC does not allow."""
     return CatalogError(
-        f"item {name_of(item)} has a wrong {field}: {wanted} is wanted, not {short(value)}", hint=_EXCLUDE
+        f"item {name_of(item)} has a wrong {field}: {wanted} is wanted, not {printable(value)}", hint=_EXCLUDE
     )
 
 
@@ -153,7 +165,7 @@ def item_datetime(item: Item) -> datetime:
             if found is None or not _YEARS[0] <= found.year <= _YEARS[1]:
                 raise CatalogError(
                     f"item {name_of(item)} has a {name} that is not RFC 3339, or of a year without satellites: "
-                    f"{short(text)}"
+                    f"{printable(text)}"
                 )
             return found
     raise CatalogError(f"item {name_of(item)} has neither datetime nor start_datetime")

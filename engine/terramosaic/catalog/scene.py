@@ -22,7 +22,7 @@ from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.offset import GUESSED, decide_offset
 from terramosaic.catalog.profiles import GENERIC, Profile, is_signed, profile_of
-from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError
+from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError, printable
 from terramosaic.ground.zones import as_geojson
 from terramosaic.url_secrets import expiry_of, keep
 
@@ -159,7 +159,7 @@ class Scene(BaseModel):
                 else (MissingBandError, f"lacks {', '.join(missing)}")
             )
             raise kind(
-                f"item {metadata.short(self.id)} {what}; its assets are {', '.join(self.item_assets) or 'none'}"
+                f"item {printable(self.id)} {what}; its assets are {printable(', '.join(self.item_assets) or 'none')}"
             )
         return {band: self.assets[band] for band in wanted}
 
@@ -178,7 +178,7 @@ class Scene(BaseModel):
                 continue
             if not stat.S_ISREG(mode):
                 raise CatalogError(
-                    f"asset {asset.key} of item {metadata.short(self.key)} is no file: {asset.href} is a folder, "
+                    f"asset {asset.key} of item {printable(self.key)} is no file: {asset.href} is a folder, "
                     "a pipe or a device"
                 )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from shapely.geometry.base import BaseGeometry
 
@@ -18,7 +19,7 @@ from terramosaic.catalog.metadata import cloud_cover, item_datetime
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
 from terramosaic.catalog.scene import SCENE_BANDS, scene_from_item
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
-from terramosaic.errors import CatalogError, ForeignItemError, RequestError
+from terramosaic.errors import CatalogError, ForeignItemError, RequestError, printable
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
 _HINT_DAYS = (16, 64, 366)
@@ -86,11 +87,11 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
             if catalog.rstrip("/") == profile.url:
                 return ApiCatalog(catalog, collection or profile.collection, profile)
         return ApiCatalog(catalog, collection or GENERIC.collection)
-    path = Path(catalog.removeprefix("file://")).expanduser()
+    path = Path(unquote(urlsplit(catalog).path) if catalog.startswith("file://") else catalog).expanduser()
     if _exists(path):
         return FileCatalog(path, collection)
     if "/" in catalog or path.suffix:
-        raise CatalogError(f"catalog {catalog} does not exist")
+        raise CatalogError(f"catalog {printable(catalog)} does not exist")
     raise RequestError(
         f"catalog: {catalog!r} is not known; take {', '.join(PROFILES)}, "
         "a STAC API's URL, or a path that exists"

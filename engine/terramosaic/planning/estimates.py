@@ -10,6 +10,7 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.bands import GSD
 from terramosaic.catalog import Acquisition, Scene
 from terramosaic.catalog.hrefs import misnamed
+from terramosaic.errors import printable
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import Area
@@ -17,6 +18,9 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
 from terramosaic.planning.plan import Figures, Zone
 from terramosaic.request.request import RegionRequest
+
+#: Scenes that a warning names; each of them is in the plan. Letters of all names.
+_NAMED_SCENES, _NAMED_LETTERS = 5, 500
 
 #: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
 _READ_BYTES_PER_PIXEL = 1.4
@@ -89,14 +93,20 @@ def warnings_of(
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     for why, keys in _misnamed(scenes).items():
-        warnings.append(f"{len(keys)} of {figures.scenes} scenes cannot be read: {why}: {', '.join(keys)}")
+        warnings.append(f"{len(keys)} of {figures.scenes} scenes cannot be read: {why}: {_some(keys)}")
     unknown = [scene.key for scene in scenes if scene.offset_is_guessed]
     if unknown:
         warnings.append(
             "no item says whether these carry the +1000 of baseline 04.00, so their files and pixels decide, or it is "
-            f"taken as not there: {', '.join(unknown)}"
+            f"taken as not there: {_some(unknown)}"
         )
     return warnings
+
+
+def _some(keys: Sequence[str]) -> str:
+    """The first few of a run's scenes, which may be thousands, on one line."""
+    more = f" and {len(keys) - _NAMED_SCENES} more" if len(keys) > _NAMED_SCENES else ""
+    return printable(", ".join(keys[:_NAMED_SCENES]), _NAMED_LETTERS) + more
 
 
 def _misnamed(scenes: Iterable[Scene]) -> dict[str, list[str]]:

@@ -128,7 +128,7 @@ def test_a_thousand_items_with_something_wrong_are_scenes_or_named(tmp_path):
         (("properties", "datetime"), "0001-01-01T00:00:00+23:59", "has a datetime that is not RFC 3339"),
         (("properties", "datetime"), "9999-12-31T23:59:59Z", "or of a year without satellites"),
         (("assets", "B04", "raster:bands"), [{"offset": "x", "scale": 1}], "has a wrong offset of asset B04"),
-        (("id",), "\ud800", r"ud800' is no STAC item: its id is no Unicode"),
+        (("id",), "\ud800", r"ud800 is no STAC item: its id is no Unicode"),
     ],
 )  # fmt: skip
 def test_what_must_not_be_guessed_is_an_error_that_names_item_and_field(tmp_path, way, value, said):
@@ -202,6 +202,15 @@ def test_a_tile_on_the_antimeridian_lies_on_both_sides_of_it(around):
     geometry = scene_from_item(found).geometry
     expected = box(*around) if around[2] < 0 else box(179.96, -18.10, 180, -18.07)
     assert geometry.intersects(expected) and geometry.area < 2
+
+
+def test_names_of_assets_break_no_line():
+    changed = item() | {
+        "assets": {"B04": item()["assets"]["B04"], "a\nb": {}, **{f"x{number}": {} for number in range(999)}}
+    }
+    with pytest.raises(MissingBandError) as error:
+        scene_from_item(changed).require(SCENE_BANDS)
+    assert str(error.value).isprintable() and len(str(error.value)) < 600
 
 
 def test_what_is_no_scene_of_sentinel_2_is_told_apart_from_one_that_lacks_a_band():

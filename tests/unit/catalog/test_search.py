@@ -58,13 +58,14 @@ def test_every_kind_of_file_and_folder(tmp_path):
         tmp_path / "folder/region.geojson",
         {"type": "Feature", "geometry": mapping(REGION[0]), "properties": {}},
     )
+    write(tmp_path / "folder/THREE.JSON", item("three"))
     write(tmp_path / "folder/plan.json", {"format": "of somebody else"})
     write(tmp_path / "folder/numbers.json", [1, 2])
     assert ids(everything(single)) == ["one"]
     assert ids(everything(write(tmp_path / "collection.json", collection))) == ["one", "two"]
     assert ids(everything(write(tmp_path / "list.json", [one, two]))) == ["one", "two"]
     # Those that come twice are two; which to use is decided by what they say (`drop_superseded`).
-    assert sorted(ids(everything(tmp_path / "folder"))) == ["one", "one", "two", "two"]
+    assert sorted(ids(everything(tmp_path / "folder"))) == ["one", "one", "three", "two", "two"]
 
 
 def test_items_on_lines_of_their_own(tmp_path):
@@ -119,6 +120,14 @@ def test_links_of_a_static_catalog_are_followed_once(tmp_path):
         str(tmp_path / "l2a/two/red.tif"),
     }
     assert {one["assets"]["far"]["href"] for one in found} == {"https://example.org/red.tif"}
+
+
+def test_a_catalog_may_be_as_deep_as_it_likes(tmp_path):
+    for level in range(1200):
+        links = [{"rel": "child", "href": f"{level + 1}.json"}]
+        write(tmp_path / f"{level}.json", {"type": "Catalog", "links": links})
+    write(tmp_path / "1200.json", item("one"))
+    assert ids(everything(tmp_path / "0.json")) == ["one"]
 
 
 def test_the_real_static_catalog_and_its_folder(shared_data):
@@ -236,7 +245,8 @@ def test_opening_by_name_url_and_path(tmp_path):
     other = open_catalog("https://stac.example.org/")
     assert other.profile is GENERIC and other.describe() == "https://stac.example.org (sentinel-2-l2a)"
     path = write(tmp_path / "items.json", [])
-    for name in (str(path), f"file://{path}", str(tmp_path)):
+    spaced = write(tmp_path / "my items.json", [])
+    for name in (str(path), f"file://{path}", str(tmp_path), f"file://{spaced}".replace(" ", "%20")):
         assert isinstance(open_catalog(name), FileCatalog)
     assert open_catalog(str(path), "c1").describe() == f"{path} (c1)"
 

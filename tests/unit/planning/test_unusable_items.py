@@ -109,6 +109,15 @@ def test_of_many_the_first_are_told_and_all_are_on_record(tmp_path):
     )
 
 
+def test_a_warning_of_many_scenes_names_some(tmp_path):
+    silent = [
+        wrong("x", 10 + number, **{"s2:processing_baseline": None}) | {"id": f"a\nb{number}"}
+        for number in range(7)
+    ]
+    (told,) = (line for line in planned(tmp_path, silent).warnings if line.startswith("no item says"))
+    assert told.endswith(" and 2 more") and told.count("a\\nb") == 5 and told.isprintable()
+
+
 def test_an_item_elsewhere_or_of_another_time_concerns_nobody(tmp_path):
     late = without_bands("late", "B02")
     late["properties"]["datetime"] = "2024-08-20T10:00:00Z"
