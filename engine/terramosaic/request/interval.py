@@ -47,6 +47,8 @@ def interval_text(period: Any) -> str:
         if unknown := sorted(map(str, set(period) - {"start", "end"})):
             raise ValueError(f"a period has start and end, not {printable(', '.join(unknown))}")
         return f"{_text(period.get('start'))}/{_text(period.get('end'))}"
+    if getattr(period, "ndim", 0) == 1:  # numpy, pandas
+        period = list(period)
     if isinstance(period, list | tuple):
         if len(period) != 2:
             raise ValueError(f"a period has two ends, not {len(period)}")
@@ -102,7 +104,8 @@ def format_interval(start: datetime | None, end: datetime | None) -> str:
 
 
 _FORM = re.compile(
-    r"(?P<days>[0-9W-]+)([T ](?P<time>[0-9:]+)(?P<fraction>[.,][0-9]+)?(?P<zone>Z|[+-][0-9:]+)?)?"
+    r"(?P<days>[0-9W-]+)([T ](?P<time>[0-9]{2}(:?[0-9]{2}(:?[0-9]{2}(?P<fraction>[.,][0-9]+)?)?)?)"
+    r"(?P<zone>Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
 
 _SECOND = timedelta(seconds=1)
@@ -125,9 +128,10 @@ def _span(text: str) -> tuple[datetime, datetime] | None:
             return datetime.combine(first, time(), UTC), datetime.combine(last, time(23, 59, 59), UTC)
         if first != last:
             raise ValueError("a time of more than a day")
-        clock = time.fromisoformat(form["time"] + (form["fraction"] or "") + (form["zone"] or "Z"))
-        moment = datetime.combine(first, clock.replace(microsecond=0)).astimezone(UTC)
-        length = _LENGTHS.get(len(form["time"].replace(":", "")), _SECOND)
+        told = form["time"].removesuffix(form["fraction"] or "")
+        clock = time.fromisoformat(told + (form["zone"] or "Z"))
+        moment = datetime.combine(first, clock).astimezone(UTC)
+        length = _LENGTHS.get(len(told.replace(":", "")), _SECOND)
         return moment, moment + (length - _SECOND)
     except (ValueError, OverflowError) as error:
         raise ValueError(

@@ -49,7 +49,17 @@ def test_ends_are_inclusive_seconds_in_utc(text, start, end):
 
 @pytest.mark.parametrize(
     "text",
-    ["202308", "2023-366", "2023-W54", "2023-W33T10", "2023-08-15x10:00", "2023-08-15T25", "15.08.2023"],
+    [
+        "202308",
+        "2023-366",
+        "2023-W54",
+        "2023-W33T10",
+        "2023-08-15x10:00",
+        "2023-08-15T25",
+        "15.08.2023",
+        "2023-08-15T103",
+        "2023-08-15T10.5",
+    ],
 )
 def test_what_names_no_time_is_refused(text):
     with pytest.raises(ValueError, match=f"'{text}' is not an ISO 8601 date"):
@@ -65,6 +75,7 @@ def test_what_names_no_time_is_refused(text):
         ([date(2023, 8, 1), None], "2023-08-01/.."),
         (("2023-08", "2023-09"), "2023-08/2023-09"),
         (np.datetime64("2023-08-15"), "2023-08-15"),
+        (np.array(["2023-08-01", "2023-08-31"], "datetime64[D]"), "2023-08"),
         (20230815, "2023-08-15"),
         ({"start": date(2023, 8, 1), "end": "2023-08-31"}, "2023-08"),
     ],
