@@ -146,7 +146,7 @@ def read_version(path: Location) -> Version | None:
         if is_remote(path):
             content, facts = store.read_version(path)
             return Version(content.decode("utf-8", "replace"), facts.version, facts.modified)
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with _readable(path), path.open(encoding="utf-8", errors="replace") as file:
             text, stat = file.read(), os.fstat(file.fileno())
             return Version(text, _version_of(text), stat.st_mtime)
     except FileNotFoundError:

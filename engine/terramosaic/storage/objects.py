@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terramosaic.errors import OutputError, StoreError, one_line
+from terramosaic.errors import OutputError, StoreError, one_line, printable
 from terramosaic.storage.retries import CREATE_CONFLICT, STORE
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def _bucket(url: str) -> ObjectStore:
     own = {
         name.removeprefix(_OWN).lower(): text for name, text in os.environ.items() if name.startswith(_OWN)
     }
-    tries = int(os.environ.get("AWS_MAX_ATTEMPTS", STORE.tries))
+    tries = os.environ.get("AWS_MAX_ATTEMPTS") or str(STORE.tries)
+    if not tries.isdecimal() or int(tries) < 1:
+        raise OutputError(f"AWS_MAX_ATTEMPTS: {printable(tries)!r} is no number of tries; take 1 or more")
     options: dict[str, Any] = {
         "config": own or None,
         # A request ends when the server has been silent, however long its answer is.
@@ -72,7 +74,7 @@ def _bucket(url: str) -> ObjectStore:
             "connect_timeout": "10s",
         },
         "retry_config": {
-            "max_retries": tries - 1,
+            "max_retries": int(tries) - 1,
             "retry_timeout": timedelta(seconds=STORE.longest),
             "backoff": {"init_backoff": timedelta(seconds=STORE.pause), "base": STORE.growth},
         },
@@ -242,9 +244,14 @@ def _store_errors(place: ObjectPath, done: str, *, is_write: bool = False) -> It
     except OSError as error:
         advice = "make room, or set TERRAMOSAIC_SCRATCH" if error.errno == errno.ENOSPC else "check scratch"
         raise _refusal(place, done, f"{error.strerror or error}", advice) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # which has no module to be named from
+            raise
+        advice = "check AWS_ENDPOINT_URL and what else is set for the store"
+        raise _refusal(place, done, f"the store's client broke down ({_first(error)})", advice) from error
 
 
-def _first(error: Exception) -> str:
+def _first(error: BaseException) -> str:
     return str(error).partition("\n\nDebug source")[0]
 
 

@@ -379,3 +379,9 @@ def test_a_file_is_replaced_only_as_it_was_read(folder):
     with pytest.raises(ChangedError):
         write_text_if(place, "3", second)
     assert read_version(place) is None
+
+
+def test_a_folder_in_the_notes_place_is_said_in_a_line(disk):
+    (place_of(disk)).mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"lease\.json could not be read: Is a directory"), hold(disk, "a"):
+        pass
