@@ -14,7 +14,7 @@ from typing import Any
 import shapely
 from shapely.geometry import mapping
 
-from terramosaic.errors import RequestError, one_line, printable, reason_of
+from terramosaic.errors import RequestError, printable, reason_of
 from terramosaic.ground.zones import Area
 from terramosaic.request.area import area_from_geojson
 from terramosaic.storage.documents import read_document, shown
@@ -42,6 +42,9 @@ _GDAL = {"GeoPackage": ".gpkg", "FlatGeobuf": ".fgb", "KML": ".kml"}
 
 #: What of a ZIP file is a region.
 _ZIPPED = (".shp", ".gpkg", ".kml", ".fgb", ".parquet", ".geojson", ".json")
+
+#: What belongs to a Shapefile.
+_BESIDE = (".shx", ".dbf", ".prj", ".cpg")
 
 _EXTRA = "pip install 'terramosaic[vectors]'"
 
@@ -82,14 +85,14 @@ def read_region(path: str) -> Any:
                 raise ValueError("by URL, a ZIP file is wanted that holds its .shx, .dbf and .prj too")
             return _features_of(Path(path).expanduser())
         return _document(content, kind)
-    except (ValueError, RecursionError) as error:
-        what = "not GeoJSON" if kind == "GeoJSON" else f"a {kind} that cannot be read"
-        raise RequestError(
-            f"region: {_told(path)} is {what}: {printable(one_line(error))}; if GDAL knows it, {_convert(path)}"
-        ) from error
     except ImportError as error:
         raise RequestError(
             f"region: {_told(path)} is a {kind}: {_EXTRA} to read it ({error.name} is missing), or {_convert(path)}"
+        ) from error
+    except Exception as error:  # of damaged files each reader has errors of its own
+        what = "not GeoJSON" if kind == "GeoJSON" else f"a {kind} that cannot be read"
+        raise RequestError(
+            f"region: {_told(path)} is {what}: {printable(reason_of(error))}; if GDAL knows it, {_convert(path)}"
         ) from error
 
 
@@ -148,20 +151,19 @@ def _document(content: bytes, kind: str) -> Any:
 
 def _unzipped(content: bytes) -> Any:
     """The one region of a ZIP file, such as a Shapefile with what belongs to it, or KMZ."""
-    with tempfile.TemporaryDirectory(prefix="region-") as folder:
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                names = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
-                regions = [name for name in names if PurePosixPath(name).suffix.lower() in _ZIPPED]
-                if len(regions) != 1:
-                    raise ValueError(f"one region is wanted in it, and it holds {len(regions)}")
-                stem = PurePosixPath(regions[0]).with_suffix("")
-                for name in names:
-                    if PurePosixPath(name).with_suffix("") == stem:
-                        suffix = PurePosixPath(name).suffix.lower()
-                        Path(folder, f"region{suffix}").write_bytes(_member(archive, name))
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(str(error)) from error
+    with (
+        tempfile.TemporaryDirectory(prefix="region-") as folder,
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+    ):
+        names = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
+        regions = [name for name in names if PurePosixPath(name).suffix.lower() in _ZIPPED]
+        if len(regions) != 1:
+            raise ValueError(f"one region is wanted in it, and it holds {len(regions)}")
+        stem = PurePosixPath(regions[0]).with_suffix("")
+        for name in names:
+            suffix = PurePosixPath(name).suffix.lower()
+            if PurePosixPath(name).with_suffix("") == stem and suffix in (*_ZIPPED, *_BESIDE):
+                Path(folder, f"region{suffix}").write_bytes(_member(archive, name))
         file = Path(folder, f"region{PurePosixPath(regions[0]).suffix.lower()}")
         kind = kind_of(file.read_bytes())
         if kind == "ZIP":
@@ -189,10 +191,7 @@ def _features_of(file: Path) -> dict[str, Any]:
                 properties = {name: column[row] for name, column in zip(meta["fields"], columns, strict=True)}
                 yield _feature(geometry, properties) | crs
 
-    try:
-        return _collection(features())
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
-        raise ValueError(str(error)) from error
+    return _collection(features())
 
 
 def _features_of_parquet(content: bytes) -> Iterator[dict[str, Any]]:
@@ -200,18 +199,15 @@ def _features_of_parquet(content: bytes) -> Iterator[dict[str, Any]]:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
-        about = json.loads((table.schema.metadata or {}).get(b"geo", b"{}"))
-        column = about.get("primary_column") or "geometry"
-        told = about.get("columns", {}).get(column, {})
-        if told.get("encoding", "WKB") != "WKB" or column not in table.column_names:
-            raise ValueError("its geometry is not in WKB")
-        crs = {"crs": json.dumps(told["crs"])} if told.get("crs") else {}
-        rows = table.select([name for name in table.column_names if name != column]).to_pylist()
-        geometries = shapely.from_wkb(table[column].to_pylist())
-    except (pyarrow.ArrowException, AttributeError, TypeError, shapely.errors.ShapelyError) as error:
-        raise ValueError(str(error)) from error
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+    about = json.loads((table.schema.metadata or {}).get(b"geo", b"{}"))
+    column = about.get("primary_column") or "geometry"
+    told = about.get("columns", {}).get(column, {})
+    if told.get("encoding", "WKB") != "WKB" or column not in table.column_names:
+        raise ValueError("its geometry is not in WKB")
+    crs = {"crs": json.dumps(told["crs"])} if told.get("crs") else {}
+    rows = table.select([name for name in table.column_names if name != column]).to_pylist()
+    geometries = shapely.from_wkb(table[column].to_pylist())
     for geometry, row in zip(geometries, rows, strict=True):
         yield _feature(geometry, row) | crs
 

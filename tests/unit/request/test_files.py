@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 import zipfile
 
@@ -68,6 +69,22 @@ def test_without_a_reader_it_is_said_what_to_install_or_to_convert(tmp_path, mon
 def test_a_broken_file_is_told_in_a_line(tmp_path, content, line):
     (tmp_path / "region").write_bytes(content)
     assert line in refused(tmp_path / "region")
+
+
+def test_a_zip_file_that_the_disk_has_damaged_is_read_or_told_in_a_line(tmp_path):
+    dice, file = random.Random(13), tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.geojson", json.dumps(mapping(SQUARE) | {"name": "x" * 300}))
+    whole, told = file.read_bytes(), set()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[dice.randrange(4, len(whole))] = dice.randrange(256)
+        file.write_bytes(damaged[: dice.choice((len(whole), dice.randrange(4, len(whole))))])
+        try:
+            assert area_from_file(str(file)).outline.equals(SQUARE)
+        except RequestError as error:
+            told.add(str(error).partition(": ")[2].removeprefix(f"{file} is a ZIP that cannot be read: ")[:8])
+    assert len(told) > 4 and all(line.isprintable() for line in told)
 
 
 def test_what_is_no_file_is_told_in_a_line(tmp_path):
@@ -160,6 +177,15 @@ class TestReaders:
         (tmp_path / "a.gpkg").write_bytes(b"SQLite format 3\0" + b"\xff" * 100)
         assert "is a GeoPackage that cannot be read" in refused(tmp_path / "a.gpkg")
 
+        ring = "<coordinates>13,45 14,45 14,46 13,46</coordinates>"  # which does not close
+        (tmp_path / "a.kml").write_text(
+            f"<kml><Document><Placemark><Polygon><outerBoundaryIs><LinearRing>{ring}</LinearRing></outerBoundaryIs>"
+            "</Polygon></Placemark></Document></kml>"
+        )
+        assert "is a KML that cannot be read: IllegalArgumentException: Points of LinearRing" in refused(
+            tmp_path / "a.kml"
+        )
+
     def test_geoparquet(self, tmp_path):
         pyarrow = pytest.importorskip("pyarrow")
         from pyproj import CRS
@@ -182,3 +208,5 @@ class TestReaders:
             table.replace_schema_metadata({}).drop(["geometry"]), tmp_path / "b.parquet"
         )
         assert "its geometry is not in WKB" in refused(tmp_path / "b.parquet")
+        (tmp_path / "c.parquet").write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1")
+        assert "is a GeoParquet that cannot be read" in refused(tmp_path / "c.parquet")
