@@ -39,6 +39,20 @@ _HIDDEN = "***"
 #: Providers that say in one parameter since when, and in another for how many seconds.
 _FAMILIES = ("x-amz-", "x-goog-", "x-oss-", "x-obs-")
 
+#: What else belongs to a signature, beside those families: no secret, and another one each time that it signs.
+_OF_SIGNATURES = frozenset({
+    "expires", "exp", "timestamp", "ts", "nonce", "algorithm", "hash-algorithm", "googleaccessid", "ossaccesskeyid",
+    "temp_url_expires", "temp_url_prefix",
+})  # fmt: skip
+#: The same of Azure, whose names are so short that they mean other things elsewhere.
+_OF_AZURE = frozenset({
+    "sv", "se", "st", "sr", "sp", "spr", "sip", "srt", "ss", "si", "skoid", "sktid", "skt", "ske", "sks", "skv",
+    "saoid", "suoid", "scid", "sdd", "ses", "rscc", "rscd", "rsce", "rscl", "rsct",
+})  # fmt: skip
+
+#: A value that names a file, as a store's ``key`` may, is none that a key or a token has.
+_FILE = re.compile(r"\.(tiff?|jp2|vrt|json|geojson|xml|zip|gpkg|kml|fgb|parquet)$", re.IGNORECASE)
+
 _whole: dict[str, str] = {}
 _values: set[str] = set()
 
@@ -46,15 +60,18 @@ _values: set[str] = set()
 def bare(url: str) -> str:
     """A URL, also a relative one, without what of it is secret; any other text is returned as it is.
 
-    A query that holds one secret goes as a whole: the rest of it belongs to the signature.
+    With a secret goes what else belongs to a signature. The rest of a query stays, for it may say which file is meant.
     """
     if not _CONTAINER.match(url):
         url = _LOGIN.sub("", url, count=1)
     head, mark, fragment = url.partition("#")
     if _has_secrets(f"#{fragment}"):
         mark = fragment = ""
-    place, _, query = head.partition("?")
-    return f"{place if _has_secrets(f'?{query}') else head}{mark}{fragment}"
+    place, begin, query = head.partition("?")
+    if _has_secrets(f"?{query}"):
+        query = _without_secrets(query)
+        begin = "?" if query else ""
+    return f"{place}{begin}{query}{mark}{fragment}"
 
 
 def keep(url: str) -> str:
@@ -104,7 +121,7 @@ def scrubbed(text: str) -> str:
     if "://" in text or "=" in text:
         text = _LOGIN.sub("", text)
         text = _PARAMETER.sub(
-            lambda found: f"{found[1]}={_HIDDEN}" if _is_secret(found[1]) else found[0], text
+            lambda found: f"{found[1]}={_HIDDEN}" if _is_secret(*found.groups()) else found[0], text
         )
     for value in _values:
         text = text.replace(value, _HIDDEN)
@@ -133,8 +150,10 @@ def with_secrets_of(told: str, url: str) -> str:
     login, query = _LOGIN.search(told), urlsplit(told).query
     if login and not _LOGIN.search(url):
         url = url.replace("://", f"://{login[0]}", 1)
-    if query != urlsplit(own).query and query not in url:
-        url = f"{url}{'&' if '?' in url else '?'}{query}"
+    if query != urlsplit(own).query:
+        said = _parts_of(urlsplit(url).query)
+        if more := "&".join(part for part in _parts_of(query) if part not in said):
+            url = f"{url}{'&' if '?' in url else '?'}{more}"
     return url
 
 
@@ -193,17 +212,34 @@ def _policy_end(policy: str) -> str:
 
 
 def _has_secrets(text: str) -> bool:
-    return any(_is_secret(name) for name, _ in _PARAMETER.findall(text))
+    return any(_is_secret(name, value) for name, value in _PARAMETER.findall(text))
 
 
-def _is_secret(name: str) -> bool:
+def _is_secret(name: str, value: str) -> bool:
     name = unquote(name)
-    return name.lower() in _WORDS or any(word.lower() in _WORDS for word in _WORD.findall(name))
+    is_named_so = name.lower() in _WORDS or any(word.lower() in _WORDS for word in _WORD.findall(name))
+    return is_named_so and not _FILE.search(unquote(value))
+
+
+def _without_secrets(query: str) -> str:
+    """A query that holds a secret, without it and what belongs to it."""
+    parts = [(part, *part.partition("=")[::2]) for part in _parts_of(query)]
+    names = {name.lower() for _, name, _ in parts}
+    signs = _OF_SIGNATURES | (_OF_AZURE if "sig" in names else frozenset())
+    return "&".join(
+        part
+        for part, name, value in parts
+        if not (_is_secret(name, value) or name.lower() in signs or name.lower().startswith(_FAMILIES))
+    )
+
+
+def _parts_of(query: str) -> list[str]:
+    return [part for part in re.split("[&;]", query) if part]
 
 
 def _secrets_of(url: str) -> list[str]:
     """The secret texts in a URL, as they stand there and as they are meant."""
     login = _LOGIN.search(url)
     password = login[0][:-1].partition(":")[2] if login else ""
-    written = [password, *(value for name, value in _PARAMETER.findall(url) if _is_secret(name))]
+    written = [password, *(value for name, value in _PARAMETER.findall(url) if _is_secret(name, value))]
     return [text for value in written for text in (value, unquote(value))]

@@ -32,7 +32,7 @@ SIGNED = {
     "akamai": f"https://host.example/B04.tif?hdnea=exp=1893456000~acl=/*~hmac={SECRET}",
     "swift": f"https://host.example/B04.tif?temp_url_sig={SECRET}&temp_url_expires=1893456000",
     "token": f"https://host.example/B04.tif?token={SECRET}",
-    "access token": f"https://host.example/B04.tif?format=tif&access_token={SECRET}",
+    "access token": f"https://host.example/B04.tif?access_token={SECRET}",
     "api key": f"https://host.example/B04.tif?apiKey={SECRET}",
     "subscription": f"https://host.example/B04.tif?subscription-key={SECRET}",
     "in the fragment": f"https://host.example/B04.tif#access_token={SECRET}",
@@ -75,6 +75,25 @@ def test_a_secret_is_taken_out_hidden_and_at_hand(url):
 )
 def test_what_is_no_secret_stays(url):
     assert keep(url) == url and not told()
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("get?file=S2A/B04.tif&token={}", "get?file=S2A/B04.tif"),
+        ("get?token={}&band=B04&date=20230815", "get?band=B04&date=20230815"),
+        ("get?key=S2A%2FB04.tif&sig={}&se=2030&sv=2021", "get?key=S2A%2FB04.tif"),
+        ("get?key={}&st=summer&file=B04", "get?st=summer&file=B04"),
+        ("get?X-Amz-Signature={}&versionId=7&Expires=5&X-Amz-Date=x", "get?versionId=7"),
+    ],
+)
+def test_what_says_which_file_is_meant_stays(url, kept):
+    first, second = (
+        f"https://host.example/{url.format(SECRET)}",
+        f"https://host.example/{url.format('another')}",
+    )
+    assert keep(first) == keep(second) == f"https://host.example/{kept}"
+    assert whole(keep(first)) == first
 
 
 def test_a_server_that_repeats_a_secret_does_not_spread_it():

@@ -74,7 +74,9 @@ class ApiCatalog:
     def __init__(self, url: str, collection: str, profile: Profile = GENERIC) -> None:
         self.profile = profile
         self._told, self._url = whole(url), bare(url).rstrip("/")
-        self._name, self._collection = shown(self._url), collection
+        # Where its paths begin, and its name in messages.
+        self._root = self._name = shown(self._url).rstrip("/")
+        self._collection = collection
         self._collection_is_known = False
         self._until = math.inf
 
@@ -149,14 +151,14 @@ class ApiCatalog:
             )
         # A link without a method is a GET, but the specification makes POST the usual second way.
         posts = [link for link in searches if str(link.get("method")).upper() == "POST"]
-        chosen = (posts or searches or [{"href": f"{self._url}/search", "method": "POST"}])[0]
-        data = next((link["href"] for link in links if link["rel"] == "data"), f"{self._url}/collections")
+        chosen = (posts or searches or [{"href": f"{self._root}/search", "method": "POST"}])[0]
+        data = next((link["href"] for link in links if link["rel"] == "data"), f"{self._root}/collections")
         try:
             return _Endpoint(
-                url=urljoin(f"{self._url}/", chosen["href"]),
+                url=urljoin(f"{self._root}/", chosen["href"]),
                 method="POST" if posts or not searches else "GET",
                 knows_query=any(name.endswith("item-search#query") for name in classes),
-                collections_url=urljoin(f"{self._url}/", data),
+                collections_url=urljoin(f"{self._root}/", data),
             )
         except ValueError as error:
             raise CatalogError(f"{self._name} is not a STAC API: its links are no URLs ({error})") from None

@@ -224,6 +224,12 @@ def scene_from_item(
     epsg, when, geometry = metadata.epsg(item, reference), metadata.item_datetime(item), footprint_of(item)
     baseline = metadata.processing_baseline(item)
     decisions = {band: decide_offset(item, key, band=band, profile=profile) for band, key in keys.items()}
+    refs = {band: _asset_ref(item, band, key, decisions[band].offset, profile) for band, key in keys.items()}
+    if len({ref.href for ref in refs.values()}) < len({assets[key]["href"] for key in keys.values()}):
+        raise UnusableItemError(
+            f"assets of item {metadata.name_of(item)} are told apart by secrets in their URLs alone, which nothing "
+            "keeps; use a catalog whose hrefs say which file they mean"
+        )
     return Scene(
         id=item["id"],
         collection=metadata.collection_of(item),
@@ -240,9 +246,7 @@ def scene_from_item(
         cloud_cover=metadata.cloud_cover(item),
         footprint=as_geojson(geometry),
         grid_bounds=metadata.bounds(item, reference),
-        assets={
-            band: _asset_ref(item, band, key, decisions[band].offset, profile) for band, key in keys.items()
-        },
+        assets=refs,
         offset_rule="; ".join(
             dict.fromkeys(decision.rule for band, decision in decisions.items() if band != "SCL")
         ),

@@ -14,6 +14,7 @@ from shapely.geometry import box, mapping
 from terramosaic.bands import GSD
 from terramosaic.catalog import drop_superseded, group_by_pass, rank, scene_from_item, tell_apart
 from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.profiles import sign
 from terramosaic.catalog.scene import SCENE_BANDS
 from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError
 
@@ -202,6 +203,21 @@ def test_a_tile_on_the_antimeridian_lies_on_both_sides_of_it(around):
     geometry = scene_from_item(found).geometry
     expected = box(*around) if around[2] < 0 else box(179.96, -18.10, 180, -18.07)
     assert geometry.intersects(expected) and geometry.area < 2
+
+
+def test_no_band_is_read_from_the_file_of_another():
+    changed = item()
+    for band, asset in changed["assets"].items():
+        asset["href"] = f"https://example.com/get?token=Pa55word&file=a/{band}.tif"
+    scene = scene_from_item(changed)
+    for band, asset in scene.assets.items():
+        assert asset.href == f"https://example.com/get?file=a/{band}.tif"
+        assert sign(asset.href, scene.profile) == changed["assets"][band]["href"]
+    for band, asset in changed["assets"].items():
+        asset["href"] = f"https://example.com/get?token=Pa55word{band}"
+    with pytest.raises(UnusableItemError, match=f"assets of item {NAME} are told apart by secrets") as error:
+        scene_from_item(changed)
+    assert "Pa55word" not in str(error.value)
 
 
 def test_names_of_assets_break_no_line():
