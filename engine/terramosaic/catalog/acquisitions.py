@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -41,26 +42,25 @@ class Acquisition:
 def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Scene, str]]]:
     """Keeps one of the scenes that are the same product, the newest processing of it.
 
-    The same are those of one platform, one datastrip (by the start of its sensing) and one MGRS tile. Two
-    datastrips of one datatake cover two halves of a tile, so both stay. A scene whose tile is unknown stays, but for
-    copies of it.
+    The same are those of one platform, one datastrip (by the start of its sensing) and one MGRS tile, on the same
+    ground. Two datastrips of one datatake cover two halves of a tile, so both stay, and so do the parts that a catalog
+    has cut a tile into. A scene whose tile is unknown stays, but for copies of it.
 
     Returns:
         The scenes to use, in their order, and those dropped, each with the reason.
     """
     scenes = list(scenes)
-    newest: dict[tuple[str, ...], Scene] = {}
-    for scene in scenes:
-        key = _product(scene)
-        newest[key] = max(newest.get(key, scene), scene, key=_processing)
-    kept, dropped = [], []
-    for scene in scenes:
-        best = newest[_product(scene)]
-        if scene is best:
-            kept.append(scene)
+    newest: dict[tuple[str, ...], list[Scene]] = defaultdict(list)
+    better: dict[int, Scene] = {}
+    for index in sorted(range(len(scenes)), key=lambda index: _processing(scenes[index]), reverse=True):
+        copies = newest[_product(scenes[index])]
+        best = next((one for one in copies if _lies_on(scenes[index], one)), None)
+        if best is None:
+            copies.append(scenes[index])
         else:
-            dropped.append((scene, _why(best, scene)))
-    return kept, dropped
+            better[index] = best
+    kept = [scene for index, scene in enumerate(scenes) if index not in better]
+    return kept, [(scenes[index], _why(best, scenes[index])) for index, best in sorted(better.items())]
 
 
 def group_by_pass(scenes: Iterable[Scene]) -> list[Acquisition]:
@@ -107,6 +107,14 @@ def _product(scene: Scene) -> tuple[str, ...]:
     if scene.mgrs_tile is None:
         return scene.collection, scene.id, scene.fingerprint
     return scene.platform, scene.sensing_start.isoformat(), scene.mgrs_tile
+
+
+def _lies_on(scene: Scene, other: Scene) -> bool:
+    """Whether most of a scene's ground is another's, too; providers draw footprints of one product in several ways."""
+    if scene.footprint == other.footprint:
+        return True
+    outside = scene.geometry.difference(other.geometry)
+    return bool(outside.area < scene.geometry.area / 2)
 
 
 def _processing(scene: Scene) -> tuple[str, datetime, str, str, str]:

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.footprint import footprint_of
-from terramosaic.catalog.metadata import check_item, cloud_cover, item_datetime
+from terramosaic.catalog.metadata import check_item, cloud_cover, collection_of, item_datetime
 from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import CatalogError
 
@@ -64,7 +64,7 @@ class Wanted:
             CatalogError: the item's date or geometry cannot be read, and all else matches.
         """
         check_item(item)
-        if self._collection is not None and item.get("collection") not in (None, self._collection):
+        if self._collection is not None and collection_of(item) not in ("", self._collection):
             return False
         cloud = cloud_cover(item)
         if self._max_cloud is not None and cloud is not None and cloud > self._max_cloud:

@@ -60,6 +60,15 @@ def test_what_differs_in_platform_tile_or_datastrip_stays():
     assert names(drop_superseded([first, *others, *copies])[0]) == names([first, *others])
 
 
+def test_parts_that_a_tile_was_cut_into_are_no_copies_of_each_other():
+    west, east = scene("west", ground=(14, 46, 14.5, 47)), scene("east", ground=(14.5, 46, 15, 47))
+    whole = scene("whole", ground=(14, 46, 15, 47), processing_baseline="05.00")
+    assert drop_superseded([east, west]) == ([east, west], [])
+    assert names(drop_superseded([whole, east])[0]) == ["whole", "east"]  # half of it is nowhere else
+    drawn_otherwise = scene("other", ground=(14.01, 46.02, 14.52, 47.01), processing_baseline="05.00")
+    assert names(drop_superseded([drawn_otherwise, west, east])[0]) == ["west", "east"]
+
+
 @pytest.fixture(scope="module")
 def real_scenes(shared_data):
     items = json.loads((shared_data / "stac-items/planetary-computer_200_items.json").read_text())["features"]

@@ -204,8 +204,13 @@ def test_filters(tmp_path):
     assert ids(search(REGION, None, ten, None)) == ["clear", "clouded"]
     assert ids(search(REGION, ten, ten, None)) == ["clouded"]
     assert ids(search(REGION, ten, None, 79.9)) == ["untold", "other", "interval"]
+    # What names no collection, or something that is none, may be of any.
+    write(
+        tmp_path / "items.json",
+        [*items, item("nobody's", collection=None), item("a list's", collection=["x"])],
+    )
     only = FileCatalog(tmp_path / "items.json", "sentinel-2-c1-l2a")
-    assert ids(only.search(REGION, None, None, None)) == ["other"]
+    assert ids(only.search(REGION, None, None, None)) == ["other", "nobody's", "a list's"]
 
 
 def test_a_region_on_both_sides_of_the_antimeridian(tmp_path):
