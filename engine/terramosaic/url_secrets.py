@@ -26,9 +26,11 @@ _WORDS = frozenset({
 })  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-#: A login before a host, also one that holds what would end it (a port is a number). Azure's ``abfs://container@account``
-#: is none: it has no password.
-_LOGIN = re.compile(r"(?<=://)(?:[^/?#\s'\"<>]*@|[^/?#\s'\"<>@:\[]+:(?!\d*(?:[/?#\s'\"<>]|$))[^\s'\"<>]*@)")
+#: A login before a host, also one that holds what would end it, but not for ever (a port is a number).
+#: Azure's ``abfs://container@account`` is none: it has no password.
+_LOGIN = re.compile(
+    r"(?<=://)(?:[^/?#\s'\"<>]*@|[^/?#\s'\"<>@:\[]{1,100}:(?!\d*(?:[/?#\s'\"<>]|$))[^\s'\"<>]{,200}@)"
+)
 _CONTAINER = re.compile(r"abfss?://[^/?#:]*@", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?<=[?&;#])([\w.%~-]+)=([^&;#\s'\"<>()]*)")
 

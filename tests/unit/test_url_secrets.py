@@ -169,3 +169,13 @@ def test_who_writes_a_login_that_cannot_be_told_from_the_rest_hears_how_to(word)
         keep_written(f"https://user:{word}@host.example/v1")
     assert not told()
     assert keep_written("https://user:a%2Fb@host.example/v1") == "https://host.example/v1"
+
+
+def test_a_text_that_somebody_made_long_is_scrubbed_at_once():
+    for text in (
+        "://a:b" * 200_000,
+        "https://a:" * 100_000,
+        f"https://a:{'b/' * 500_000}@c",
+        "?key=" * 200_000,
+    ):
+        scrubbed(text)

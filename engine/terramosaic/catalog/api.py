@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 #: Items in a page. Earth Search runs in functions whose answers may not exceed 6 MB, and an item has 30 kB.
 _PAGE = 100
-#: Bytes that a page may have.
-_LARGEST_PAGE = 100_000_000
+#: Bytes that a page may have, and those of a refusal that are looked at.
+_LARGEST_PAGE, _TOLD = 100_000_000, 2_000
 #: Regions with more parts are searched as the hulls of their two sides, with more vertices as a hull or box.
 _MOST_PARTS, _MOST_VERTICES = 4, 200
 
@@ -189,13 +189,13 @@ class ApiCatalog:
             if isinstance(one, dict) and isinstance(one.get("id"), str)
         )
         likely = [name for name in names if "sentinel-2" in name] or names[:10]
-        return f"; it has {', '.join(likely)}" if likely else ""
+        return f"; it has {printable(', '.join(likely))}" if likely else ""
 
     def _page(self, request: PageRequest) -> tuple[Any, str]:
         """A JSON document of the server, and where it came from."""
         answer = self._answer(request)
         if answer.status >= 400:
-            said = one_line(answer.content.decode(errors="replace")) or "nothing more"
+            said = one_line(answer.content[:_TOLD].decode(errors="replace")) or "nothing more"
             raise CatalogError(f"{self._name} answered HTTP {answer.status}: {printable(said)}{answer.later}")
         if isinstance(answer.value, ValueError):
             raise CatalogError(

@@ -17,6 +17,8 @@ from terramosaic.errors import CatalogError, one_line, printable
 
 #: Pages in a row without anything new, such as empty ones, after which a server is not believed to come to an end.
 _MOST_IDLE = 50
+#: Letters of an answer that are looked at for an error.
+_TOLD = 2_000
 
 
 @dataclass(frozen=True)
@@ -156,4 +158,4 @@ def _next_page(page: Mapping[str, Any], url: str, request: PageRequest, what: st
 
 def _short(document: Any) -> str:
     """What a server said, as much as an error can show."""
-    return printable(one_line(json.dumps(document)))
+    return printable(one_line(json.dumps(document)[:_TOLD]))

@@ -472,6 +472,11 @@ def test_an_unknown_collection_is_named_with_those_there_are(items):
         catalog = open_catalog(server.url, "sentinel-2")
         with pytest.raises(RequestError, match="has none named 'sentinel-2'; it has sentinel-2-l2a"):
             catalog.search([REGION], START, END, None)
+        server.items = [item | {"collection": f"sentinel-2\n{number}"} for number, item in enumerate(items)]
+        with pytest.raises(RequestError, match="it has sentinel-2") as error:
+            catalog.search([REGION], START, END, None)
+        assert str(error.value).isprintable() and len(str(error.value)) < 400
+        server.items = items
         # A known one in which nothing lies there is no error.
         assert search(server, box(0, 0, 1, 1)) == set()
 
