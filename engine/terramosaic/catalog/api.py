@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -298,9 +299,10 @@ def _reason(said: str) -> str:
         "refused": "it refuses the connection",
         "timed out": "it does not answer in time",
         "certificate": "it has a certificate that cannot be verified",
-        "name": "it is a host that cannot be found",
+        # As Linux (in two ways), macOS and Windows say it.
+        "name or service|name resolution|no address|nodename|getaddrinfo": "it is a host that cannot be found",
     }.items():
-        if mark in said.casefold():
+        if re.search(mark, said.casefold()):
             return f"{reason}; try again later or check the address"
     return printable(said)
 

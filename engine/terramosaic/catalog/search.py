@@ -82,7 +82,7 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
     """
     if catalog in PROFILES:
         return _api_of(PROFILES[catalog], collection)
-    if catalog.startswith(("http://", "https://")):
+    if catalog.lower().startswith(("http://", "https://")):
         for profile in PROFILES.values():
             if catalog.rstrip("/") == profile.url:
                 return ApiCatalog(catalog, collection or profile.collection, profile)

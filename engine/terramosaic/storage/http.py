@@ -258,13 +258,20 @@ def pause_asked_by(url: str, within: float = 10.0) -> float:
 
 
 def pool_for(url: str) -> PoolManager:
-    """Connections as the environment wants them: urllib3 does not look for proxies and certificates by itself."""
+    """Connections as the environment wants them: urllib3 does not look for proxies and certificates by itself.
+
+    Raises:
+        OSError: it wants a proxy that is none.
+    """
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     timeout = Timeout(connect=CONNECT, read=HTTP.silence)
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     if proxy and not proxy_bypass(parts.netloc):
-        return watched(ProxyManager(proxy, timeout=timeout, ca_certs=authorities))
+        try:
+            return watched(ProxyManager(proxy, timeout=timeout, ca_certs=authorities))
+        except (HTTPError, ValueError) as error:
+            raise OSError(f"{parts.scheme.upper()}_PROXY says no proxy: {reason_of(error)}") from error
     return watched(PoolManager(timeout=timeout, ca_certs=authorities))
 
 

@@ -415,7 +415,11 @@ def test_a_bad_certificate_and_an_unknown_host_are_final(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="certificate verify failed"):
             read_document(f"https://127.0.0.1:{port}/region.geojson", 1000)
     with pytest.raises(CatalogError, match="it is a host that cannot be found"):
-        open_catalog("http://no-such-host.invalid").search([REGION], START, END, None)
+        open_catalog("HTTP://no-such-host.invalid").search([REGION], START, END, None)
+    for proxy in ("no-scheme:80", "ftp://host", "http://[::1"):
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        with pytest.raises(CatalogError, match="cannot be reached: HTTP_PROXY says no proxy"):
+            open_catalog("http://filename.example").search([REGION], START, END, None)
     assert tried == []
 
 
