@@ -8,7 +8,14 @@ from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
 from terramosaic.catalog.scene import AssetRef, Scene, scene_from_item, tell_apart
-from terramosaic.catalog.search import Catalog, above_the_limit, clouded, hint_for_nothing, open_catalog
+from terramosaic.catalog.search import (
+    Catalog,
+    above_the_limit,
+    clouded,
+    hint_for_nothing,
+    open_catalog,
+    scenes_there,
+)
 from terramosaic.catalog.unusable import Unusable, UnusableItem
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "open_catalog",
     "rank",
     "scene_from_item",
+    "scenes_there",
     "sign",
     "tell_apart",
 ]

@@ -110,7 +110,7 @@ def hint_for_nothing(
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    there = _scenes(catalog, geometry_parts, start, end)
+    there = scenes_there(catalog, geometry_parts, start, end)
     if there:
         silent = [item for item in there if cloud_cover(item) is None]
         if max_cloud is not None and any(_overlaps(item, geometry_parts) for item in silent):
@@ -129,6 +129,18 @@ def hint_for_nothing(
         return f"the nearest there {'is' if len(near) == 1 else 'are'} of {' and of '.join(near)}"
     reach = "" if isinstance(catalog, FileCatalog) else " within a year of that period"
     return f"{catalog.describe()} has nothing there{reach}: check the region and the collection"
+
+
+def scenes_there(
+    catalog: Catalog, parts: Sequence[BaseGeometry], start: datetime | None, end: datetime | None
+) -> list[dict[str, Any]]:
+    """Items of a catalog that would be scenes there, whatever their clouds and whatever they lack.
+
+    Raises:
+        CatalogError: the catalog could not be searched.
+    """
+    found = catalog.search(parts, start, end, None, Unusable(CatalogError))
+    return [item for item in found if _is_scene(item, catalog.profile)]
 
 
 def clouded(items: Iterable[dict[str, Any]], max_cloud: float) -> list[dict[str, Any]]:
@@ -165,20 +177,12 @@ def _nearest(
     # Files are at hand, so there the first look goes as far as they do.
     for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
         if before:
-            items = _scenes(catalog, parts, _moved(before, days and -days), before)
+            items = scenes_there(catalog, parts, _moved(before, days and -days), before)
         else:
-            items = _scenes(catalog, parts, after, _moved(after, days))
+            items = scenes_there(catalog, parts, after, _moved(after, days))
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None
-
-
-def _scenes(
-    catalog: Catalog, parts: Sequence[BaseGeometry], start: datetime | None, end: datetime | None
-) -> list[dict[str, Any]]:
-    """What of a catalog would be a scene there, whatever its clouds and whatever it lacks."""
-    found = catalog.search(parts, start, end, None, Unusable(CatalogError))
-    return [item for item in found if _is_scene(item, catalog.profile)]
 
 
 def _is_scene(item: dict[str, Any], profile: Profile) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog import Catalog, Unusable, above_the_limit, clouded
+from terramosaic.catalog import Catalog, above_the_limit, clouded, scenes_there
 from terramosaic.catalog.footprint import footprint_of
 from terramosaic.errors import CatalogError
 from terramosaic.ground.zones import Area
@@ -85,9 +85,7 @@ def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> lis
     """Items over a gap that the cloud limit alone keeps out."""
     parts = [part for part in shapely.get_parts(gap) if part.area > TOLD * gap.area]
     try:
-        return clouded(
-            catalog.search(parts, *request.interval, None, Unusable(CatalogError)), request.max_cloud
-        )
+        return clouded(scenes_there(catalog, parts, *request.interval), request.max_cloud)
     except CatalogError as error:
         # The plan is whole without it.
         logger.warning("whether the cloud limit makes the gaps is not known: %s", error)

@@ -61,6 +61,9 @@ def test_what_the_cloud_limit_kept_out_is_named_with_the_limit_that_would_not(pl
         "the clearest of 2 scenes there in that period has 41 % cloud: use --max-cloud 41",
         "25.0% of the region lies under no scene and stays without data",
     ]
+    landsat = item("l", EAST, cloud=50)
+    landsat["properties"]["platform"] = "landsat-9"
+    assert list(plan(planned(item("a", WEST), landsat)).figures.gaps) == ["no scene"]
     clear = item("b", EAST, day="2023-06-10", cloud=41)
     assert not warned(plan(planned(item("a", WEST), clear, max_cloud=41)))
 
