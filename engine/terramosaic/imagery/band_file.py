@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,7 @@ def _on_grid(dataset: DatasetReader, epsg: int, **options: Any) -> WarpedVRT:
     )
 
 
+@lru_cache(maxsize=64)  # a strip is read in twelve bands, of three grids
 def _under_centres(rect: Rect, transform: Affine) -> tuple[np.ndarray, np.ndarray]:
     """The file's row under each row of pixel centres, half a pixel inside the grid's edges, and the columns."""
     x = (rect.col + np.arange(rect.width) + 0.5) * RESOLUTION
