@@ -291,10 +291,10 @@ _MOST_LETTERS = 200
 
 
 def printable(text: object, most: int = _MOST_LETTERS) -> str:
-    """What others wrote, as part of a line: what no terminal shows is escaped, and it is cut if it is long."""
+    """What others wrote, as part of a line: without secrets of URLs and what no terminal shows, cut if it is long."""
     whole = str(text)
     shown = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in whole[:most]
+        for letter in scrubbed(whole[: 10 * most])[:most]
     )
     return shown if len(whole) <= most else f"{shown} ..."

@@ -19,6 +19,7 @@ from terramosaic.catalog.metadata import is_href, links_of, with_hrefs
 from terramosaic.catalog.profiles import GENERIC, Profile
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, printable
+from terramosaic.storage.documents import shown
 from terramosaic.storage.roots import require_within_roots
 
 
@@ -106,7 +107,7 @@ def _linked(link: Mapping[str, Any], file: Path) -> Path:
     """The file that a link leads to."""
     target = _absolute(link["href"], file) if is_href(link["href"]) else ""
     if "://" in target:
-        raise CatalogError(f"{file} links to {target}; a catalog on disk must hold its items on disk")
+        raise CatalogError(f"{file} links to {shown(target)}; a catalog on disk must hold its items on disk")
     if not target or not _is_file(Path(target)):
         raise CatalogError(f"{file} links to {link['rel']} {printable(link['href'])}, which does not exist")
     return Path(target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from terramosaic.errors import one_line, printable
-from terramosaic.url_secrets import scrubbed
 
 #: Letters of a wrong value, of the name of a field that there is not, and of what is wrong.
 _VALUE, _NAME, _LINE = 60, 100, 800
@@ -28,7 +27,7 @@ def lines_of(error: ValidationError) -> list[str]:
 
 def _value(given: str | float) -> str:
     if isinstance(given, str):
-        return f"'{printable(scrubbed(given), _VALUE)}'"
+        return f"'{printable(given, _VALUE)}'"
     try:
         return printable(repr(given), _VALUE)
     except ValueError:  # Python writes no number of thousands of digits

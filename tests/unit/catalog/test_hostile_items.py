@@ -220,6 +220,26 @@ def test_no_band_is_read_from_the_file_of_another():
     assert "Pa55word" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("assets", "B04", "href"), "https://me:Pa55word@[::1/B04.tif"),
+        (("assets", "B04", "href"), "https://host/B04.tif?sig=Pa55word\n"),
+        (("assets", "B04"), "https://me:Pa55word@host/B04.tif"),
+        (("properties", "datetime"), "https://me:Pa55word@host/B04.tif"),
+        (("properties", "platform"), "https://me:Pa55word@host/B04.tif"),
+    ],
+)
+def test_what_is_told_of_a_wrong_value_holds_no_secret(way, value):
+    changed = place = item()
+    for part in way[:-1]:
+        place = place[part]
+    place[way[-1]] = value
+    with pytest.raises(CatalogError) as error:
+        scene_from_item(changed)
+    assert "Pa55word" not in str(error.value) and str(error.value).isprintable()
+
+
 def test_names_of_assets_break_no_line():
     changed = item() | {
         "assets": {"B04": item()["assets"]["B04"], "a\nb": {}, **{f"x{number}": {} for number in range(999)}}

@@ -169,8 +169,8 @@ def test_hrefs_of_every_form(tmp_path):
             "links to child gone.json, which does not",
         ),
         (
-            {"type": "Catalog", "links": [{"rel": "item", "href": "https://example.org/i.json"}]},
-            "must hold its items on disk",
+            {"type": "Catalog", "links": [{"rel": "item", "href": "https://me:Pa55word@example.org/i.json"}]},
+            r"links to https://example.org/i.json; a catalog on disk must hold its items on disk",
         ),
         (item("one") | {"geometry": None}, "item one has no usable geometry"),
     ],
