@@ -17,8 +17,8 @@ from terramosaic.ground.zones import beside, lonlat_of, split_at_antimeridian
 from terramosaic.request.area import area_from_tile
 
 #: What a scene can be, with room to spare: a tile has 110 km, which are 9 degrees of longitude at 84 degrees north.
-#: Degrees of longitude, square degrees at the equator, metres.
-_WIDEST, _LARGEST, _SIDE = 30.0, 25.0, 600_000.0
+#: Degrees of longitude, square degrees at the equator, metres; of fewer metres a side is in degrees.
+_WIDEST, _LARGEST, _SIDES = 30.0, 25.0, (360.0, 600_000.0)
 
 #: What reading geometry fails with that is none.
 _NO_GEOMETRY = (
@@ -89,7 +89,9 @@ def _pixels_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     try:
         for asset in (*assets, {}):
             found = bounds(item, asset)
-            if found is not None and 0 < found[2] - found[0] <= _SIDE and 0 < found[3] - found[1] <= _SIDE:
+            if found is not None and all(
+                _SIDES[0] < found[end] - found[begin] <= _SIDES[1] for begin, end in ((0, 2), (1, 3))
+            ):
                 return _lonlat(found, epsg(item, asset))
         tile = mgrs_tile(item)
         return None if tile is None else area_from_tile(tile).outline

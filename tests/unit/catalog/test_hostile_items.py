@@ -186,6 +186,9 @@ def test_a_footprint_that_can_be_none_is_that_of_the_pixels_or_the_tile(wrong):
     for asset in by_tile["assets"].values():
         asset.pop("proj:transform")
     assert scene_from_item(by_tile).geometry.symmetric_difference(by_pixels).area < 0.01
+    by_tile["properties"]["proj:bbox"] = [13.7, 45.9, 15.1, 46.9]  # in degrees, which are no metres
+    assert scene_from_item(by_tile).geometry.symmetric_difference(by_pixels).area < 0.01
+    del by_tile["properties"]["proj:bbox"]
     by_tile["properties"] = {"datetime": "2023-08-15T10:00:00Z"} | {"proj:epsg": 32633}
     by_tile["id"] = "x"
     with pytest.raises(UnusableItemError, match="item x has no usable geometry"):
