@@ -88,12 +88,13 @@ def read_pages(
         matched = min(filter(None, (matched, _matched(page))), default=None)
         idle = 0 if new else idle + 1
         is_full = len(features) == size or 0 < longest <= len(features)
-        if is_full and page.get("links") is None and items.count + doubled != matched:
-            raise CatalogError(
-                f"{server} answered page {len(asked)} of a search without links, so there may be more; try again later"
-            )
         longest = max(longest, len(features))
         request = _next_page(page, url, request, f"{server} names a page after page {len(asked)}")
+        if request is None and is_full and _lacks_links(page) and items.count + doubled != matched:
+            raise CatalogError(
+                f"{server} answered page {len(asked)} of a search with no or broken links, so there may "
+                "be more; try again later"
+            )
         if request is None or (request.identity in asked and items.count + doubled == matched):
             break
         if request.identity in asked:
@@ -121,6 +122,14 @@ def _features(page: Any, what: str) -> list[Any]:
     if not isinstance(features, list):
         raise CatalogError(f"{what} without a list of items: {_short(page)}; try again later")
     return features
+
+
+def _lacks_links(page: Mapping[str, Any]) -> bool:
+    """Whether a link of a page may have been lost, such as that to the next one."""
+    links = page.get("links")
+    return not isinstance(links, list) or not all(
+        isinstance(link, dict) and isinstance(link.get("rel"), str) for link in links
+    )
 
 
 def _matched(page: Mapping[str, Any]) -> int | None:

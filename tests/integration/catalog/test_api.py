@@ -158,8 +158,14 @@ def test_what_a_server_holds_twice_counts_twice_where_it_says_how_many_match(ite
 @pytest.mark.parametrize(
     ("most", "number", "links", "said"),
     [
-        (50, 2, None, "answered page 2 of a search without links, so there may be more"),
-        (100, 1, None, "answered page 1 of a search without links, so there may be more"),
+        (50, 2, None, "answered page 2 of a search with no or broken links, so there may be more"),
+        (100, 1, None, "answered page 1 of a search with no or broken links, so there may be more"),
+        (
+            50,
+            2,
+            [{"rel": None, "href": "/search?token=50"}],
+            "page 2 of a search with no or broken links",
+        ),
         (50, 2, "x", "names a page after page 2 in links that are no list"),
     ],
 )
