@@ -85,17 +85,18 @@ def read_pages(
         yield from new
         # What a page holds twice the server has twice, and counts so; of a page that comes again it has nothing more.
         doubled += len(features) - Distinct(features).count if new else 0
+        given = items.count + doubled
         matched = min(filter(None, (matched, _matched(page))), default=None)
         idle = 0 if new else idle + 1
         is_full = len(features) == size or 0 < longest <= len(features)
         longest = max(longest, len(features))
         request = _next_page(page, url, request, f"{server} names a page after page {len(asked)}")
-        if request is None and is_full and _lacks_links(page) and items.count + doubled != matched:
+        if request is None and is_full and _lacks_links(page) and given != matched:
             raise CatalogError(
-                f"{server} answered page {len(asked)} of a search with no or broken links, so there may "
-                "be more; try again later"
+                f"{server} answered page {len(asked)} of a search with no or broken links, so there may be more; try "
+                "again later"
             )
-        if request is None or (request.identity in asked and items.count + doubled == matched):
+        if request is None or (request.identity in asked and given == matched):
             break
         if request.identity in asked:
             raise CatalogError(
@@ -111,7 +112,7 @@ def read_pages(
                 f"{server} gives ever more pages: {items.count:,} items by now, where region and period can have "
                 f"{most:,} at most; it does not heed what it is asked for, so take another catalog or a smaller region"
             )
-    if matched is not None and items.count + doubled < matched:
+    if matched is not None and given < matched:
         raise CatalogError(
             f"{server} says that {matched:,} items match and gave {items.count:,}, without a next page; try again later"
         )
