@@ -41,8 +41,8 @@ _AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 T = TypeVar("T")
 
-# It tells of what it asks for again.
-hide_in_log("urllib3.connectionpool")
+# They tell of what they ask for again, and of redirects.
+hide_in_log("urllib3.connectionpool", "urllib3.poolmanager")
 
 
 class Patience(Retry):

@@ -318,6 +318,14 @@ def test_user_and_password_of_the_url_or_netrc_are_sent_and_not_told(items, tmp_
     assert server.logins == ["me:s/ecret", "other:known", ""]
 
 
+def test_a_redirect_is_logged_without_the_secret_of_either_address(items, caplog):
+    caplog.set_level("DEBUG")
+    away = lambda number, page: RedirectResponse("/search?token=Pa55word", 307) if number == 1 else page  # noqa: E731
+    with serve_stac(items, methods=("POST",), worse=away) as server:
+        search(server)
+    assert "Redirecting" in caplog.text and "Pa55word" not in caplog.text
+
+
 @pytest.mark.parametrize("ignored", ["query", "datetime", "intersects", "collections"])
 def test_a_filter_that_the_server_ignores_is_applied_all_the_same(items, ignored):
     others = [item | {"collection": "other", "id": f"{item['id']}_other"} for item in items[:5]]
