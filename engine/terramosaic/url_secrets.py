@@ -125,7 +125,7 @@ def scrubbed(text: str) -> str:
         text = _PARAMETER.sub(
             lambda found: f"{found[1]}={_HIDDEN}" if _is_secret(*found.groups()) else found[0], text
         )
-    for value in _values:
+    for value in tuple(_values):  # other threads tell more
         text = text.replace(value, _HIDDEN)
     return text
 

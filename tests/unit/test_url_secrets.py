@@ -1,6 +1,8 @@
 """Secrets in URLs: taken out of what is kept, hidden in what is said, and at hand where a request is made."""
 
 import logging
+import sys
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -179,3 +181,27 @@ def test_a_text_that_somebody_made_long_is_scrubbed_at_once():
         "?key=" * 200_000,
     ):
         scrubbed(text)
+
+
+def test_secrets_are_told_while_others_are_hidden():
+    over, failed = threading.Event(), list[BaseException]()
+
+    def hide():
+        try:
+            while not over.is_set():
+                scrubbed("GET https://host.example/x")
+        except RuntimeError as error:
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    hiding = threading.Thread(target=hide)
+    hiding.start()
+    try:
+        for number in range(2000):
+            keep(f"https://host.example/{number}?token={SECRET}{number}")
+    finally:
+        over.set()
+        hiding.join()
+        sys.setswitchinterval(interval)
+    assert not failed
