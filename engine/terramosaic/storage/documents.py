@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 from terramosaic.errors import OutputError
-from terramosaic.storage.files import facts_of, read_bytes
 from terramosaic.storage.location import is_url, location
+from terramosaic.storage.objects import read_beginning
+from terramosaic.storage.retries import HTTP
 from terramosaic.url_secrets import bare, whole
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
 
 #: Where a shell's `<(...)` gives a program a pipe to read from.
 _OPEN_FILES = ("/dev/", "/proc/self/fd/")
@@ -35,7 +31,7 @@ def read_document(document: str, most: int) -> bytes:
         OSError: it cannot be read, or is larger; the text says why in one line, without the location.
     """
     document = whole(document)
-    if document.startswith(("http://", "https://")):
+    if document.lower().startswith(("http://", "https://")):
         from terramosaic.storage.http import fetch  # for start-up time
 
         return fetch(document, most)
@@ -44,11 +40,12 @@ def read_document(document: str, most: int) -> bytes:
         if isinstance(place, Path):
             if place.is_fifo() and not str(place).startswith(_OPEN_FILES):
                 raise OSError("it is a pipe")  # and may never end
-            return _whole(place.open("rb"), most)
-        facts = facts_of(place)
-        if facts is not None and facts.size > most:
-            raise OSError(_too_large(most))
-        return read_bytes(place)
+            with place.open("rb") as file:
+                return _bounded(file.read(most + 1), most)
+        content = read_beginning(place, most + 1, HTTP.within)
+        if content is None:
+            raise OSError(f"no whole answer in {HTTP.within:g} s: it comes too slowly")
+        return _bounded(content, most)
     except FileNotFoundError as error:
         raise OSError("there is no such file") from error
     except OutputError as error:
@@ -57,13 +54,7 @@ def read_document(document: str, most: int) -> bytes:
         raise OSError(error.strerror or str(error)) from error
 
 
-def _whole(opened: AbstractContextManager[IO[bytes]], most: int) -> bytes:
-    with opened as file:
-        content = file.read(most + 1)
+def _bounded(content: bytes, most: int) -> bytes:
     if len(content) > most:
-        raise OSError(_too_large(most))
+        raise OSError(f"it is larger than {most / 1e6:g} MB")
     return content
-
-
-def _too_large(most: int) -> str:
-    return f"it is larger than {most / 1e6:g} MB"

@@ -136,6 +136,23 @@ def read(place: ObjectPath) -> bytes:
     return read_version(place)[0]
 
 
+def read_beginning(place: ObjectPath, most: int, within: float) -> bytes | None:
+    """So many bytes of an object and those that came with them, or all; None if they do not come in so many seconds.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    content, end = bytearray(), time.monotonic() + within
+    with _store_errors(place, "read") as bucket:
+        for chunk in bucket.get(str(place.key)).stream(1):  # as it comes
+            content += chunk
+            if len(content) >= most:
+                break
+            if time.monotonic() > end:
+                return None
+    return bytes(content)
+
+
 def read_version(place: ObjectPath) -> tuple[bytes, FileFacts]:
     """An object's content, and what is known of the very same one.
 

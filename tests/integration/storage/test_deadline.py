@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from terramosaic.storage import objects
+from terramosaic.storage.documents import read_document
 from terramosaic.storage.http import ask, fetch, pause_asked_by, pool_for
+from terramosaic.storage.retries import Limit
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 WITHOUT_LENGTH = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -79,6 +82,21 @@ def test_an_answer_that_never_ends_is_given_up(behaviour):
     ):
         ask(url, 10**6, read=bytes, within=0.3)
     assert "\n" not in str(given_up.value)
+
+
+def test_so_is_a_document_of_a_store(monkeypatch):
+    monkeypatch.setattr("terramosaic.storage.documents.HTTP", Limit(1, within=0.3))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    head = HEAD.replace(b"Content", b'ETag: "x"\r\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent')
+    with serving(dripping(head, b" ")) as (url, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url.rstrip("/"))
+        objects._bucket.cache_clear()
+        with pytest.raises(OSError, match=r"no whole answer in 0\.3 s"):
+            read_document("s3://bucket/region.geojson", 10**6)
+        with pytest.raises(OSError, match=r"larger than 1e-05 MB"):
+            read_document("s3://bucket/region.geojson", 10)
+    objects._bucket.cache_clear()
 
 
 def test_so_is_the_second_answer_over_a_connection_that_was_kept():
