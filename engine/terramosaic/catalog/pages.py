@@ -17,6 +17,8 @@ from terramosaic.errors import CatalogError, one_line, printable
 
 #: Pages in a row without anything new, such as empty ones, after which a server is not believed to come to an end.
 _MOST_IDLE = 50
+#: What a document of an error has, beside a list without items.
+_OF_ERRORS = ("error", "errors", "exception", "code")
 #: Letters of an answer that are looked at for an error.
 _TOLD = 2_000
 
@@ -122,6 +124,8 @@ def _features(page: Any, what: str) -> list[Any]:
     features = page.get("features") if isinstance(page, Mapping) else None
     if not isinstance(features, list):
         raise CatalogError(f"{what} without a list of items: {_short(page)}; try again later")
+    if not features and any(map(page.get, _OF_ERRORS)):
+        raise CatalogError(f"{what} with an error: {_short(page)}; try again later")
     return features
 
 

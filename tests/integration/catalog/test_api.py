@@ -226,6 +226,8 @@ def test_a_public_server_redirects_to_no_private_one(items, monkeypatch):
         ({"type": "FeatureCollection", "features": None, "links": []}, "without a list of items"),
         ({"type": "FeatureCollection", "features": {}, "links": []}, "without a list of items"),
         ([], "without a list of items"),
+        ({"features": [], "links": [], "code": "Timeout", "description": "gone"}, "with an error: .*gone"),
+        ({"features": [], "links": [], "errors": [{"message": "gone"}]}, "with an error: .*gone"),
         ({"features": [], "links": [{"rel": "next"}]}, "names a page after page 3 that cannot be asked for"),
         ({"features": [], "links": [{"rel": "next", "href": "file:///etc/passwd"}]}, "cannot be asked for"),
         ({"features": [], "links": [{"rel": "next", "href": "http://[::1/x"}]}, "cannot be asked for"),
