@@ -15,6 +15,7 @@ from terramosaic.storage.retries import PASSING_STATUS
 FAILURES: Final = (RasterioError, OSError, CPLE_BaseError, CRSError)
 
 _STATUS = re.compile(r"(?:HTTP response code:|the server answers) ([45]\d\d)")
+_OF_A_BAND = re.compile(r".*, band \d+: (.*)")
 _NO_SUCH_OBJECT, _NO_ACCESS = {12, 13}, {14, 15, 16}
 _NO_RASTER = "not recognized as"
 
@@ -62,6 +63,9 @@ def is_hopeless(error: BaseException) -> bool:
 
 def line_of(error: BaseException) -> str:
     """GDAL's line without the name that the file has there, which may hold a signature."""
+    # Of what fails in the midst rasterio says no more than that there is a cause.
+    if found := _OF_A_BAND.fullmatch(one_line(error.__cause__ or "")):
+        return f"{found[1]}"
     return re.sub(r"'/vsi\w+/[^']*' ", "the file is ", one_line(error))
 
 
