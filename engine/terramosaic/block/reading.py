@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from terramosaic.block.pixel_hash import PixelHash
@@ -16,6 +15,7 @@ from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import DamagedBlocksError
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.failures import RASTER_FAILURES
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Block, Plan
@@ -67,11 +67,12 @@ class RasterReader:
         try:
             if self._dataset is None:
                 self._dataset = rasterio.open(self._path)
+            # Before anything is read: a damaged header may tell of any number of bands.
+            if not is_as_expected(self._dataset, self._rect, self._count, self._dtype):
+                raise DamagedRasterError("it is another raster")
             pixels: np.ndarray = self._dataset.read(window=window)
-        except RasterioError as error:
+        except RASTER_FAILURES as error:
             raise DamagedRasterError(str(error)) from error
-        if pixels.shape != (self._count, *rows.shape) or pixels.dtype != self._dtype:
-            raise DamagedRasterError(f"it holds {pixels.dtype} {pixels.shape}")
         if self._sha256 is not None:
             self._hash.feed(rows.row, pixels)
             if rows.row_end == self._rect.row_end and self._hash.hexdigest() != self._sha256:
@@ -82,6 +83,11 @@ class RasterReader:
         """Closes the file."""
         if self._dataset is not None:
             self._dataset.close()
+
+
+def is_as_expected(dataset: rasterio.DatasetReader, rect: Rect, count: int, dtype: str) -> bool:
+    """Whether a raster has these pixels, bands and numbers, as its header says."""
+    return bool(dataset.shape == rect.shape and dataset.dtypes == (dtype,) * count)
 
 
 def forget_damaged(plan: Plan, blocks: Collection[str]) -> DamagedBlocksError:

@@ -11,8 +11,10 @@ from rasterio.errors import CRSError, RasterioError
 from terramosaic.errors import one_line
 from terramosaic.storage.retries import PASSING_STATUS
 
-#: What reading a file may fail with. Of damaged headers rasterio lets errors of GDAL through as they are.
-FAILURES: Final = (RasterioError, OSError, CPLE_BaseError, CRSError)
+#: What reading a raster may fail with, and what a file. Of damaged headers rasterio lets errors of GDAL through as they
+#: are.
+RASTER_FAILURES: Final = (RasterioError, CPLE_BaseError, CRSError)
+FAILURES: Final = (*RASTER_FAILURES, OSError)
 
 _STATUS = re.compile(r"(?:HTTP response code:|the server answers) ([45]\d\d)")
 _OF_A_BAND = re.compile(r".*, band \d+: (.*)")

@@ -13,10 +13,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
+from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged, is_as_expected
 from terramosaic.block.receipt import BlockReceipt, receipts_of_all
 from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.failures import RASTER_FAILURES
 from terramosaic.model.devices import available_cpus
 from terramosaic.mosaic.cog import RasterProfile, write_cog
 from terramosaic.planning.folder import RunFolder
@@ -53,7 +54,7 @@ def assemble(plan: Plan) -> list[Location]:
     wanted = [
         (zone, layer, folder.mosaic(plan, zone, layer.name)) for zone in plan.zones for layer in plan.layers
     ]
-    unmade = [item for item in wanted if not _is_made(item[2])]
+    unmade = [item for item in wanted if not _is_made(*item)]
     if not unmade:
         return [path for _, _, path in wanted]
     receipts = receipts_of_all(plan)
@@ -71,21 +72,25 @@ def assemble(plan: Plan) -> list[Location]:
     return [path for _, _, path in wanted]
 
 
-def _is_made(path: Location) -> bool:
+def _is_made(zone: Zone, layer: Layer, path: Location) -> bool:
     """Whether a mosaic is there with its last pixels, at all scales; only the run's item tells more."""
     if not exists(path):
         return False
+    reason = ""
     try:
         with LocalCopy(path) as local, local_files():
             with rasterio.open(local) as dataset:
                 levels = [None, *range(len(dataset.overviews(1)))]
+                if not is_as_expected(dataset, zone.rect, len(layer.bands), layer.dtype):
+                    reason, levels = "it is another raster", []
             for level in levels:
                 with rasterio.open(local, **({} if level is None else {"overview_level": level})) as dataset:
                     dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
-    except RasterioError as error:
-        logger.warning("%s is damaged and made anew: %s", path, error)
-        return False
-    return True
+    except RASTER_FAILURES as error:
+        reason = str(error)
+    if reason:
+        logger.warning("%s is damaged and made anew: %s", path, reason)
+    return not reason
 
 
 def write_mosaic(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from terramosaic import assemble, map_region, open_run, run_block
 from terramosaic.block.fence import Fence
+from terramosaic.block.reading import DamagedRasterError, RasterReader
 from terramosaic.block.receipt import finished_block, finished_blocks
 from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
@@ -103,6 +106,22 @@ def test_they_are_computed_again_and_the_map_is_the_same(unmade, whole, caplog, 
         if folder.receipt_file(block).stat().st_mtime_ns != receipts[block.id]
     ]
     assert again == [unmade.blocks[1]]
+
+
+@pytest.mark.parametrize("told", [{"count": 30_000}, {"height": 16}, {"dtype": "uint8"}])
+def test_a_raster_whose_header_tells_of_another_is_not_read(tmp_path, told):
+    """A flipped bit makes of one band thousands, which would take hours."""
+    path, rect = tmp_path / "NDVI.tif", Rect(4, 8, 64, 64)
+    own = {"count": 1, "height": 64, "dtype": "int16"}
+    with rasterio.open(
+        path, "w", driver="GTiff", width=64, transform=rect.transform, SPARSE_OK=True, **own | told
+    ):
+        pass
+    with (
+        closing(RasterReader(path, rect, 1, "int16", 0, None)) as reader,
+        pytest.raises(DamagedRasterError, match="it is another raster"),
+    ):
+        reader.read(rect)
 
 
 def test_a_disk_that_damages_again_and_again_stops_the_run(unmade, monkeypatch):
