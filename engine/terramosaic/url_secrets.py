@@ -178,6 +178,8 @@ def host_of(url: str) -> str:
 def expiry_of(url: str) -> datetime | None:
     """When a URL's signature expires, in UTC, if it says so in one of the ways of the large providers."""
     query = {name.lower(): unquote(value) for name, value in _PARAMETER.findall(url)}
+    if not query:
+        return None  # as most
     for family in _FAMILIES:
         begin, seconds = _moment(query.get(f"{family}date")), query.get(f"{family}expires", "")
         if begin and seconds.isdecimal():

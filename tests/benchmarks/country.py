@@ -28,7 +28,7 @@ from terramosaic.planning.folder import RunFolder, read_plan, write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
 from terramosaic.request.request import RegionRequest
-from terramosaic.storage.files import write_text
+from terramosaic.storage.files import write_json, write_text
 from tests.support.country import country, plain_template, write_country
 from tests.support.stac_server import serve_stac
 
@@ -87,16 +87,16 @@ def _unfinished(made: Plan) -> list[str]:
 
 
 def _finish(made: Plan) -> None:
-    """A receipt for every block, with three rasters of a byte."""
-    folder = RunFolder.of(made)
+    """A receipt for every block, with rasters of a byte."""
+    folder, names = RunFolder.of(made), [layer.name for layer in made.layers]
     for block in made.blocks:
-        for layer in ("S1GRD", "NDVI", "LULC"):
-            write_text(folder.block_raster(block, layer), "x")
+        for name in names:
+            write_text(folder.block_raster(block, name), "x")
         receipt = BlockReceipt(
             run_id=made.run_id, block=block.id, windows=block.windows, valid_pixels=1, cloudy_pixels=0, scenes=(),
-            files={"S1GRD": 1, "NDVI": 1, "LULC": 1}, seconds={"total": 1.0}, device="cpu",
+            files=dict.fromkeys(names, 1), seconds={"total": 1.0}, device="cpu",
         )  # fmt: skip
-        write_text(folder.receipt_file(block), receipt.model_dump_json())
+        write_json(folder.receipt_file(block), receipt.model_dump(mode="json"))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -50,15 +50,20 @@ def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Sc
         The scenes to use, in their order, and those dropped, each with the reason.
     """
     scenes = list(scenes)
-    newest: dict[tuple[str, ...], list[Scene]] = defaultdict(list)
+    same: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, scene in enumerate(scenes):
+        same[_product(scene)].append(index)
     better: dict[int, Scene] = {}
-    for index in sorted(range(len(scenes)), key=lambda index: _processing(scenes[index]), reverse=True):
-        copies = newest[_product(scenes[index])]
-        best = next((one for one in copies if _lies_on(scenes[index], one)), None)
-        if best is None:
-            copies.append(scenes[index])
-        else:
-            better[index] = best
+    for indices in same.values():
+        if len(indices) == 1:
+            continue  # as most, and what tells copies apart takes a while
+        newest: list[Scene] = []
+        for index in sorted(indices, key=lambda index: _processing(scenes[index]), reverse=True):
+            best = next((one for one in newest if _lies_on(scenes[index], one)), None)
+            if best is None:
+                newest.append(scenes[index])
+            else:
+                better[index] = best
     kept = [scene for index, scene in enumerate(scenes) if index not in better]
     return kept, [(scenes[index], _why(best, scenes[index])) for index, best in sorted(better.items())]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
@@ -342,13 +343,14 @@ def pixel_size(item: Item, key: str) -> float:
     """Metres of a pixel of an asset, the most that the item says: by its transform, its bands, or its name's end."""
     asset = item["assets"][key]
     named = _COARSER_NAME.search(key)
+    transform = asset.get("proj:transform")
     told = [
         int(named[1]) if named else 0,
-        *_numbers(asset.get("proj:transform"))[:1],
+        *(transform[:1] if isinstance(transform, list | tuple) else ()),
         asset.get("gsd"),
         *(band.get("spatial_resolution") for band in _objects(asset.get("raster:bands"))),
     ]
-    return max(number for size in told for number in _numbers([size]))
+    return float(max(filter(_is_number, told)))
 
 
 def _told_tiles(item: Item) -> Iterator[str]:
@@ -393,13 +395,13 @@ def _numbers(value: Any) -> tuple[float, ...]:
     """The finite numbers of a list of nothing else; none if it is something else."""
     if not isinstance(value, list | tuple):
         return ()
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in value):
-        return ()
-    try:
-        numbers = tuple(map(float, value))
-    except OverflowError:
-        return ()
-    return numbers if all(map(math.isfinite, numbers)) else ()
+    return tuple(map(float, value)) if all(map(_is_number, value)) else ()
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, and finite as a float."""
+    is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_one and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from terramosaic.catalog.metadata import declared_offset, offset_applied, processing_baseline
+from terramosaic.catalog.metadata import declared_offset, offset_applied
 from terramosaic.catalog.profiles import Profile
 
 #: What baseline 04.00 and later add to digital numbers.
@@ -33,7 +33,9 @@ class OffsetDecision:
     rule: str
 
 
-def decide_offset(item: Mapping[str, Any], key: str, *, band: str, profile: Profile) -> OffsetDecision:
+def decide_offset(
+    item: Mapping[str, Any], key: str, *, band: str, baseline: str | None, profile: Profile
+) -> OffsetDecision:
     """Decides from metadata what must be subtracted from one asset of one item.
 
     The first rule that applies, per provider as documented in the issues of Element84/earth-search (9, 23,
@@ -54,11 +56,11 @@ def decide_offset(item: Mapping[str, Any], key: str, *, band: str, profile: Prof
         item: STAC item as a dict.
         key: the asset's name in the item.
         band: the band that the asset holds.
+        baseline: the item's processing baseline, None if it is unknown.
         profile: the profile whose words the item speaks.
     """
     if band == "SCL":
         return OffsetDecision(0, "classes carry no offset")
-    baseline = processing_baseline(item)
     if baseline is not None and baseline < FIRST_BASELINE:
         return OffsetDecision(0, f"processing baseline {baseline} is before 04.00: no offset")
     is_twin = key.endswith("-jp2")

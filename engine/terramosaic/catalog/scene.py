@@ -203,15 +203,8 @@ def scene_from_item(
             wanted.
         CatalogError: no date, an offset of another size than Sentinel-2's, or metadata of the wrong type.
     """
-    metadata.check_item(item)
-    if profile is GENERIC:
-        profile = profile_of(item)
-    bands, assets = tuple(bands), item["assets"]
-    metadata.check_assets(
-        item, {name for band in bands for name in profile.assets.get(band, ())} & assets.keys()
-    )
-    keys = {band: key for band in bands if (key := profile.asset_key(band, assets))}
-    metadata.check_kind(item, keys)
+    profile, keys = _asset_keys(item, profile, bands)
+    assets = item["assets"]
     for band, key in keys.items():
         size = metadata.pixel_size(item, key)
         if is_coarse(band, size):
@@ -223,7 +216,10 @@ def scene_from_item(
     reference = assets[ten_metres] if ten_metres else {}
     epsg, when, geometry = metadata.epsg(item, reference), metadata.item_datetime(item), footprint_of(item)
     baseline = metadata.processing_baseline(item)
-    decisions = {band: decide_offset(item, key, band=band, profile=profile) for band, key in keys.items()}
+    decisions = {
+        band: decide_offset(item, key, band=band, baseline=baseline, profile=profile)
+        for band, key in keys.items()
+    }
     refs = {band: _asset_ref(item, band, key, decisions[band].offset, profile) for band, key in keys.items()}
     if len({ref.href for ref in refs.values()}) < len({assets[key]["href"] for key in keys.values()}):
         raise UnusableItemError(
@@ -255,6 +251,32 @@ def scene_from_item(
     )
 
 
+def is_of_sentinel_2(item: Mapping[str, Any], profile: Profile = GENERIC) -> bool:
+    """Whether an item is meant for a scene, usable or not."""
+    try:
+        return bool(_asset_keys(item, profile, SCENE_BANDS)[1])
+    except ForeignItemError:
+        return False
+    except CatalogError:
+        return True
+
+
+def _asset_keys(
+    item: Mapping[str, Any], profile: Profile, bands: Iterable[str]
+) -> tuple[Profile, dict[str, str]]:
+    """Whose words an item speaks, and the names of its assets by the bands that they hold."""
+    metadata.check_item(item)
+    if profile is GENERIC:
+        profile = profile_of(item)
+    bands, assets = tuple(bands), item["assets"]
+    metadata.check_assets(
+        item, {name for band in bands for name in profile.assets.get(band, ())} & assets.keys()
+    )
+    keys = {band: key for band in bands if (key := profile.asset_key(band, assets))}
+    metadata.check_kind(item, keys)
+    return profile, keys
+
+
 def tell_apart(scenes: Iterable[Scene]) -> list[Scene]:
     """The scenes, each with a key that no other one of them has.
 
@@ -265,15 +287,20 @@ def tell_apart(scenes: Iterable[Scene]) -> list[Scene]:
     named = [(scene, _names(scene)) for scene in scenes]
     shared = Counter(name for _, names in named for name in names)
     return [
-        scene.model_copy(update={"key": next((name for name in names if shared[name] == 1), names[-1])})
+        scene.model_copy(
+            update={
+                "key": next((name for name in names if shared[name] == 1), None)
+                or f"{names[-1]}~{scene.fingerprint}"
+            }
+        )
         for scene, names in named
     ]
 
 
 def _names(scene: Scene) -> tuple[str, ...]:
-    """What a scene may be called, the shortest first."""
+    """What a scene may be called, the shorter first."""
     full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
-    return tuple(dict.fromkeys((scene.id, full, f"{full}~{scene.fingerprint}")))
+    return tuple(dict.fromkeys((scene.id, full)))
 
 
 def _asset_ref(item: Mapping[str, Any], band: str, key: str, offset: int, profile: Profile) -> AssetRef:

@@ -17,9 +17,9 @@ from terramosaic.catalog.footprint import footprint_of
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.metadata import cloud_cover, item_datetime
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
-from terramosaic.catalog.scene import SCENE_BANDS, scene_from_item
+from terramosaic.catalog.scene import is_of_sentinel_2
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
-from terramosaic.errors import CatalogError, ForeignItemError, RequestError, printable
+from terramosaic.errors import CatalogError, RequestError, printable
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
 _HINT_DAYS = (16, 64, 366)
@@ -140,7 +140,7 @@ def scenes_there(
         CatalogError: the catalog could not be searched.
     """
     found = catalog.search(parts, start, end, None, Unusable(CatalogError))
-    return [item for item in found if _is_scene(item, catalog.profile)]
+    return [item for item in found if is_of_sentinel_2(item, catalog.profile)]
 
 
 def clouded(items: Iterable[dict[str, Any]], max_cloud: float) -> list[dict[str, Any]]:
@@ -183,16 +183,6 @@ def _nearest(
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None
-
-
-def _is_scene(item: dict[str, Any], profile: Profile) -> bool:
-    try:
-        scene_from_item(item, profile).require(SCENE_BANDS)
-    except ForeignItemError:
-        return False
-    except CatalogError:
-        pass
-    return True
 
 
 def _overlaps(item: dict[str, Any], parts: Sequence[BaseGeometry]) -> bool:

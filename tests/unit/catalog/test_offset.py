@@ -27,7 +27,7 @@ APPLIED, NOT_APPLIED = ({"earthsearch:boa_offset_applied": flag} for flag in (Tr
 
 def decided(profile, properties, asset=None, *, key="red", band="B04", collection="sentinel-2-l2a"):
     item = {"id": "x", "collection": collection, "properties": properties, "assets": {key: asset or {}}}
-    return decide_offset(item, key, band=band, profile=profile).offset
+    return decide_offset(item, key, band=band, baseline=processing_baseline(item), profile=profile).offset
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,9 @@ def test_a_baseline_that_is_a_number(told, baseline):
 def test_what_tells_no_baseline_is_unknown_and_so_is_its_offset(told):
     item = {"id": "x", "properties": {"s2:processing_baseline": told}, "assets": {"B04": {}}}
     assert processing_baseline(item) is None
-    assert decide_offset(item, "B04", band="B04", profile=PLANETARY_COMPUTER).rule.startswith(GUESSED)
+    assert decide_offset(item, "B04", band="B04", baseline=None, profile=PLANETARY_COMPUTER).rule.startswith(
+        GUESSED
+    )
     # Somebody who declares it knows.
     assert decided(GENERIC, item["properties"], DECLARED_1000) == 1000
 
