@@ -9,7 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -56,7 +56,7 @@ class AssetRef(BaseModel):
     @property
     def name(self) -> str:
         """The file's name, which stays where a catalog is moved or signed."""
-        return PureWindowsPath(self.href.partition("?")[0]).name  # of either slash
+        return self.href.partition("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 class Scene(BaseModel):
