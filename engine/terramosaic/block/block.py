@@ -11,30 +11,23 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 
-import numpy as np
-
-from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.fence import Fence
-from terramosaic.block.rasters import BlockRasters, SourceRows, Written
+from terramosaic.block.rasters import BlockRasters, Written
 from terramosaic.block.receipt import BlockReceipt, finished_block
-from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
+from terramosaic.block.rows import BlockRows
 from terramosaic.errors import TerramosaicError, UnusableFileError
-from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
-from terramosaic.ground.lattice import Lattice
-from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.inspection import SceneBook
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
-from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device
-from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.folder import RunFolder, write_plan
@@ -176,45 +169,27 @@ class _BlockJob:
         fence: Fence,
         on_windows: Callable[[int], None],
     ) -> None:
-        request = plan.request
-        self._plan, self._block, self._model, self._device = plan, block, model, device
-        self._on_windows, self._fence = on_windows, fence
-        self._bundle = load_bundle(request.model)
-        self._lattice = Lattice(request.stride)
-        self._noise = {
-            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
-            for name, need in model.needs.items()
-            if need.noise_channels
-        }
-        self._uniform = {
-            name: GroundUniform(request.seed, name, block.epsg)
-            for name, need in model.needs.items()
-            if need.uniform
-        }
-        planes: dict[str, int] = {name: self._bundle.targets[name].planes for name in request.targets}
-        value_targets = tuple(
-            name for name in request.targets if self._bundle.targets[name].output == "values"
+        self._plan, self._block, self._device, self._fence = plan, block, device, fence
+        self._scenes = SceneBook(plan.request, RunFolder.of(plan))
+        self._rows = BlockRows(
+            plan,
+            block,
+            model,
+            self._scenes,
+            batch_size=batch_size,
+            check=fence.check,
+            on_windows=on_windows,
+            run=RunFolder.of(plan),
         )
-        self._accumulator = RowBandAccumulator(
-            block.rect,
-            self._lattice,
-            planes,
-            window_weights(request.blend, request.stride),
-            std=value_targets if "std" in request.extras else (),
-        )
-        self._batch_size = batch_size
-        self._seconds = {"data": 0.0, "model": 0.0}
-        self._done = 0
-        self._scenes = SceneBook(request, RunFolder.of(plan))
 
     def run(self) -> BlockReceipt:
         started = time.perf_counter()
         with local_files(), ExitStack() as stack:
-            rasters = stack.enter_context(BlockRasters(self._plan, self._block, self._bundle))
+            rasters = stack.enter_context(BlockRasters(self._plan, self._block, self._rows.bundle))
             writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
             # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.
-            for band, source in stack.enter_context(closing(self._finished_rows())):
+            for band, source in stack.enter_context(closing(self._rows.finished())):
                 writes.append(writer.submit(rasters.write, band, source))
                 while len(writes) > _WRITES_AHEAD:
                     writes.popleft().result()
@@ -234,85 +209,17 @@ class _BlockJob:
         return receipt
 
     def _receipt(self, rasters: BlockRasters, written: Mapping[str, Written], total: float) -> BlockReceipt:
+        seconds = self._rows.seconds
         return BlockReceipt(
             run_id=self._plan.run_id,
             block=self._block.id,
-            windows=self._done,
+            windows=self._rows.windows,
             valid_pixels=rasters.valid_pixels,
             cloudy_pixels=rasters.cloudy_pixels,
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},
-            seconds={"total": total, **self._seconds, "other": total - sum(self._seconds.values())},
+            seconds={"total": total, **seconds, "other": total - sum(seconds.values())},
             device=self._device,
         )
-
-    def _finished_rows(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
-        """Runs the model over batches of windows, and yields rows as they become final."""
-        with closing(self._batches()) as cut:
-            while True:
-                with self._timed("data"):
-                    batch = next(cut, None)
-                if batch is None:
-                    return
-                self._fence.check()
-                with self._timed("model"):
-                    outputs = self._generate(batch)
-                yield from self._blended(batch, outputs)
-                self._done += len(batch.pixels)
-                self._on_windows(len(batch.pixels))
-
-    def _blended(
-        self, batch: Batch, outputs: Mapping[str, np.ndarray]
-    ) -> Iterator[tuple[RowBand, SourceRows]]:
-        index = 0
-        for item in batch.items:
-            if isinstance(item, RowEnd):
-                yield self._accumulator.finish_row(), item.source
-            else:
-                values = {name: output[index] for name, output in outputs.items()}
-                self._accumulator.add(item.i, item.j, values, item.flags)
-                index += 1
-
-    def _generate(self, batch: Batch) -> dict[str, np.ndarray]:
-        rects = [self._lattice.window(window.i, window.j) for window in batch.windows]
-        if not rects:
-            return {}
-        randomness = {
-            name: WindowRandomness(
-                noise=np.stack([self._noise[name].cut(rect) for rect in rects])
-                if name in self._noise
-                else None,
-                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
-                if name in self._uniform
-                else None,
-            )
-            for name in self._noise.keys() | self._uniform.keys()
-        }
-        return self._model.generate(batch.pixels, randomness)
-
-    def _batches(self) -> Generator[Batch, None, None]:
-        block, bands, plan = self._block, self._bundle.bands, self._plan
-        region = region_mask(plan, block)
-        rows = windows_by_row(self._lattice, block.rect, region)
-        rect, wanted = pixels_under(self._lattice, rows, block.rect)
-        imagery = Imagery(
-            epsg=block.epsg,
-            bands=bands,
-            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
-            composite=plan.request.composite,
-            decisions=self._scenes,
-            run=RunFolder.of(plan),
-        )
-        with StackReader(imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
-            held = HeldRows(strips, bands)
-            yield from batches(
-                held, rows, self._lattice, block.rect, region, size=self._batch_size, bands=len(bands)
-            )
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._seconds[name] += time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,13 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import Strip
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, QUALITY_OTHER_ZONE, QUALITY_REPAIRED
+from terramosaic.planning.layers import (
+    QUALITY_CLOUD,
+    QUALITY_NODATA,
+    QUALITY_OTHER_ZONE,
+    QUALITY_REPAIRED,
+    Layer,
+)
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import whole_file
 
@@ -104,19 +111,7 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
-        percents: dict[str, np.ndarray] = {}
-        for layer in self._layers:
-            if layer.kind == "class":
-                means = band.means[layer.target]
-                # The confidence, if it is wanted, is the layer after it.
-                pixels, percents[layer.target] = stored_classes(layer, self._bundle, means, source.valid)
-            elif layer.kind == "percent":
-                pixels = percents[layer.target]
-            elif layer.kind == "value":
-                values = band.stds if layer.measure == "std" else band.means
-                pixels = stored_values(layer, values[layer.target], source.valid)
-            else:
-                pixels = _quality(band, source)
+        for layer, pixels in stored_layers(self._layers, self._bundle, band, source):
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
 
@@ -184,6 +179,26 @@ class BlockRasters:
             pixels = source.dn[:, row :: self._factor, col :: self._factor]
             pixels = pixels * source.valid[row :: self._factor, col :: self._factor]
             self._preview[:, *kept.slices(self._preview_rect)] = pixels
+
+
+def stored_layers(
+    layers: Sequence[Layer], bundle: Bundle, band: RowBand, source: SourceRows
+) -> Iterator[tuple[Layer, np.ndarray]]:
+    """Finished rows as the numbers that each layer stores: (bands, height, width) of its dtype."""
+    percents: dict[str, np.ndarray] = {}
+    for layer in layers:
+        if layer.kind == "class":
+            means = band.means[layer.target]
+            # The confidence, if it is wanted, is the layer after it.
+            pixels, percents[layer.target] = stored_classes(layer, bundle, means, source.valid)
+        elif layer.kind == "percent":
+            pixels = percents[layer.target]
+        elif layer.kind == "value":
+            values = band.stds if layer.measure == "std" else band.means
+            pixels = stored_values(layer, values[layer.target], source.valid)
+        else:
+            pixels = _quality(band, source)
+        yield layer, pixels
 
 
 def _quality(band: RowBand, source: SourceRows) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""A block's rows as they become final, with memory that does not grow with its height; who keeps them is not said here.
+
+strips of the stack → windows → batches → model → accumulator → finished rows
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+
+import numpy as np
+
+from terramosaic.block.batches import Batch, RowEnd, batches
+from terramosaic.block.rasters import SourceRows
+from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
+from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
+from terramosaic.ground.lattice import Lattice
+from terramosaic.ground.noise import GroundNoise, GroundUniform
+from terramosaic.imagery.stack import Decisions, Imagery, StackReader, read_ahead
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.generator import Generator as Model
+from terramosaic.model.generator import WindowRandomness
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Block, Plan
+
+
+class BlockRows:
+    """Computes a block, or a part of one: a `Block` with a smaller rectangle gets the same pixels in it.
+
+    Args:
+        plan: the run's plan.
+        block: the block.
+        model: the run's.
+        scenes: which scenes are used, and what their numbers mean.
+        batch_size: windows per call of the model.
+        check: called between two batches; what it raises ends the work.
+        on_windows: called with the number of windows done since the last call.
+        run: where files that fail for good are marked; of None, nowhere.
+
+    Attributes:
+        bundle: the plan's model as it describes itself.
+        windows: windows computed so far.
+        seconds: spent waiting for ``data`` and in the ``model`` so far.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        block: Block,
+        model: Model,
+        scenes: Decisions,
+        *,
+        batch_size: int,
+        check: Callable[[], None] = lambda: None,
+        on_windows: Callable[[int], None] = lambda _: None,
+        run: RunFolder | None = None,
+    ) -> None:
+        request = plan.request
+        self.bundle = load_bundle(request.model)
+        self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
+        self._plan, self._block, self._model = plan, block, model
+        self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
+        self._imagery = Imagery(
+            epsg=block.epsg,
+            bands=self.bundle.bands,
+            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
+            composite=request.composite,
+            decisions=scenes,
+            run=run,
+        )
+        self._lattice = Lattice(request.stride)
+        self._noise = {
+            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
+            for name, need in model.needs.items()
+            if need.noise_channels
+        }
+        self._uniform = {
+            name: GroundUniform(request.seed, name, block.epsg)
+            for name, need in model.needs.items()
+            if need.uniform
+        }
+        planes: dict[str, int] = {name: self.bundle.targets[name].planes for name in request.targets}
+        value_targets = tuple(
+            name for name in request.targets if self.bundle.targets[name].output == "values"
+        )
+        self._accumulator = RowBandAccumulator(
+            block.rect,
+            self._lattice,
+            planes,
+            window_weights(request.blend, request.stride),
+            std=value_targets if "std" in request.extras else (),
+        )
+
+    def finished(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
+        """Runs the model over batches of windows, and yields rows as they become final, with what lies under them."""
+        with closing(self._batches()) as cut:
+            while True:
+                with self._timed("data"):
+                    batch = next(cut, None)
+                if batch is None:
+                    return
+                self._check()
+                with self._timed("model"):
+                    outputs = self._generate(batch)
+                yield from self._blended(batch, outputs)
+                self.windows += len(batch.pixels)
+                self._on_windows(len(batch.pixels))
+
+    def _blended(
+        self, batch: Batch, outputs: Mapping[str, np.ndarray]
+    ) -> Iterator[tuple[RowBand, SourceRows]]:
+        index = 0
+        for item in batch.items:
+            if isinstance(item, RowEnd):
+                yield self._accumulator.finish_row(), item.source
+            else:
+                values = {name: output[index] for name, output in outputs.items()}
+                self._accumulator.add(item.i, item.j, values, item.flags)
+                index += 1
+
+    def _generate(self, batch: Batch) -> dict[str, np.ndarray]:
+        rects = [self._lattice.window(window.i, window.j) for window in batch.windows]
+        if not rects:
+            return {}
+        randomness = {
+            name: WindowRandomness(
+                noise=np.stack([self._noise[name].cut(rect) for rect in rects])
+                if name in self._noise
+                else None,
+                uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
+                if name in self._uniform
+                else None,
+            )
+            for name in self._noise.keys() | self._uniform.keys()
+        }
+        return self._model.generate(batch.pixels, randomness)
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        block, bands = self._block, self.bundle.bands
+        region = region_mask(self._plan, block)
+        rows = windows_by_row(self._lattice, block.rect, region)
+        rect, wanted = pixels_under(self._lattice, rows, block.rect)
+        with StackReader(self._imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
+            held = HeldRows(strips, bands)
+            yield from batches(
+                held, rows, self._lattice, block.rect, region, size=self._batch_size, bands=len(bands)
+            )
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - started
