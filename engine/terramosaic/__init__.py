@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from terramosaic.errors import (
         CatalogError,
         ChangedError,
+        CheckFailedError,
         DamagedBlocksError,
         DeadAssetError,
         EmptyMapError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ModelError,
         NoScenesError,
         NothingLeftError,
+        NotVerifiableError,
         OffsetConflictError,
         OutputError,
         RefusedHrefError,
@@ -44,11 +46,14 @@ if TYPE_CHECKING:
     from terramosaic.publishing.publish import publish
     from terramosaic.request.request import RegionRequest
     from terramosaic.run.mapping import Progress, map_region
+    from terramosaic.run.verifying import verify
+    from terramosaic.trust.verification import Verification
 
 __all__ = [
     "Bundle",
     "CatalogError",
     "ChangedError",
+    "CheckFailedError",
     "DamagedBlocksError",
     "DeadAssetError",
     "EmptyMapError",
@@ -60,6 +65,7 @@ __all__ = [
     "ModelError",
     "Mosaic",
     "NoScenesError",
+    "NotVerifiableError",
     "NothingLeftError",
     "OffsetConflictError",
     "OutputError",
@@ -74,6 +80,7 @@ __all__ = [
     "UnknownMosaicError",
     "UnusableFileError",
     "UnusableItemError",
+    "Verification",
     "WorkerLostError",
     "assemble",
     "load_bundle",
@@ -83,6 +90,7 @@ __all__ = [
     "publish",
     "read_plan",
     "run_block",
+    "verify",
 ]
 
 #: Where each public name is defined; whatever is not here is an error, and defined among the errors.
@@ -93,6 +101,7 @@ _HOMES = {
     "Plan": "planning.plan",
     "Progress": "run.mapping",
     "RegionRequest": "request.request",
+    "Verification": "trust.verification",
     "assemble": "mosaic.assemble",
     "load_bundle": "model.bundle",
     "map_region": "run.mapping",
@@ -101,6 +110,7 @@ _HOMES = {
     "publish": "publishing.publish",
     "read_plan": "planning.folder",
     "run_block": "block.block",
+    "verify": "run.verifying",
 }
 
 

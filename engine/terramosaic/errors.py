@@ -181,6 +181,12 @@ class NothingLeftError(CatalogError):
     code = "nothing-left"
 
 
+class NotVerifiableError(CatalogError):
+    """Nothing of a map can be computed again, for what it was made from is gone or changed; the message says why."""
+
+    code = "not-verifiable"
+
+
 class OffsetConflictError(CatalogError):
     """An item's metadata and its pixels disagree about the +1000 offset of processing baseline 04.00."""
 
@@ -260,6 +266,13 @@ class LeaseLostError(OutputError):
     """A lease was taken over, or released: another one may work on this by now, so its former holder must stop."""
 
     code = "lease-lost"
+
+
+class CheckFailedError(TerramosaicError):
+    """A map was checked, and is not what it should be; the message says what differs, and where."""
+
+    exit_code = 7
+    code = "check-failed"
 
 
 class RunCancelledError(TerramosaicError):

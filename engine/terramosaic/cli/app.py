@@ -42,6 +42,11 @@ _COMMANDS = {
         "plan_command",
         "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",
     ),
+    "verify": _Subcommand(
+        "verifying",
+        "verify_command",
+        "Checks a map: its files against their checksums, and windows, computed again, against its pixels.",
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import told_gaps
 from terramosaic.publishing.left_out import told_left_out
 from terramosaic.publishing.numbers import THIN, UNBROKEN
+from terramosaic.trust.verification import Verification
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -63,6 +64,15 @@ def result_as_json(result: MapResult) -> dict[str, Any]:
         "left_out": told_left_out(result.plan),
         "gaps": told_gaps(result.plan),
     }
+
+
+def show_verification(console: Console, found: Verification) -> None:
+    """Prints what was checked of a run, and how sure that makes."""
+    console.print(f"{found.files} files compared with the item, {len(found.flaws)} not as it says")
+    console.print(found.confidence, soft_wrap=True)
+    for line in found.details:
+        console.print(line, style="yellow", soft_wrap=True)
+    console.print(f"drawn with --seed {found.seed} on {found.device} in {found.seconds:.1f} s", style="dim")
 
 
 def show_bundle(console: Console, bundle: Bundle) -> None:

@@ -109,7 +109,7 @@ def _key(bundle: Bundle, file: str, recipe: str) -> str:
     made_from = {
         "files": {name: listed[name].sha256 for name in (file, *others)},
         "onnxruntime": onnxruntime.__version__,
-        "processor": _processor(),
+        "processor": processor(),
         "recipe": recipe,
         "generation": _GENERATION,
     }
@@ -117,7 +117,7 @@ def _key(bundle: Bundle, file: str, recipe: str) -> str:
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
     """The kind of processor: what ONNX Runtime chooses layouts by."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -63,6 +63,12 @@ def told_in(item: Location) -> Told | None:
     return None if found is None else found.properties
 
 
+def checksums_in(item: Location) -> dict[str, str | None]:
+    """The checksum that an item tells of each of its files, by name; of none, where the item is damaged."""
+    found = _item_in(read_json(item))
+    return {} if found is None else {file.name: file.checksum for file in found.assets.values()}
+
+
 def flaws_in(
     folder: Location, item: Location, wanted: Collection[str], *, hashes: bool = False
 ) -> list[Flaw]:

@@ -68,6 +68,16 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def verification_file(self) -> Location:
+        """What came of the last verification."""
+        return self.path / "verification.json"
+
+    @property
+    def lease(self) -> Location:
+        """What is leased by who adds to what a finished run says of itself."""
+        return self.path / "lease"
+
+    @property
     def quicklooks(self) -> Location:
         return self.path / "quicklooks"
 

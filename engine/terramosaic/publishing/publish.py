@@ -8,6 +8,8 @@ import logging
 
 from PIL import Image
 
+from terramosaic.errors import OutputError
+from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import make_item
@@ -44,6 +46,28 @@ def publish(plan: Plan) -> Location:
     # Also for a run that was complete: it may have been stopped just before this line.
     link_latest(folder)
     return folder.item_file
+
+
+def publish_again(plan: Plan) -> None:
+    """Writes report and item of a complete run anew, for there is more to tell of it; its mosaics stay as they are.
+
+    Args:
+        plan: the run's plan; its blocks and all that it publishes are there.
+
+    Raises:
+        OutputError: a mosaic is not the one that the item vouches for, a block is missing, or a file could not be
+            written.
+    """
+    folder = RunFolder.of(plan)
+    told, run = checksums_in(folder.item_file), gather(plan)
+    for mosaic in run.layers:
+        if told.get(mosaic.path.name) != mosaic.checksum:
+            # The new item would vouch for whatever has become of it.
+            raise OutputError(
+                f"{mosaic.path} is not the file that the run's item tells of; check the run's files"
+            )
+    write_text(folder.report_file, render_report(run))
+    write_text(folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
 
 
 def _write_png(path: Location, image: Image.Image) -> None:

@@ -31,6 +31,7 @@ from terramosaic.storage.gdal import local_files
 from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy
+from terramosaic.trust.verification import Verification, verification_of
 
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 
@@ -93,6 +94,7 @@ class RunFacts(PlanFacts):
         true_colour: Sentinel-2's picture of each zone, by EPSG code.
         receipts: of each block, by id.
         busy_seconds: time in which at least one block was being computed.
+        verification: the last one of these mosaics; None if there is none.
     """
 
     folder: RunFolder
@@ -100,6 +102,7 @@ class RunFacts(PlanFacts):
     true_colour: dict[int, Quicklook]
     receipts: dict[str, BlockReceipt]
     busy_seconds: float
+    verification: Verification | None = None
 
     @property
     def pictures(self) -> dict[str, Quicklook]:
@@ -161,6 +164,8 @@ class RunFacts(PlanFacts):
     def warnings(self) -> list[str]:
         """The plan's warnings, and what only the run could tell."""
         found = super().warnings
+        if self.verification is not None and self.verification.failure is not None:
+            found.append(f"a verification has failed: {self.verification.failure.text}")
         if self.cloud_share > 0.01:
             found.append(
                 f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
@@ -198,6 +203,11 @@ def gather(plan: Plan) -> RunFacts:
         if record.layer.name == _QUALITY
     }
     receipts = receipts_of_all(plan)
+    verification = verification_of(folder)
+    if verification is not None and verification.mosaics != {
+        record.name: record.checksum for record, _ in surveys
+    }:
+        verification = None  # it is about mosaics that were made anew since
     return RunFacts(
         plan=plan,
         folder=folder,
@@ -208,6 +218,7 @@ def gather(plan: Plan) -> RunFacts:
         receipts=receipts,
         decisions=SceneRecords(folder).read_all(plan),
         busy_seconds=_busy_seconds(plan, receipts),
+        verification=verification,
     )
 
 

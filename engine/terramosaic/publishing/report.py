@@ -44,6 +44,7 @@ def render_report(run: RunFacts) -> str:
         command=map_command(run.plan.request, str(run.folder.path)),
         model=_model(run.plan),
         settings=_settings(run.plan),
+        verification_lines=[] if run.verification is None else run.verification.details,
         attribution=attribution(run.plan),
         made=f"{datetime.now(UTC):%Y-%m-%d}",
         most_rows=_MOST_ROWS,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
-
-import rasterio
 
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import square_km
 from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
+from terramosaic.trust.versions import versions
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
 TITLES = {
@@ -77,20 +74,4 @@ def attribution(plan: Plan) -> str:
 
 def software(plan: Plan) -> dict[str, str]:
     """Versions of what decides pixels: the plan's engine, and the rest as installed where this runs."""
-    return {
-        "terramosaic": plan.engine_version,
-        "onnxruntime": _version_of("onnxruntime", "onnxruntime-gpu"),
-        "numpy": _version_of("numpy"),
-        "rasterio": rasterio.__version__,
-        "gdal": rasterio.__gdal_version__,
-        "python": platform.python_version(),
-    }
-
-
-def _version_of(*names: str) -> str:
-    for name in names:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
+    return versions() | {"terramosaic": plan.engine_version}

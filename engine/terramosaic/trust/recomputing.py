@@ -1,0 +1,114 @@
+"""A part of a block, computed again from the scenes, and what is published there. Neither looks at block rasters."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from terramosaic.block.rasters import stored_layers
+from terramosaic.block.rows import BlockRows
+from terramosaic.errors import OutputError, StoreError
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.stack import Decisions
+from terramosaic.model.generator import Generator as Model
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.layers import Layer
+from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.storage.scratch import LocalCopy
+
+
+def recomputed(
+    plan: Plan, block: Block, rect: Rect, model: Model, scenes: Decisions, *, batch_size: int
+) -> dict[str, np.ndarray]:
+    """What all layers of a run hold under a part of a block, computed anew and written nowhere.
+
+    Args:
+        plan: the run's.
+        block: one of its blocks.
+        rect: pixels of the block.
+        model: the run's.
+        scenes: what the run has decided about its scenes.
+        batch_size: windows per call of the model.
+
+    Returns:
+        By layer the stored numbers, (bands, height, width).
+
+    Raises:
+        CatalogError: a file could not be read.
+        ModelError: the model or its device failed.
+    """
+    part = block.model_copy(
+        update={"row": rect.row, "col": rect.col, "height": rect.height, "width": rect.width}
+    )
+    found = {
+        layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype)
+        for layer in plan.layers
+    }
+    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size)
+    with closing(rows.finished()) as finished:
+        for band, source in finished:
+            if band.rect.is_empty:
+                continue
+            for layer, pixels in stored_layers(plan.layers, rows.bundle, band, source):
+                found[layer.name][:, *band.rect.slices(rect)] = pixels
+    return found
+
+
+class PublishedMosaics:
+    """The mosaics of a run, opened as they are asked for; a context. Of a run in a store, scratch holds copies."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._folder = plan, RunFolder.of(plan)
+        self._files = ExitStack()
+        self._open: dict[tuple[int, str], rasterio.DatasetReader | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def read(self, zone: Zone, layer: Layer, rect: Rect) -> np.ndarray | None:
+        """What a mosaic holds under a rectangle: (bands, height, width); None where that cannot be read."""
+        dataset = self._dataset(zone, layer)
+        if dataset is None:
+            return None
+        window = Window(rect.col - zone.rect.col, rect.row - zone.rect.row, rect.width, rect.height)
+        try:
+            pixels: np.ndarray = dataset.read(window=window)
+        except RasterioError:
+            return None
+        is_as_planned = pixels.shape == (len(layer.bands), *rect.shape) and pixels.dtype == layer.dtype
+        return pixels if is_as_planned else None
+
+    def _dataset(self, zone: Zone, layer: Layer) -> rasterio.DatasetReader | None:
+        key = zone.epsg, layer.name
+        if key not in self._open:
+            try:
+                local = self._files.enter_context(
+                    LocalCopy(self._folder.mosaic(self._plan, zone, layer.name))
+                )
+                self._open[key] = self._files.enter_context(rasterio.open(local))
+            except StoreError:
+                raise
+            except (RasterioError, OutputError):
+                self._open[key] = None  # that it is missing or damaged is told where files are checked
+        return self._open[key]
+
+
+def differing(one: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+    """Pixels in which two rasters (bands, height, width) have not the same bits in all bands: bool (height, width)."""
+    if other is None:
+        return np.ones(one.shape[1:], bool)
+    # As whole numbers: of floats a 0 has two forms, and what is no number is not even itself.
+    bits = f"u{one.dtype.itemsize}"
+    unlike: np.ndarray = (one.view(bits) != np.ascontiguousarray(other).view(bits)).any(axis=0)
+    return unlike

@@ -1,0 +1,200 @@
+"""What came of verifying a run: a value that is kept as ``verification.json``, and says how sure it makes."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from terramosaic.errors import CheckFailedError, NotVerifiableError, TerramosaicError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.storage.files import read_json
+
+#: How sure the statement about windows is that were not looked at.
+CONFIDENCE = 0.95
+
+#: Windows, files and reasons that an error names.
+_MOST_NAMED = 5
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileFlaw(_Value):
+    """A file of the run that is not as the run's item says, and what is wrong with it."""
+
+    file: str
+    reason: str
+
+
+class DifferingWindow(_Value):
+    """A window whose pixels are not what its sources give.
+
+    Attributes:
+        block: the block that it was looked at in.
+        i: its row in the lattice.
+        j: its column.
+        mosaics: differing pixels in each mosaic that has any.
+        compared: pixels that were compared.
+        first: row and column, in its mosaic, of the first pixel that differs.
+    """
+
+    block: str
+    i: int
+    j: int
+    mosaics: dict[str, int]
+    compared: int
+    first: tuple[int, int]
+
+    def __str__(self) -> str:
+        pixels = ", ".join(f"{count} in {name}" for name, count in self.mosaics.items())
+        return (
+            f"block {self.block}, window ({self.i}, {self.j}): of {self.compared} pixels differ {pixels}, "
+            f"from row {self.first[0]}, column {self.first[1]} on"
+        )
+
+
+class Verification(_Value):
+    """What was checked of a run, and what came of it.
+
+    Attributes:
+        created: when it began, UTC.
+        versions: of what decides pixels, here.
+        device: where windows were computed again.
+        processor: the kind of CPU, here.
+        seed: of the drawing; the same one draws the same windows.
+        whole: whether all of a window was compared, and not its core alone.
+        files: files that were compared with the item.
+        flaws: those that are not as it says.
+        model: how the model differs from the run's; empty if it does not.
+        windows: windows that the run has, counted in each block.
+        drawn: those that were drawn; fewer of them were looked at where the time was up.
+        blocks: blocks that the run has.
+        blocks_seen: those of which a window could be computed again.
+        verified: windows that are what their sources give.
+        pixels: pixels of ground in these.
+        differing: windows that are not.
+        not_verifiable: windows that cannot be computed again, by reason.
+        changed: scenes with files that are not as they were when the run read them, and what has changed.
+        mosaics: checksum of each mosaic that all this is about.
+        seconds: what it took.
+    """
+
+    format: Literal["terramosaic-verification-1"] = "terramosaic-verification-1"
+    run_id: str
+    created: datetime
+    versions: dict[str, str]
+    device: str
+    processor: str
+    seed: int
+    whole: bool
+    files: int
+    flaws: tuple[FileFlaw, ...] = ()
+    model: str = ""
+    windows: int
+    drawn: int
+    blocks: int
+    blocks_seen: int
+    verified: int
+    pixels: int
+    differing: tuple[DifferingWindow, ...] = ()
+    not_verifiable: dict[str, int] = Field(default_factory=dict)
+    changed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    mosaics: dict[str, str]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether all that could be checked is as it should be, and something could."""
+        return self.failure is None
+
+    @property
+    def looked_at(self) -> int:
+        """Windows that could be compared."""
+        return self.verified + len(self.differing)
+
+    @property
+    def confidence(self) -> str:
+        """How sure the windows that were looked at make of those that were not, in a sentence."""
+        what = "windows" if self.whole else "windows (their cores)"
+        lost = sum(self.not_verifiable.values())
+        of_these = ", of those that can still be computed again" if lost else ""
+        if not self.looked_at:
+            return "No window was compared, so nothing is known of the pixels."
+        if self.differing:
+            return f"{len(self.differing)} of {self.looked_at} {what} differ from what their sources give."
+        if self.looked_at == self.windows:
+            return f"All {self.windows} {what} are what their sources give, bit for bit."
+        return (
+            f"{self.verified} {what} in {self.blocks_seen} of {self.blocks} blocks are what their sources give, bit "
+            f"for bit: with {CONFIDENCE:.0%} confidence fewer than {_percent(largest_share(self.verified))} of all "
+            f"windows are wrong{of_these}."
+        )
+
+    @property
+    def details(self) -> list[str]:
+        """What differs, what cannot be computed again, and what has changed, a line each."""
+        return [
+            *self._faults,
+            *(f"not verifiable: {count} windows: {reason}" for reason, count in self.not_verifiable.items()),
+            *(
+                f"changed since the run: {scene}: {line}"
+                for scene, lines in self.changed.items()
+                for line in lines
+            ),
+        ]
+
+    @property
+    def _faults(self) -> list[str]:
+        return [
+            *(f"{flaw.file}: {flaw.reason}" for flaw in self.flaws),
+            *filter(None, [self.model]),
+            *map(str, self.differing),
+        ]
+
+    @property
+    def failure(self) -> TerramosaicError | None:
+        """What is to be raised: something differs, or nothing could be computed again; None if all is well."""
+        faults = self._faults
+        if faults:
+            return CheckFailedError(
+                f"run {self.run_id} is not what it should be: {_some(faults)}",
+                hint="map the same request into another folder to compare, or again with --check-files, which makes "
+                "damaged files anew",
+            )
+        if not self.looked_at and self.not_verifiable:
+            return NotVerifiableError(
+                f"no window of run {self.run_id} can be computed again: {_some(list(self.not_verifiable))}"
+            )
+        return None
+
+
+def largest_share(windows: int) -> float:
+    """The largest share of faulty windows that so many, drawn at random and all good, leave possible.
+
+    Were a share p wrong, n good ones would come up with (1 - p)^n; that is 5 % at p = 1 - 0.05^(1/n), close to 3/n, the
+    rule of three (Hanley and Lippman-Hand 1983, JAMA 249, 1743).
+    """
+    return 1 - math.pow(1 - CONFIDENCE, 1 / windows)
+
+
+def verification_of(folder: RunFolder) -> Verification | None:
+    """The last verification of a run that was kept; None where there is none that can be read."""
+    content = read_json(folder.verification_file, always_sealed=True)
+    try:
+        return None if content is None else Verification.model_validate(content)
+    except ValidationError:
+        return None
+
+
+def _percent(share: float) -> str:
+    """Rounded up to a tenth, since fewer is what it says."""
+    return f"{math.ceil(share * 1000) / 10:g} %"
+
+
+def _some(lines: list[str]) -> str:
+    more = f"; {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
+    return "; ".join(lines[:_MOST_NAMED]) + more

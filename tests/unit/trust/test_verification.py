@@ -1,0 +1,61 @@
+"""What a verification says of itself, and which error it amounts to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from terramosaic.errors import CheckFailedError, NotVerifiableError
+from terramosaic.trust.verification import DifferingWindow, FileFlaw, Verification, largest_share
+
+
+def verification(**fields) -> Verification:
+    """All is well with 300 windows of 5000."""
+    told = {
+        "run_id": "0123456789abcdef", "created": datetime(2024, 1, 1, tzinfo=UTC), "versions": {}, "device": "cpu",
+        "processor": "", "seed": 1, "whole": False, "files": 9, "windows": 5000, "drawn": 300, "blocks": 40,
+        "blocks_seen": 40, "verified": 300, "pixels": 300 * 160**2, "mosaics": {}, "seconds": 1.0, **fields,
+    }  # fmt: skip
+    return Verification.model_validate(told)
+
+
+DIFFERING = DifferingWindow(block="33N_r1_c2", i=7, j=9, mosaics={"NDVI": 12}, compared=25600, first=(3, 4))
+
+
+@pytest.mark.parametrize(("windows", "share"), [(300, 0.0100), (59, 0.0496), (1, 0.95)])
+def test_the_rule_of_three(windows, share):
+    assert largest_share(windows) == pytest.approx(share, rel=0.02)
+    # Were so many wrong, so many good ones in a row would come up once in twenty times.
+    assert (1 - largest_share(windows)) ** windows == pytest.approx(0.05)
+
+
+def test_good_windows_bound_what_may_be_wrong():
+    found = verification()
+    assert found.passed and found.failure is None
+    assert "with 95% confidence fewer than 1 % of all windows are wrong." in found.confidence
+    assert "can still be computed" in verification(not_verifiable={"gone": 3}).confidence
+    assert verification(windows=300).confidence.startswith("All 300 windows (their cores) are")
+
+
+def test_what_differs_is_named():
+    found = verification(verified=299, differing=(DIFFERING,))
+    assert isinstance(found.failure, CheckFailedError) and found.failure.exit_code == 7
+    assert "block 33N_r1_c2, window (7, 9): of 25600 pixels differ 12 in NDVI" in str(found.failure)
+    assert "1 of 300" in found.confidence
+    flawed = verification(flaws=(FileFlaw(file="NDVI.tif", reason="it is missing"),))
+    assert "NDVI.tif: it is missing" in str(flawed.failure)
+    assert isinstance(verification(model="the model is another one").failure, CheckFailedError)
+
+
+def test_nothing_to_compare_is_an_error_only_where_that_was_tried():
+    gone = verification(verified=0, blocks_seen=0, pixels=0, not_verifiable={"asset B02 of a is gone": 300})
+    assert isinstance(gone.failure, NotVerifiableError) and gone.failure.exit_code == 4
+    assert "asset B02 of a is gone" in str(gone.failure)
+    files_alone = verification(verified=0, blocks_seen=0, pixels=0, drawn=0)
+    assert files_alone.passed and "nothing is known of the pixels" in files_alone.confidence
+
+
+def test_a_kept_verification_is_read_as_it_was():
+    found = verification(differing=(DIFFERING,), changed={"a": ("B02 has another size",)})
+    assert Verification.model_validate_json(found.model_dump_json()) == found
