@@ -50,7 +50,7 @@ def serve_files(folder: Path, allows: Callable[[Request], bool] | None = None) -
     """Serves a folder on loopback until the context ends, to requests that are allowed."""
     files = FileServer(folder)
     app = Starlette(
-        routes=[Route("/{name}", files.answer, methods=["GET", "HEAD"])], middleware=guarded_by(allows)
+        routes=[Route("/{name:path}", files.answer, methods=["GET", "HEAD"])], middleware=guarded_by(allows)
     )
     with serving(app) as files.port:
         yield files
