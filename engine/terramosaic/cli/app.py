@@ -33,6 +33,11 @@ _COMMANDS = {
         "demo_command",
         "Maps a made-up Sentinel-2 world, offline, in about a minute: the whole job, through the Prefect flow.",
     ),
+    "evaluate": _Subcommand(
+        "evaluate",
+        "evaluate_command",
+        "Grades a bundle on TerraMesh, beside the figures of TerraMind's paper.",
+    ),
     "map": _Subcommand(
         "mapping", "map_command", "Maps a region. A run that was stopped goes on where it was."
     ),

@@ -1,0 +1,182 @@
+"""What came of grading a bundle: sums by target, and their figures beside the paper's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from terramosaic.evaluation.classes import Confusion
+from terramosaic.evaluation.paper import range_of, row_of
+from terramosaic.evaluation.sampling import SOURCE
+from terramosaic.evaluation.terramesh import TerraMesh
+from terramosaic.evaluation.values import ValueScores
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.manifest import LandCover, TargetSpec
+
+#: The paper's table of targets that are made of pixels.
+TABLE = 3
+
+#: The paper's unit of a target where it is another than the data's, and the factor to it.
+_PAPER_UNITS = {"S2L2A": ("reflectance", 1e-4)}
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """How well a target was made.
+
+    Attributes:
+        target: its name.
+        unit: of bias, MAE, RMSE and range.
+        data_range: what SSIM and PSNR are of; None for classes.
+        bands: figures of values by band.
+        classes: that are compared; the one that stands for no data is no candidate, and no reference.
+        confusion: of classes, by their index in the model.
+        samples: windows that were compared.
+    """
+
+    target: str
+    unit: str
+    data_range: float | None
+    bands: Mapping[str, ValueScores] = field(default_factory=dict)
+    classes: tuple[LandCover, ...] = ()
+    confusion: Confusion | None = None
+    samples: int = 0
+
+    @classmethod
+    def empty(cls, target: str, spec: TargetSpec) -> TargetScores:
+        """Those of no sample."""
+        if spec.classes:
+            known = tuple(item for item in spec.classes if item.value != 0)
+            confusion = Confusion.empty([item.index for item in known])
+            return cls(target, "", None, classes=known, confusion=confusion)
+        unit, _ = _PAPER_UNITS.get(target, (spec.unit or "", 1.0))
+        bands = dict.fromkeys(spec.channels, ValueScores())
+        return cls(target, unit, range_of(SOURCE, target), bands=bands)
+
+    @property
+    def values(self) -> ValueScores:
+        """Figures of all bands together, as the paper has them."""
+        return ValueScores.sum(self.bands.values())
+
+    def plus(self, generated: np.ndarray, reference: np.ndarray) -> TargetScores:
+        """With a window more.
+
+        Args:
+            generated: float32 (planes, 224, 224): values, or class probabilities.
+            reference: (bands, 224, 224).
+        """
+        bands, confusion = dict(self.bands), self.confusion
+        if confusion is not None:
+            known = np.array(confusion.values)
+            classes = known[generated[known].argmax(axis=0)]
+            confusion += Confusion.of(classes, reference[0], confusion.values)
+        _, factor = _PAPER_UNITS.get(self.target, ("", 1.0))
+        for index, band in enumerate(bands):
+            made, true = (np.float32(factor) * planes[index] for planes in (generated, reference))
+            bands[band] += ValueScores.of(made, true, data_range=self.data_range or 1.0)
+        return replace(self, bands=bands, confusion=confusion, samples=self.samples + 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, and the paper's, for other programs; None stands for a figure of none."""
+        if self.confusion is not None:
+            return {"samples": self.samples, **_of_classes(self.classes, self.confusion)}
+        data_range = self.data_range or math.nan
+        row = row_of(TABLE, SOURCE, self.target)
+        return {
+            "samples": self.samples,
+            "unit": self.unit,
+            "data_range": data_range,
+            **_of_values(self.values, data_range),
+            "bands": {band: _of_values(values, data_range) for band, values in self.bands.items()},
+            "paper": row and {
+                "table": row.table, "mae": row.mae, "rmse": row.rmse, "ssim": row.ssim, "psnr": row.psnr,
+                "data_range": row.data_range,
+            },
+        }  # fmt: skip
+
+
+@dataclass
+class Evaluation:
+    """What came of it.
+
+    Attributes:
+        bundle: which was graded.
+        data: where the samples came from.
+        steps: of diffusion.
+        seed: of the randomness.
+        scores: by what was done about the offset, and by target.
+        offsets: how many samples carry the +1000, do not, or do not tell.
+        left_out: samples that could not be used, and why.
+    """
+
+    bundle: Bundle
+    data: TerraMesh
+    steps: int
+    seed: int
+    scores: dict[str, dict[str, TargetScores]]
+    offsets: dict[str, int] = field(default_factory=lambda: {"present": 0, "removed": 0, "undecided": 0})
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """How many were compared."""
+        return sum(self.offsets.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures for other programs."""
+        return {
+            "bundle": self.bundle.name,
+            "fingerprint": self.bundle.fingerprint,
+            "random_weights": self.bundle.manifest.random_weights,
+            "terramesh": self.data.shown,
+            "inputs": [SOURCE],
+            "steps": self.steps,
+            "seed": self.seed,
+            "samples": self.samples,
+            "offsets": self.offsets,
+            "left_out": self.left_out,
+            "scores": {
+                treatment: {name: each.as_dict() for name, each in scores.items() if each.samples}
+                for treatment, scores in self.scores.items()
+            },
+        }
+
+
+def _of_values(values: ValueScores, data_range: float) -> dict[str, float | None]:
+    figures = {
+        "bias": values.bias,
+        "mae": values.mae,
+        "rmse": values.rmse,
+        "correlation": values.correlation,
+        "ssim": values.ssim,
+        "psnr": values.psnr(data_range),
+        "reference_min": values.least,
+        "reference_max": values.most,
+    }
+    return {name: _finite(figure) for name, figure in figures.items()}
+
+
+def _of_classes(classes: tuple[LandCover, ...], confusion: Confusion) -> dict[str, Any]:
+    by_class = {
+        "users_accuracy": confusion.users,
+        "producers_accuracy": confusion.producers,
+        "f1": confusion.f1,
+        "iou": confusion.iou,
+    }
+    return {
+        "pixels": confusion.count,
+        "overall_accuracy": _finite(confusion.overall),
+        "classes": {
+            item.name: {figure: _finite(numbers[place]) for figure, numbers in by_class.items()}
+            for place, item in enumerate(classes)
+        },
+        "confusion": {"rows": "generated", "columns": "reference", "counts": confusion.counts.tolist()},
+    }
+
+
+def _finite(figure: float) -> float | None:
+    return float(figure) if math.isfinite(figure) else None
