@@ -177,9 +177,10 @@ def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> No
     made = generator.generate(windows, _randomness(generator, found.seed, [case.key for case in cases]))
     for index, case in enumerate(cases):
         for target, reference in case.references.items():
-            for treatment in case.treatments:
-                scores = found.scores[treatment]
-                scores[target] = scores[target].plus(made[target][index], reference)
+            several = [found.scores[treatment] for treatment in case.treatments]
+            one = several[0][target].of_window(made[target][index], reference)
+            for scores in several:
+                scores[target] += one
 
 
 def _randomness(generator: Generator, seed: int, keys: Sequence[str]) -> dict[str, WindowRandomness]:

@@ -62,23 +62,31 @@ class TargetScores:
         """Figures of all bands together, as the paper has them."""
         return ValueScores.sum(self.bands.values())
 
-    def plus(self, generated: np.ndarray, reference: np.ndarray) -> TargetScores:
-        """With a window more.
+    def __add__(self, other: TargetScores) -> TargetScores:
+        confusion = self.confusion
+        if confusion is not None and other.confusion is not None:
+            confusion += other.confusion
+        bands = {band: values + other.bands[band] for band, values in self.bands.items()}
+        return replace(self, bands=bands, confusion=confusion, samples=self.samples + other.samples)
+
+    def of_window(self, generated: np.ndarray, reference: np.ndarray) -> TargetScores:
+        """Those of a window of the same target.
 
         Args:
             generated: float32 (planes, 224, 224): values, or class probabilities.
             reference: (bands, 224, 224).
         """
-        bands, confusion = dict(self.bands), self.confusion
-        if confusion is not None:
-            known = np.array(confusion.values)
+        if self.confusion is not None:
+            known = np.array(self.confusion.values)
             classes = known[generated[known].argmax(axis=0)]
-            confusion += Confusion.of(classes, reference[0], confusion.values)
+            confusion = Confusion.of(classes, reference[0], self.confusion.values)
+            return replace(self, confusion=confusion, samples=1)
         _, factor = _PAPER_UNITS.get(self.target, ("", 1.0))
-        for index, band in enumerate(bands):
+        bands = {}
+        for index, band in enumerate(self.bands):
             made, true = (np.float32(factor) * planes[index] for planes in (generated, reference))
-            bands[band] += ValueScores.of(made, true, data_range=self.data_range or 1.0)
-        return replace(self, bands=bands, confusion=confusion, samples=self.samples + 1)
+            bands[band] = ValueScores.of(made, true, data_range=self.data_range or 1.0)
+        return replace(self, bands=bands, samples=1)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, and the paper's, for other programs; None stands for a figure of none."""
