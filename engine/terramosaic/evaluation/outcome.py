@@ -100,11 +100,14 @@ class TargetScores:
             "data_range": data_range,
             **_of_values(self.values, data_range),
             "bands": {band: _of_values(values, data_range) for band, values in self.bands.items()},
-            "paper": row and {
-                "table": row.table, "mae": row.mae, "rmse": row.rmse, "ssim": row.ssim, "psnr": row.psnr,
+            "paper": row
+            and {
+                "table": row.table,
+                "rmse": row.rmse,
+                "psnr": row.psnr,
                 "data_range": row.data_range,
             },
-        }  # fmt: skip
+        }
 
 
 @dataclass

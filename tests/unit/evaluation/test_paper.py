@@ -10,10 +10,9 @@ def test_a_row_implies_its_targets_range(row):
     collection = "S1GRD" if row.source == "S1GRD" and row.table != 10 else row.source
     # Of 0.116 no third digit is known.
     assert row.data_range == pytest.approx(range_of(collection, row.target), rel=0.003)
-    assert row.mae < row.rmse and 0 < row.ssim < 1
 
 
 def test_rows_are_found():
     assert row_of(3, "S2L2A", "S1RTC").rmse == 3.391
     assert row_of(3, "S2L2A", "LULC") is None
-    assert len({(row.table, row.source, row.target) for row in ROWS}) == len(ROWS) == 23
+    assert len({(row.table, row.source, row.target) for row in ROWS}) == len(ROWS) == 22
