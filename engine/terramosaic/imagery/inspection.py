@@ -14,6 +14,7 @@ import numpy as np
 
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import UnusableFileError
+from terramosaic.imagery.asset_facts import asset_facts
 from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
@@ -110,7 +111,14 @@ def _looked_at(reader: SceneReader, request: RegionRequest) -> SceneDecision:
     judged = plausibility(
         overviews, [band for band, found in reader.verdicts.items() if found.declares_holes]
     )
-    decision = decision.model_copy(update={"figures": judged.figures, "reason": "; ".join(judged.reasons)})
+    decision = decision.model_copy(
+        update={
+            "figures": judged.figures,
+            "reason": "; ".join(judged.reasons),
+            # For who asks later whether the files are still those that were read.
+            "files": asset_facts(scene),
+        }
+    )
     if judged.reasons and scene.key not in request.trust:
         return decision.model_copy(update={"cause": "implausible", "offsets": {}})
     if request.offset == "keep":

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import UnusableFileError
+from terramosaic.imagery.asset_facts import AssetFacts
 from terramosaic.imagery.offset import OffsetEvidence
 from terramosaic.request.request import RegionRequest
 
@@ -30,6 +31,7 @@ class SceneDecision(BaseModel):
         offset_rule: what decided the offset, in a line.
         offsets: what is subtracted from the numbers of each band, 0 or 1000.
         evidence: what an overview of B04 says to that; None where it was not asked.
+        files: what was told of the scene's files when it was looked at, by band, as far as they told anything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,7 @@ class SceneDecision(BaseModel):
     offset_rule: str = ""
     offsets: Mapping[str, int] = Field(default_factory=dict)
     evidence: OffsetEvidence | None = None
+    files: Mapping[str, AssetFacts] = Field(default_factory=dict)
 
     @classmethod
     def planned(cls, scene: Scene, request: RegionRequest) -> Self:

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from ssl import SSLCertVerificationError
@@ -128,6 +128,7 @@ class Answer(Generic[T]):
         value: what was made of the body; None where the server refused.
         url: where it came from, in the end.
         asked_pause: seconds that a server which refuses asks to wait, or 0; within the deadline that was done.
+        headers: of the answer, their names in small letters.
     """
 
     status: int
@@ -136,6 +137,7 @@ class Answer(Generic[T]):
     value: T | None
     url: str
     asked_pause: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def later(self) -> str:
@@ -216,6 +218,7 @@ def ask(
         value,
         urljoin(url, response.geturl() or url),
         _asked_pause(response),
+        {name.lower(): value for name, value in response.headers.items()},
     )
 
 
@@ -245,6 +248,18 @@ def first_bytes(url: str, count: int) -> bytes:
     once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
     asked = {"Range": f"bytes=0-{count - 1}"}
     return _content(ask(url, count, read=bytes, headers=asked, patience=once))
+
+
+def told_of(url: str, within: float = 10.0) -> Mapping[str, str]:
+    """The headers with which a server sends a file; it is asked once, for one byte, since some refuse HEAD.
+
+    Raises:
+        OSError: as `fetch`.
+    """
+    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
+    answer = ask(url, 1, read=bytes, headers={"Range": "bytes=0-0"}, patience=once, within=within)
+    _content(answer)
+    return answer.headers
 
 
 def pause_asked_by(url: str, within: float = 10.0) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import CatalogError, NotVerifiableError
 from terramosaic.ground.grid import Rect, rect_from_bounds
+from terramosaic.imagery.asset_facts import asset_facts
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
@@ -19,11 +20,13 @@ class RunSources:
         plan: the run's.
 
     Attributes:
-        used: keys of the scenes that gave pixels since `begin`.
+        changed: by scene, which of its files are not as they were when the run decided about it.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.used: set[str] = set()
+        self.changed: dict[str, tuple[str, ...]] = {}
+        self._asked_for: dict[str, Scene] = {}
+        self._looked_at: set[str] = set()
         self._decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
         self._failed: dict[str, CatalogError] = {}
         self._asked: Scene | None = None
@@ -31,7 +34,7 @@ class RunSources:
 
     def begin(self, epsg: int, rect: Rect) -> None:
         """Begins another window: pixels of a zone whose imagery is wanted."""
-        self.used, self._asked = set(), None
+        self._asked_for, self._asked = {}, None
         self._epsg, self._rect = epsg, rect
 
     def can_do_without(self, error: CatalogError) -> bool:
@@ -51,7 +54,7 @@ class RunSources:
         Raises:
             CatalogError: its files could not be read before.
         """
-        self._asked = scene
+        self._asked = self._asked_for[scene.key] = scene
         if scene.key in self._failed:
             if self._lies_elsewhere(scene):
                 return True
@@ -71,8 +74,22 @@ class RunSources:
         return self._decisions[key]
 
     def uses(self, scene: Scene) -> None:
-        """Notes a scene that has given pixels."""
-        self.used.add(scene.key)
+        """Nothing: also a scene that has no pixel to give by now may have changed."""
+
+    def changed_meanwhile(self) -> list[str]:
+        """Scenes that were asked for since `begin` and have files that are not as they were."""
+        for key, scene in self._asked_for.items():
+            decision = self._decisions.get(key)
+            if key in self._looked_at or decision is None or not decision.is_used:
+                continue
+            self._looked_at.add(key)
+            now = asset_facts(scene) if decision.files else {}
+            changes = {
+                band: now[band].change_since(before) for band, before in decision.files.items() if band in now
+            }
+            if lines := tuple(f"{band}: {change}" for band, change in changes.items() if change):
+                self.changed[key] = lines
+        return [key for key in self._asked_for if key in self.changed]
 
     def _lies_elsewhere(self, scene: Scene) -> bool:
         """Whether a scene's item says that none of its pixels is wanted; its files cannot be asked any more."""

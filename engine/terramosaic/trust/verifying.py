@@ -101,6 +101,7 @@ def verified(
         pixels=check.pixels,
         differing=tuple(check.differing),
         not_verifiable=dict(check.not_verifiable),
+        changed=check.sources.changed,
         mosaics={name: told.get(path.name) or "" for name, path in mosaics_of(plan).items()},
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -115,7 +116,7 @@ class _Check:
         self.differing: list[DifferingWindow] = []
         self.not_verifiable: Counter[str] = Counter()
         self._plan, self._device, self._deadline = plan, parse_device(device), deadline
-        self._lattice, self._sources = Lattice(plan.request.stride), RunSources(plan)
+        self._lattice, self.sources = Lattice(plan.request.stride), RunSources(plan)
 
     def run(self, drawn: list[Draw], on_window: Callable[[int, int], None]) -> None:
         with (
@@ -132,14 +133,18 @@ class _Check:
                 on_window(done + 1, len(drawn))
 
     def _look_at(self, draw: Draw, model: Model, mosaics: PublishedMosaics) -> None:
-        self._sources.begin(draw.block.epsg, self._lattice.cover(draw.rect))
+        self.sources.begin(draw.block.epsg, self._lattice.cover(draw.rect))
         try:
             made = self._recomputed(draw, model)
         except CatalogError as error:
             self.not_verifiable[error.text] += 1
+            self.sources.changed_meanwhile()
+            return
+        found, changed = self._compared(draw, made, mosaics), self.sources.changed_meanwhile()
+        if found is not None and changed:
+            self.not_verifiable[f"files of {', '.join(changed)} have changed since the run read them"] += 1
             return
         self.blocks.add(draw.block.id)
-        found = self._compared(draw, made, mosaics)
         if found is None:
             self.verified += 1
             self.pixels += draw.rect.height * draw.rect.width
@@ -150,9 +155,9 @@ class _Check:
         size = BATCH_SIZES[self._device.kind].call
         while True:
             try:
-                return recomputed(self._plan, draw.block, draw.rect, model, self._sources, batch_size=size)
+                return recomputed(self._plan, draw.block, draw.rect, model, self.sources, batch_size=size)
             except CatalogError as error:
-                if not self._sources.can_do_without(error):
+                if not self.sources.can_do_without(error):
                     raise
 
     def _compared(

@@ -288,3 +288,32 @@ def test_one_at_a_time_adds_to_a_run(copy):
     with lease(folder.lease, owner="somebody"), pytest.raises(LeaseHeldError, match="somebody"):
         verify(folder.path, windows=0)
     assert verification_of(folder) is None
+
+
+def test_an_asset_that_changed_behind_an_unchanged_item(two_tiles, tmp_path):
+    result = map_region(
+        two_tiles.request(Rect(490_100, 50_100, 400, 800), tmp_path / "out", targets=("NDVI",))
+    )
+    READERS.close_idle()
+    path = two_tiles.folder / "S2A_33TXL_20230815" / "S2A_33TXL_20230815_B08.tif"
+    with rasterio.open(path, "r+") as file:
+        file.write(file.read(1) + np.uint16(7), 1)
+    found = verify(result)
+    assert found.verified and not found.differing and found.passed
+    ((reason, count),) = found.not_verifiable.items()
+    assert reason == "files of S2A_33TXL_20230815 have changed since the run read them"
+    assert count + found.verified == found.windows
+    ((scene, (line,)),) = found.changed.items()
+    assert scene == "S2A_33TXL_20230815" and line.startswith("B08: it ")
+    assert f"changed since the run: {scene}: {line}" in result.report.read_text()
+
+
+def test_a_file_that_is_only_newer_changes_nothing(two_tiles, tmp_path):
+    result = map_region(
+        two_tiles.request(Rect(490_100, 50_100, 400, 300), tmp_path / "out", targets=("NDVI",))
+    )
+    READERS.close_idle()
+    (two_tiles.folder / "S2A_33TWL_20230815" / "S2A_33TWL_20230815_B02.tif").touch()
+    found = verify(result)
+    assert found.passed and found.verified == found.windows and not found.not_verifiable
+    assert "B02: it was written" in found.changed["S2A_33TWL_20230815"][0]
