@@ -13,7 +13,7 @@ from prefect.tasks import Task, exponential_backoff
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import PASSING, StoreError, TerramosaicError, WorkerLostError
 from terramosaic.mosaic.assemble import assemble
-from terramosaic.planning.folder import read_plan, write_plan
+from terramosaic.planning.folder import as_begun, read_plan, write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.publish import publish
@@ -38,7 +38,7 @@ def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
 @task(name="plan", **_PLAIN)
 def make_plan(request: RegionRequest) -> Plan:
     """Decides a run and makes its folder."""
-    made = plan(request)
+    made = as_begun(plan(request))
     write_plan(made)
     return made
 

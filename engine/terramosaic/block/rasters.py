@@ -29,6 +29,7 @@ from terramosaic.planning.layers import (
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
     Layer,
+    day_number,
 )
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import whole_file
@@ -39,7 +40,11 @@ _STRIP_ROWS = 64
 
 @dataclass(frozen=True)
 class SourceRows:
-    """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks."""
+    """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks.
+
+    Attributes:
+        acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
+    """
 
     rect: Rect
     dn: np.ndarray
@@ -47,12 +52,14 @@ class SourceRows:
     cloudy: np.ndarray
     other_zone: np.ndarray
     repaired: np.ndarray
+    acquisition: np.ndarray
 
     @classmethod
     def empty(cls, rect: Rect, bands: int) -> SourceRows:
         """Rows that no scene covers."""
-        masks = (np.zeros(rect.shape, bool) for _ in range(4))
-        return cls(rect, np.zeros((bands, *rect.shape), np.uint16), *masks)
+        valid, cloudy, other_zone, repaired = (np.zeros(rect.shape, bool) for _ in range(4))
+        dn, acquisition = np.zeros((bands, *rect.shape), np.uint16), np.zeros(rect.shape, np.uint16)
+        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition)
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
         """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
@@ -63,6 +70,7 @@ class SourceRows:
         self.cloudy[here] = strip.cloudy[there]
         self.other_zone[here] = strip.other_zone[there]
         self.repaired[here] = strip.repaired[there]
+        self.acquisition[here] = strip.acquisition[there]
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class BlockRasters:
 
     def __init__(self, plan: Plan, block: Block, bundle: Bundle) -> None:
         self._block, self._layers, self._bundle = block, plan.layers, bundle
+        self._acquired = acquired_by(plan, block)
         self._folder = RunFolder.of(plan)
         self._files = ExitStack()
         self._datasets: dict[str, DatasetWriter] = {}
@@ -111,7 +120,7 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
-        for layer, pixels in stored_layers(self._layers, self._bundle, band, source):
+        for layer, pixels in stored_layers(self._layers, self._bundle, band, source, self._acquired):
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
 
@@ -182,9 +191,17 @@ class BlockRasters:
 
 
 def stored_layers(
-    layers: Sequence[Layer], bundle: Bundle, band: RowBand, source: SourceRows
+    layers: Sequence[Layer], bundle: Bundle, band: RowBand, source: SourceRows, acquired: np.ndarray
 ) -> Iterator[tuple[Layer, np.ndarray]]:
-    """Finished rows as the numbers that each layer stores: (bands, height, width) of its dtype."""
+    """Finished rows as the numbers that each layer stores: (bands, height, width) of its dtype.
+
+    Args:
+        layers: of the run.
+        bundle: its model.
+        band: what the model made.
+        source: what it was made from.
+        acquired: from `acquired_by`.
+    """
     percents: dict[str, np.ndarray] = {}
     for layer in layers:
         if layer.kind == "class":
@@ -196,9 +213,23 @@ def stored_layers(
         elif layer.kind == "value":
             values = band.stds if layer.measure == "std" else band.means
             pixels = stored_values(layer, values[layer.target], source.valid)
+        elif layer.kind == "days":
+            pixels = acquired[:, source.acquisition * source.valid]
         else:
             pixels = _quality(band, source)
         yield layer, pixels
+
+
+def acquired_by(plan: Plan, block: Block) -> np.ndarray:
+    """What `ACQUIRED` stores for each acquisition of a block, behind a 0 for none: uint16 (2, acquisitions + 1)."""
+    of_scene = {
+        scene: one
+        for ranked, one in zip(plan.acquisitions, plan.passes, strict=True)
+        for scene in ranked.scenes
+    }
+    passes = [of_scene[scenes[0]] for scenes in block.acquisitions]
+    days = [day_number(one.solar_day) for one in passes]
+    return np.array([[0, *days], [0, *(one.number for one in passes)]], np.uint16)
 
 
 def _quality(band: RowBand, source: SourceRows) -> np.ndarray:

@@ -19,6 +19,10 @@ PASS_GAP = timedelta(minutes=30)
 #: A platform comes back to a relative orbit after ten days: whatever a catalog's clock says, within one it is one pass.
 _SAME_ORBIT_GAP = timedelta(days=1)
 
+#: Letters of satellites, and what their 143 orbits stay below.
+_SATELLITES = "abcdef"
+_TIMES = 200
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -46,6 +50,23 @@ class Pass:
             scenes[0].platform,
             next((scene.relative_orbit for scene in scenes if scene.relative_orbit), None),
         )
+
+    @property
+    def told_apart(self) -> str:
+        """What tells it from the other passes of its day, in words."""
+        orbit = f"R{self.relative_orbit:03}" if self.relative_orbit else f"{self.start:%H:%M}"
+        return f"{self.platform} {orbit}" if self.platform else orbit
+
+    @property
+    def number(self) -> int:
+        """Tells it from the other passes of its day, the same whoever asks: satellite and orbit, above 0.
+
+        2122 is Sentinel-2B on relative orbit 122. Where no scene tells the orbit it is the time, in tens of minutes
+        from midnight (UTC), above 200: 2261 is Sentinel-2B at 10:10.
+        """
+        tens_of_minutes = self.start.hour * 6 + self.start.minute // 10
+        satellite = 1 + _SATELLITES.find(self.platform[-1:]) if self.platform else 0
+        return 1000 * satellite + (self.relative_orbit or _TIMES + tens_of_minutes)
 
     def is_same(self, other: Pass) -> bool:
         """Whether both are one pass, of which perhaps other scenes are known by now."""
@@ -85,7 +106,8 @@ def labels_of(passes: Sequence[Pass]) -> list[str]:
     """What to call each pass: its day, and where another is of the same day its platform and orbit (or time), too."""
     days = Counter(one.solar_day for one in passes)
     return [
-        one.solar_day.isoformat() + (_told_apart(one) if days[one.solar_day] > 1 else "") for one in passes
+        one.solar_day.isoformat() + (f" {one.told_apart}" if days[one.solar_day] > 1 else "")
+        for one in passes
     ]
 
 
@@ -93,8 +115,3 @@ def _is_one_pass(orbit: int | None, other: int | None, gap: timedelta) -> bool:
     if orbit and other:
         return orbit == other and gap <= _SAME_ORBIT_GAP
     return gap <= PASS_GAP
-
-
-def _told_apart(one: Pass) -> str:
-    orbit = f"R{one.relative_orbit:03}" if one.relative_orbit else f"{one.start:%H:%M}"
-    return f" {one.platform} {orbit}" if one.platform else f" {orbit}"

@@ -23,6 +23,7 @@ class Observation:
         clear: bool (height, width), valid and under none of SCL's unclear classes.
         repaired: bool (height, width), valid, but a band was 0 and was put right.
         inside: rows and columns of the rectangle that the arrays stand for; it shows nothing of the others.
+        acquisition: a number above 0 that says which one it is of; 0 where that is nothing to keep.
     """
 
     dn: np.ndarray
@@ -30,6 +31,7 @@ class Observation:
     clear: np.ndarray
     repaired: np.ndarray
     inside: tuple[slice, slice] = (slice(None), slice(None))
+    acquisition: int = 0
 
 
 @dataclass
@@ -41,18 +43,21 @@ class Composite:
         valid: bool (height, width).
         cloudy: bool (height, width), valid but clear in no observation.
         repaired: bool (height, width), of a spectrum in which a band was 0 and was put right.
+        acquisition: uint16 (height, width), the number of the acquisition that was chosen; 0 where there is none.
     """
 
     dn: np.ndarray
     valid: np.ndarray
     cloudy: np.ndarray
     repaired: np.ndarray
+    acquisition: np.ndarray
 
     @classmethod
     def empty(cls, bands: int, shape: tuple[int, int]) -> Composite:
         """A composite of nothing."""
-        masks = (np.zeros(shape, bool) for _ in range(3))
-        return cls(np.zeros((bands, *shape), np.uint16), *masks)
+        valid, cloudy, repaired = (np.zeros(shape, bool) for _ in range(3))
+        dn, acquisition = np.zeros((bands, *shape), np.uint16), np.zeros(shape, np.uint16)
+        return cls(dn, valid, cloudy, repaired, acquisition)
 
 
 #: Gives an observation, or None if there is none: observe(pixels that are open, those of them that have no value at all
@@ -149,4 +154,5 @@ def _take(composite: Composite, seen: Observation, where: np.ndarray) -> None:
     else:
         np.copyto(composite.dn[:, *seen.inside], seen.dn, where=where)
     composite.valid[seen.inside] |= where
+    np.copyto(composite.acquisition[seen.inside], np.uint16(seen.acquisition), where=where)
     np.copyto(composite.repaired[seen.inside], seen.repaired, where=where)

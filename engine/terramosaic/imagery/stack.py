@@ -47,6 +47,8 @@ class Strip:
         cloudy: bool (height, width): valid, but no acquisition was clear.
         other_zone: bool (height, width): taken from a neighbouring zone's scene.
         repaired: bool (height, width): a band was 0 and was put right.
+        acquisition: uint16 (height, width): which of `Imagery.acquisitions` was taken, counted from 1; 0 where none
+            was, and where it is the median of several.
     """
 
     rect: Rect
@@ -55,6 +57,7 @@ class Strip:
     cloudy: np.ndarray
     other_zone: np.ndarray
     repaired: np.ndarray
+    acquisition: np.ndarray
 
 
 class Decisions(Protocol):
@@ -135,18 +138,24 @@ class StackReader:
         if gaps.any():
             combine(composite, gaps, self._observations(rect, own_zone=False))
         return Strip(
-            rect, composite.dn, composite.valid, composite.cloudy, composite.valid & ~own, composite.repaired
+            rect,
+            composite.dn,
+            composite.valid,
+            composite.cloudy,
+            composite.valid & ~own,
+            composite.repaired,
+            composite.acquisition,
         )
 
     def _observations(self, rect: Rect, *, own_zone: bool) -> list[LazyObservation]:
         """What is combined, in rank order: scenes, or for a median whole acquisitions, of which each counts once."""
         acquisitions = [
             [
-                partial(self._observe, scene, rect)
+                partial(self._observe, scene, number, rect)
                 for scene in acquisition
                 if (scene.epsg == self._imagery.epsg) == own_zone
             ]
-            for acquisition in self._imagery.acquisitions
+            for number, acquisition in enumerate(self._imagery.acquisitions, start=1)
         ]
         if self._imagery.composite == "single":
             acquisitions = [scenes for scenes in acquisitions if scenes][:1]
@@ -155,7 +164,7 @@ class StackReader:
         return [scene for scenes in acquisitions for scene in scenes]
 
     def _observe(
-        self, scene: Scene, rect: Rect, open_: np.ndarray, missing: np.ndarray
+        self, scene: Scene, acquisition: int, rect: Rect, open_: np.ndarray, missing: np.ndarray
     ) -> Observation | None:
         """One scene, all its bands at once, so that no spectrum mixes two.
 
@@ -184,7 +193,7 @@ class StackReader:
             self._imagery.decisions.uses(scene)
         if not valid.all():
             dn *= valid
-        return Observation(dn, valid, valid & clear, repaired, part.slices(rect))
+        return Observation(dn, valid, valid & clear, repaired, part.slices(rect), acquisition)
 
     def _read(
         self, reader: SceneReader, rect: Rect, decision: SceneDecision

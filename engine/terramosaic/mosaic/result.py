@@ -51,7 +51,8 @@ class Mosaic(Shown):
 
         Returns:
             Physical units as float32 with NaN for no data; of classes and flags the stored numbers, whose meanings are
-            in the attributes ``flag_values`` or ``flag_masks`` and ``flag_meanings`` (CF conventions, 3.5).
+            in the attributes ``flag_values`` or ``flag_masks`` and ``flag_meanings`` (CF conventions, 3.5); of
+            ``acquired`` the stored days and passes.
         """
         import rioxarray  # for start-up time: xarray and pandas, which mapping does without
 

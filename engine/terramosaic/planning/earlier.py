@@ -9,7 +9,7 @@ from typing import Any
 
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.model.bundle import Bundle, load_bundle
-from terramosaic.planning.layers import Layer, layers_of
+from terramosaic.planning.layers import ACQUIRED, Layer, layers_of
 from terramosaic.planning.plan import BundleRef, Plan
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.records import unsealed
@@ -41,14 +41,14 @@ def _of_0_1(content: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("it has no request, or no bundle") from error
     request = RegionRequest.model_validate_json(json.dumps(content["request"]))
     bundle = _bundle_of(fingerprint, request)
-    found = [_renamed(layer) if named_spread else layer for layer in layers_of(request, bundle)]
+    found = [layer for layer in layers_of(request, bundle) if _is_of_0_1(layer, request)]
     return {
         **content,
         "format": "terramosaic-plan-2",
         "pixels": 1,
         "request": request,
         "bundle": BundleRef.of(bundle),
-        "layers": found,
+        "layers": [_renamed(layer) for layer in found] if named_spread else found,
     }
 
 
@@ -65,6 +65,11 @@ def _bundle_of(fingerprint: str, request: RegionRequest) -> Bundle:
             f"one back, whose fingerprint is {fingerprint[:12]}…"
         )
     return bundle
+
+
+def _is_of_0_1(layer: Layer, request: RegionRequest) -> bool:
+    """Whether 0.1 made a layer: what tells how far to trust a map it made where it was asked for."""
+    return layer.key != ACQUIRED.key and layer.measure in ("estimate", *request.extras)
 
 
 def _renamed(layer: Layer) -> Layer:

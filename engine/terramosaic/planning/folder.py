@@ -165,6 +165,30 @@ def _held_plan(folder: RunFolder) -> Plan | None:
         return None
 
 
+def as_begun(plan: Plan) -> Plan:
+    """A plan with the layers of its run, where that was begun by a version that made fewer.
+
+    Layers are in no run's id: a version that makes more of them takes what is finished as it is, rather than to compute
+    all blocks again.
+
+    Raises:
+        OutputError: the folder, or the store that it lies in, cannot be read.
+    """
+    folder = RunFolder.of(plan)
+    held = _held_plan(folder)
+    if held is None or held.run_id != plan.run_id:
+        return plan
+    keys = {layer.key for layer in held.layers}
+    lacking = [layer.name for layer in plan.layers if layer.key not in keys]
+    if not lacking:
+        return plan
+    logger.warning(
+        "run %s was begun by version %s and has no %s; to have them too, remove %s and run the same request again",
+        plan.run_id, held.engine_version, ", ".join(lacking), folder.location,
+    )  # fmt: skip
+    return plan.model_copy(update={"layers": held.layers})
+
+
 def read_plan(path: str | Location) -> Plan:
     """The plan in a run folder or a ``plan.json``; a folder that was moved is the run's output folder from then on.
 

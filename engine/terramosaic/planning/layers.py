@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
+import numpy as np
 from PIL import ImageColor
 
+from terramosaic.catalog import Pass
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec
 from terramosaic.request.request import RegionRequest
@@ -33,10 +37,13 @@ QUALITY_BITS = {
 #: Stored integer = value / scale.
 _SCALES = {"dB": 0.01, "1": 0.0001, "m": 1.0}
 
+#: Colours of days, from the oldest to the newest.
+_OLD_TO_NEW = ("#f3e79b", "#fab67a", "#eb7f86", "#9f5c9a", "#36457d")
+
 
 @dataclass(frozen=True)
-class LandCoverClass:
-    """A class of a categorical layer: the value that is stored, its name, and its colour as red, green, blue."""
+class Category:
+    """What a stored value stands for, a class or a day: its name, and its colour as red, green, blue."""
 
     value: int
     name: str
@@ -54,6 +61,7 @@ class Layer:
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
         overviews: how coarser levels are made.
+        classes: what the values of the first band stand for.
         target: which of the model's targets it is about, if any.
         measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, or the
             probability of the class that was chosen.
@@ -67,7 +75,7 @@ class Layer:
     unit: str = "1"
     scale: float = 1.0
     overviews: Literal["average", "mode"] = "average"
-    classes: tuple[LandCoverClass, ...] = ()
+    classes: tuple[Category, ...] = ()
     target: str = ""
     measure: Literal["estimate", "std", "confidence"] = "estimate"
 
@@ -77,15 +85,26 @@ class Layer:
         return self.target or self.name, self.measure
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of each band."""
+        # Beside the day stands the number of the pass, which has no unit.
+        return (self.unit, "1") if self.kind == "days" else (self.unit,) * len(self.bands)
+
+    @property
     def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
         """GDAL colour table: classes opaque, no data transparent."""
-        if not self.classes:
+        if self.kind != "class":
             return None
         return {self.nodata: (0, 0, 0, 0)} | {item.value: (*item.colour, 255) for item in self.classes}
 
 
-def layers_of(request: RegionRequest, bundle: Bundle) -> tuple[Layer, ...]:
-    """All rasters that a request asks of a bundle; the quality layer comes last."""
+#: The acquisition whose reflectance the model saw at a pixel: its solar day, in days since 1970-01-01, and
+#: `Pass.number`, which tells two passes of a day apart. Of the median of several it holds no data.
+ACQUIRED = Layer("acquired", "days", ("day", "pass"), "uint16", 0, unit="d", overviews="mode")
+
+
+def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = ()) -> tuple[Layer, ...]:
+    """All rasters that a request asks of a bundle, of acquisitions of these passes; the quality layer comes last."""
     found = []
     for name in request.targets:
         target = bundle.targets[name]
@@ -98,8 +117,32 @@ def layers_of(request: RegionRequest, bundle: Bundle) -> tuple[Layer, ...]:
             if "std" in request.extras:
                 std = _value_layer(name, target, request.dtype)
                 found.append(replace(std, name=f"{name}_std", measure="std"))
+    found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return tuple(found)
+
+
+def acquired_layer(passes: Iterable[Pass]) -> Layer:
+    """`ACQUIRED` for acquisitions of these passes."""
+    days = sorted({one.solar_day for one in passes})
+    classes = (
+        Category(day_number(day), day.isoformat(), colour)
+        for day, colour in zip(days, _colours(len(days)), strict=True)
+    )
+    return replace(ACQUIRED, classes=tuple(classes))
+
+
+def day_number(day: date) -> int:
+    """A day as `ACQUIRED` stores it."""
+    return (day - date(1970, 1, 1)).days
+
+
+def _colours(count: int) -> list[tuple[int, int, int]]:
+    """So many colours from the oldest to the newest; of one the newest."""
+    corners = np.array([ImageColor.getrgb(colour) for colour in _OLD_TO_NEW], float)
+    at = np.linspace(len(corners) - 1, 0, count)[::-1]
+    channels = [np.interp(at, np.arange(len(corners)), channel) for channel in corners.T]
+    return [(int(red), int(green), int(blue)) for red, green, blue in np.rint(channels).T]
 
 
 def _value_layer(name: str, target: TargetSpec, dtype: Literal["int16", "float32"]) -> Layer:
@@ -110,7 +153,7 @@ def _value_layer(name: str, target: TargetSpec, dtype: Literal["int16", "float32
 
 def _class_layer(name: str, target: TargetSpec) -> Layer:
     classes = tuple(
-        LandCoverClass(item.value, item.name, ImageColor.getrgb(item.colour)[:3])
+        Category(item.value, item.name, ImageColor.getrgb(item.colour)[:3])
         for item in target.classes
         if item.value != 0
     )

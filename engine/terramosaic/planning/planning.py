@@ -284,7 +284,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
         region=as_geojson(area.outline),
         searched=found.searched,
         bundle=BundleRef.of(bundle),
-        layers=layers_of(request, bundle),
+        layers=layers_of(request, bundle, [acquisition.of_pass for acquisition in acquisitions]),
         acquisitions=tuple(
             RankedAcquisition(
                 solar_day=acquisition.of_pass.solar_day.isoformat(),

@@ -41,6 +41,13 @@ EXTENSIONS = (
 )
 
 
+#: What the numbers of passes say, see `Pass.number`.
+_PASS_NUMBERS = "1000, 2000 or 3000 for Sentinel-2A, B or C, and the relative orbit"
+
+#: Of assets whose numbers are not the map's; "date" as STAC's best practices have it.
+_ROLES = {"flags": ["data", "data-mask"], "days": ["data", "date"]}
+
+
 def make_item(run: RunFacts) -> pystac.Item:
     """Describes a finished run as a STAC 1.1 item with relative hrefs, sizes and checksums of what was written.
 
@@ -174,16 +181,19 @@ def _left_out(decision: SceneDecision) -> dict[str, Any]:
 
 def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     layer = mosaic.layer
-    roles = ["data", "data-mask"] if layer.kind == "flags" else ["data"]
     asset = pystac.Asset(
         _href(run, mosaic.path),
         title=title_of(layer),
         media_type=pystac.MediaType.COG,
-        roles=roles,
+        roles=_ROLES.get(layer.kind, ["data"]),
         extra_fields={"file:size": mosaic.size, "file:checksum": mosaic.checksum},
     )
     asset.extra_fields |= _projection(mosaic.zone) | {"bands": _bands(mosaic)}
-    if layer.classes:
+    if layer.kind == "days":
+        days, passes = asset.extra_fields["bands"]
+        days |= {"description": "days since 1970-01-01", "classification:classes": _days(run, mosaic)}
+        passes |= {"description": _PASS_NUMBERS, "classification:classes": _passes(run.plan)}
+    elif layer.classes:
         asset.extra_fields["classification:classes"] = _classes(mosaic)
     if layer.kind == "flags":
         asset.extra_fields["classification:bitfields"] = _bitfields()
@@ -216,7 +226,7 @@ def _projection(zone: Zone) -> dict[str, Any]:
 def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
     layer = mosaic.layer
     bands = []
-    for index, name in enumerate(layer.bands):
+    for index, (name, unit) in enumerate(zip(layer.bands, layer.units, strict=True)):
         band: dict[str, Any] = {
             "name": name,
             "data_type": layer.dtype,
@@ -224,8 +234,8 @@ def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
             "raster:spatial_resolution": RESOLUTION,
             "raster:sampling": "area",
         }
-        if layer.unit != "1":
-            band["unit"] = layer.unit
+        if unit != "1":
+            band["unit"] = unit
         if layer.kind == "value":
             band |= {"raster:scale": layer.scale, "raster:offset": 0}
         band["statistics"] = {"valid_percent": round(100 * mosaic.valid_share, 3)}
@@ -255,6 +265,30 @@ def _classes(mosaic: LayerRecord) -> list[dict[str, Any]]:
         }
         classes.append(described)
     return classes
+
+
+def _days(run: RunFacts, mosaic: LayerRecord) -> list[dict[str, Any]]:
+    """The days as classes; each that has pixels says of which scenes they are."""
+    classes = _classes(mosaic)
+    for described in classes[1:]:
+        scenes = [
+            scene
+            for ranked in run.plan.acquisitions
+            for scene in ranked.scenes
+            if ranked.solar_day == described["title"] and scene not in run.left_out
+        ]
+        is_used = described["percentage"] > 0
+        described["description"] = f"Sentinel-2 scenes {', '.join(scenes)}" if is_used else "not used"
+    return classes
+
+
+def _passes(plan: Plan) -> list[dict[str, Any]]:
+    """The passes as classes of their numbers; over a long period one comes back."""
+    by_number = {one.number: one for one in plan.passes}
+    return [{"value": 0, "name": "no_data", "title": "no data", "nodata": True}] + [
+        {"value": number, "name": f"pass_{number}", "title": one.told_apart, "description": one.told_apart}
+        for number, one in sorted(by_number.items())
+    ]
 
 
 def _bitfields() -> list[dict[str, Any]]:

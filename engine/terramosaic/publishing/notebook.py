@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import shapely
 
 from terramosaic.errors import OutputError, TerramosaicError
@@ -28,7 +27,7 @@ from terramosaic.publishing.numbers import number, size, square_km
 from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw
 from terramosaic.publishing.record import legend_of, shares_of
-from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, read_reduced
+from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, counts_of, read_reduced
 from terramosaic.publishing.words import Code, region_in_words, targets_in_words, title_of
 from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
 from terramosaic.request.request import RegionRequest
@@ -65,14 +64,15 @@ class _ShownMosaic:
         """Colours of the classes or flags that there are, with their shares."""
         if not self.picture.swatches:
             return []
-        counts = np.bincount(self.reduced.stored[0].ravel(), minlength=256)
+        counts = counts_of(self.reduced.stored[0])
         legend = legend_of(self.mosaic.layer, self.picture, shares_of(self.mosaic.layer, counts))
         return [(swatch, share) for swatch, share in legend if share]
 
     @cached_property
     def statistics(self) -> tuple[BandStatistics, ...]:
         """Figures of each band of values; only nearly those of all pixels."""
-        return () if self.mosaic.layer.kind in ("class", "flags") else self.reduced.statistics()
+        is_number = self.mosaic.layer.kind in ("value", "percent")
+        return self.reduced.statistics() if is_number else ()
 
 
 @draw_html.register
@@ -114,7 +114,7 @@ def plan_html(plan: Plan) -> str:
 def mosaic_html(mosaic: Mosaic) -> str:
     """A mosaic: its picture, how to read it, what opening it gives, figures."""
     layer, zone = mosaic.layer, mosaic.zone
-    stored = layer.kind in ("class", "flags")
+    stored = layer.kind not in ("value", "percent")
     unit = "" if layer.unit == "1" else f" in {layer.unit}"
     weight = _file_size(mosaic.path)
     rows = {
@@ -122,7 +122,7 @@ def mosaic_html(mosaic: Mosaic) -> str:
         "Zone": f"UTM {zone_name(zone.epsg)} (EPSG:{zone.epsg})",
         "Size": f"{number(zone.width)} × {number(zone.height)} pixels of 10 m{weight and f', {weight}'}",
         "Bands": ", ".join(layer.bands),
-        "Opens as": "uint8, as stored" if stored else f"float32{unit}, NaN where there is no data",
+        "Opens as": f"{layer.dtype}, as stored" if stored else f"float32{unit}, NaN where there is no data",
         "Made by": mosaic.made_by,
     }
     shown, troubles = _looked_at([mosaic], _LARGE_SIDES[0])

@@ -22,6 +22,7 @@ from terramosaic.planning.layers import (
     QUALITY_FILLED,
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
+    Layer,
 )
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.numbers import UNBROKEN, number
@@ -112,10 +113,8 @@ class Quicklook:
 def draw(reduced: ReducedMosaic) -> Quicklook:
     """The picture of a mosaic, in the style that its layer is usually shown in."""
     layer = reduced.layer
-    if layer.kind == "class":
-        return _draw_classes(reduced)
-    if layer.kind == "flags":
-        return _draw_flags(reduced)
+    if layer.kind in _DRAW_CATEGORIES:
+        return _DRAW_CATEGORIES[layer.kind](reduced)
     if not reduced.valid.any():
         return Quicklook(_rgba(np.zeros((*reduced.valid.shape, 3), np.uint8), reduced.valid), "No data.")
     if layer.kind == "percent":
@@ -230,11 +229,23 @@ def _draw_ramp(reduced: ReducedMosaic, scale: Scale, caption: str) -> Quicklook:
 
 
 def _draw_classes(reduced: ReducedMosaic) -> Quicklook:
-    swatches = [
-        Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in reduced.layer.classes
-    ]
+    swatches = _swatches(reduced.layer)
     image = _palette(reduced.stored[0], swatches, reduced.layer.nodata)
     return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
+
+
+def _draw_days(reduced: ReducedMosaic) -> Quicklook:
+    """Each day in its colour."""
+    swatches = tuple(_swatches(reduced.layer))
+    table = np.zeros((np.iinfo(reduced.stored.dtype).max + 1, 3), np.uint8)
+    for swatch in swatches:
+        table[swatch.value] = ImageColor.getrgb(swatch.colour)
+    caption = (
+        "Day of the imagery that each pixel was made from, from light (the oldest) to dark."
+        if swatches
+        else "The median of several acquisitions is of no single day."
+    )
+    return Quicklook(_rgba(table[reduced.stored[0]], reduced.valid), caption, swatches=swatches)
 
 
 def _draw_flags(reduced: ReducedMosaic) -> Quicklook:
@@ -248,12 +259,22 @@ def _draw_flags(reduced: ReducedMosaic) -> Quicklook:
     return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
 
 
+_DRAW_CATEGORIES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
+    "class": _draw_classes,
+    "flags": _draw_flags,
+    "days": _draw_days,
+}
+
 _DRAW: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
     "S1GRD": _draw_backscatter,
     "S1RTC": _draw_backscatter,
     "NDVI": _draw_ndvi,
     "DEM": _draw_terrain,
 }
+
+
+def _swatches(layer: Layer) -> list[Swatch]:
+    return [Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in layer.classes]
 
 
 def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -> np.ndarray:

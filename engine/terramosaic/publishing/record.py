@@ -48,8 +48,8 @@ class LayerRecord:
     Attributes:
         size: of the file, in bytes.
         checksum: SHA-256 of the file as a multihash in hexadecimal.
-        statistics: of each band, at reduced resolution; none for classes and flags.
-        counts: pixels of each stored value 0-255 at full resolution, int64 (256,); None for values.
+        statistics: of each band, at reduced resolution; none for classes, flags and days.
+        counts: pixels of each stored value of the first band at full resolution, int64; None for values.
         valid_share: share of the mosaic's rectangle that has data.
     """
 
@@ -69,12 +69,12 @@ class LayerRecord:
         return self.path.stem
 
     def shares(self) -> dict[int, float]:
-        """Share of each class or flag among the pixels with data; those of flags may overlap."""
+        """Share of each class, flag or day among the pixels with data; those of flags may overlap."""
         return {} if self.counts is None else shares_of(self.layer, self.counts)
 
     @property
     def legend(self) -> list[tuple[Swatch, float]]:
-        """Colours of classes or flags, with their shares."""
+        """Colours of classes, flags or days, with their shares."""
         return legend_of(self.layer, self.quicklook, self.shares())
 
     @property
@@ -266,7 +266,7 @@ def _busy_seconds(plan: Plan, receipts: dict[str, BlockReceipt]) -> float:
 
 
 def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
-    """Share of each class or flag among the pixels with data, from the pixels of each stored value, (256,)."""
+    """Share of each class, flag or day among the pixels with data, from the pixels of each stored value."""
     held = counts.copy()
     held[layer.nodata] = 0
     total = max(1, int(held.sum()))
@@ -279,9 +279,14 @@ def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
 
 
 def legend_of(layer: Layer, picture: Quicklook, shares: Mapping[int, float]) -> list[tuple[Swatch, float]]:
-    """A picture's colours with their shares; classes, which fill the whole, begin with the largest."""
+    """A picture's colours with their shares; what fills the whole begins with the largest.
+
+    Of days, of which a long period has many, only those that were used.
+    """
     legend = [(swatch, shares[swatch.value]) for swatch in picture.swatches]
-    return sorted(legend, key=lambda one: -one[1]) if layer.kind == "class" else legend
+    if layer.kind == "days":
+        legend = [(swatch, share) for swatch, share in legend if share]
+    return legend if layer.kind == "flags" else sorted(legend, key=lambda one: -one[1])
 
 
 def union_length(spells: Sequence[tuple[float, float]]) -> float:

@@ -90,20 +90,24 @@ def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
 
 
 def count_values(path: Path) -> np.ndarray:
-    """Pixels of each value of a one-band uint8 mosaic at full resolution, int64 (256,); read by strips.
+    """Pixels of each value of a mosaic's first band (uint8 or uint16) at full resolution, int64; read by strips.
 
     Overviews would not do: the mode that they take lets rare classes vanish.
 
     Raises:
         OutputError: the mosaic is broken.
     """
-    counts = np.zeros(256, np.int64)
     with told_if_broken(path), rasterio.open(path) as dataset:
+        counts = counts_of(np.zeros(0, dataset.dtypes[0]))
         for row in range(0, dataset.height, _COUNT_ROWS):
             height = min(_COUNT_ROWS, dataset.height - row)
-            strip = dataset.read(1, window=Window(0, row, dataset.width, height))
-            counts += np.bincount(strip.ravel(), minlength=256)
+            counts += counts_of(dataset.read(1, window=Window(0, row, dataset.width, height)))
     return counts
+
+
+def counts_of(values: np.ndarray) -> np.ndarray:
+    """How often each value that the type of uint8 or uint16 can hold is there, int64."""
+    return np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ TITLES = {
     "NDVI": "Vegetation index (NDVI)",
     "LULC": "Land cover",
     "DEM": "Elevation",
+    "acquired": "Day of the imagery",
     "quality": "Quality flags",
 }
 SHORT_TITLES = {

@@ -10,7 +10,7 @@ from terramosaic.errors import DamagedBlocksError, TerramosaicError
 from terramosaic.model.devices import Device, parse_device, worker_devices
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult, result_of
-from terramosaic.planning.folder import remove_flaws, write_plan
+from terramosaic.planning.folder import as_begun, remove_flaws, write_plan
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.gaps import empty_map
@@ -98,7 +98,7 @@ def map_plan(
     check_files: bool = False,
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
-    progress = progress or Quiet()
+    plan, progress = as_begun(plan), progress or Quiet()
     chosen = None if devices is None else worker_devices(devices, plan.request.device)
     if remove_flaws(plan, hashes=check_files):
         progress.planned(plan, [])

@@ -11,7 +11,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from terramosaic.block.rasters import stored_layers
+from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
 from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
@@ -50,12 +50,12 @@ def recomputed(
         layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype)
         for layer in plan.layers
     }
-    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size)
+    rows, acquired = BlockRows(plan, part, model, scenes, batch_size=batch_size), acquired_by(plan, part)
     with closing(rows.finished()) as finished:
         for band, source in finished:
             if band.rect.is_empty:
                 continue
-            for layer, pixels in stored_layers(plan.layers, rows.bundle, band, source):
+            for layer, pixels in stored_layers(plan.layers, rows.bundle, band, source, acquired):
                 found[layer.name][:, *band.rect.slices(rect)] = pixels
     return found
 

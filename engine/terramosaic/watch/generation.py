@@ -17,14 +17,15 @@ from typing import Annotated, Any
 import pystac
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
+from terramosaic.catalog import Pass
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import mosaic_name
-from terramosaic.planning.layers import Layer
+from terramosaic.planning.layers import ACQUIRED, Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.location import Location
 from terramosaic.watch.collection import MapCollection
-from terramosaic.watch.overlay import ACQUIRED, Key, Source
+from terramosaic.watch.overlay import Key, Source
 
 FOLDER = "newest"
 _STATE = "newest.json"
@@ -35,7 +36,7 @@ class Mosaics:
     """What a folder of mosaics holds: that of a run, or of a generation.
 
     Attributes:
-        layers: what they tell, with `ACQUIRED`, of which a run has no file because it is of one day.
+        layers: what they tell, with `ACQUIRED`, of which a run of one acquisition needs no file.
         fingerprint: of the bundle that made them.
         zones: their pixels, by EPSG code.
     """
@@ -48,13 +49,12 @@ class Mosaics:
     def of(cls, plan: Plan) -> Mosaics:
         """Those of a run."""
         zones = {zone.epsg: zone.rect for zone in plan.zones}
-        return cls((*plan.layers, ACQUIRED), plan.bundle.fingerprint, zones)
+        own = tuple(layer for layer in plan.layers if layer.key != ACQUIRED.key)
+        return cls((*own, ACQUIRED), plan.bundle.fingerprint, zones)
 
     def is_like(self, other: Mosaics) -> bool:
         """Whether numbers of both may lie in one mosaic, whatever the files are called."""
-        ours, theirs = (
-            {layer.key: replace(layer, name="") for layer in each.layers} for each in (self, other)
-        )
+        ours, theirs = ({layer.key: _kind_of(layer) for layer in each.layers} for each in (self, other))
         return self.fingerprint == other.fingerprint and ours == theirs
 
     def files(self, epsg: int) -> dict[Key, str]:
@@ -65,9 +65,14 @@ class Mosaics:
         """The files of a zone."""
         return {key: folder / name for key, name in self.files(epsg).items()}
 
-    def source(self, folder: Location, epsg: int, day: date | None = None) -> Source:
-        """The files of a zone to take pixels from."""
-        return Source(None if day is None else (day - date(1970, 1, 1)).days, self.paths(folder, epsg))
+    def source(self, folder: Location, epsg: int, of_pass: Pass | None = None) -> Source:
+        """The files of a zone to take pixels from; see `Source`."""
+        return Source(of_pass, self.paths(folder, epsg))
+
+
+def _kind_of(layer: Layer) -> Layer:
+    """What of a layer must be alike where numbers lie in one mosaic: not its file's name, nor which days it is of."""
+    return replace(layer, name="", classes=() if layer.kind == "days" else layer.classes)
 
 
 def _by_run(days: Any) -> Any:

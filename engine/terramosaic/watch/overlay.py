@@ -17,16 +17,14 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from terramosaic.catalog import Pass
 from terramosaic.errors import OutputError
 from terramosaic.mosaic.assemble import profile_of, write_mosaic
 from terramosaic.mosaic.cog import write_cog
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA, Layer
+from terramosaic.planning.layers import ACQUIRED, QUALITY_CLOUD, QUALITY_NODATA, Layer, day_number
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy, half_written, scratch_folder
-
-#: Of which day a pixel is: days since 1970-01-01.
-ACQUIRED = Layer("acquired", "days", ("acquired",), "uint16", 0, unit="d", overviews="mode")
 
 #: A layer's key, see `Layer`.
 Key: TypeAlias = tuple[str, str]
@@ -45,9 +43,14 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Source:
-    """Rasters that pixels may come from, by layer: of an acquisition, or (without a day) of many, and `acquired`."""
+    """Rasters that pixels may come from, by layer.
 
-    day: int | None
+    Attributes:
+        of_pass: the pass whose acquisition it is; None where they are of many, and `ACQUIRED` is one of them.
+        rasters: by layer.
+    """
+
+    of_pass: Pass | None
     rasters: Mapping[Key, Location]
 
 
@@ -123,9 +126,10 @@ class _Opened:
 
             return read
 
-        self._day = source.day
+        one = source.of_pass
+        self._of_one = (day_number(one.solar_day), one.number) if one else (0, 0)
         self._quality = opened(_QUALITY)
-        self._acquired = opened(ACQUIRED.key) if source.day is None else None
+        self._many = opened(ACQUIRED.key) if one is None else None
         self._values = None
         if layer.key != ACQUIRED.key:
             self._values = self._quality if layer.key == _QUALITY else opened(layer.key)
@@ -135,16 +139,21 @@ class _Opened:
         flags: np.ndarray = self._quality(window)[0]
         return flags
 
+    def acquired(self, window: Window) -> np.ndarray:
+        """Days and passes as `ACQUIRED` has them, uint16 (2, rows, columns)."""
+        if self._many is not None:
+            return self._many(window)
+        of_one = np.array(self._of_one, np.uint16)
+        return np.broadcast_to(of_one[:, None, None], (2, window.height, window.width))
+
     def days(self, window: Window) -> np.ndarray:
         """Days since 1970-01-01, int32 (rows, columns)."""
-        if self._acquired is None:
-            return np.full((window.height, window.width), self._day, np.int32)
-        days: np.ndarray = self._acquired(window)[0].astype(np.int32)
+        days: np.ndarray = self.acquired(window)[0].astype(np.int32)
         return days
 
     def values(self, window: Window) -> np.ndarray:
         """The layer (bands, rows, columns)."""
-        return self.days(window)[None] if self._values is None else self._values(window)
+        return self.acquired(window) if self._values is None else self._values(window)
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def _virtual(file: str, layer: Layer, epsg: int, rect: Rect) -> str:
             describe(dataset, profile)
         document = ElementTree.fromstring(bytes(memory.getbuffer()))
     for band in document.iter("VRTRasterBand"):
-        if layer.classes:
+        if layer.kind == "class":
             band.extend(ElementTree.fromstring(category_names(layer)).iter("CategoryNames"))
         source = ElementTree.SubElement(band, "SimpleSource")
         ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = file

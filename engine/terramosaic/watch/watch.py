@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from terramosaic.catalog import Pass, labels_of
 from terramosaic.errors import CatalogError, NothingLeftError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
-from terramosaic.planning.folder import RunFolder, is_complete
+from terramosaic.planning.folder import RunFolder, as_begun, is_complete
 from terramosaic.planning.identity import gives_same_pixels
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
@@ -141,7 +141,7 @@ def look(
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
         found, unusable = plan_acquisitions(request.model_copy(update=changes))
-        plans = [made for made in found if made.passes[0].solar_day >= start.date()]
+        plans = [as_begun(made) for made in found if made.passes[0].solar_day >= start.date()]
     new, again, quarantined = {}, set(), []
     for made in plans:
         of_pass = made.passes[0]

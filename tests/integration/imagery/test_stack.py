@@ -30,7 +30,7 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
                 reads.append((reader.scene.id, band, rect)), read(reader, band, rect, out))[1])  # fmt: skip
         strips = list(read_ahead(stack.strips()))
     join = lambda name: np.concatenate([getattr(strip, name) for strip in strips], axis=-2)  # noqa: E731
-    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone", "repaired")}
+    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone", "repaired", "acquisition")}
 
 
 def truth(band, level=0):
@@ -148,6 +148,8 @@ def test_best_takes_clear_pixels_of_the_second_day_and_spares_its_other_files(tm
     expected[:100, 100:] = truth("B04")[:100, 100:]
     np.testing.assert_array_equal(stack["dn"][red], expected)
     assert not stack["cloudy"].any()
+    np.testing.assert_array_equal(stack["acquisition"] == 2, expected == truth("B04", 5000))
+    assert set(np.unique(stack["acquisition"])) == {1, 2}
     single = stack_of([first, second], RECT, composite="single")
     np.testing.assert_array_equal(single["dn"][red], truth("B04"))
     assert single["cloudy"][:100, :100].all()

@@ -58,7 +58,9 @@ def test_plans_and_receipts_of_version_0_1_are_read(land, tmp_path):
     # Its pixels are of the first version, which knew no passes.
     (ranked,) = {(one.platform, one.relative_orbit) for one in made.acquisitions}
     assert made.pixels == 1 and ranked == ("", None)
-    today = {"pixels": done.plan.pixels, "acquisitions": done.plan.acquisitions}
+    # Nor did it tell days.
+    assert [layer.name for layer in made.layers] == ["NDVI", "quality"]
+    today = {name: getattr(done.plan, name) for name in ("pixels", "acquisitions", "layers")}
     assert made.model_copy(update=today) == done.plan
     assert [receipt.device for receipt in finished_blocks(made).values()] == ["cpu"] * len(made.blocks)
 
@@ -90,7 +92,12 @@ def test_a_finished_run_needs_no_model(land, tmp_path, own_model):
     (done.folder / "NDVI.tif").unlink()
     (done.folder / "report.html").unlink()
     # All that comes after the blocks is made again without it.
-    assert {path.name for path in assemble(opened.plan)} == {"NDVI.tif", "LULC.tif", "quality.tif"}
+    assert {path.name for path in assemble(opened.plan)} == {
+        "NDVI.tif",
+        "LULC.tif",
+        "acquired.tif",
+        "quality.tif",
+    }
     publish(opened.plan)
     np.testing.assert_array_equal(open_run(str(done.folder)).open("NDVI"), expected)
 

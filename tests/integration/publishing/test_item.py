@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,7 +111,7 @@ class TestItem:
             assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
 
     def test_georeference_and_encoding_are_the_mosaics(self, folder, item):
-        for name in ("S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "LULC_confidence"):
+        for name in ("S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "LULC_confidence", "acquired"):
             asset = item["assets"][name]
             with rasterio.open(folder / asset["href"]) as dataset:
                 assert asset["proj:code"] == str(dataset.crs) == item["properties"]["proj:code"]
@@ -156,6 +157,30 @@ class TestItem:
         names = [field["name"] for field in fields]
         assert names[:3] == ["generated_under_cloud", "filled_neighbour", "edge_of_data"]
         assert names[3] == "imagery_of_the_neighbouring_UTM_zone"
+
+    def test_acquired_tells_days_passes_and_their_scenes(self, plan, folder, item):
+        asset = item["assets"]["acquired"]
+        assert asset["roles"] == ["data", "date"]
+        days, passes = asset["bands"]
+        with rasterio.open(folder / "acquired.tif") as dataset:
+            pixels, tags = dataset.read(), dataset.tags()
+        of_days = {each["title"]: each for each in days["classification:classes"]}
+        assert list(of_days) == ["no data", "2023-08-15", "2023-08-20"]
+        for ranked, one in zip(plan.acquisitions, plan.passes, strict=True):
+            described = of_days[ranked.solar_day]
+            assert date(1970, 1, 1) + timedelta(days=described["value"]) == one.solar_day
+            # Both are clouded in the same place, so the newer one gives all pixels.
+            is_newer = ranked.solar_day == "2023-08-20"
+            told = f"Sentinel-2 scenes {ranked.scenes[0]}" if is_newer else "not used"
+            assert described["description"] == told
+            share = 100 * np.mean(pixels[0][pixels[0] != 0] == described["value"])
+            assert described["percentage"] == pytest.approx(share, abs=1e-4)
+            key = f"ACQUISITION_{described['value']}_{one.number}"
+            assert tags[key] == f"{ranked.solar_day}: {ranked.scenes[0]}"
+        told = {each["value"] for each in passes["classification:classes"]}
+        assert told == {0, *(one.number for one in plan.passes)}
+        newer = of_days["2023-08-20"]["value"], plan.passes[0].number
+        assert {tuple(pair) for pair in pixels.reshape(2, -1).T} == {(0, 0), newer}
 
     def test_gaps_and_cloud_are_counted(self, folder, item):
         with rasterio.open(folder / "quality.tif") as dataset:
@@ -258,7 +283,7 @@ class TestPublish:
         assert set(sizes) == {
             f"{name}.png"
             for name in (
-                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "NDVI_std", "LULC_confidence",
+                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "NDVI_std", "LULC_confidence", "acquired",
             )
         }  # fmt: skip
         assert set(sizes.values()) == {(plan.zones[0].width, plan.zones[0].height)}

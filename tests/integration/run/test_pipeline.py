@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import date
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from tests.support.scenes import dn_of, write_scene
 
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
 EXTRAS = ("std", "confidence")
+SMALL = Rect(LAND.row + 410, LAND.col + 350, 150, 200)
 
 MAP_AND_DIE_AFTER_BLOCKS = """
 import os, signal, sys
@@ -145,6 +147,70 @@ def test_ndvi_is_that_of_the_files(whole):
     first, second = (np.abs(ndvi - of(level)) < 0.5e-4 + 1e-7 for level in (0, 300))
     assert (first | second)[valid].all()
     assert 0.8 < first[valid].mean() < 0.95
+
+
+def test_acquired_tells_whose_pixels_they_are(whole):
+    acquired, rect = read(whole.mosaics["acquired"])
+    stored, _ = read(whole.mosaics["NDVI"])
+    day, of_pass = acquired[:, *LAND.slices(rect)]
+    ndvi = stored[0][LAND.slices(rect)]
+    for level, wanted in ((0, date(2023, 8, 15)), (300, date(2023, 8, 20))):
+        red, nir = (dn_of(band, *LAND.shape, level=level).astype(float) for band in ("B04", "B08"))
+        here = day == (wanted - date(1970, 1, 1)).days
+        assert here.sum() > 50_000
+        assert np.abs(ndvi * 1e-4 - (nir - red) / (nir + red))[here].max() < 0.5e-4 + 1e-7
+        assert {number // 1000 for number in np.unique(of_pass[here])} == {1}
+    np.testing.assert_array_equal(day != 0, ndvi != -32768)
+
+
+def test_the_median_of_several_acquisitions_has_no_day(land, tmp_path):
+    result = map_region(land.request(SMALL, tmp_path, targets=("NDVI",), composite="median"))
+    assert not read(result.mosaics["acquired"])[0].any()
+    assert (read(result.mosaics["NDVI"])[0] != -32768).any()
+
+
+def test_two_passes_of_a_day_are_told_apart(tmp_path):
+    """An hour and a half apart, each clouded where the other is clear."""
+    (tmp_path / "catalog").mkdir()
+    catalog = Catalog(tmp_path / "catalog")
+    west = np.full((150, 150), 4)
+    west[:, :50] = 9
+    for platform, time, orbit, scl in (("a", "09:50", 79, west), ("b", "11:30", 122, None)):
+        item = write_scene(
+            catalog.folder / platform, Rect(LAND.row, LAND.col, 300, 300), name=f"S2{platform}", scl=scl
+        )
+        item["properties"] |= {
+            "platform": f"sentinel-2{platform}", "datetime": f"2023-08-15T{time}:00Z", "sat:relative_orbit": orbit,
+            "eo:cloud_cover": orbit / 10,
+        }  # fmt: skip
+        catalog.add(item)
+    result = map_region(catalog.request(Rect(LAND.row, LAND.col, 300, 300), tmp_path, targets=("NDVI",)))
+    day, of_pass = read(result.mosaics["acquired"])[0]
+    assert len(np.unique(day)) == 1 and (of_pass[:, :100] == 2122).all() and (of_pass[:, 100:] == 1079).all()
+    with rasterio.open(result.mosaics["acquired"]) as file:
+        assert file.tags()["ACQUISITION_19584_2122"] == "2023-08-15 sentinel-2b R122: S2b"
+
+
+def test_a_run_that_was_begun_without_a_layer_stays_so_and_says_it(land, tmp_path, monkeypatch, caplog):
+    request = land.request(SMALL, tmp_path, targets=("NDVI",))
+    with monkeypatch.context() as earlier:
+        made = plan(request)
+        earlier.setattr("terramosaic.planning.planning.layers_of", lambda *_: tuple(
+            layer for layer in made.layers if layer.name != "acquired"
+        ))  # fmt: skip
+        before = map_region(request)
+    assert sorted(before) == ["NDVI", "quality"]
+    times = {path: path.stat().st_mtime_ns for path in before.folder.rglob("*.*")}
+    again = map_region(request)
+    assert again.was_done and sorted(again) == ["NDVI", "quality"]
+    assert times == {path: path.stat().st_mtime_ns for path in before.folder.rglob("*.*")}
+    assert "has no acquired; to have them too, remove" in caplog.text
+    # Nor are its blocks computed again where it was not finished.
+    (before.folder / "item.json").unlink()
+    (before.folder / "quality.tif").unlink()
+    assert sorted(map_region(request)) == ["NDVI", "quality"]
+    blocks = {path: time for path, time in times.items() if "blocks" in path.parts}
+    assert blocks == {path: path.stat().st_mtime_ns for path in blocks}
 
 
 def test_quality_tells_cloud_and_the_neighbourhood_of_gaps(whole):
@@ -424,7 +490,9 @@ def test_two_zones_give_two_mosaics_that_meet(tmp_path):
         targets=("NDVI",),
     )
     result = map_region(request)
-    assert sorted(result.mosaics) == ["NDVI_32632", "NDVI_32633", "quality_32632", "quality_32633"]
+    assert sorted(result.mosaics) == [
+        f"{name}_{zone}" for name in ("NDVI", "acquired", "quality") for zone in (32632, 32633)
+    ]
     areas = 0.0
     for zone in result.plan.zones:
         pixels, _ = read(result.mosaics[f"NDVI_{zone.epsg}"])

@@ -26,7 +26,8 @@ def strips():
         dn = np.stack([(rows * 7 + cols * 3 + band) % 9973 + 1 for band in range(len(BANDS))])
         valid = cols < BLOCK.col + 250
         masks = np.zeros(rect.shape, bool)
-        yield Strip(rect, (dn * valid).astype(np.uint16), valid, masks, masks, masks)
+        acquisition = valid.astype(np.uint16)
+        yield Strip(rect, (dn * valid).astype(np.uint16), valid, masks, masks, masks, acquisition)
 
 
 def cut(size: int, region: np.ndarray) -> list[Batch]:

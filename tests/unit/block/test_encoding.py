@@ -17,9 +17,9 @@ def made(**options):
 
 
 def test_layers_of_a_request():
-    assert list(made()) == ["S1GRD", "NDVI", "LULC", "quality"]
+    assert list(made()) == ["S1GRD", "NDVI", "LULC", "acquired", "quality"]
     assert list(made(targets=("LULC", "NDVI"), extras=("std", "confidence"))) == [
-        "LULC", "LULC_confidence", "NDVI", "NDVI_std", "quality"
+        "LULC", "LULC_confidence", "NDVI", "NDVI_std", "acquired", "quality"
     ]  # fmt: skip
 
 

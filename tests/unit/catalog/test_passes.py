@@ -45,6 +45,23 @@ def test_orbits_tell_where_the_clock_does_not():
     assert ids(passes_of([noon[0], ten_days_on])) == [["79a"], ["again"]]
 
 
+@pytest.mark.parametrize(
+    ("platform", "orbit", "number"),
+    [
+        ("sentinel-2a", 79, 1079),
+        ("sentinel-2b", 122, 2122),
+        ("sentinel-2b", None, 2261),
+        ("", None, 261),
+        ("", 7, 7),
+        ("sentinel-2", 7, 7),
+    ],
+)
+def test_a_number_tells_passes_of_a_day_apart(platform, orbit, number):
+    assert (
+        Pass(date(2023, 8, 15), datetime(2023, 8, 15, 10, 10, tzinfo=UTC), platform, orbit).number == number
+    )
+
+
 @given(
     st.lists(
         st.tuples(

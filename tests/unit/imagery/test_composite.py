@@ -145,7 +145,7 @@ def test_composites_are_those_of_a_plain_rule_for_each_pixel(data):
             valid = (valid & helpful)[inside]
             dn = np.where(valid, number_of(scene, shape)[:, *inside], 0).astype(np.uint16)
             repaired = valid & (scene % 2 == 0)
-            return Observation(dn, valid, valid & clear[inside], repaired, inside)
+            return Observation(dn, valid, valid & clear[inside], repaired, inside, scene + 1)
 
         return observe
 
@@ -174,6 +174,8 @@ def test_composites_are_those_of_a_plain_rule_for_each_pixel(data):
             assert composite.dn[(slice(None), *pixel)].tolist() == expected
             assert composite.valid[pixel] == bool(used)
             assert composite.cloudy[pixel] == (bool(used) and not clear)
+            # A median is of several scenes, of which none is told.
+            assert composite.acquisition[pixel] == (used[0] + 1 if used and combine is best else 0)
             assert composite.repaired[pixel] == any(scene % 2 == 0 for scene in used)
 
 

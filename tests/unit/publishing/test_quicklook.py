@@ -16,7 +16,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.assemble import profile_of
 from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, LandCoverClass, Layer
+from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, Category, Layer
 from terramosaic.publishing.quicklook import draw, true_colour
 from terramosaic.publishing.reduced import ReducedMosaic, count_values, read_reduced
 
@@ -27,7 +27,7 @@ DEM = Layer("DEM", "value", ("DEM",), "int16", NODATA, unit="m")
 QUALITY = Layer("quality", "flags", ("quality",), "uint8", 255, overviews="mode")
 CLASSES = Layer(
     "LULC", "class", ("class",), "uint8", 0, overviews="mode",
-    classes=(LandCoverClass(1, "water", (65, 155, 223)), LandCoverClass(2, "trees", (57, 125, 73))),
+    classes=(Category(1, "water", (65, 155, 223)), Category(2, "trees", (57, 125, 73))),
 )  # fmt: skip
 
 
