@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from terramosaic.model.bundle import Bundle
-from terramosaic.planning.layers import (
-    NODATA,
-    Layer,
-)
+from terramosaic.planning.layers import NODATA, PERCENT_NODATA, Layer
 
 
 def stored_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -49,6 +46,11 @@ def stored_classes(
         np.maximum(most, probabilities[index], out=most)
     stored = values[winner]
     stored[~valid] = layer.nodata
-    percent = np.rint(np.clip(most, 0, 1) * 100).astype(np.uint8)
-    percent[~valid] = 255
-    return stored[None], percent[None]
+    return stored[None], stored_percent(most, valid)
+
+
+def stored_percent(shares: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Shares float32 (height, width) in percent, uint8 (1, height, width); 255 where not valid."""
+    percent: np.ndarray = np.rint(np.clip(shares, 0, 1) * 100).astype(np.uint8)
+    percent[~valid] = PERCENT_NODATA
+    return percent[None]

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from terramosaic.block.encoding import stored_classes, stored_values
+from terramosaic.block.encoding import stored_classes, stored_percent, stored_values
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
@@ -202,14 +202,17 @@ def stored_layers(
         source: what it was made from.
         acquired: from `acquired_by`.
     """
-    percents: dict[str, np.ndarray] = {}
+    confidences: dict[str, np.ndarray] = {}
     for layer in layers:
         if layer.kind == "class":
             means = band.means[layer.target]
             # The confidence, if it is wanted, is the layer after it.
-            pixels, percents[layer.target] = stored_classes(layer, bundle, means, source.valid)
-        elif layer.kind == "percent":
-            pixels = percents[layer.target]
+            pixels, confidences[layer.target] = stored_classes(layer, bundle, means, source.valid)
+        elif layer.measure == "confidence":
+            pixels = confidences[layer.target]
+        elif layer.measure == "disagreement":
+            several = source.valid & (band.windows > 1)
+            pixels = stored_percent(band.disagreements[layer.target], several)
         elif layer.kind == "value":
             values = band.stds if layer.measure == "std" else band.means
             pixels = stored_values(layer, values[layer.target], source.valid)

@@ -81,15 +81,13 @@ class BlockRows:
             if need.uniform
         }
         planes: dict[str, int] = {name: self.bundle.targets[name].planes for name in request.targets}
-        value_targets = tuple(
-            name for name in request.targets if self.bundle.targets[name].output == "values"
-        )
         self._accumulator = RowBandAccumulator(
             block.rect,
             self._lattice,
             planes,
             window_weights(request.blend, request.stride),
-            std=value_targets if "std" in request.extras else (),
+            std=tuple(layer.target for layer in plan.layers if layer.measure == "std"),
+            disagreement=tuple(layer.target for layer in plan.layers if layer.measure == "disagreement"),
         )
 
     def finished(self) -> Generator[tuple[RowBand, SourceRows], None, None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from terramosaic.ground.divergence import disagreement, entropy
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
 
@@ -41,6 +43,7 @@ class RowBandAccumulator:
         channels: channels of each target.
         weights: float32 (224, 224), from `window_weights`.
         std: targets of which the standard deviation over overlapping windows is wanted as well.
+        disagreement: targets of class probabilities of which their divergence over overlapping windows is wanted.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class RowBandAccumulator:
         channels: Mapping[str, int],
         weights: np.ndarray,
         std: tuple[str, ...] = (),
+        disagreement: tuple[str, ...] = (),
     ) -> None:
         self._rect, self._lattice, self._weights = rect, lattice, weights
         self._plain = bool((weights == 1).all())
@@ -60,7 +64,13 @@ class RowBandAccumulator:
         }
         # Squares cancel badly in float32: the variance of -15 dB would be good to 0.01 dB² only.
         self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in std}
+        self._entropies = {name: np.zeros((WINDOW, rect.width), np.float32) for name in disagreement}
+        self._shared = _shared_parts(lattice.stride)
+        # Of equal weights it is 0.
+        self._terms = weights * np.log(weights)
+        self._weight_terms = np.zeros((WINDOW, rect.width), np.float32)
         self._flags = np.zeros((WINDOW, rect.width), np.uint8)
+        self._windows = np.zeros((WINDOW, rect.width), np.uint8)
 
     def add(self, i: int, j: int, values: Mapping[str, np.ndarray], flags: np.ndarray | None = None) -> None:
         """Adds window (i, j): per target float32 (channels, 224, 224), and optional uint8 bit flags (224, 224)."""
@@ -71,11 +81,16 @@ class RowBandAccumulator:
         (_, src), (_, dst) = shared.slices(window), shared.slices(self._rect)
         weights = self._weights[:, src]
         self._weight[:, dst] += weights
+        self._windows[:, dst] += 1
+        if self._entropies and not self._plain:
+            self._weight_terms[:, dst] += self._terms[:, src]
         for name, value in values.items():
             cut = value[:, :, src]
             self._sums[name][:, :, dst] += cut if self._plain else cut * weights
             if name in self._squares:
                 self._squares[name][:, :, dst] += np.square(cut, dtype=np.float64) * weights
+            if name in self._entropies:
+                self._entropies[name][:, dst] += self._weighted_entropy(value)[:, src]
         if flags is not None:
             self._flags[:, dst] |= flags[:, src]
 
@@ -94,19 +109,43 @@ class RowBandAccumulator:
             rect=Rect(start + top, self._rect.col, bottom - top, self._rect.width),
             means=means,
             stds={name: self._std(name, rows, weight) for name in self._squares},
+            disagreements={name: self._disagreement(name, rows, means[name]) for name in self._entropies},
             flags=self._flags[rows].copy(),
+            windows=self._windows[rows].copy(),
         )
         rows_held: list[np.ndarray] = [
             self._weight,
+            self._weight_terms,
             self._flags,
+            self._windows,
             *self._sums.values(),
             *self._squares.values(),
+            *self._entropies.values(),
         ]
         for held in rows_held:
             held[..., : WINDOW - height, :] = held[..., height:, :].copy()
             held[..., WINDOW - height :, :] = 0
         self._i += 1
         return band
+
+    def _weighted_entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        """Entropy of a window's classes, times its weight, where another window may see the pixel as well."""
+        found = np.zeros((WINDOW, WINDOW), np.float32)
+        for part in self._shared:
+            found[part] = entropy(probabilities[:, *part])
+        return found if self._plain else found * self._weights
+
+    def _disagreement(self, name: str, rows: slice, mean: np.ndarray) -> np.ndarray:
+        shares = np.zeros(mean.shape[1:], np.float32)
+        several = self._windows[rows] > 1
+        weight = self._weight[rows][several]
+        shares[several] = disagreement(
+            mean[:, several],
+            self._entropies[name][rows][several] / weight,
+            weight,
+            self._weight_terms[rows][several],
+        )
+        return shares
 
     def _std(self, name: str, rows: slice, weight: np.ndarray) -> np.ndarray:
         mean = self._sums[name][:, rows].astype(np.float64) / weight
@@ -117,6 +156,7 @@ class RowBandAccumulator:
         return std
 
 
+@dataclass(frozen=True)
 class RowBand:
     """Finished rows: per target the weighted mean (and standard deviation), and the flags of its windows.
 
@@ -124,10 +164,27 @@ class RowBand:
         rect: where the rows lie on the grid.
         means: per target float32 (channels, height, width).
         stds: the same shapes, for targets whose standard deviation was asked for.
+        disagreements: float32 (height, width) from 0 to 1, likewise; see `terramosaic.ground.divergence`.
         flags: uint8 (height, width).
+        windows: uint8 (height, width), how many made a pixel; under a single one there is neither deviation nor
+            disagreement.
     """
 
-    def __init__(
-        self, rect: Rect, means: dict[str, np.ndarray], stds: dict[str, np.ndarray], flags: np.ndarray
-    ) -> None:
-        self.rect, self.means, self.stds, self.flags = rect, means, stds, flags
+    rect: Rect
+    means: dict[str, np.ndarray]
+    stds: dict[str, np.ndarray]
+    disagreements: dict[str, np.ndarray]
+    flags: np.ndarray
+    windows: np.ndarray
+
+
+def _shared_parts(stride: int) -> list[tuple[slice, slice]]:
+    """The parts of a window that others may overlap: its rim, or with small strides all of it.
+
+    Of one dimension, with a stride of 192: 0 to 32 and 192 to 224; what lies between no other window sees.
+    """
+    rim, core, whole = slice(0, WINDOW - stride), slice(WINDOW - stride, stride), slice(0, WINDOW)
+    if rim.stop >= stride:
+        return [(whole, whole)]
+    far = slice(stride, WINDOW)
+    return [(rim, whole), (far, whole), (core, rim), (core, far)]

@@ -18,6 +18,9 @@ from terramosaic.request.request import RegionRequest
 #: No data of every value layer, stored as int16 or float32 alike.
 NODATA = -32768
 
+#: No data of layers in percent.
+PERCENT_NODATA = 255
+
 #: Bits of the quality layer; where there is no output it holds 255.
 QUALITY_CLOUD = 1
 QUALITY_FILLED = 2
@@ -63,8 +66,8 @@ class Layer:
         overviews: how coarser levels are made.
         classes: what the values of the first band stand for.
         target: which of the model's targets it is about, if any.
-        measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, or the
-            probability of the class that was chosen.
+        measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, the
+            probability of the class that was chosen, or how far windows disagree about it.
     """
 
     name: str
@@ -77,7 +80,7 @@ class Layer:
     overviews: Literal["average", "mode"] = "average"
     classes: tuple[Category, ...] = ()
     target: str = ""
-    measure: Literal["estimate", "std", "confidence"] = "estimate"
+    measure: Literal["estimate", "std", "confidence", "disagreement"] = "estimate"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -110,8 +113,8 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
         target = bundle.targets[name]
         if target.output == "probabilities":
             found.append(_class_layer(name, target))
-            if "confidence" in request.extras:
-                found.append(_confidence_layer(name))
+            found.append(_percent_layer(name, "confidence"))
+            found.append(_percent_layer(name, "disagreement"))
         else:
             found.append(_value_layer(name, target, request.dtype))
             if "std" in request.extras:
@@ -162,8 +165,8 @@ def _class_layer(name: str, target: TargetSpec) -> Layer:
     )
 
 
-def _confidence_layer(name: str) -> Layer:
+def _percent_layer(name: str, measure: Literal["confidence", "disagreement"]) -> Layer:
     return Layer(
-        f"{name}_confidence", "percent", (f"{name} confidence",), "uint8", 255,
-        unit="%", target=name, measure="confidence",
+        f"{name}_{measure}", "percent", (f"{name} {measure}",), "uint8", PERCENT_NODATA,
+        unit="%", target=name, measure=measure,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.finished import GAPS, VALID_PIXELS, WARNINGS, told_in
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_BITS
+from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.publishing.facts import SceneFacts
 from terramosaic.publishing.record import LayerRecord, RunFacts
@@ -45,7 +45,7 @@ EXTENSIONS = (
 _PASS_NUMBERS = "1000, 2000 or 3000 for Sentinel-2A, B or C, and the relative orbit"
 
 #: Of assets whose numbers are not the map's; "date" as STAC's best practices have it.
-_ROLES = {"flags": ["data", "data-mask"], "days": ["data", "date"]}
+_ROLES = {"flags": "data-mask", "days": "date"}
 
 
 def make_item(run: RunFacts) -> pystac.Item:
@@ -185,7 +185,7 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
         _href(run, mosaic.path),
         title=title_of(layer),
         media_type=pystac.MediaType.COG,
-        roles=_ROLES.get(layer.kind, ["data"]),
+        roles=_roles(layer),
         extra_fields={"file:size": mosaic.size, "file:checksum": mosaic.checksum},
     )
     asset.extra_fields |= _projection(mosaic.zone) | {"bands": _bands(mosaic)}
@@ -198,6 +198,11 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     if layer.kind == "flags":
         asset.extra_fields["classification:bitfields"] = _bitfields()
     return asset
+
+
+def _roles(layer: Layer) -> list[str]:
+    more = _ROLES.get(layer.kind) or (layer.measure if layer.measure != "estimate" else None)
+    return ["data", more] if more else ["data"]
 
 
 def _file_asset(

@@ -62,6 +62,8 @@ _FLAG_COLOURS = {
 _STRETCH = (2.0, 98.0)
 #: Heights are never stretched to more contrast than this: noise shall not look like hills.
 _LEAST_METRES = 10.0
+#: Nor is disagreement: windows that agree to a few percent shall not look torn.
+_LEAST_PERCENT = 20.0
 _TRUE_COLOUR_GAMMA = 1.35
 
 
@@ -117,12 +119,8 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
         return _DRAW_CATEGORIES[layer.kind](reduced)
     if not reduced.valid.any():
         return Quicklook(_rgba(np.zeros((*reduced.valid.shape, 3), np.uint8), reduced.valid), "No data.")
-    if layer.kind == "percent":
-        scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
-        return _draw_ramp(reduced, scale, "Probability of the class that won.")
-    if layer.name.endswith("_std"):
-        return _draw_std(reduced)
-    return _DRAW.get(layer.name, _draw_any)(reduced)
+    draw_measure = _DRAW_MEASURES.get(layer.measure) or _DRAW.get(layer.name, _draw_any)
+    return draw_measure(reduced)
 
 
 def true_colour(
@@ -217,6 +215,20 @@ def _draw_std(reduced: ReducedMosaic) -> Quicklook:
     return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), reduced.valid), caption, (scale,))
 
 
+def _draw_confidence(reduced: ReducedMosaic) -> Quicklook:
+    scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
+    return _draw_ramp(reduced, scale, "Probability that the model gives the class that won.")
+
+
+def _draw_disagreement(reduced: ReducedMosaic) -> Quicklook:
+    top = max(_range(reduced.values[0][reduced.valid], 0)[1], _LEAST_PERCENT)
+    caption = (
+        "How far overlapping windows disagree about the class, in percent of the most that they could; "
+        "empty where a single one made the pixel."
+    )
+    return _draw_ramp(reduced, Scale("Disagreement", 0, top, "%", _STD_COLOURS), caption)
+
+
 def _draw_any(reduced: ReducedMosaic) -> Quicklook:
     span = _range(reduced.values[0][reduced.valid], reduced.layer.scale)
     name = reduced.layer.bands[0]
@@ -263,6 +275,12 @@ _DRAW_CATEGORIES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
     "class": _draw_classes,
     "flags": _draw_flags,
     "days": _draw_days,
+}
+
+_DRAW_MEASURES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
+    "std": _draw_std,
+    "confidence": _draw_confidence,
+    "disagreement": _draw_disagreement,
 }
 
 _DRAW: dict[str, Callable[[ReducedMosaic], Quicklook]] = {

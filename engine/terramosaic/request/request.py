@@ -216,8 +216,9 @@ class RegionRequest(Shown, BaseModel):
     extras: _Pixels[tuple[Literal["std", "confidence"], ...]] = Field(
         default=(),
         title="Extra layers",
-        description="std: standard deviation over overlapping windows; confidence: of the land cover class",
-        examples=[["std", "confidence"]],
+        description="std: standard deviation over overlapping windows; confidence: of the land cover class, which is "
+        "made in any case",
+        examples=[["std"]],
     )
     device: _Pixels[str] = Field(
         default="cpu",

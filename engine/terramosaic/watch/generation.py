@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -53,9 +54,21 @@ class Mosaics:
         return cls((*own, ACQUIRED), plan.bundle.fingerprint, zones)
 
     def is_like(self, other: Mosaics) -> bool:
-        """Whether numbers of both may lie in one mosaic, whatever the files are called."""
+        """Whether numbers of both may lie in one mosaic, whatever the files are called.
+
+        Both hold the same maps. What tells how far to trust them one may lack, as those of an earlier version do.
+        """
         ours, theirs = ({layer.key: _kind_of(layer) for layer in each.layers} for each in (self, other))
-        return self.fingerprint == other.fingerprint and ours == theirs
+        are_same = all(ours[key] == theirs[key] for key in ours.keys() & theirs.keys())
+        lacks_map = any((ours | theirs)[key].measure == "estimate" for key in ours.keys() ^ theirs.keys())
+        return self.fingerprint == other.fingerprint and are_same and not lacks_map
+
+    def with_layers_of(self, others: Iterable[Mosaics]) -> Mosaics:
+        """These, with the layers that only others have."""
+        layers = {layer.key: layer for layer in self.layers}
+        for layer in (layer for other in others for layer in other.layers):
+            layers.setdefault(layer.key, layer)
+        return replace(self, layers=tuple(layers.values()))
 
     def files(self, epsg: int) -> dict[Key, str]:
         """Names of the files of a zone."""

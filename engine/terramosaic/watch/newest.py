@@ -73,10 +73,12 @@ def update_newest(collection: MapCollection, areas: Sequence[ZoneArea], mapped: 
     done = (before.runs if before else {}) | {run.run_id: run.day for run in good}
     left_out = {run: of_pass.solar_day for run, of_pass in held.items() if run not in done}
     if good:
+        all_of_them = [run.mosaics for run in good] + ([before.mosaics] if before else [])
+        joined = all_of_them[0].with_layers_of(all_of_them[1:])
         acquired = acquired_layer(held[run] for run in done)
-        layers = (acquired if layer.key == ACQUIRED.key else layer for layer in good[0].mosaics.layers)
+        layers = (acquired if layer.key == ACQUIRED.key else layer for layer in joined.layers)
         zones = {area.epsg: area.rect for area in areas}
-        mosaics = replace(good[0].mosaics, layers=tuple(layers), zones=zones)
+        mosaics = replace(joined, layers=tuple(layers), zones=zones)
         tags = {acquisition_tag(held[run]): f"{held[run].solar_day}: run {run}" for run in done}
         _switch(collection, name, before, good, Generation(mosaics, done, left_out), tags)
     elif before is not None:

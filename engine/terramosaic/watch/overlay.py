@@ -130,9 +130,12 @@ class _Opened:
         self._of_one = (day_number(one.solar_day), one.number) if one else (0, 0)
         self._quality = opened(_QUALITY)
         self._many = opened(ACQUIRED.key) if one is None else None
+        self._layer = layer
         self._values = None
-        if layer.key != ACQUIRED.key:
-            self._values = self._quality if layer.key == _QUALITY else opened(layer.key)
+        if layer.key == _QUALITY:
+            self._values = self._quality
+        elif layer.key != ACQUIRED.key and layer.key in source.rasters:
+            self._values = opened(layer.key)
 
     def flags(self, window: Window) -> np.ndarray:
         """The quality layer, uint8 (rows, columns)."""
@@ -152,8 +155,12 @@ class _Opened:
         return days
 
     def values(self, window: Window) -> np.ndarray:
-        """The layer (bands, rows, columns)."""
-        return self.acquired(window) if self._values is None else self._values(window)
+        """The layer (bands, rows, columns); no data where the source lacks it."""
+        if self._layer.key == ACQUIRED.key:
+            return self.acquired(window)
+        if self._values is None:
+            return np.full((len(self._layer.bands), window.height, window.width), self._layer.nodata)
+        return self._values(window)
 
 
 @contextmanager

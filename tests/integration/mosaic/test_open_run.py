@@ -95,6 +95,8 @@ def test_a_finished_run_needs_no_model(land, tmp_path, own_model):
     assert {path.name for path in assemble(opened.plan)} == {
         "NDVI.tif",
         "LULC.tif",
+        "LULC_confidence.tif",
+        "LULC_disagreement.tif",
         "acquired.tif",
         "quality.tif",
     }

@@ -283,7 +283,8 @@ class TestPublish:
         assert set(sizes) == {
             f"{name}.png"
             for name in (
-                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "NDVI_std", "LULC_confidence", "acquired",
+                "S2", "S1GRD", "NDVI", "LULC", "quality", "S1GRD_std", "NDVI_std", "LULC_confidence",
+                "LULC_disagreement", "acquired",
             )
         }  # fmt: skip
         assert set(sizes.values()) == {(plan.zones[0].width, plan.zones[0].height)}

@@ -113,11 +113,11 @@ class TestPage:
         for name in record.pictures:
             assert source.count(f".p-{name}{{background-image") == 1
             assert f"p-{name}" in shown
-        assert len(record.pictures) == 9
+        assert len(record.pictures) == 10
 
     def test_each_target_has_a_swipe_that_keys_can_move(self, page):
         sliders = [attributes for tag, attributes in page.elements if tag == "input"]
-        assert len(sliders) == 8
+        assert len(sliders) == 9
         assert all(slider["type"] == "range" and slider["aria-label"] for slider in sliders)
 
     def test_tells_scenes_offsets_and_how_to_repeat(self, plan, page):

@@ -233,6 +233,19 @@ def test_spread_is_small_for_exact_models_and_confidence_is_a_percentage(whole):
     assert confidence[confidence != 255].max() <= 100
 
 
+def test_windows_disagree_only_where_there_are_several(whole):
+    disagreement, rect = read(whole.mosaics["LULC_disagreement"])
+    valid = read(whole.mosaics["LULC"])[0][0] != 0
+    rows, cols = (
+        np.arange(start, start + size) % 192 < 32
+        for start, size in ((rect.row, rect.height), (rect.col, rect.width))
+    )
+    several = rows[:, None] | cols
+    np.testing.assert_array_equal(disagreement[0] != 255, several & valid)
+    # Classes by band arithmetic are the same in every window but where one was filled.
+    assert np.median(disagreement[0][several & valid]) == 0
+
+
 def test_mosaics_are_valid_cogs_with_their_meaning_inside(whole):
     for name, path in whole.mosaics.items():
         good, errors, warnings = cog_validate(path, strict=True)

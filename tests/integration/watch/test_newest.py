@@ -13,6 +13,7 @@ from shapely.geometry import box
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, utm_of
+from terramosaic.planning.layers import layers_of
 from terramosaic.request.request import RegionRequest
 from tests.integration.conftest import LAND, Catalog
 from tests.integration.watch import newest_region
@@ -117,11 +118,12 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
     for day in seven:
         here = seen["acquired"] == number(day)
         np.testing.assert_array_equal(seen["NDVI"][here], pixels_of(out, day)[here])
-    links = ["LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "current", "quality.tif"]
-    assert sorted(path.name for path in (out / "newest").iterdir() if path.is_symlink()) == links
-    assert sorted(path.name for path in (out / "newest" / "current").iterdir()) == [
-        "LULC.tif", "LULC.tif.aux.xml", "NDVI.tif", "acquired.tif", "newest.json", "quality.tif",
-    ]  # fmt: skip
+    files = {
+        "LULC.tif", "LULC.tif.aux.xml", "LULC_confidence.tif", "LULC_disagreement.tif", "NDVI.tif", "acquired.tif",
+        "quality.tif",
+    }  # fmt: skip
+    assert {path.name for path in (out / "newest").iterdir() if path.is_symlink()} == {*files, "current"}
+    assert {path.name for path in (out / "newest" / "current").iterdir()} == {*files, "newest.json"}
 
 
 def test_a_run_that_was_removed_and_is_mapped_again_is_seen(catalog, tmp_path, monkeypatch):
@@ -150,6 +152,28 @@ def test_numbers_of_another_kind_make_them_anew(catalog, tmp_path):
     # Nobody would keep it up to date.
     assert not (out / "newest" / "LULC.tif").exists()
     assert set(np.unique(newest(out)["acquired"])) == {number("2023-08-20")}
+
+
+def test_a_run_that_lacks_a_layer_is_no_data_in_it_and_stays_in_the_others(catalog, tmp_path, monkeypatch):
+    """As those that earlier versions have mapped."""
+    put(catalog, "2023-08-15", scl=EAST)
+    out = tmp_path / "maps"
+
+    def fewer(*args):
+        return tuple(layer for layer in layers_of(*args) if layer.measure != "confidence")
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr("terramosaic.planning.planning.layers_of", fewer)
+        watch(request_for(catalog, out), "2023-08-15")
+    assert not (out / "newest" / "LULC_confidence.tif").exists()
+    put(catalog, "2023-08-20", level=300, scl=WEST)
+    # What is mapped is not mapped again for that.
+    assert days(watch(request_for(catalog, out), "2023-08-21").new) == [date(2023, 8, 20)]
+    seen = newest(out, ("NDVI", "LULC_confidence", "acquired", "quality"))
+    first = seen["acquired"] == number("2023-08-15")
+    assert (first[:, :190]).all() and not (seen["quality"] & 1).any()
+    np.testing.assert_array_equal(seen["NDVI"][first], pixels_of(out, "2023-08-15")[first])
+    np.testing.assert_array_equal(seen["LULC_confidence"] == 255, first)
 
 
 def test_a_day_with_imagery_of_one_zone_leaves_the_other_as_it_is(catalog, tmp_path):

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 
 from terramosaic.catalog import labels_of
 from terramosaic.ground.grid import Rect
@@ -84,7 +85,12 @@ def test_a_second_pass_deprecates_nothing_however_the_passes_arrive(catalog, tmp
         assert deprecated == [False, False]
         assert not watch(request_for(catalog, out), "2023-08-16").new
         seen[name] = newest(out)
+        with rasterio.open(out / "newest" / "acquired.tif") as dataset:
+            seen[name]["pass"] = dataset.read(2)
+            assert dataset.tags()["ACQUISITION_19584_2122"].startswith("2023-08-15: run ")
     assert not (seen["at once"]["quality"] & 1).any()
+    # Of one day both, and told apart.
+    assert (seen["late"]["pass"][:, :190] == 2122).all() and (seen["late"]["pass"][:, 210:] == 1079).all()
     for one, other in itertools.combinations(seen.values(), 2):
         for layer, pixels in one.items():
             np.testing.assert_array_equal(pixels, other[layer], err_msg=layer)

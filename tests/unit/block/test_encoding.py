@@ -17,9 +17,11 @@ def made(**options):
 
 
 def test_layers_of_a_request():
-    assert list(made()) == ["S1GRD", "NDVI", "LULC", "acquired", "quality"]
+    assert list(made()) == [
+        "S1GRD", "NDVI", "LULC", "LULC_confidence", "LULC_disagreement", "acquired", "quality"
+    ]  # fmt: skip
     assert list(made(targets=("LULC", "NDVI"), extras=("std", "confidence"))) == [
-        "LULC", "LULC_confidence", "NDVI", "NDVI_std", "acquired", "quality"
+        "LULC", "LULC_confidence", "LULC_disagreement", "NDVI", "NDVI_std", "acquired", "quality"
     ]  # fmt: skip
 
 

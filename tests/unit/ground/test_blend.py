@@ -88,6 +88,84 @@ def test_spread_is_zero_under_a_single_window():
     assert not joined(bands, lambda band: band.stds["x"]).any()
 
 
+def class_values(i, j):
+    """A window's made-up class probabilities: sure of one class in places, torn in others, a class never seen."""
+    rng = np.random.default_rng([i + 1000, j + 1000])
+    values = rng.random((3, WINDOW, WINDOW), np.float32) ** 8
+    values[2] = 0
+    return values / values.sum(axis=0)
+
+
+def blend_classes(rect, stride, how):
+    lattice = Lattice(stride)
+    weights = window_weights(how, stride)
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 3}, weights, disagreement=("x",))
+    bands = []
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            accumulator.add(i, j, {"x": class_values(i, j)})
+        bands.append(accumulator.finish_row())
+    return joined(bands, lambda band: band.disagreements["x"]), joined(bands, lambda band: band.windows)
+
+
+def entropy_of(probabilities):
+    safe = np.where(probabilities > 0, probabilities, 1)
+    return -(probabilities * np.log(safe)).sum(axis=0)
+
+
+@pytest.mark.parametrize("how", ["mean", "cosine"])
+@pytest.mark.parametrize("stride", [64, 112, 192])
+def test_disagreement_is_the_jensen_shannon_divergence_as_a_share_of_its_bound(stride, how):
+    shares, windows = blend_classes(SMALL, stride, how)
+    lattice, weights = Lattice(stride), window_weights(how, stride).astype(float)
+    cover = lattice.cover(SMALL)
+    seen = [
+        (lattice.window(i, j).slices(cover), class_values(i, j).astype(float))
+        for i in lattice.rows(SMALL)
+        for j in lattice.cols(SMALL)
+    ]
+    weight, count, mean, entropies, bound = (np.zeros(shape) for shape in (
+        cover.shape, cover.shape, (3, *cover.shape), cover.shape, cover.shape
+    ))  # fmt: skip
+    for at, _ in seen:
+        weight[at] += weights
+        count[at] += 1
+    for at, values in seen:
+        share = weights / weight[at]
+        mean[:, *at] += share * values
+        entropies[at] += share * entropy_of(values)
+        bound[at] -= share * np.log(share)
+    several = count > 1
+    expected = np.where(several, (entropy_of(mean) - entropies) / np.where(several, bound, 1), 0)
+    np.testing.assert_array_equal(windows, count[SMALL.slices(cover)])
+    np.testing.assert_allclose(shares, expected[SMALL.slices(cover)], atol=2e-4)
+
+
+def test_disagreement_is_nothing_where_windows_say_the_same_and_all_where_each_is_sure_of_another_class():
+    lattice, rect = Lattice(112), Rect(1000, 3000, 300, 300)
+    for sure_of, expected in ((lambda i, j: 0, 0), (lambda i, j: 2 * (i % 2) + j % 2, 1)):
+        accumulator = RowBandAccumulator(
+            rect, lattice, {"x": 4}, window_weights("cosine", 112), disagreement=("x",)
+        )
+        bands = []
+        for i in lattice.rows(rect):
+            for j in lattice.cols(rect):
+                values = np.zeros((4, WINDOW, WINDOW), np.float32)
+                values[sure_of(i, j)] = 1
+                accumulator.add(i, j, {"x": values})
+            bands.append(accumulator.finish_row())
+        assert (joined(bands, lambda band: band.windows) == 4).all()
+        shares = joined(bands, lambda band: band.disagreements["x"])
+        np.testing.assert_allclose(shares, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("how", ["mean", "cosine"])
+@pytest.mark.parametrize("inner", [Rect(1100, 3100, 64, 64), Rect(1152, 3072, 100, 300)])
+def test_a_smaller_block_gets_the_same_disagreement(inner, how):
+    whole, part = (blend_classes(rect, 192, how)[0] for rect in (SMALL, inner))
+    np.testing.assert_array_equal(part, whole[inner.slices(SMALL)])
+
+
 def test_skipped_windows_leave_the_mean_of_the_others():
     lattice = Lattice(192)
     gone = (lattice.rows(REGION)[1], lattice.cols(REGION)[1])
