@@ -202,6 +202,8 @@ def stored_layers(
         source: what it was made from.
         acquired: from `acquired_by`.
     """
+    # What several windows say, a single one does not.
+    several = source.valid & (band.windows > 1)
     confidences: dict[str, np.ndarray] = {}
     for layer in layers:
         if layer.kind == "class":
@@ -211,11 +213,11 @@ def stored_layers(
         elif layer.measure == "confidence":
             pixels = confidences[layer.target]
         elif layer.measure == "disagreement":
-            several = source.valid & (band.windows > 1)
             pixels = stored_percent(band.disagreements[layer.target], several)
+        elif layer.measure == "std":
+            pixels = stored_values(layer, band.stds[layer.target], several)
         elif layer.kind == "value":
-            values = band.stds if layer.measure == "std" else band.means
-            pixels = stored_values(layer, values[layer.target], source.valid)
+            pixels = stored_values(layer, band.means[layer.target], source.valid)
         elif layer.kind == "days":
             pixels = acquired[:, source.acquisition * source.valid]
         else:

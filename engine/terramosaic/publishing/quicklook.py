@@ -210,7 +210,9 @@ def _draw_std(reduced: ReducedMosaic) -> Quicklook:
     mean = reduced.values.mean(axis=0)
     top = max(_range(mean[reduced.valid], 0)[1], reduced.layer.scale)
     bands = " and ".join(reduced.layer.bands)
-    caption = f"Standard deviation of {bands} over overlapping windows; 0 where a single one made the pixel."
+    caption = (
+        f"Standard deviation of {bands} over overlapping windows; empty where a single one made the pixel."
+    )
     scale = Scale("Standard deviation", 0, top, _unit(reduced), _STD_COLOURS)
     return Quicklook(_rgba(_colours(scale.colours, mean, 0, top), reduced.valid), caption, (scale,))
 
