@@ -33,8 +33,38 @@ def stored_classes(
     Returns:
         Stored class uint8 (1, height, width), and its probability in percent uint8 (1, height, width), 255 = no data.
     """
-    values = np.array([item.value for item in bundle.targets[layer.target].classes], np.uint8)
+    values = _values(layer, bundle)
+    winner, most = _most_probable(np.flatnonzero(values != layer.nodata), probabilities)
+    return np.where(valid, values[winner], np.uint8(layer.nodata))[None], stored_percents(most[None], valid)
+
+
+def second_classes(layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The class that is the most probable but one, uint8 (1, height, width); nodata where no other has a chance.
+
+    See `stored_classes` for the arguments.
+    """
+    values = _values(layer, bundle)
     candidates = np.flatnonzero(values != layer.nodata)
+    others = probabilities.copy()
+    np.put_along_axis(others, _most_probable(candidates, probabilities)[0][None].astype(np.intp), -1, axis=0)
+    second, most = _most_probable(candidates, others)
+    return np.where(valid & (most > 0), values[second], np.uint8(layer.nodata))[None]
+
+
+def stored_percents(shares: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Shares float32 (bands, height, width) in percent, uint8 of the same shape; 255 where not valid."""
+    percents: np.ndarray = np.rint(np.clip(shares, 0, 1) * 100).astype(np.uint8)
+    percents[:, ~valid] = PERCENT_NODATA
+    return percents
+
+
+def _values(layer: Layer, bundle: Bundle) -> np.ndarray:
+    """What is stored of each of the model's classes, uint8 (classes)."""
+    return np.array([item.value for item in bundle.targets[layer.target].classes], np.uint8)
+
+
+def _most_probable(candidates: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of the most probable of some classes, uint8 (height, width), and its probability, float32."""
     most = probabilities[candidates[0]].copy()
     winner = np.full(most.shape, candidates[0], np.uint8)
     for index in candidates[1:]:
@@ -44,13 +74,4 @@ def stored_classes(
         greater *= np.uint8(index)
         np.maximum(winner, greater, out=winner)
         np.maximum(most, probabilities[index], out=most)
-    stored = values[winner]
-    stored[~valid] = layer.nodata
-    return stored[None], stored_percent(most, valid)
-
-
-def stored_percent(shares: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Shares float32 (height, width) in percent, uint8 (1, height, width); 255 where not valid."""
-    percent: np.ndarray = np.rint(np.clip(shares, 0, 1) * 100).astype(np.uint8)
-    percent[~valid] = PERCENT_NODATA
-    return percent[None]
+    return winner, most

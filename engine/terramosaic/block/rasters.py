@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from terramosaic.block.encoding import stored_classes, stored_percent, stored_values
+from terramosaic.block.encoding import second_classes, stored_classes, stored_percents, stored_values
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
@@ -206,14 +206,18 @@ def stored_layers(
     several = source.valid & (band.windows > 1)
     confidences: dict[str, np.ndarray] = {}
     for layer in layers:
-        if layer.kind == "class":
+        if layer.measure == "second":
+            pixels = second_classes(layer, bundle, band.means[layer.target], source.valid)
+        elif layer.kind == "class":
             means = band.means[layer.target]
             # The confidence, if it is wanted, is the layer after it.
             pixels, confidences[layer.target] = stored_classes(layer, bundle, means, source.valid)
         elif layer.measure == "confidence":
             pixels = confidences[layer.target]
         elif layer.measure == "disagreement":
-            pixels = stored_percent(band.disagreements[layer.target], several)
+            pixels = stored_percents(band.disagreements[layer.target][None], several)
+        elif layer.measure == "probabilities":
+            pixels = stored_percents(band.means[layer.target], source.valid)
         elif layer.measure == "std":
             pixels = stored_values(layer, band.stds[layer.target], several)
         elif layer.kind == "value":

@@ -64,10 +64,11 @@ class Layer:
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
         overviews: how coarser levels are made.
-        classes: what the values of the first band stand for.
+        classes: what the values of the first band stand for; of probabilities what the bands do, counted from 1.
         target: which of the model's targets it is about, if any.
         measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, the
-            probability of the class that was chosen, or how far windows disagree about it.
+            probability of the class that was chosen, how far windows disagree about it, the class that is the next
+            best, or the probabilities of all classes.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Layer:
     overviews: Literal["average", "mode"] = "average"
     classes: tuple[Category, ...] = ()
     target: str = ""
-    measure: Literal["estimate", "std", "confidence", "disagreement"] = "estimate"
+    measure: Literal["estimate", "std", "confidence", "disagreement", "second", "probabilities"] = "estimate"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -115,6 +116,13 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             found.append(_class_layer(name, target))
             found.append(_percent_layer(name, "confidence"))
             found.append(_percent_layer(name, "disagreement"))
+            if "second" in request.extras:
+                bands = (f"{name} second class",)
+                found.append(
+                    replace(_class_layer(name, target), name=f"{name}_second", bands=bands, measure="second")
+                )
+            if "probabilities" in request.extras:
+                found.append(_probabilities_layer(name, target))
         else:
             found.append(_value_layer(name, target, request.dtype))
             if "std" in request.extras:
@@ -163,6 +171,17 @@ def _class_layer(name: str, target: TargetSpec) -> Layer:
     return Layer(
         name, "class", (f"{name} class",), "uint8", 0, overviews="mode", classes=classes, target=name
     )
+
+
+def _probabilities_layer(name: str, target: TargetSpec) -> Layer:
+    classes = (
+        Category(band, item.name, ImageColor.getrgb(item.colour)[:3])
+        for band, item in enumerate(target.classes, start=1)
+    )
+    return Layer(
+        f"{name}_probabilities", "percent", tuple(item.name for item in target.classes), "uint8", PERCENT_NODATA,
+        unit="%", classes=tuple(classes), target=name, measure="probabilities",
+    )  # fmt: skip
 
 
 def _percent_layer(name: str, measure: Literal["confidence", "disagreement"]) -> Layer:

@@ -193,7 +193,7 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
         days, passes = asset.extra_fields["bands"]
         days |= {"description": "days since 1970-01-01", "classification:classes": _days(run, mosaic)}
         passes |= {"description": _PASS_NUMBERS, "classification:classes": _passes(run.plan)}
-    elif layer.classes:
+    elif layer.kind == "class":
         asset.extra_fields["classification:classes"] = _classes(mosaic)
     if layer.kind == "flags":
         asset.extra_fields["classification:bitfields"] = _bitfields()

@@ -231,6 +231,14 @@ def _draw_disagreement(reduced: ReducedMosaic) -> Quicklook:
     return _draw_ramp(reduced, Scale("Disagreement", 0, top, "%", _STD_COLOURS), caption)
 
 
+def _draw_probabilities(reduced: ReducedMosaic) -> Quicklook:
+    colours = np.array([item.colour for item in reduced.layer.classes], np.float32)
+    shares = np.nan_to_num(reduced.values) / 100
+    mixed = np.clip(np.einsum("chw,cb->hwb", shares, colours), 0, 255).astype(np.uint8)
+    caption = "The colours of the classes, mixed by their probabilities."
+    return Quicklook(_rgba(mixed, reduced.valid), caption)
+
+
 def _draw_any(reduced: ReducedMosaic) -> Quicklook:
     span = _range(reduced.values[0][reduced.valid], reduced.layer.scale)
     name = reduced.layer.bands[0]
@@ -245,7 +253,8 @@ def _draw_ramp(reduced: ReducedMosaic, scale: Scale, caption: str) -> Quicklook:
 def _draw_classes(reduced: ReducedMosaic) -> Quicklook:
     swatches = _swatches(reduced.layer)
     image = _palette(reduced.stored[0], swatches, reduced.layer.nodata)
-    return Quicklook(image, "The most probable class of each pixel.", swatches=tuple(swatches))
+    rank = "second most" if reduced.layer.measure == "second" else "most"
+    return Quicklook(image, f"The {rank} probable class of each pixel.", swatches=tuple(swatches))
 
 
 def _draw_days(reduced: ReducedMosaic) -> Quicklook:
@@ -283,6 +292,7 @@ _DRAW_MEASURES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
     "std": _draw_std,
     "confidence": _draw_confidence,
     "disagreement": _draw_disagreement,
+    "probabilities": _draw_probabilities,
 }
 
 _DRAW: dict[str, Callable[[ReducedMosaic], Quicklook]] = {

@@ -213,12 +213,12 @@ class RegionRequest(Shown, BaseModel):
         title="Encoding",
         description="int16: scaled integers; float32: plain values, twice the size",
     )
-    extras: _Pixels[tuple[Literal["std", "confidence"], ...]] = Field(
+    extras: _Pixels[tuple[Literal["std", "confidence", "second", "probabilities"], ...]] = Field(
         default=(),
         title="Extra layers",
-        description="std: standard deviation over overlapping windows; confidence: of the land cover class, which is "
-        "made in any case",
-        examples=[["std"]],
+        description="std: standard deviation over overlapping windows; second: the next best land cover class; "
+        "probabilities: of all classes; confidence: of the class, which is made in any case",
+        examples=[["std", "second"]],
     )
     device: _Pixels[str] = Field(
         default="cpu",

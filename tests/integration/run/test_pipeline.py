@@ -33,7 +33,7 @@ from tests.support.pixels import assert_same_on_shared_pixels, read
 from tests.support.scenes import dn_of, write_scene
 
 ALL = ("S1GRD", "S1RTC", "NDVI", "LULC")
-EXTRAS = ("std", "confidence")
+EXTRAS = ("std", "second", "probabilities")
 SMALL = Rect(LAND.row + 410, LAND.col + 350, 150, 200)
 
 MAP_AND_DIE_AFTER_BLOCKS = """
@@ -231,6 +231,22 @@ def test_spread_is_small_for_exact_models_and_confidence_is_a_percentage(whole):
     assert set(np.unique(std)) <= {-32768, 0}
     confidence, _ = read(whole.mosaics["LULC_confidence"])
     assert confidence[confidence != 255].max() <= 100
+
+
+def test_class_confidence_and_second_follow_from_the_probabilities(whole):
+    shares, classes, confidence, second = (
+        read(whole.mosaics[f"LULC{more}"])[0] for more in ("_probabilities", "", "_confidence", "_second")
+    )
+    valid = classes[0] != 0
+    values = np.array([item.value for item in load_bundle("demo").targets["LULC"].classes])
+    candidates = np.where(values[:, None] != 0, shares[:, valid], 0)
+    np.testing.assert_array_equal(candidates.max(axis=0), confidence[0][valid])
+    # Percents tie where probabilities do not.
+    top, runner_up = np.sort(candidates, axis=0)[[-1, -2]]
+    clear = top > runner_up
+    np.testing.assert_array_equal(values[candidates.argmax(axis=0)][clear], classes[0][valid][clear])
+    assert (second[0][valid] != classes[0][valid]).all() and (second[0][~valid] == 0).all()
+    assert clear.any() and (shares[:, ~valid] == 255).all()
 
 
 def test_windows_differ_only_where_there_are_several(whole):

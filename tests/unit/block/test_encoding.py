@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from terramosaic.block.encoding import stored_classes, stored_values
+from terramosaic.block.encoding import second_classes, stored_classes, stored_percents, stored_values
 from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.layers import NODATA, layers_of
 from terramosaic.request.request import RegionRequest
@@ -79,3 +79,22 @@ def test_no_data_class_is_never_chosen_and_ties_go_to_the_first():
     classes, percent = stored_classes(layer, BUNDLE, probabilities, np.array([[True, True, False, True]]))
     assert classes.ravel().tolist() == [1, 11, 0, 7]
     assert percent.ravel().tolist() == [5, 10, 255, 8]
+
+
+def test_the_second_class_is_the_best_of_the_others_and_none_where_no_other_has_a_chance():
+    layer = made(targets=("LULC",), extras=("second",))["LULC_second"]
+    probabilities = np.zeros((10, 1, 4), np.float32)
+    probabilities[0] = 0.5  # "no data" is no second, either
+    probabilities[[3, 6], 0, 0] = 0.1, 0.3
+    probabilities[[1, 2], 0, 1] = 0.2
+    probabilities[9, 0, 2] = 0.5
+    probabilities[[1, 9], 0, 3] = 0.5
+    second = second_classes(layer, BUNDLE, probabilities, np.array([[True, True, True, False]]))
+    assert second.ravel().tolist() == [4, 2, 0, 0] and second.dtype == np.uint8
+
+
+def test_probabilities_are_percents_by_class():
+    layer = made(targets=("LULC",), extras=("probabilities",))["LULC_probabilities"]
+    assert layer.bands[:2] == ("no data", "water") and len(layer.bands) == 10
+    shares = np.array([[[0.004, 1.2]], [[0.996, 0.5]]], np.float32)
+    assert stored_percents(shares, np.array([[True, False]])).tolist() == [[[0, 255]], [[100, 255]]]

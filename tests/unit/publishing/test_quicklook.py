@@ -112,6 +112,24 @@ class TestPictures:
             np.testing.assert_allclose(image[..., index], expected, atol=1)
         assert {scale.unit for scale in picture.scales} == {"dB"}
 
+    def test_probabilities_mix_the_colours_of_their_classes(self):
+        layer = Layer(
+            "LULC_probabilities", "percent", ("water", "trees"), "uint8", 255, unit="%", measure="probabilities",
+            classes=(Category(1, "water", (200, 0, 0)), Category(2, "trees", (0, 100, 50))),
+        )  # fmt: skip
+        pixels = rgba(layer, [[[100, 50, 255]], [[0, 50, 255]]])[0]
+        assert pixels.tolist() == [[200, 0, 0, 255], [100, 50, 25, 255], [0, 0, 0, 0]]
+
+    def test_days_have_colours_and_others_none(self):
+        layer = Layer(
+            "acquired", "days", ("day", "pass"), "uint16", 0,
+            classes=(Category(19584, "2023-08-15", (1, 2, 3)), Category(19589, "2023-08-20", (4, 5, 6))),
+        )  # fmt: skip
+        stored = np.array([[[19584, 0, 19589]], [[1079, 0, 2122]]], np.uint16)
+        picture = draw(ReducedMosaic(layer, stored, 1))
+        assert np.asarray(picture.image)[0].tolist() == [[1, 2, 3, 255], [0, 0, 0, 0], [4, 5, 6, 255]]
+        assert [swatch.label for swatch in picture.swatches] == ["2023-08-15", "2023-08-20"]
+
     def test_relief_is_lit_from_the_north_west(self):
         rows, cols = np.mgrid[:60, :60]
         hill = (400 - 8 * np.hypot(rows - 30, cols - 30)).astype(np.int16)
