@@ -87,7 +87,8 @@ def test_damaged_blocks_are_named_and_lose_their_receipts(unmade, place):
         DamagedBlocksError, match=rf"rasters of 2 blocks are not .* \({first.id}, {second.id}\)"
     ):
         assemble(unmade)
-    assert not any(path.exists() for path in mosaics_of(unmade).values())
+    mosaics = mosaics_of(unmade)
+    assert not mosaics["NDVI"].exists() and not mosaics["quality"].exists()
     assert list(finished_blocks(unmade)) == [block.id for block in others]
 
 
@@ -181,7 +182,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-ALL = {"NDVI.tif", "quality.tif", "report.html", "item.json"}
+ALL = {"NDVI.tif", "acquired.tif", "quality.tif", "report.html", "item.json"}
 
 
 def emptied(path: Path) -> None:
