@@ -102,7 +102,7 @@ def run_in_a_process(program: str, *arguments: str, cwd: Path, store: Store, **e
 
 def assert_same_mosaics(local, folder: str, store: Store) -> None:
     """The objects of a run are the local files, byte for byte."""
-    assert len(local.mosaics) == 3
+    assert len(local.mosaics) == 6
     for name, path in local.mosaics.items():
         assert store.read(f"{folder}/{local.plan.run_id}/{path.name}") == path.read_bytes(), name
 
