@@ -233,7 +233,7 @@ def fetch(url: str, most: int, headers: Mapping[str, str] | None = None) -> byte
     Raises:
         OSError: it cannot be read, or is larger; the text says why in one line, without the URL.
     """
-    content = _content(ask(url, most + 1, read=bytes, headers=headers))
+    content = content_of(ask(url, most + 1, read=bytes, headers=headers))
     if len(content) > most:
         raise OSError(f"it is larger than {most / 1e6:g} MB")
     return content
@@ -245,9 +245,7 @@ def first_bytes(url: str, count: int) -> bytes:
     Raises:
         OSError: as `fetch`.
     """
-    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
-    asked = {"Range": f"bytes=0-{count - 1}"}
-    return _content(ask(url, count, read=bytes, headers=asked, patience=once))
+    return content_of(_asked_once(url, count))
 
 
 def told_of(url: str, within: float = 10.0) -> Mapping[str, str]:
@@ -256,19 +254,15 @@ def told_of(url: str, within: float = 10.0) -> Mapping[str, str]:
     Raises:
         OSError: as `fetch`.
     """
-    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
-    answer = ask(url, 1, read=bytes, headers={"Range": "bytes=0-0"}, patience=once, within=within)
-    _content(answer)
+    answer = _asked_once(url, 1, within)
+    content_of(answer)
     return answer.headers
 
 
 def pause_asked_by(url: str, within: float = 10.0) -> float:
     """Seconds that a server asks to wait with a refusal, or 0; it is asked once, for one byte."""
-    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
     with suppress(OSError):
-        return ask(
-            url, 1, read=bytes, headers={"Range": "bytes=0-0"}, patience=once, within=within
-        ).asked_pause
+        return _asked_once(url, 1, within).asked_pause
     return 0.0
 
 
@@ -290,7 +284,19 @@ def pool_for(url: str) -> PoolManager:
     return watched(PoolManager(timeout=timeout, ca_certs=authorities))
 
 
-def _content(answer: Answer[bytes]) -> bytes:
+def _asked_once(url: str, count: int, within: float = math.inf) -> Answer[bytes]:
+    """What a server gives of a file's first bytes, without trying again."""
+    once = Patience(connect=0, read=0, status=0, other=0, raise_on_status=False)
+    asked = {"Range": f"bytes=0-{count - 1}"}
+    return ask(url, count, read=bytes, headers=asked, patience=once, within=within)
+
+
+def content_of(answer: Answer[bytes]) -> bytes:
+    """What was asked for.
+
+    Raises:
+        OSError: the server refuses it; the text says how in one line, without the URL.
+    """
     if answer.status >= 400:
         raise OSError(f"the server answers {answer.status} {answer.reason}".rstrip() + answer.later)
     return answer.content

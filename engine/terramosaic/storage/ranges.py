@@ -9,7 +9,7 @@ from typing import Protocol
 
 from urllib3 import PoolManager
 
-from terramosaic.storage.http import ask, pool_for
+from terramosaic.storage.http import ask, content_of, pool_for
 from terramosaic.url_secrets import bare
 
 
@@ -78,11 +78,10 @@ class HttpRanges:
         answer = ask(self._url, size, read=bytes, headers=wanted, pool=self._connections)
         if answer.status == 416:  # all of it lies before
             return b""
-        if answer.status >= 400:
-            raise OSError(f"the server answers {answer.status} {answer.reason}".rstrip() + answer.later)
+        content = content_of(answer)
         if answer.status != 206:
             raise OSError("the server knows no ranges of bytes; download the file and name the folder")
-        return answer.content
+        return content
 
     @cached_property
     def _connections(self) -> PoolManager:
