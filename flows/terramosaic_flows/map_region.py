@@ -9,6 +9,7 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.gaps import empty_map, told_gaps
 from terramosaic.publishing.left_out import told_left_out
+from terramosaic.publishing.seams import seams_beyond_limit
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.deployed import begin_deployed_run, refuse_places
@@ -44,7 +45,11 @@ def map_region(request: RequestForm) -> State[list[str]]:
         plans, failures = _planned(request)
     failures |= carry_out_plans(plans)
     published = {name: made for name, made in plans.items() if name not in failures}
-    failures |= {name: error for name, made in published.items() if (error := empty_map(made))}
+    failures |= {
+        name: error
+        for name, made in published.items()
+        if (error := empty_map(made) or seams_beyond_limit(made))
+    }
     raise_failures(failures, len(plans.keys() | failures.keys()))
     forget_plans(request)
     told = [

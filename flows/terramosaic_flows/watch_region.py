@@ -19,6 +19,7 @@ from terramosaic.planning.folder import write_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.gaps import empty_map
 from terramosaic.publishing.left_out import told_left_out
+from terramosaic.publishing.seams import seams_beyond_limit
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import sweep_partials
@@ -139,6 +140,8 @@ def _map(watches: dict[str, Watch]) -> dict[str, TerramosaicError]:
                 get_run_logger().warning("acquisition of %s: %s", label, failure)
             elif failure is not None:
                 raise failure
+            elif seams := seams_beyond_limit(plans[key]):
+                raise seams
             else:
                 watches[name].record(of_pass)
                 for line in told_left_out(plans[key]):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,23 @@ def quick_retries(monkeypatch):
 
     monkeypatch.setattr(tries, "ASSET", dataclasses.replace(tries.ASSET, pause=0.001))
     monkeypatch.setattr(http, "HTTP", dataclasses.replace(http.HTTP, pause=0.001))
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys, caplog) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line in this process, with its exit code: to start another one takes seconds."""
+
+    from terramosaic.cli.app import main
+
+    def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        caplog.set_level(logging.WARNING, "terramosaic")  # which the command changes, and this puts back
+        monkeypatch.setattr(sys, "argv", ["terramosaic", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return subprocess.CompletedProcess(arguments, end.value.code or 0, *capsys.readouterr())
+
+    return run_here
 
 
 @pytest.fixture(scope="session")

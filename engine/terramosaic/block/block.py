@@ -218,6 +218,8 @@ class _BlockJob:
             cloudy_pixels=rasters.cloudy_pixels,
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
+            ndvi=rasters.ndvi,
+            tokens=self._rows.tokens,
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},
             seconds={"total": total, **seconds, "other": total - sum(seconds.values())},

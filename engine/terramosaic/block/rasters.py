@@ -15,6 +15,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from terramosaic.block.encoding import second_classes, stored_classes, stored_percents, stored_values
+from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
 from terramosaic.errors import OutputError
@@ -38,11 +39,16 @@ from terramosaic.storage.files import whole_file
 _STRIP_ROWS = 64
 
 
+#: Bands of `SourceRows`: what the report shows, and what an NDVI takes.
+SOURCE_BANDS = (*PREVIEW_BANDS, INFRARED)
+
+
 @dataclass(frozen=True)
 class SourceRows:
     """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks.
 
     Attributes:
+        dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
     """
 
@@ -55,10 +61,13 @@ class SourceRows:
     acquisition: np.ndarray
 
     @classmethod
-    def empty(cls, rect: Rect, bands: int) -> SourceRows:
+    def empty(cls, rect: Rect) -> SourceRows:
         """Rows that no scene covers."""
         valid, cloudy, other_zone, repaired = (np.zeros(rect.shape, bool) for _ in range(4))
-        dn, acquisition = np.zeros((bands, *rect.shape), np.uint16), np.zeros(rect.shape, np.uint16)
+        dn, acquisition = (
+            np.zeros((len(SOURCE_BANDS), *rect.shape), np.uint16),
+            np.zeros(rect.shape, np.uint16),
+        )
         return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition)
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
@@ -98,6 +107,7 @@ class BlockRasters:
         self._hashes: dict[str, PixelHash] = {}
         self._factor = plan.preview_factor
         self._preview_rect = preview_rect(block.rect, self._factor)
+        self._ndvi = NdviTally(SOURCE_BANDS, bundle.bands)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0
@@ -120,9 +130,16 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
+        generated = band.means["NDVI"][0] if "NDVI" in band.means else None
+        self._ndvi.add(band.rect.row, source.dn, source.valid, generated)
         for layer, pixels in stored_layers(self._layers, self._bundle, band, source, self._acquired):
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
+
+    @property
+    def ndvi(self) -> NdviAgreement:
+        """The NDVI that the imagery shows, and the one that was generated."""
+        return self._ndvi.total
 
     def finish(self) -> dict[str, Written]:
         """Closes all rasters, and says what was written."""
@@ -185,7 +202,7 @@ class BlockRasters:
         kept = preview_rect(source.rect, self._factor)
         if not kept.is_empty:
             row, col = kept.row * self._factor - source.rect.row, kept.col * self._factor - source.rect.col
-            pixels = source.dn[:, row :: self._factor, col :: self._factor]
+            pixels = source.dn[: len(PREVIEW_BANDS), row :: self._factor, col :: self._factor]
             pixels = pixels * source.valid[row :: self._factor, col :: self._factor]
             self._preview[:, *kept.slices(self._preview_rect)] = pixels
 

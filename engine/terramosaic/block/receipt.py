@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.errors import OutputError
 from terramosaic.imagery.scene_records import Decided, SceneRecords
 from terramosaic.planning.folder import RunFolder
@@ -33,6 +34,8 @@ class BlockReceipt(BaseModel):
         scenes: keys of all scenes that touch it.
         decisions: what it was told of scenes that its pixels follow from, see `SceneDecision.fingerprint`; None in what
             was written before there were any, and then all were used as planned.
+        ndvi: the NDVI that the imagery shows, and the one that was generated; None in what was written before.
+        tokens: how many different tokens the model has drawn for each target that has tokens.
         files: size in bytes of each raster.
         hashes: of each, see `PixelHash`; None in what earlier versions wrote.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
@@ -48,6 +51,8 @@ class BlockReceipt(BaseModel):
     cloudy_pixels: NonNegativeInt
     scenes: tuple[str, ...]
     decisions: dict[str, str] | None = None
+    ndvi: NdviAgreement | None = None
+    tokens: dict[str, NonNegativeInt] = Field(default_factory=dict)
     files: dict[str, int]
     hashes: dict[str, str] | None = None
     seconds: dict[str, float]

@@ -20,7 +20,7 @@ from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.stack import Decisions, Imagery, StackReader, read_ahead
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.generator import Generator as Model
-from terramosaic.model.generator import WindowRandomness
+from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
 
@@ -59,6 +59,7 @@ class BlockRows:
         request = plan.request
         self.bundle = load_bundle(request.model)
         self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
+        self._tokens: dict[str, set[int]] = {}
         self._plan, self._block, self._model = plan, block, model
         self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
         self._imagery = Imagery(
@@ -89,6 +90,11 @@ class BlockRows:
             std=tuple(layer.target for layer in plan.layers if layer.measure == "std"),
             disagreement=tuple(layer.target for layer in plan.layers if layer.measure == "disagreement"),
         )
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """How many different tokens the model has drawn so far, by target; of none, where it has no tokens."""
+        return {name: len(drawn) for name, drawn in self._tokens.items()}
 
     def finished(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
         """Runs the model over batches of windows, and yields rows as they become final, with what lies under them."""
@@ -132,7 +138,12 @@ class BlockRows:
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
-        return self._model.generate(batch.pixels, randomness)
+        if not isinstance(self._model, GeneratorWithTokens):
+            return self._model.generate(batch.pixels, randomness)
+        outputs, tokens = self._model.generate_with_tokens(batch.pixels, randomness)
+        for name, drawn in tokens.items():
+            self._tokens.setdefault(name, set()).update(np.unique(drawn).tolist())
+        return outputs
 
     def _batches(self) -> Generator[Batch, None, None]:
         block, bands = self._block, self.bundle.bands

@@ -10,8 +10,7 @@ import rasterio.features
 import shapely
 from rasterio.errors import NotGeoreferencedWarning
 
-from terramosaic.block.preview import PREVIEW_BANDS
-from terramosaic.block.rasters import SourceRows
+from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
 from terramosaic.imagery.stack import Strip
@@ -64,7 +63,7 @@ class HeldRows:
     def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
         self._strips = strips
         # A model without a visible band is shown by its first one.
-        self._picture = [bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]
+        self._shown = [bands.index(band) if band in bands else 0 for band in SOURCE_BANDS]
         self._held: list[Strip] = []
 
     def drop_above(self, row: int) -> None:
@@ -94,11 +93,11 @@ class HeldRows:
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
         self._take_until(rect.row_end)
-        source = SourceRows.empty(rect, len(self._picture))
+        source = SourceRows.empty(rect)
         for strip in self._held:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:
-                source.take(strip, shared, self._picture)
+                source.take(strip, shared, self._shown)
         source.valid[~region] = False
         return source
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -98,3 +95,13 @@ class Generator(Protocol):
         Raises:
             ModelError: the model or its device failed, or returned numbers that are not finite.
         """
+
+
+@runtime_checkable
+class GeneratorWithTokens(Generator, Protocol):
+    """A model that draws tokens, and tells which."""
+
+    def generate_with_tokens(
+        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches."""

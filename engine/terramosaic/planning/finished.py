@@ -16,10 +16,12 @@ from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.location import Location
 from terramosaic.storage.scratch import LocalCopy
 
-#: Properties of an item: the share of the pixels to map without data by cause, how many have data, and the warnings.
+#: Properties of an item: the share of the pixels to map without data by cause, how many have data, the warnings, and
+#: the seams of each mosaic.
 GAPS: Final = "terramosaic:gaps"
 VALID_PIXELS: Final = "terramosaic:valid_pixels"
 WARNINGS: Final = "terramosaic:warnings"
+SEAMS: Final = "terramosaic:seams"
 
 
 class Flaw(NamedTuple):
@@ -35,6 +37,7 @@ class Told(BaseModel):
     gaps: dict[str, float] | None = Field(None, alias=GAPS)
     valid_pixels: int | None = Field(None, alias=VALID_PIXELS)
     warnings: tuple[str, ...] | None = Field(None, alias=WARNINGS)
+    seams: dict[str, Any] | None = Field(None, alias=SEAMS)
 
 
 def _beside(href: str) -> str:

@@ -69,6 +69,7 @@ class Layer:
         measure: what it tells of the target: an estimate, the estimates' standard deviation over windows, the
             probability of the class that was chosen, how far windows disagree about it, the class that is the next
             best, or the probabilities of all classes.
+        bounds: of each band, the least and the most that the model can make of it, where its samples are bounded.
     """
 
     name: str
@@ -82,11 +83,23 @@ class Layer:
     classes: tuple[Category, ...] = ()
     target: str = ""
     measure: Literal["estimate", "std", "confidence", "disagreement", "second", "probabilities"] = "estimate"
+    bounds: tuple[tuple[float, float], ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
         """What tells it from the other layers of a run, whatever its file is called."""
         return self.target or self.name, self.measure
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether it is one of the maps that were asked for, and not what tells how they came about."""
+        return bool(self.target) and self.measure == "estimate"
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """All numbers that its type of integers can hold, from the smallest on."""
+        kind = np.iinfo(self.dtype)
+        return np.arange(kind.min, kind.max + 1)
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -124,10 +137,10 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             if "probabilities" in request.extras:
                 found.append(_probabilities_layer(name, target))
         else:
-            found.append(_value_layer(name, target, request.dtype))
+            estimate = _value_layer(name, target, request.dtype)
+            found.append(replace(estimate, bounds=_bounds(target, request.x0_clip)))
             if "std" in request.extras:
-                std = _value_layer(name, target, request.dtype)
-                found.append(replace(std, name=f"{name}_std", measure="std"))
+                found.append(replace(estimate, name=f"{name}_std", measure="std"))
     found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return tuple(found)
@@ -160,6 +173,16 @@ def _value_layer(name: str, target: TargetSpec, dtype: Literal["int16", "float32
     unit = target.unit or "1"
     scale = _SCALES.get(unit, 0.0001) if dtype == "int16" else 1.0
     return Layer(name, "value", target.channels, dtype, NODATA, unit=unit, scale=scale, target=name)
+
+
+def _bounds(target: TargetSpec, x0_clip: float) -> tuple[tuple[float, float], ...]:
+    """What the last step of a diffusion is clamped to."""
+    if target.kind != "diffusion" or target.mean is None or target.std is None:
+        return ()
+    return tuple(
+        (mean - x0_clip * std, mean + x0_clip * std)
+        for mean, std in zip(target.mean, target.std, strict=True)
+    )
 
 
 def _class_layer(name: str, target: TargetSpec) -> Layer:

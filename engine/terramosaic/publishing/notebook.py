@@ -19,6 +19,7 @@ from terramosaic.ground.grid import zone_name
 from terramosaic.mosaic.result import MapResult, Mosaic
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.census import counts_of
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.locator import plan_map, region_map
@@ -27,7 +28,7 @@ from terramosaic.publishing.numbers import number, size, square_km
 from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw
 from terramosaic.publishing.record import legend_of, shares_of
-from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, counts_of, read_reduced
+from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, read_reduced
 from terramosaic.publishing.words import Code, region_in_words, targets_in_words, title_of
 from terramosaic.request.region import BoundingBox, GeoJson, GeoJsonFile, MgrsTile
 from terramosaic.request.request import RegionRequest

@@ -6,31 +6,43 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import rasterio
+from rasterio.windows import Window
 from shapely.geometry import box
 
+from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.block.preview import PREVIEW
 from terramosaic.block.receipt import BlockReceipt, finishing_times, receipts_of_all
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
-from terramosaic.ground.grid import RESOLUTION
+from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
 from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.publishing.census import Census, census_of
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
 from terramosaic.publishing.left_out import left_out_in_words
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
-from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, count_values, read_reduced
+from terramosaic.publishing.reduced import ReducedMosaic, read_reduced, told_if_broken
 from terramosaic.storage.files import exists
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy
+from terramosaic.trust.seams import Seams, seams_of
+from terramosaic.trust.self_checks import (
+    doubts_about_layer,
+    doubts_about_ndvi,
+    doubts_about_tokens,
+    shares_at_bound,
+)
 from terramosaic.trust.verification import Verification, verification_of
 
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
@@ -48,9 +60,8 @@ class LayerRecord:
     Attributes:
         size: of the file, in bytes.
         checksum: SHA-256 of the file as a multihash in hexadecimal.
-        statistics: of each band, at reduced resolution; none for classes, flags and days.
-        counts: pixels of each stored value of the first band at full resolution, int64; None for values.
-        valid_share: share of the mosaic's rectangle that has data.
+        census: its pixels, counted.
+        seams: what shows of windows and blocks; None of layers that are not estimates.
     """
 
     zone: Zone
@@ -58,10 +69,9 @@ class LayerRecord:
     path: Location
     size: int
     checksum: str
-    statistics: tuple[BandStatistics, ...]
-    counts: np.ndarray | None
-    valid_share: float
+    census: Census
     quicklook: Quicklook
+    seams: Seams | None
 
     @property
     def name(self) -> str:
@@ -70,7 +80,9 @@ class LayerRecord:
 
     def shares(self) -> dict[int, float]:
         """Share of each class, flag or day among the pixels with data; those of flags may overlap."""
-        return {} if self.counts is None else shares_of(self.layer, self.counts)
+        if self.census.counts is None or self.layer.kind not in ("class", "flags", "days"):
+            return {}
+        return shares_of(self.layer, self.census.counts[0])
 
     @property
     def legend(self) -> list[tuple[Swatch, float]]:
@@ -79,10 +91,11 @@ class LayerRecord:
 
     @property
     def valid_km2(self) -> float:
-        """Area of the pixels with data, for layers that are counted."""
-        if self.counts is None:
+        """Area of the pixels with data, for layers of classes, flags or days."""
+        if self.census.counts is None:
             return 0.0
-        return (int(self.counts.sum()) - int(self.counts[self.layer.nodata])) * _PIXEL_KM2
+        first = self.census.counts[0]
+        return (int(first.sum()) - int(first[self.layer.nodata])) * _PIXEL_KM2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +137,53 @@ class RunFacts(PlanFacts):
         """Windows that were computed; those without a valid pixel were left out."""
         return sum(receipt.windows for receipt in self.receipts.values())
 
+    @cached_property
+    def ndvi(self) -> NdviAgreement:
+        """The NDVI that the imagery shows, and the one that was generated, over all blocks."""
+        return sum(self.ndvi_by_block.values(), NdviAgreement())
+
+    @property
+    def ndvi_by_block(self) -> dict[str, NdviAgreement]:
+        """The same of each block that it is known of."""
+        return {id_: receipt.ndvi for id_, receipt in self.receipts.items() if receipt.ndvi is not None}
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """How many different tokens were drawn for each target in the block that has the most of them."""
+        found: dict[str, int] = {}
+        for receipt in self.receipts.values():
+            found |= {name: max(count, found.get(name, 0)) for name, count in receipt.tokens.items()}
+        return found
+
+    @property
+    def estimates(self) -> list[LayerRecord]:
+        """The maps that were asked for."""
+        return [record for record in self.layers if record.layer.is_estimate]
+
+    @property
+    def shares_at_bound(self) -> dict[str, dict[str, float]]:
+        """Share of each map's pixels that lie at the bound of samples, by mosaic and band."""
+        return {
+            record.name: {band: round(share, 6) for band, share in shares.items()}
+            for record in self.estimates
+            if record.census.counts is not None
+            and (shares := shares_at_bound(record.layer, record.census.counts))
+        }
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the maps' numbers tell against the model, in a line each."""
+        return [
+            *doubts_about_ndvi(self.ndvi),
+            *doubts_about_tokens(self.tokens, self.ndvi),
+            *(
+                line
+                for record in self.estimates
+                if record.census.counts is not None
+                for line in doubts_about_layer(record.layer, record.census.counts, self.ndvi)
+            ),
+        ]
+
     @property
     def mapped_km2(self) -> float:
         """Area of the pixels that have data."""
@@ -164,6 +224,7 @@ class RunFacts(PlanFacts):
     def warnings(self) -> list[str]:
         """The plan's warnings, and what only the run could tell."""
         found = super().warnings
+        found += self.doubts
         if self.verification is not None and self.verification.failure is not None:
             found.append(f"a verification has failed: {self.verification.failure.text}")
         if self.cloud_share > 0.01:
@@ -186,7 +247,7 @@ class RunFacts(PlanFacts):
 
 
 def gather(plan: Plan) -> RunFacts:
-    """Reads what a run left: receipts, decisions about scenes, reduced mosaics; classes and flags are counted in full.
+    """Reads what a run left: receipts, decisions about scenes, mosaics from afar and, counted, in full.
 
     Raises:
         OutputError: a block or a mosaic is missing or cannot be read.
@@ -226,11 +287,11 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
     path = folder.mosaic(plan, zone, layer.name)
     if not exists(path):
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
-    measured = layer.kind in ("value", "percent")
     # All that is wanted of a mosaic is read at once: from a store it comes a single time.
     with LocalCopy(path) as local, local_files():
         reduced = read_reduced(local, layer, plan.preview_factor)
-        counts = None if measured else count_values(local)
+        census = census_of(local, layer, reduced)
+        seams = _seams(local, zone, layer, plan) if layer.is_estimate else None
         size, checksum = local.stat().st_size, multihash_of(local)
     record = LayerRecord(
         zone=zone,
@@ -238,12 +299,22 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         path=path,
         size=size,
         checksum=checksum,
-        statistics=reduced.statistics() if measured else (),
-        counts=counts,
-        valid_share=float(reduced.valid.mean()),
+        census=census,
         quicklook=draw(reduced),
+        seams=seams,
     )
     return record, reduced
+
+
+def _seams(path: Path, zone: Zone, layer: Layer, plan: Plan) -> Seams:
+    with told_if_broken(path), rasterio.open(path) as dataset:
+
+        def pixels(rect: Rect) -> np.ndarray:
+            window = Window(rect.col - zone.col, rect.row - zone.row, rect.width, rect.height)
+            read: np.ndarray = dataset.read(window=window)
+            return read
+
+        return seams_of(pixels, zone, layer, stride=plan.request.stride)
 
 
 def _region_pixels(plan: Plan, block: Block) -> int:

@@ -10,20 +10,16 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from terramosaic.errors import OutputError
 from terramosaic.mosaic.cog import halve_average, halve_mode
 from terramosaic.planning.layers import Layer
 from terramosaic.storage.location import Location
 
-#: Rows of a mosaic that are counted at once.
-_COUNT_ROWS = 512
-
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Figures of one band in physical units, over the valid pixels at a reduced resolution, so approximate."""
+    """Figures of one band in physical units, over the valid pixels of a mosaic, or about the same from afar."""
 
     minimum: float
     percentile_2: float
@@ -87,27 +83,6 @@ def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
     for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):
         stored = halve(stored, layer.nodata)
     return ReducedMosaic(layer, stored, factor)
-
-
-def count_values(path: Path) -> np.ndarray:
-    """Pixels of each value of a mosaic's first band (uint8 or uint16) at full resolution, int64; read by strips.
-
-    Overviews would not do: the mode that they take lets rare classes vanish.
-
-    Raises:
-        OutputError: the mosaic is broken.
-    """
-    with told_if_broken(path), rasterio.open(path) as dataset:
-        counts = counts_of(np.zeros(0, dataset.dtypes[0]))
-        for row in range(0, dataset.height, _COUNT_ROWS):
-            height = min(_COUNT_ROWS, dataset.height - row)
-            counts += counts_of(dataset.read(1, window=Window(0, row, dataset.width, height)))
-    return counts
-
-
-def counts_of(values: np.ndarray) -> np.ndarray:
-    """How often each value that the type of uint8 or uint16 can hold is there, int64."""
-    return np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)
 
 
 @contextmanager

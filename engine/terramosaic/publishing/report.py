@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.locator import run_maps
@@ -44,6 +45,7 @@ def render_report(run: RunFacts) -> str:
         command=map_command(run.plan.request, str(run.folder.path)),
         model=_model(run.plan),
         settings=_settings(run.plan),
+        self_checks=_self_checks(run),
         verification_lines=[] if run.verification is None else run.verification.details,
         attribution=attribution(run.plan),
         made=f"{datetime.now(UTC):%Y-%m-%d}",
@@ -83,6 +85,29 @@ def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
     for target, gigabytes in figures.output_gigabytes.items():
         written = sum(mosaic.size for mosaic in run.layers if mosaic.layer.name == target)
         yield f"{target} mosaic", size(gigabytes * 1e9), size(written)
+
+
+def _self_checks(run: RunFacts) -> dict[str, str]:
+    """What the maps' numbers tell of the model, without any reference."""
+    found, ndvi = {}, run.ndvi
+    if ndvi.is_compared:
+        found["NDVI against the imagery's"] = f"{_agreement(ndvi)}, over {number(ndvi.pixels)} pixels"
+        by_block = {id_: each for id_, each in run.ndvi_by_block.items() if each.is_compared}
+        if len(by_block) > 1:
+            worst = max(by_block, key=lambda id_: by_block[id_].mean_absolute_error)
+            found["in the worst block"] = f"{worst}: {_agreement(by_block[worst])}"
+    for target, count in run.tokens.items():
+        found[f"Different tokens of {target}"] = f"{number(count)} in the block with the most"
+    for mosaic, shares in run.shares_at_bound.items():
+        bands = ", ".join(f"{band} {percent(share)}" for band, share in shares.items())
+        found[f"{mosaic} at the bound of samples"] = bands
+    return found
+
+
+def _agreement(ndvi: NdviAgreement) -> str:
+    correlation = "none" if ndvi.correlation is None else number(ndvi.correlation, 3)
+    bias, error = number(ndvi.bias, 4), number(ndvi.mean_absolute_error, 4)
+    return f"bias {bias}, mean absolute error {error}, correlation {correlation}"
 
 
 def _model(plan: Plan) -> dict[str, str]:

@@ -227,6 +227,13 @@ class RegionRequest(Shown, BaseModel):
         "cuda never falls back to cpu",
         examples=["cpu", "cuda", "cuda:1", "auto"],
     )
+    max_seam: _Nothing[float] = Field(
+        default=0,
+        ge=0,
+        title="Seam limit",
+        description="A map that shows seams beyond this factor, such as 1.1, is written and then fails; 0: none fails",
+        examples=[1.1],
+    )
     max_area_km2: _Nothing[float] = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
@@ -322,6 +329,15 @@ class RegionRequest(Shown, BaseModel):
     def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
             raise ValueError(f"{', '.join(value)} names one twice")
+        return value
+
+    @field_validator("max_seam")
+    @classmethod
+    def _is_a_factor(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(
+                f"{value:g} is below 1, where no seam shows; take 1.1 for a tenth, or 0 for no limit"
+            )
         return value
 
     @field_validator("steps")

@@ -15,6 +15,7 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.planning import plan
 from terramosaic.publishing.gaps import empty_map
 from terramosaic.publishing.publish import publish
+from terramosaic.publishing.seams import seams_beyond_limit
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.processes import DeviceProcesses
@@ -76,6 +77,7 @@ def map_region(
 
     Raises:
         EmptyMapError: no pixel of the region has data; the files are written all the same.
+        CheckFailedError: seams show beyond the request's ``max_seam``; likewise.
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
     return map_plan(
@@ -125,7 +127,7 @@ def map_plan(
 
 
 def _result(plan: Plan, *, was_done: bool = False) -> MapResult:
-    if error := empty_map(plan):
+    if error := empty_map(plan) or seams_beyond_limit(plan):
         raise error
     return result_of(plan, was_done=was_done)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from shapely.geometry import shape
 
-from terramosaic.cli import main
 from terramosaic.ground.grid import Rect
 from tests.integration.conftest import LAND
 
@@ -21,21 +18,6 @@ COMMAND = [str(Path(sys.executable).with_name("terramosaic"))]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def run_here(monkeypatch, capsys, caplog) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """As `run`, in this process: to start another one takes seconds."""
-
-    def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
-        caplog.set_level(logging.WARNING, "terramosaic")  # which the command changes, and this puts back
-        monkeypatch.setattr(sys, "argv", ["terramosaic", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        return subprocess.CompletedProcess(arguments, end.value.code or 0, *capsys.readouterr())
-
-    return run_here
 
 
 @pytest.fixture

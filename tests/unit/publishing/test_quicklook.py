@@ -18,7 +18,7 @@ from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, Category, Layer
 from terramosaic.publishing.quicklook import draw, true_colour
-from terramosaic.publishing.reduced import ReducedMosaic, count_values, read_reduced
+from terramosaic.publishing.reduced import ReducedMosaic, read_reduced
 
 NODATA = -32768
 NDVI = Layer("NDVI", "value", ("NDVI",), "int16", NODATA, scale=0.0001)
@@ -73,19 +73,10 @@ class TestOverview:
         assert reduced.statistics() == ()
         assert not np.asarray(draw(reduced).image)[..., 3].any()
 
-    def test_values_are_counted_at_full_resolution(self, tmp_path):
-        pixels = np.full((1, 1100, 700), 2, np.uint8)
-        pixels[0, ::10, ::10] = 7  # the mode of overviews would lose these
-        counts = count_values(mosaic(tmp_path / "m.tif", QUALITY, pixels))
-        assert counts[7] == 110 * 70
-        assert counts[2] == 1100 * 700 - 110 * 70
-        assert counts.sum() == 1100 * 700
-
     def test_a_broken_mosaic_is_named(self, tmp_path):
         (tmp_path / "NDVI.tif").write_bytes(b"II*\0 and nothing more")
-        for read in (lambda path: read_reduced(path, NDVI, 2), count_values):
-            with pytest.raises(OutputError, match=r"NDVI\.tif cannot be read"):
-                read(tmp_path / "NDVI.tif")
+        with pytest.raises(OutputError, match=r"NDVI\.tif cannot be read"):
+            read_reduced(tmp_path / "NDVI.tif", NDVI, 2)
 
 
 class TestPictures:

@@ -1,0 +1,103 @@
+"""What a run tells against itself: seams of its windows, tokens, values at the bound; and what a limit makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from terramosaic import map_region, open_run
+from terramosaic.errors import CheckFailedError
+from terramosaic.ground.grid import Rect
+from terramosaic.mosaic.result import MapResult
+from terramosaic.publishing.seams import told_seams
+from tests.unit.model.toy_terramind import make_toy
+
+#: Some windows in each direction, in four blocks.
+RECT = Rect(490_300, 50_104, 900, 900)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> str:
+    return str(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def mapped(land, toy, tmp_path_factory) -> MapResult:
+    """By a model that adds to every pixel what it thinks of the whole window: its windows do not agree."""
+    out = tmp_path_factory.mktemp("mapped")
+    return map_region(land.request(RECT, out, targets=("S1GRD", "NDVI"), model=toy, steps=2))
+
+
+def properties(result: MapResult) -> dict:
+    return json.loads(result.item.read_text())["properties"]
+
+
+def test_seams_are_told_in_item_and_report(mapped):
+    seams = told_seams(mapped.plan)
+    assert seams.keys() == {"S1GRD", "NDVI"}
+    told = properties(mapped)["terramosaic:seams"]["S1GRD"]
+    assert told.keys() == {"step", "texture", "block_step"}
+    assert told["step"]["low"] <= told["step"]["value"] <= told["step"]["high"]
+    # Blocks agree bit for bit, whatever windows do.
+    assert seams["S1GRD"].block_step.departure < 1.1
+    report = mapped.report.read_text()
+    assert f"{told['texture']['value']:.3f} (" in report
+    assert "Different tokens of S1GRD" in report
+    assert "S1GRD at the bound of samples" in report
+
+
+def test_self_checks_are_told_in_the_item_and_doubts_among_the_warnings(mapped):
+    told = properties(mapped)["terramosaic:self_checks"]
+    assert 1 < told["distinct_tokens"]["S1GRD"] <= 8
+    assert told["ndvi"]["pixels"] > 10_000
+    assert told["share_at_bound"]["S1GRD"].keys() == {"VV", "VH"}
+    # The toy's NDVI has nothing to do with the imagery's.
+    assert told["ndvi"]["correlation"] < 0.5
+    assert any(
+        line.startswith("NDVI: what was generated") for line in properties(mapped)["terramosaic:warnings"]
+    )
+
+
+def test_statistics_are_of_all_pixels(mapped):
+    values = mapped.open("NDVI").values
+    held = values[~np.isnan(values)]
+    figures = json.loads(mapped.item.read_text())["assets"]["NDVI"]["bands"][0]["statistics"]
+    assert figures["minimum"] == pytest.approx(float(held.min()), abs=1e-6)
+    assert figures["maximum"] == pytest.approx(float(held.max()), abs=1e-6)
+
+
+def test_a_limit_fails_the_run_once_it_is_written_and_each_time_it_is_asked_for(land, toy, mapped):
+    limited = mapped.plan.request.model_copy(update={"max_seam": 1.02})
+    before = mapped.item.read_bytes()
+    for _ in range(2):
+        with pytest.raises(
+            CheckFailedError, match=r"^max_seam: run \w+ shows seams beyond a factor of 1\.02: "
+        ):
+            map_region(limited)
+    assert mapped.item.read_bytes() == before
+    assert open_run(mapped.folder).keys() == mapped.keys()
+    assert map_region(limited.model_copy(update={"max_seam": 50})).was_done
+
+
+def test_the_command_line_says_so_and_exits_with_7(mapped, tmp_path, run_here):
+    region = tmp_path / "region.geojson"
+    region.write_text(json.dumps(mapped.plan.region))
+    request = mapped.plan.request
+    done = run_here(
+        "map", "--region", str(region), "--datetime", request.datetime, "--catalog", request.catalog, "--model",
+        request.model, "--steps", "2", "--targets", "S1GRD,NDVI", "--block-size", "512", "--out", request.out,
+        "--max-seam", "1.02",
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert re.search(
+        r"^terramosaic: max_seam: run .* (S1GRD|NDVI): (step|texture) [\d.]+ \(", done.stderr, re.MULTILINE
+    )
+
+
+def test_a_factor_below_one_is_refused(run_here):
+    done = run_here("map", "--mgrs", "33TWL", "--datetime", "2023-08", "--max-seam", "0.1")
+    assert done.returncode == 2
+    assert "max_seam: 0.1 is below 1" in done.stderr
