@@ -230,8 +230,7 @@ def _without_content(picture: _Picture) -> Iterator[_Finding]:
 
 def _commonest(dn: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Where a band holds its most frequent number."""
-    values, counts = np.unique(dn[seen], return_counts=True)
-    same: np.ndarray = dn == (values[counts.argmax()] if len(values) else 0)
+    same: np.ndarray = dn == (np.bincount(dn[seen]).argmax() if seen.any() else 0)
     return same
 
 
@@ -247,10 +246,10 @@ def _copied(picture: _Picture) -> Iterator[_Finding]:
     if not _enough(picture.seen):
         return
     layers = {band: layer[picture.seen] for band, layer in picture.bands.items()}
+    telling = {band: ~np.isin(layer, (0, _SPECIAL, *_CUT_OFF)) for band, layer in layers.items()}
     worst, same = 0.0, []
     for band, other in combinations(layers, 2):
-        equal = (layers[band] == layers[other]) & ~np.isin(layers[band], (0, _SPECIAL, *_CUT_OFF))
-        share = float(equal.mean())
+        share = float(((layers[band] == layers[other]) & telling[band]).mean())
         worst = max(worst, share)
         if share >= _SAME:
             same += [band, other]
@@ -277,7 +276,7 @@ def _unrelated(picture: _Picture) -> Iterator[_Finding]:
     layers = [layer[picture.land] for layer in picture.bands.values()]
     spread = [float(layer.std()) for layer in layers]
     # Of ranks: a few saturated roofs would outweigh all the land.
-    ranks = [np.searchsorted(np.sort(layer), layer) for layer in layers]
+    ranks = [_ranks(layer) for layer in layers]
     with np.errstate(divide="ignore", invalid="ignore"):
         related = np.abs(np.nan_to_num(np.atleast_2d(np.corrcoef(ranks))))
     np.fill_diagonal(related, 0)
@@ -298,6 +297,13 @@ def _unrelated(picture: _Picture) -> Iterator[_Finding]:
             strangers.append(band)
     text = f"nothing of what the neighbouring bands show is in {_listed(strangers)}"
     yield "least_related", least, [text] if strangers else []
+
+
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    """How many of the numbers are smaller than each."""
+    counts = np.bincount(numbers)
+    ranks: np.ndarray = (np.cumsum(counts) - counts)[numbers]
+    return ranks
 
 
 def _per_band(
