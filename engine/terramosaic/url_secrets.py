@@ -64,6 +64,8 @@ def bare(url: str) -> str:
 
     With a secret goes what else belongs to a signature. The rest of a query stays, for it may say which file is meant.
     """
+    if not ("?" in url or "#" in url or "@" in url):
+        return url  # as most
     if not _CONTAINER.match(url):
         url = _LOGIN.sub("", url, count=1)
     head, mark, fragment = url.partition("#")
@@ -177,9 +179,9 @@ def host_of(url: str) -> str:
 
 def expiry_of(url: str) -> datetime | None:
     """When a URL's signature expires, in UTC, if it says so in one of the ways of the large providers."""
-    query = {name.lower(): unquote(value) for name, value in _PARAMETER.findall(url)}
-    if not query:
+    if "=" not in url:
         return None  # as most
+    query = {name.lower(): unquote(value) for name, value in _PARAMETER.findall(url)}
     for family in _FAMILIES:
         begin, seconds = _moment(query.get(f"{family}date")), query.get(f"{family}expires", "")
         if begin and seconds.isdecimal():

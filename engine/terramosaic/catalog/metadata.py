@@ -108,9 +108,11 @@ def is_href(value: Any) -> TypeGuard[str]:
     """Whether it is a text that can name a file."""
     if not is_text(value) or not value.isprintable() or not value.strip():
         return False
+    # Few texts are no URLs: those with brackets or letters that look like others in the host.
+    if value.isascii() and "[" not in value and "]" not in value:
+        return True
     try:
-        # Few texts are no URLs: those with brackets or letters that look like others in the host.
-        return (value.isascii() and "[" not in value and "]" not in value) or urlsplit(value) is not None
+        return urlsplit(value) is not None
     except ValueError:
         return False
 

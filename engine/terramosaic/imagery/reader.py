@@ -63,7 +63,6 @@ _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 _LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
 #: GDAL's names of object stores.
 _STORES = {"s3": "/vsis3", "gs": "/vsigs", "az": "/vsiaz", "abfs": "/vsiadls", "abfss": "/vsiadls"}
-_CACHE_OPTIONS = {"GDAL_CACHEMAX": 256 * 2**20}
 
 #: Longest side, in pixels, of the overview by which an offset is checked; and how many overviews are read at once.
 _OVERVIEW, _OVERVIEWS = 512, 4
@@ -347,11 +346,11 @@ def _remedy(asset: AssetRef, scene: Scene, error: BaseException) -> tuple[str, s
 
 def _options(href: str) -> dict[str, str | int]:
     if "://" not in href:
-        return _CACHE_OPTIONS | _LOCAL_OPTIONS
+        return dict(_LOCAL_OPTIONS)
     # Of stores GDAL sends the name as it is, a fragment too: its memory is switched off instead.
     in_store = href.partition("://")[0].lower() in _STORES
     forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if in_store else {}
-    return _CACHE_OPTIONS | _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
+    return _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
 
 
 def _in_time(href: str, left: float, action: Callable[[], _T]) -> _T:

@@ -14,7 +14,7 @@ from terramosaic.planning.layers import Layer
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, told_if_broken
 
 #: Pixels that are read at once: whole tiles, and some of them beside each other.
-_ROWS, _COLUMNS = 512, 8192
+_ROWS, _COLUMNS = 512, 2048
 
 
 @dataclass(frozen=True)

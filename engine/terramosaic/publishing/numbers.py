@@ -8,7 +8,8 @@ THIN, UNBROKEN = "\u202f", "\u00a0"
 
 def number(value: float, digits: int = 0) -> str:
     """``12 345.6``, with a true minus sign."""
-    return f"{value:,.{digits}f}".replace(",", THIN).replace("-", "\u2212")
+    rounded = round(value, digits) + 0.0  # which makes of -0.0 a 0
+    return f"{rounded:,.{digits}f}".replace(",", THIN).replace("-", "\u2212")
 
 
 def counted(count: int, noun: str) -> str:

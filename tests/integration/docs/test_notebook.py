@@ -46,6 +46,7 @@ def test_shows_request_plan_result_and_mosaics(executed):
     assert "xarray.DataArray" in shown[-1]
 
 
+@pytest.mark.slow
 def test_stays_small_where_outputs_are_kept(executed):
     # The plain text beside each picture counts too: a plan's would fill megabytes.
     assert len(nbformat.writes(executed)) < 600_000
@@ -54,6 +55,7 @@ def test_stays_small_where_outputs_are_kept(executed):
             assert len(output.get("data", {}).get("text/plain", "")) < 3000
 
 
+@pytest.mark.slow
 def test_says_what_a_wrong_name_is(executed):
     printed = [
         output.text for cell in executed.cells for output in cell.get("outputs", []) if "text" in output
@@ -61,6 +63,7 @@ def test_says_what_a_wrong_name_is(executed):
     assert any("mosaic: there is no 'DEM'; this run made S1GRD, NDVI, LULC" in text for text in printed)
 
 
+@pytest.mark.slow
 def test_vegetation_is_greener_than_water(executed):
     (means,) = [
         ast.literal_eval(output.data["text/plain"])

@@ -193,6 +193,7 @@ def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(i
     assert {id_ for id_, file in receipts.items() if file.read_text() != before[id_]} == outdated
 
 
+@pytest.mark.slow
 def test_layers_of_a_run_never_show_different_scenes(items, tmp_path):
     """A mosaic is lost, the blocks were removed, and a scene that the other mosaics were made from is dead by now."""
     catalog = Catalog(tmp_path / "catalog")

@@ -61,7 +61,7 @@ def whole(land, tmp_path_factory):
 @pytest.mark.parametrize(
     ("rect", "options", "batch_size", "workers"),
     [
-        (LAND, {"block_size": 2048}, 8, 2),
+        pytest.param(LAND, {"block_size": 2048}, 8, 2, marks=pytest.mark.slow),
         pytest.param(LAND, {"block_size": 1024}, 1, 1, marks=pytest.mark.slow),
         (Rect(LAND.row + 333, LAND.col + 271, 700, 641), {}, 8, 4),
         (Rect(LAND.row + 590, LAND.col + 390, 40, 30), {"block_size": 2048}, 3, 1),
@@ -75,8 +75,8 @@ def test_ground_decides(whole, land, tmp_path, rect, options, batch_size, worker
 @pytest.mark.parametrize(
     "options",
     [
-        {"composite": "median", "blend": "cosine", "stride": 112},
-        pytest.param({"composite": "single", "stride": 224, "offset": "keep"}, marks=pytest.mark.slow),
+        pytest.param({"composite": "median", "blend": "cosine", "stride": 112}, marks=pytest.mark.slow),
+        {"composite": "single", "stride": 224, "offset": "keep"},
         pytest.param({"stride": 64, "blend": "cosine", "dtype": "float32"}, marks=pytest.mark.slow),
     ],
 )
@@ -532,6 +532,7 @@ def test_two_zones_give_two_mosaics_that_meet(tmp_path):
     assert float(result.open("NDVI_32632").max()) <= 1
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(whole, land, tmp_path):
     """SIGKILL while blocks are in flight: finished blocks stay untouched, and the mosaics' pixels are the same."""
     request = land.request(

@@ -102,6 +102,7 @@ def test_one_process_makes_what_threads_make(request_here, in_threads):
     assert rasters(map_region(request_here, devices=["cpu"])) == rasters(in_threads)
 
 
+@pytest.mark.slow
 def test_two_processes_at_the_same_time_make_what_one_makes(request_here, in_threads, stage, tmp_path):
     first, second, *_ = in_threads.plan.blocks
     os.mkfifo(tmp_path / "fifo")
@@ -114,6 +115,7 @@ def test_two_processes_at_the_same_time_make_what_one_makes(request_here, in_thr
     assert recorder.computed == result.plan.figures.windows
 
 
+@pytest.mark.slow
 def test_a_block_whose_worker_is_killed_is_done_by_another(request_here, in_threads, stage, tmp_path, caplog):
     stage(**{in_threads.plan.blocks[0].id: ["die once", signal.SIGKILL, str(tmp_path / "mark")]})
     recorder = Recorder()

@@ -163,6 +163,7 @@ def test_a_finished_run_in_a_store_opens_as_xarray_where_its_model_is_not(
     assert out.split() == [str(float(ndvi.mean())), str(float(ndvi[:, :50].mean())), "32633"], err
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_url(store, request_for, local, tmp_path):
     request = request_for(store.url("cli"))
     region = tmp_path / "region.geojson"
@@ -197,6 +198,7 @@ map_region(RegionRequest.model_validate_json(sys.argv[1]), workers=1, progress=F
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(store, request_for, local, tmp_path, scratch):
     request = request_for(store.url("killed"))
     arguments = MAP_AND_DIE_IN_THE_THIRD_BLOCK, request.model_dump_json()
@@ -391,6 +393,7 @@ def test_errors_are_one_line_that_names_the_field_and_says_what_to_do(
         read_plan(store.url("nothing/here"))
 
 
+@pytest.mark.slow
 def test_other_stores_and_file_urls(request_for, local, tmp_path):
     shelf = map_region(request_for("memory://shelf/maps"))
     for name, path in local.mosaics.items():

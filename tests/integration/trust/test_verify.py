@@ -85,8 +85,11 @@ def test_a_map_is_what_its_sources_give(whole):
 @pytest.mark.parametrize(
     "options",
     [
-        {"extras": ("std", "confidence"), "blend": "cosine", "composite": "median"},
-        {"stride": 112, "dtype": "float32"},
+        pytest.param(
+            {"extras": ("std", "confidence"), "blend": "cosine", "composite": "median"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"stride": 112, "dtype": "float32"}, marks=pytest.mark.slow),
         {"composite": "single", "stride": 224},
     ],
 )

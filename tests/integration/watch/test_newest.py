@@ -57,6 +57,7 @@ def pixels_of(out, day) -> np.ndarray:
         return dataset.read(1)
 
 
+@pytest.mark.slow
 def test_they_are_the_last_clear_ones_however_the_days_arrived(catalog, tmp_path):
     first = put(catalog, "2023-08-15")
     put(catalog, "2023-08-20", level=300, scl=WEST)

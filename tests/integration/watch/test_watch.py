@@ -59,6 +59,7 @@ def request_for(catalog, out, **options):
     return catalog.request(PLACE, out, datetime="2023-08-01/..", targets=("NDVI", "LULC"), **options)
 
 
+@pytest.mark.slow
 def test_three_days_of_a_growing_catalog(growing, tmp_path):
     out = tmp_path / "maps"
     request = request_for(growing, out)
