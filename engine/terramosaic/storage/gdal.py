@@ -12,7 +12,6 @@ from rasterio.session import DummySession
 
 from terramosaic.errors import RequestError, one_line
 
-
 #: Bytes of blocks that GDAL keeps in a process; by itself it takes a twentieth of the machine's memory. What it is told
 #: when it first needs them holds for ever, so it is told each time.
 _CACHE = 256 * 2**20
