@@ -76,6 +76,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_world(tmp_path_factory.mktemp("small"), size=SMALL).parent
 
 
+@pytest.mark.slow
 def test_same_seed_same_pixels_in_any_folder(small: Path, tmp_path: Path) -> None:
     again, other = (
         write_world(tmp_path / name, seed=seed, size=SMALL).parent for name, seed in (("b", 0), ("c", 6))
@@ -273,6 +274,7 @@ def test_a_whole_world_is_not_made_again(small: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*.*")} == written
 
 
+@pytest.mark.slow
 def test_another_or_a_broken_world_is_made_again(small: Path, tmp_path: Path) -> None:
     catalog = shutil.copytree(small, tmp_path, dirs_exist_ok=True) / "catalog.json"
     before = pixels(tmp_path)

@@ -136,6 +136,7 @@ def test_the_next_best_takes_a_dead_ones_place(server, files, request_for, alone
 
 
 @pytest.mark.parametrize("run", [map_without_prefect, by_flow])
+@pytest.mark.slow
 def test_blocks_that_used_it_before_it_died_are_computed_again_and_no_others(
     server, files, request_for, alone, run
 ):
@@ -169,6 +170,7 @@ def assert_same_map(made, other):
             np.testing.assert_array_equal(ours.read(), theirs.read())
 
 
+@pytest.mark.slow
 def test_processes_ask_no_more_than_one_block_each(server, files, request_for, monkeypatch):
     monkeypatch.setenv(SETTING, "processes:cpu,cpu")
     file = f"{NAME}_SCL.tif"

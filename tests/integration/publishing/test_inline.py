@@ -121,6 +121,7 @@ class TestShown:
         for name, mosaic in result.items():
             assert f'result["{name}"]' in page.text and mosaic.path.name in page.text
 
+    @pytest.mark.slow
     def test_two_zones_show_a_picture_each(self, two_zones):
         page = shown(two_zones)
         assert "Vegetation index (NDVI), 32N" in page.text and "Vegetation index (NDVI), 33N" in page.text

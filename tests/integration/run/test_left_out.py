@@ -85,6 +85,7 @@ def test_an_implausible_scene_is_left_out_and_told(request_for):
     assert [link["title"] for link in links if link["rel"] == "derived_from"] == [GOOD]
 
 
+@pytest.mark.slow
 def test_a_request_may_trust_it(request_for):
     left_out, trusted = (map_region(request_for(BAD, GOOD, **fields)) for fields in ({}, {"trust": [BAD]}))
     assert trusted.plan.run_id != left_out.plan.run_id
@@ -116,6 +117,7 @@ def with_a_hollow_one(items, request_for, tmp_path):
     return requested
 
 
+@pytest.mark.slow
 def test_a_dead_file_that_comes_back_is_found_also_beside_scenes_that_hold_nothing(items, with_a_hollow_one):
     request = with_a_hollow_one(GOOD)
     file = Path(items[GOOD]["assets"]["B11"]["href"])
@@ -165,6 +167,7 @@ def test_stages_that_are_called_alone_publish_a_map_of_which_nothing_is_left(req
     assert [link for link in item["links"] if link["rel"] == "derived_from"] == []
 
 
+@pytest.mark.slow
 def test_exactly_the_blocks_that_used_a_scene_are_outdated_when_it_is_left_out(items, tmp_path):
     scl = np.full((300, 300), 4)
     scl[:40, :40] = 9

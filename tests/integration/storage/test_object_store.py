@@ -44,7 +44,7 @@ from tests.support.s3 import BUCKET, Store, forget_clients, s3_server
 from tests.support.services import wait_for
 
 #: Four blocks, of up to 512 pixels.
-PART = Rect(LAND.row + 100, LAND.col + 200, 560, 620)
+PART = Rect(LAND.row + 394, LAND.col + 584, 200, 200)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,7 @@ def test_a_region_in_a_store_equals_the_local_one_and_is_recognised(store, reque
     assert read_plan(store.url("whole/latest")).request.out == store.url("whole")
 
 
+@pytest.mark.slow
 def test_a_finished_run_in_a_store_opens_as_xarray_where_its_model_is_not(
     store, land, local, tmp_path, scratch
 ):

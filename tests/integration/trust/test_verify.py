@@ -93,6 +93,7 @@ def test_a_map_is_what_its_sources_give(whole):
         {"composite": "single", "stride": 224},
     ],
 )
+@pytest.mark.slow
 def test_of_any_request(tmp_path, options):
     plan = polygon_run(tmp_path, **options)
     publish(plan)
@@ -111,6 +112,7 @@ def test_a_misplaced_block(copy):
     assert isinstance(found.failure, CheckFailedError) and f"block {first}, window (" in str(found.failure)
 
 
+@pytest.mark.slow
 def test_a_stale_block_of_another_seed(copy, land, tmp_path):
     other = map_region(land.request(RECT, tmp_path / "other", targets=TARGETS, seed=1)).plan
     name = copy.blocks[1].id
@@ -149,6 +151,7 @@ def test_a_single_pixel_under_checksums_that_are_right(copy):
     assert (window.i, window.j) == (row // 192, col // 192)
 
 
+@pytest.mark.slow
 def test_another_model_behind_the_same_name(land, tmp_path):
     bundle = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "bundle"))
     result = map_region(land.request(RECT, tmp_path / "out", targets=("NDVI",), model=str(bundle)))
@@ -183,6 +186,7 @@ def two_tiles(tmp_path) -> Catalog:
     return catalog
 
 
+@pytest.mark.slow
 def test_windows_whose_scene_is_gone_are_not_verifiable(two_tiles, tmp_path, quick_retries):
     rect = Rect(490_100, 50_100, 400, 800)
     result = map_region(two_tiles.request(rect, tmp_path / "out", targets=("NDVI",)))
@@ -253,6 +257,7 @@ def test_what_came_of_it_is_told_in_report_and_item(copy):
     assert again.passed and verification_of(folder) == again and is_complete(copy)
 
 
+@pytest.mark.slow
 def test_a_verification_of_mosaics_that_were_made_anew_since_is_not_told(copy):
     folder = RunFolder.of(copy)
     verify(folder.path, windows=2)

@@ -127,6 +127,7 @@ def test_many_acquisitions_are_laid_over_each_other_a_few_at_a_time(catalog, tmp
     assert {path.name for path in (out / "newest" / "current").iterdir()} == {*files, "newest.json"}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_removed_and_is_mapped_again_is_seen(catalog, tmp_path, monkeypatch):
     put(catalog, "2023-08-15")
     out = tmp_path / "maps"
@@ -177,6 +178,7 @@ def test_a_run_that_lacks_a_layer_is_no_data_in_it_and_stays_in_the_others(catal
     np.testing.assert_array_equal(seen["LULC_confidence"] == 255, first)
 
 
+@pytest.mark.slow
 def test_a_day_with_imagery_of_one_zone_leaves_the_other_as_it_is(catalog, tmp_path):
     # 18 degrees east: the boundary of zones 33 and 34.
     region, out = box(17.960, 45.500, 18.040, 45.508), tmp_path / "maps"

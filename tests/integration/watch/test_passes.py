@@ -96,6 +96,7 @@ def test_a_second_pass_deprecates_nothing_however_the_passes_arrive(catalog, tmp
             np.testing.assert_array_equal(pixels, other[layer], err_msg=layer)
 
 
+@pytest.mark.slow
 def test_what_was_mapped_before_passes_were_told_apart_is_read(catalog, tmp_path):
     first, _ = put_both(catalog)
     out, kept = tmp_path / "maps", tmp_path / "kept.json"
@@ -117,6 +118,7 @@ def test_what_was_mapped_before_passes_were_told_apart_is_read(catalog, tmp_path
     assert not (newest(out)["quality"] & 1).any()
 
 
+@pytest.mark.slow
 def test_a_day_of_two_passes_that_was_one_acquisition_becomes_two(catalog, tmp_path, monkeypatch):
     put_both(catalog)
     out = tmp_path / "maps"

@@ -103,6 +103,7 @@ def test_three_days_of_a_growing_catalog(growing, tmp_path):
     assert watch(request, "2023-08-25").message.startswith("nothing new: 3 acquisitions")
 
 
+@pytest.mark.slow
 def test_an_item_that_cannot_be_used_stops_no_other_acquisition(growing, tmp_path):
     lacks = scene(growing.folder, "2023-08-20", platform="B")
     del lacks["assets"]["B8A"]
@@ -177,6 +178,7 @@ def test_another_region_in_the_same_folder_is_refused(growing, tmp_path):
     assert state.is_failed() and "another region" in state.message and state.message.startswith("out: ")
 
 
+@pytest.mark.slow
 def test_a_region_that_another_run_holds_is_left_to_it(growing, tmp_path):
     request = request_for(growing, tmp_path / "maps")
     with lease(tmp_path / "maps" / "lease", owner="somebody else"):

@@ -137,6 +137,7 @@ def test_a_day_is_added_to_what_0_1_has_mapped(catalog, of_0_1):
     assert [link["title"] for link in links[1:]] == ["2023-08-15", "2023-08-20", "2023-08-24"]
 
 
+@pytest.mark.slow
 def test_other_pixels_than_those_of_0_1_replace_them(catalog, of_0_1):
     before = json.loads((of_0_1 / "collection.json").read_text())["links"][1:]
     mapped(request_for(catalog, of_0_1))
