@@ -93,7 +93,10 @@ def test_damaged_blocks_are_named_and_lose_their_receipts(unmade, place):
 
 
 @pytest.mark.parametrize("layer", ["NDVI", "quality", "S2"])
-@pytest.mark.parametrize("damage", [flip, lambda path: path.write_bytes(bytes(path.stat().st_size))])
+@pytest.mark.parametrize(
+    "damage",
+    [flip, pytest.param(lambda path: path.write_bytes(bytes(path.stat().st_size)), marks=pytest.mark.slow)],
+)
 def test_they_are_computed_again_and_the_map_is_the_same(unmade, whole, caplog, layer, damage):
     folder = RunFolder.of(unmade)
     damage(folder.block_raster(unmade.blocks[1], layer))

@@ -67,7 +67,9 @@ def files_that_hold(text, folder):
     return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize("how", ["user:{}@127.0.0.1:{}", "127.0.0.1:{1}/?token={0}"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("user:{}@127.0.0.1:{}", marks=pytest.mark.slow), "127.0.0.1:{1}/?token={0}"]
+)
 def test_a_map_is_made_with_secrets_and_holds_none(world, land, tmp_path, how):
     out = tmp_path / "out"
     request = land.request(RECT, out, catalog="http://" + how.format(SECRET, world.port), targets=("NDVI",))

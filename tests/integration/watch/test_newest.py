@@ -141,6 +141,7 @@ def test_a_run_that_was_removed_and_is_mapped_again_is_seen(catalog, tmp_path, m
     assert_same(newest(out), whole)
 
 
+@pytest.mark.slow
 def test_numbers_of_another_kind_make_them_anew(catalog, tmp_path):
     put(catalog, "2023-08-15")
     put(catalog, "2023-08-20", level=300)
