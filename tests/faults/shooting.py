@@ -146,12 +146,8 @@ def shoot(
             place.revive()
     while not (ended := _ended(place.service, run)):
         # On a busy machine the rest takes its time; as long as blocks go on being done, nothing is wrong.
-        seen = set(receipts(folder))
-        wait_for(
-            "the end, or a further block",
-            lambda: _over_or_further(place.service, run, folder, seen),
-            _PATIENCE,
-        )
+        further = partial(_over_or_further, place.service, run, folder, set(receipts(folder)))
+        wait_for("the end, or a further block", further, _PATIENCE)
     last = receipts(folder)
     told = [
         Shot(**{**vars(shot), "redone": sum(last.get(path) != stamp for path, stamp in held.items())})
