@@ -17,8 +17,9 @@ from terramosaic.ground.zones import beside, lonlat_of, split_at_antimeridian
 from terramosaic.request.area import area_from_tile
 
 #: What a scene can be, with room to spare: a tile has 110 km, which are 9 degrees of longitude at 84 degrees north.
-#: Degrees of longitude, square degrees at the equator, metres; of fewer metres a side is in degrees.
-_WIDEST, _LARGEST, _SIDES = 30.0, 25.0, (360.0, 600_000.0)
+#: Degrees of longitude, square degrees at the equator, metres; of fewer metres a side is in degrees. Pixels say of
+#: themselves where they lie, so of these more is believed: a grid zone of land cover has 890 km.
+_WIDEST, _LARGEST, _SIDES = 30.0, 25.0, (360.0, 1_000_000.0)
 
 #: What reading geometry fails with that is none.
 _NO_GEOMETRY = (
