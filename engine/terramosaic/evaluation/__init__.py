@@ -13,4 +13,15 @@ sampling    samples as a model sees them: windows and references
 evaluate    a bundle graded on them
 outcome     what came of it
 paper       what TerraMind's paper reports
+
+references.yaml   what runs are compared with by name
+reference         a reference: where it is and how its numbers are read
+reference_items   which items a part is compared with
+reference_pixels  their pixels on the run's grid, by odc-stac
+points            a vector file of points
+parts             parts of a run, drawn at random
+comparing         a part against its reference: sums and figures
+shift             whether a reference lies beside where it says
+assess            a run compared
+assessment        what came of it
 """

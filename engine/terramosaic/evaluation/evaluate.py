@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 import numpy as np
 
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.errors import CatalogError, RequestError, printable
+from terramosaic.evaluation.ahead import ahead
 from terramosaic.evaluation.outcome import Evaluation, TargetScores
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
 from terramosaic.evaluation.sampling import SOURCE, TREATMENTS, Case, Sample, read_sample, windows_of
@@ -135,7 +135,7 @@ def _cases(
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="samples") as pool:
         try:
-            for key, waiting in _ahead(pool, read, filter(known.__contains__, keys)):
+            for key, waiting in ahead(pool, read, filter(known.__contains__, keys), _READERS):
                 try:
                     sample = waiting.result()
                 except DamagedSampleError as error:
@@ -146,18 +146,6 @@ def _cases(
                 progress(found.samples)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[str], Sample], keys: Iterable[str]
-) -> Iterator[tuple[str, Future[Sample]]]:
-    """Samples in order while the next ones are read: a bounded number, unlike `ThreadPoolExecutor.map`."""
-    waiting: deque[tuple[str, Future[Sample]]] = deque()
-    for key in keys:
-        waiting.append((key, pool.submit(read, key)))
-        if len(waiting) > _READERS:
-            yield waiting.popleft()
-    yield from waiting
 
 
 def _batched(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:

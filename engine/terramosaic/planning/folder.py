@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "verification.json"
 
     @property
+    def assessment_file(self) -> Location:
+        """What came of the last assessment."""
+        return self.path / "assessment.json"
+
+    @property
     def lease(self) -> Location:
         """What is leased by who adds to what a finished run says of itself."""
         return self.path / "lease"
