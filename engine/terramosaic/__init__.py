@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UnusableItemError,
         WorkerLostError,
     )
+    from terramosaic.evaluation.assessment import Assessment
     from terramosaic.model.bundle import Bundle, load_bundle
     from terramosaic.mosaic.assemble import assemble
     from terramosaic.mosaic.result import MapResult, Mosaic, open_run
@@ -45,11 +46,13 @@ if TYPE_CHECKING:
     from terramosaic.planning.planning import plan
     from terramosaic.publishing.publish import publish
     from terramosaic.request.request import RegionRequest
+    from terramosaic.run.assessing import assess
     from terramosaic.run.mapping import Progress, map_region
     from terramosaic.run.verifying import verify
     from terramosaic.trust.verification import Verification
 
 __all__ = [
+    "Assessment",
     "Bundle",
     "CatalogError",
     "ChangedError",
@@ -83,6 +86,7 @@ __all__ = [
     "Verification",
     "WorkerLostError",
     "assemble",
+    "assess",
     "load_bundle",
     "map_region",
     "open_run",
@@ -95,6 +99,7 @@ __all__ = [
 
 #: Where each public name is defined; whatever is not here is an error, and defined among the errors.
 _HOMES = {
+    "Assessment": "evaluation.assessment",
     "Bundle": "model.bundle",
     "MapResult": "mosaic.result",
     "Mosaic": "mosaic.result",
@@ -103,6 +108,7 @@ _HOMES = {
     "RegionRequest": "request.request",
     "Verification": "trust.verification",
     "assemble": "mosaic.assemble",
+    "assess": "run.assessing",
     "load_bundle": "model.bundle",
     "map_region": "run.mapping",
     "open_run": "mosaic.result",

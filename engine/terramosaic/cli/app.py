@@ -28,6 +28,11 @@ class _Subcommand(NamedTuple):
 
 
 _COMMANDS = {
+    "assess": _Subcommand(
+        "assessing",
+        "assess_command",
+        "Compares a map with what is known there: Sentinel-1, land cover, heights, or data of one's own.",
+    ),
     "demo": _Subcommand(
         "demo",
         "demo_command",

@@ -85,16 +85,20 @@ def make_item(run: RunFacts) -> pystac.Item:
     ):
         asset = _file_asset(run, path, title=name.title(), media_type=media_type, roles=["metadata"])
         item.add_asset(name, asset)
-    if run.verification is not None:
-        # Without size and checksum, since it may be written anew; it carries a checksum of its own.
-        asset = pystac.Asset(
-            _href(run, run.folder.verification_file),
-            title="Verification",
-            description=run.verification.confidence,
-            media_type=pystac.MediaType.JSON,
-            roles=["metadata"],
-        )
-        item.add_asset("verification", asset)
+    for name, path, told in (
+        ("verification", run.folder.verification_file, run.verification and run.verification.confidence),
+        ("assessment", run.folder.assessment_file, run.assessment and run.assessment.summary),
+    ):
+        if told:
+            # Without size and checksum, since it may be written anew; it carries a checksum of its own.
+            asset = pystac.Asset(
+                _href(run, path),
+                title=name.title(),
+                description=told,
+                media_type=pystac.MediaType.JSON,
+                roles=["metadata"],
+            )
+            item.add_asset(name, asset)
     for scene in used:
         href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))

@@ -18,6 +18,7 @@ from terramosaic.block.preview import PREVIEW
 from terramosaic.block.receipt import BlockReceipt, finishing_times, receipts_of_all
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
+from terramosaic.evaluation.assessment import Assessment, assessment_of
 from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
@@ -108,6 +109,7 @@ class RunFacts(PlanFacts):
         receipts: of each block, by id.
         busy_seconds: time in which at least one block was being computed.
         verification: the last one of these mosaics; None if there is none.
+        assessment: the same.
     """
 
     folder: RunFolder
@@ -116,6 +118,7 @@ class RunFacts(PlanFacts):
     receipts: dict[str, BlockReceipt]
     busy_seconds: float
     verification: Verification | None = None
+    assessment: Assessment | None = None
 
     @property
     def pictures(self) -> dict[str, Quicklook]:
@@ -264,11 +267,13 @@ def gather(plan: Plan) -> RunFacts:
         if record.layer.name == _QUALITY
     }
     receipts = receipts_of_all(plan)
-    verification = verification_of(folder)
-    if verification is not None and verification.mosaics != {
-        record.name: record.checksum for record, _ in surveys
-    }:
-        verification = None  # it is about mosaics that were made anew since
+    checksums = {record.name: record.checksum for record, _ in surveys}
+    verification, assessment = verification_of(folder), assessment_of(folder)
+    # What is about mosaics that were made anew since tells nothing of these.
+    if verification is not None and verification.mosaics != checksums:
+        verification = None
+    if assessment is not None and assessment.mosaics != checksums:
+        assessment = None
     return RunFacts(
         plan=plan,
         folder=folder,
@@ -280,6 +285,7 @@ def gather(plan: Plan) -> RunFacts:
         decisions=SceneRecords(folder).read_all(plan),
         busy_seconds=_busy_seconds(plan, receipts),
         verification=verification,
+        assessment=assessment,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from terramosaic.block.ndvi import NdviAgreement
+from terramosaic.evaluation.assessment import details_of
 from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.locator import run_maps
@@ -47,6 +48,7 @@ def render_report(run: RunFacts) -> str:
         settings=_settings(run.plan),
         self_checks=_self_checks(run),
         verification_lines=[] if run.verification is None else run.verification.details,
+        assessment_lines=[] if run.assessment is None else details_of(run.assessment.comparisons),
         attribution=attribution(run.plan),
         made=f"{datetime.now(UTC):%Y-%m-%d}",
         most_rows=_MOST_ROWS,

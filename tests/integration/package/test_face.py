@@ -16,12 +16,12 @@ from terramosaic import errors
 from terramosaic.cli import app
 
 PUBLIC = {
-    "Bundle", "CatalogError", "ChangedError", "CheckFailedError", "DamagedBlocksError", "DeadAssetError",
+    "Assessment", "Bundle", "CatalogError", "ChangedError", "CheckFailedError", "DamagedBlocksError", "DeadAssetError",
     "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult",
     "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "NotVerifiableError", "NothingLeftError",
     "OffsetConflictError", "OutputError", "Plan", "Progress", "RefusedHrefError", "RegionRequest",
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
-    "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "load_bundle",
+    "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
     "map_region", "open_run", "plan", "publish", "read_plan", "run_block", "verify",
 }  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_values_show_themselves_once_the_face_was_used():
 def test_the_help_says_what_each_command_says_of_itself():
     context = click.Context(app.cli)
     names = app.cli.list_commands(context)
-    assert names == ["demo", "evaluate", "map", "model", "plan", "up", "verify"]
+    assert names == ["assess", "demo", "evaluate", "map", "model", "plan", "up", "verify"]
     for name, place in app._COMMANDS.items():
         command = app.cli.get_command(context, name)
         assert command is not None and command.name == name

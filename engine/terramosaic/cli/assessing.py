@@ -1,0 +1,72 @@
+"""``terramosaic assess``: a finished map compared with what is known there."""
+
+from __future__ import annotations
+
+import click
+from rich.progress import Progress, TextColumn
+
+from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.show import show_assessment
+from terramosaic.run.assessing import assess
+
+
+@click.command("assess")
+@click.argument("run")
+@click.option(
+    "--reference", "references", multiple=True, metavar="NAME|YAML|TARGET=PATH",
+    help="What to compare with, also several: s1-rtc, io-lulc, worldcover, cop-dem, a YAML file, or for a target a "
+    "folder of GeoTIFFs or a vector file of points  [default: the names that suit the run]",
+)  # fmt: skip
+@click.option(
+    "--catalog",
+    metavar="NAME|URL|PATH",
+    help="Where the references' collections are  [default: in their own]",
+)
+@click.option(
+    "--samples", type=click.IntRange(1), default=100, show_default=True,
+    help="Parts of 256 x 256 pixels to draw at random",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0), help="Draws the same parts again  [default: others each time]"
+)
+@click.option(
+    "--no-write", is_flag=True, help="Leave the run as it is: no assessment.json, no new report and item"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was compared as JSON")
+def assess_command(
+    run: str,
+    references: tuple[str, ...],
+    catalog: str | None,
+    samples: int,
+    seed: int | None,
+    no_write: bool,
+    as_json: bool,
+) -> None:
+    """Compares a map with what is known there: Sentinel-1, land cover, heights, or data of one's own.
+
+    RUN is the folder of a finished run, or its URL. Exit code 4 says that nothing could be compared, and why.
+    """
+    names = [name.strip() for text in references for name in _names(text)]
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.completed} of {task.total} parts"),
+                  console=ERR, transient=True, disable=not ERR.is_terminal) as bar:  # fmt: skip
+        task = bar.add_task("assess", total=samples)
+        found = assess(
+            run,
+            names,
+            catalog=catalog,
+            samples=samples,
+            seed=seed,
+            write=not no_write,
+            on_part=lambda done, drawn: bar.update(task, completed=done, total=drawn),
+        )
+    if as_json:
+        click.echo(found.model_dump_json(indent=1))
+    else:
+        show_assessment(OUT, found)
+    if found.failure is not None:
+        raise found.failure
+
+
+def _names(text: str) -> list[str]:
+    """Names may be given together; a path may hold commas."""
+    return [text] if "=" in text else [name for name in text.split(",") if name.strip()]
