@@ -26,10 +26,11 @@ from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
-from terramosaic.model.devices import parse_device
+from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
+from terramosaic.model.surroundings import Surroundings
 from terramosaic.planning.folder import RunFolder, write_plan
 from terramosaic.planning.identity import require_own_pixels
 from terramosaic.planning.plan import Block, Plan
@@ -87,7 +88,10 @@ def run_block(
     try:
         with device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
-            job = partial(_BlockJob, plan, block, model, device, batch_size, fence)
+            surroundings = Surroundings.of(
+                parse_device(device), threads=threads or available_cpus(), batch=batch_size
+            )
+            job = partial(_BlockJob, plan, block, model, device, surroundings, fence)
             receipt = _computed(plan, job, on_windows or (lambda _: None))
     except TerramosaicError as error:
         error.within(f"block {block.id}")
@@ -165,18 +169,19 @@ class _BlockJob:
         block: Block,
         model: Model,
         device: str,
-        batch_size: int,
+        surroundings: Surroundings,
         fence: Fence,
         on_windows: Callable[[int], None],
     ) -> None:
         self._plan, self._block, self._device, self._fence = plan, block, device, fence
+        self._surroundings = surroundings
         self._scenes = SceneBook(plan.request, RunFolder.of(plan))
         self._rows = BlockRows(
             plan,
             block,
             model,
             self._scenes,
-            batch_size=batch_size,
+            batch_size=surroundings.batch,
             check=fence.check,
             on_windows=on_windows,
             run=RunFolder.of(plan),
@@ -224,4 +229,5 @@ class _BlockJob:
             hashes={name: each.sha256 for name, each in written.items()},
             seconds={"total": total, **seconds, "other": total - sum(seconds.values())},
             device=self._device,
+            surroundings=self._surroundings,
         )

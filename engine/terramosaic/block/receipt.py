@@ -19,6 +19,7 @@ from pydantic import (
 from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.errors import OutputError
 from terramosaic.imagery.scene_records import Decided, SceneRecords
+from terramosaic.model.surroundings import Surroundings
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import facts_of, list_facts, read_json, read_jsons
@@ -40,6 +41,7 @@ class BlockReceipt(BaseModel):
         hashes: of each, see `PixelHash`; None in what earlier versions wrote.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
         device: the device that computed it.
+        surroundings: what else the last bits of its numbers may hang on; None in what was written before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +59,7 @@ class BlockReceipt(BaseModel):
     hashes: dict[str, str] | None = None
     seconds: dict[str, float]
     device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
+    surroundings: Surroundings | None = None
 
     @field_validator("seconds")
     @classmethod

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from terramosaic.errors import RequestError
@@ -103,6 +104,25 @@ def cuda_device_count() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+@cache
+def device_name(device: Device) -> str:
+    """What the maker of a GPU calls it, as its driver tells; of a CPU, and without a driver, the device's kind."""
+    if device.kind == "cpu":
+        return device.kind
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return device.kind
+    name, handle = ctypes.create_string_buffer(256), ctypes.c_int(0)
+    if (
+        driver.cuInit(0) != 0
+        or driver.cuDeviceGet(ctypes.byref(handle), device.index) != 0
+        or driver.cuDeviceGetName(name, len(name), handle) != 0
+    ):
+        return device.kind
+    return name.value.decode(errors="replace")
 
 
 def available_cpus() -> int:

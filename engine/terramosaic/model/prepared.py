@@ -12,10 +12,8 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import onnxruntime
@@ -23,6 +21,7 @@ from filelock import FileLock
 
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.surroundings import processor
 from terramosaic.storage.cache import cache_folder
 from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.hashes import sha256_of
@@ -114,13 +113,3 @@ def _key(bundle: Bundle, file: str, recipe: str) -> str:
         "generation": _GENERATION,
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
-
-
-@cache
-def processor() -> str:
-    """The kind of processor: what ONNX Runtime chooses layouts by."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return f"{platform.machine()} {hashlib.sha256(line.encode()).hexdigest()[:16]}"
-    return f"{platform.machine()} {platform.processor()}"

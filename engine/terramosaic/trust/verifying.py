@@ -19,7 +19,7 @@ from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device, resolve
 from terramosaic.model.generator import BATCH_SIZES
 from terramosaic.model.generator import Generator as Model
-from terramosaic.model.prepared import processor
+from terramosaic.model.surroundings import processor
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of
 from terramosaic.planning.identity import PIXELS, run_id_of

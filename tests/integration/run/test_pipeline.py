@@ -17,13 +17,15 @@ from shapely.geometry import Polygon, box
 
 from terramosaic import assemble, load_bundle, map_region, plan, run_block
 from terramosaic.block.block import finished_block
+from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import CatalogError, NothingLeftError, OffsetConflictError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import zone_areas
 from terramosaic.imagery.pool import READERS
-from terramosaic.model.devices import Device
+from terramosaic.model.devices import Device, available_cpus
 from terramosaic.model.generator import Needs
 from terramosaic.model.single_graph import SingleGraphGenerator
+from terramosaic.model.surroundings import Surroundings
 from terramosaic.planning.folder import RunFolder, read_plan, write_plan
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, QUALITY_NODATA
 from terramosaic.request.area import area_from_box
@@ -338,6 +340,8 @@ def test_stages_can_be_called_alone_and_assemble_waits_for_all_blocks(whole, lan
     assert finished_block(made, rest[0]) is None
     for block in rest:
         run_block(made, block)
+    told = {receipt.surroundings for receipt in finished_blocks(made).values()}
+    assert told == {Surroundings.of(Device("cpu"), threads=available_cpus(), batch=2)}
     ours, _ = read(assemble(made)[0])
     theirs, _ = read(whole.mosaics["NDVI"])
     np.testing.assert_array_equal(ours, theirs)
