@@ -24,7 +24,6 @@ from terramosaic.errors import TerramosaicError, UnusableFileError
 from terramosaic.imagery.inspection import SceneBook
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
-from terramosaic.model.bundle import load_bundle
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
@@ -32,7 +31,7 @@ from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
 from terramosaic.model.surroundings import Surroundings
 from terramosaic.planning.folder import RunFolder, write_plan
-from terramosaic.planning.identity import require_own_pixels
+from terramosaic.planning.identity import own_bundle, require_own_pixels
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_json
 from terramosaic.storage.gdal import local_files
@@ -68,7 +67,8 @@ def run_block(
         fence: once closed, the block stops between two batches and writes nothing more.
 
     Raises:
-        RequestError: the plan's other blocks have pixels that this version does not make.
+        RequestError: the plan's other blocks have pixels that this version does not make, or were made by another
+            model than the one that is in its place now.
         CatalogError: an asset could not be read after retries, which another time it may; names it.
         ModelError: the model or its device failed.
         OutputError: a raster could not be written.
@@ -111,6 +111,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         threads: processors for the model on the CPU; by default all.
 
     Raises:
+        RequestError: another model is in its place now.
         ModelError: the bundle is broken, or the device cannot be used.
     """
     request = plan.request
@@ -121,7 +122,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         x0_clip=request.x0_clip,
     )
     return open_generator(
-        load_bundle(request.model),
+        own_bundle(plan),
         request.targets,
         device or request.device,
         options=options,

@@ -18,10 +18,10 @@ from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.stack import Decisions, Imagery, StackReader, read_ahead
-from terramosaic.model.bundle import load_bundle
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.identity import own_bundle
 from terramosaic.planning.plan import Block, Plan
 
 
@@ -57,7 +57,7 @@ class BlockRows:
         run: RunFolder | None = None,
     ) -> None:
         request = plan.request
-        self.bundle = load_bundle(request.model)
+        self.bundle = own_bundle(plan)
         self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
         self._tokens: dict[str, set[int]] = {}
         self._plan, self._block, self._model = plan, block, model

@@ -18,6 +18,7 @@ from shapely.geometry import shape
 
 from terramosaic.errors import RequestError
 from terramosaic.ground.zones import as_geojson
+from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import parse_device
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.request.area import tile_name
@@ -65,6 +66,32 @@ def require_own_pixels(plan: Plan) -> None:
             f"plan: run {plan.run_id} was planned by version {plan.engine_version}, whose pixels are not those of "
             "this one; plan the request again"
         )
+
+
+def own_bundle(plan: Plan) -> Bundle:
+    """The plan's model, which another one may have taken the place of since.
+
+    Raises:
+        RequestError: it has, or nothing is there.
+        ModelError: the bundle is broken.
+    """
+    bundle = load_bundle(plan.request.model)
+    if unlike := other_model(plan, bundle):
+        raise RequestError(
+            f"model: {unlike}; put that one back to go on with run {plan.run_id}, or plan the request again"
+        )
+    return bundle
+
+
+def other_model(plan: Plan, bundle: Bundle) -> str:
+    """How a bundle that is found by the plan's name of it differs from the plan's, or nothing."""
+    own = plan.bundle
+    if bundle.fingerprint == own.fingerprint:
+        return ""
+    return (
+        f"{plan.request.model!r} is another model than the run was made with: {bundle.title}, with the "
+        f"fingerprint {bundle.fingerprint[:12]}, not {own.title}, with {own.fingerprint[:12]}"
+    )
 
 
 def region_hash(region: AnyRegion, outline: dict[str, Any]) -> str:

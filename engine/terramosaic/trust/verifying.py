@@ -22,7 +22,7 @@ from terramosaic.model.generator import Generator as Model
 from terramosaic.model.surroundings import processor
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of
-from terramosaic.planning.identity import PIXELS, run_id_of
+from terramosaic.planning.identity import PIXELS, other_model, run_id_of
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import exists
 from terramosaic.storage.gdal import local_files
@@ -75,7 +75,7 @@ def verified(
     if minutes is not None:
         np.random.default_rng(seed).shuffle(drawn)
     check = _Check(plan, device, None if minutes is None else started + 60 * minutes)
-    model = _unlike(plan)
+    model = other_model(plan, load_bundle(plan.request.model))
     if model:
         check.not_verifiable["the model is another one"] = len(drawn)
     elif plan.pixels != PIXELS:
@@ -200,14 +200,3 @@ def _of_the_plan(plan: Plan) -> list[FileFlaw]:
     return [
         FileFlaw(file="plan.json", reason=f"what it says has another id than the run ({run_id_of(plan)})")
     ]
-
-
-def _unlike(plan: Plan) -> str:
-    """How the model that a run's name of it means by now differs from the run's, or nothing."""
-    found, own = load_bundle(plan.request.model), plan.bundle
-    if found.fingerprint == own.fingerprint:
-        return ""
-    return (
-        f"the model {plan.request.model!r} is another one than the run was made with: {found.title}, with the "
-        f"fingerprint {found.fingerprint[:12]}, not {own.title}, with {own.fingerprint[:12]}"
-    )

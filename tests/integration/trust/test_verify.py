@@ -159,7 +159,7 @@ def test_another_model_behind_the_same_name(land, tmp_path):
     manifest = json.loads((bundle / "bundle.json").read_text())
     (bundle / "bundle.json").write_text(json.dumps({**manifest, "title": "another one"}))
     found = verify(result, windows=3)
-    assert "another one than the run was made with: another one" in found.model and not found.looked_at
+    assert "another model than the run was made with: another one" in found.model and not found.looked_at
     assert isinstance(found.failure, CheckFailedError) and str(bundle) in str(found.failure)
 
 

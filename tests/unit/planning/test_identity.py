@@ -14,6 +14,7 @@ from terramosaic.block.block import run_block
 from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.ground import zones
 from terramosaic.ground.zones import as_geojson
+from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan
@@ -150,6 +151,20 @@ def test_an_id_hangs_on_bundle_and_version_of_pixels(tmp_path):
     assert len(ids) == 3
     told = {"engine_version": "9.9", "searched": "elsewhere", "warnings": (), "preview_factor": 1}
     assert run_id_of(made.model_copy(update=told)) == run_id_of(made)
+
+
+def test_a_run_is_not_carried_on_with_another_model_behind_the_same_name(tmp_path):
+    made = planned(tmp_path)  # as if with another bundle than the one that is there
+    with pytest.raises(
+        RequestError,
+        match=rf"^block \w+: model: 'demo' is another model than the run was made with: .*, with the fingerprint "
+        rf"{own_fingerprint()}, not .*, with of a bundle; put that one back to go on with run {made.run_id}, or plan",
+    ):
+        run_block(made, made.blocks[0])
+
+
+def own_fingerprint() -> str:
+    return load_bundle("demo").fingerprint[:12]
 
 
 class TestRegions:
