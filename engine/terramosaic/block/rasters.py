@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
@@ -18,6 +19,7 @@ from terramosaic.block.encoding import second_classes, stored_classes, stored_pe
 from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
+from terramosaic.block.tokens import NO_TOKEN, TOKENS, TOKENS_DTYPE, TokenSheet
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
 from terramosaic.ground.grid import Rect
@@ -37,6 +39,10 @@ from terramosaic.storage.files import whole_file
 
 #: Rows in a strip of a block's raster. Blocks are read back by bands of rows, so they are not tiled.
 _STRIP_ROWS = 64
+
+#: What is compressed: classes and flags shrink to almost nothing, tokens to half. Noisy values would lose a tenth, for
+#: as much work as all the rest of writing.
+_SMALL = ("uint8", TOKENS_DTYPE)
 
 
 #: Bands of `SourceRows`: what the report shows, and what an NDVI takes.
@@ -105,6 +111,7 @@ class BlockRasters:
         self._datasets: dict[str, DatasetWriter] = {}
         self._partials: dict[str, Path] = {}
         self._hashes: dict[str, PixelHash] = {}
+        self._rects: dict[str, Rect] = {}
         self._factor = plan.preview_factor
         self._preview_rect = preview_rect(block.rect, self._factor)
         self._ndvi = NdviTally(SOURCE_BANDS, bundle.bands)
@@ -141,12 +148,16 @@ class BlockRasters:
         """The NDVI that the imagery shows, and the one that was generated."""
         return self._ndvi.total
 
-    def finish(self) -> dict[str, Written]:
-        """Closes all rasters, and says what was written."""
+    def finish(self, tokens: TokenSheet) -> dict[str, Written]:
+        """Closes all rasters, with what was drawn for the block, and says what was written."""
         # A sliver of a block may lie between two pixels of the preview.
         if not self._preview_rect.is_empty:
-            self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, self._factor)
+            transform = preview_transform(self._preview_rect, self._factor)
+            self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, transform)
             self._put(PREVIEW, self._preview, self._preview_rect)
+        if tokens.targets:
+            self._open(TOKENS, tokens.rect, len(tokens.targets), TOKENS_DTYPE, NO_TOKEN, tokens.transform)
+            self._put(TOKENS, tokens.numbers, tokens.rect)
         try:
             while self._datasets:
                 self._datasets.popitem()[1].close()
@@ -161,10 +172,14 @@ class BlockRasters:
         """Gives all rasters their names."""
         self._files.close()
 
-    def _open(self, name: str, rect: Rect, count: int, dtype: str, nodata: int, factor: int = 1) -> None:
+    def _open(
+        self, name: str, rect: Rect, count: int, dtype: str, nodata: int, transform: Affine | None = None
+    ) -> None:
         partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
         self._partials[name] = partial
         self._hashes[name] = PixelHash(rect, count, dtype, nodata)
+        self._rects[name] = rect
+        is_small = dtype in _SMALL
         try:
             self._datasets[name] = rasterio.open(
                 partial,
@@ -176,20 +191,18 @@ class BlockRasters:
                 dtype=dtype,
                 nodata=nodata,
                 crs=f"EPSG:{self._block.epsg}",
-                transform=rect.transform if factor == 1 else preview_transform(rect, factor),
+                transform=transform or rect.transform,
                 blockysize=_STRIP_ROWS,
                 # As the arrays are: weaving bands together costs more than all else in writing.
                 interleave="band",
-                # Classes and flags shrink to almost nothing. Noisy values would lose a tenth, for as much work as
-                # all the rest of writing.
-                compress="zstd" if dtype == "uint8" else "none",
-                **({"zstd_level": 1} if dtype == "uint8" else {}),
+                compress="zstd" if is_small else "none",
+                **({"zstd_level": 1} if is_small else {}),
             )
         except RasterioError as error:
             raise OutputError(f"{partial} could not be made: {error}") from error
 
     def _put(self, name: str, pixels: np.ndarray, rect: Rect) -> None:
-        own = self._preview_rect if name == PREVIEW else self._block.rect
+        own = self._rects[name]
         try:
             self._datasets[name].write(
                 pixels, window=Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)

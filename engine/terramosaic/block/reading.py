@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -13,13 +15,19 @@ from rasterio.windows import Window
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS
 from terramosaic.block.receipt import BlockReceipt
+from terramosaic.block.tokens import NO_TOKEN, TOKENS, TOKENS_DTYPE, TokenSheet
 from terramosaic.errors import DamagedBlocksError
 from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.failures import RASTER_FAILURES
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import remove
+from terramosaic.storage.gdal import local_files
+from terramosaic.storage.scratch import LocalCopy
+
+logger = logging.getLogger(__name__)
 
 
 class DamagedRasterError(Exception):
@@ -56,6 +64,11 @@ class RasterReader:
         """Reads the preview of a block, whose pixels are ``rect`` on the preview's grid."""
         return cls(path, rect, len(PREVIEW_BANDS), "uint16", 0, receipt.hash_of(PREVIEW))
 
+    @classmethod
+    def of_tokens(cls, path: Path, sheet: TokenSheet, receipt: BlockReceipt) -> Self:
+        """Reads the tokens of a block, which are to fill a sheet."""
+        return cls(path, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, receipt.hash_of(TOKENS))
+
     def read(self, rows: Rect) -> np.ndarray:
         """The next rows, in all of the raster's width: (bands, rows, columns).
 
@@ -88,6 +101,25 @@ class RasterReader:
 def is_as_expected(dataset: rasterio.DatasetReader, rect: Rect, count: int, dtype: str) -> bool:
     """Whether a raster has these pixels, bands and numbers, as its header says."""
     return bool(dataset.shape == rect.shape and dataset.dtypes == (dtype,) * count)
+
+
+def tokens_of(plan: Plan, block: Block, receipt: BlockReceipt) -> TokenSheet | None:
+    """The tokens that a block was made of; None where they were not kept, or are not as they were written.
+
+    Raises:
+        OutputError: the store that they lie in failed.
+    """
+    if TOKENS not in receipt.files:
+        return None
+    sheet = TokenSheet(Lattice(plan.request.stride), block.rect, plan.request.targets)
+    with LocalCopy(RunFolder.of(plan).block_raster(block, TOKENS)) as path, local_files():
+        try:
+            with closing(RasterReader.of_tokens(path, sheet, receipt)) as reader:
+                sheet.numbers[:] = reader.read(sheet.rect)
+        except DamagedRasterError as error:
+            logger.warning("block %s: its tokens are damaged: %s", block.id, error)
+            return None
+    return sheet
 
 
 def forget_damaged(plan: Plan, blocks: Collection[str]) -> DamagedBlocksError:

@@ -13,6 +13,7 @@ import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.rasters import SourceRows
+from terramosaic.block.tokens import TokenSheet
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.lattice import Lattice
@@ -37,9 +38,11 @@ class BlockRows:
         check: called between two batches; what it raises ends the work.
         on_windows: called with the number of windows done since the last call.
         run: where files that fail for good are marked; of None, nowhere.
+        chain: tokens that values are made of, whatever the model draws; of a block that has all these windows.
 
     Attributes:
         bundle: the plan's model as it describes itself.
+        tokens: what the model has drawn so far; of no target, where it has no tokens.
         windows: windows computed so far.
         seconds: spent waiting for ``data`` and in the ``model`` so far.
     """
@@ -55,12 +58,12 @@ class BlockRows:
         check: Callable[[], None] = lambda: None,
         on_windows: Callable[[int], None] = lambda _: None,
         run: RunFolder | None = None,
+        chain: TokenSheet | None = None,
     ) -> None:
         request = plan.request
         self.bundle = own_bundle(plan)
         self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
-        self._tokens: dict[str, set[int]] = {}
-        self._plan, self._block, self._model = plan, block, model
+        self._plan, self._block, self._model, self._chain = plan, block, model, chain
         self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
         self._imagery = Imagery(
             epsg=block.epsg,
@@ -71,6 +74,8 @@ class BlockRows:
             run=run,
         )
         self._lattice = Lattice(request.stride)
+        has_tokens = isinstance(model, GeneratorWithTokens)
+        self.tokens = TokenSheet(self._lattice, block.rect, request.targets if has_tokens else ())
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
@@ -90,11 +95,6 @@ class BlockRows:
             std=tuple(layer.target for layer in plan.layers if layer.measure == "std"),
             disagreement=tuple(layer.target for layer in plan.layers if layer.measure == "disagreement"),
         )
-
-    @property
-    def tokens(self) -> dict[str, int]:
-        """How many different tokens the model has drawn so far, by target; of none, where it has no tokens."""
-        return {name: len(drawn) for name, drawn in self._tokens.items()}
 
     def finished(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
         """Runs the model over batches of windows, and yields rows as they become final, with what lies under them."""
@@ -140,10 +140,18 @@ class BlockRows:
         }
         if not isinstance(self._model, GeneratorWithTokens):
             return self._model.generate(batch.pixels, randomness)
-        outputs, tokens = self._model.generate_with_tokens(batch.pixels, randomness)
-        for name, drawn in tokens.items():
-            self._tokens.setdefault(name, set()).update(np.unique(drawn).tolist())
+        outputs, drawn = self._model.generate_with_tokens(batch.pixels, randomness, self._chained(batch))
+        for index, window in enumerate(batch.windows):
+            self.tokens.put(window.i, window.j, {name: tokens[index] for name, tokens in drawn.items()})
         return outputs
+
+    def _chained(self, batch: Batch) -> dict[str, np.ndarray] | None:
+        if self._chain is None:
+            return None
+        held = [tokens for window in batch.windows if (tokens := self._chain.of(window.i, window.j))]
+        if len(held) < len(batch.windows):
+            return None  # what was computed then had less imagery
+        return {name: np.stack([tokens[name] for tokens in held]) for name in self._chain.targets}
 
     def _batches(self) -> Generator[Batch, None, None]:
         block, bands = self._block, self.bundle.bands

@@ -102,6 +102,13 @@ class GeneratorWithTokens(Generator, Protocol):
     """A model that draws tokens, and tells which."""
 
     def generate_with_tokens(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+        self,
+        windows: np.ndarray,
+        randomness: Mapping[str, WindowRandomness],
+        chain: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches."""
+        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
+
+        With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
+        makes can then be compared where another one drew another token.
+        """

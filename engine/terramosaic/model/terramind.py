@@ -77,11 +77,7 @@ class TerraMindGenerator:
         randomness: Mapping[str, WindowRandomness],
         chain: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
-
-        With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
-        makes can then be compared where another one drew another token.
-        """
+        """As `generate`, with tokens; see `terramosaic.model.generator.GeneratorWithTokens`."""
         noise, uniform = self._checked(windows, randomness)
         found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         start = 0
