@@ -46,6 +46,18 @@ class Surroundings(BaseModel):
             batch=batch,
         )
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the same work has the same bits each time: a GPU may add in another order."""
+        return self.device == "cpu"
+
+    def unlike(self, here: Surroundings) -> str:
+        """What is otherwise here, in words; nothing where all is as it was."""
+        ours, theirs = self.model_dump(), here.model_dump()
+        return ", ".join(
+            f"{name} {value}, here {theirs[name]}" for name, value in ours.items() if value != theirs[name]
+        )
+
 
 @cache
 def processor() -> str:

@@ -96,6 +96,11 @@ class Layer:
         return bool(self.target) and self.measure == "estimate"
 
     @property
+    def step(self) -> float:
+        """What counts as a step of its numbers in physical units, also where values are stored as they are."""
+        return _SCALES.get(self.unit, 0.0001) if self.dtype == "float32" else self.scale
+
+    @property
     def numbers(self) -> np.ndarray:
         """All numbers that its type of integers can hold, from the smallest on."""
         kind = np.iinfo(self.dtype)

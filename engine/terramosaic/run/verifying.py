@@ -33,7 +33,8 @@ def verify(
     """Checks a finished map: its files against their checksums, and windows of it against their sources.
 
     Windows are drawn at random, each block getting its share. Their imagery is read anew as the run's own records of
-    its scenes say, the model generates them again, and what comes of it is compared with the mosaics, bit for bit.
+    its scenes say, the model generates them again, and what comes of it is compared with the mosaics: bit for bit where
+    the run was computed in the same surroundings, else within a tolerance that is stated.
 
     Args:
         run: what `map_region` returned, or the run's folder or ``plan.json``, or the URL of either.

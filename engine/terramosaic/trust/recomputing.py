@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from rasterio.windows import Window
 
 from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
+from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import Decisions
@@ -23,9 +25,29 @@ from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.scratch import LocalCopy
 
 
+@dataclass(frozen=True)
+class Recomputed:
+    """A part of a block as it is made anew.
+
+    Attributes:
+        pixels: by layer the stored numbers, (bands, height, width).
+        tokens: that the model drew.
+    """
+
+    pixels: dict[str, np.ndarray]
+    tokens: TokenSheet
+
+
 def recomputed(
-    plan: Plan, block: Block, rect: Rect, model: Model, scenes: Decisions, *, batch_size: int
-) -> dict[str, np.ndarray]:
+    plan: Plan,
+    block: Block,
+    rect: Rect,
+    model: Model,
+    scenes: Decisions,
+    *,
+    batch_size: int,
+    chain: TokenSheet | None = None,
+) -> Recomputed:
     """What all layers of a run hold under a part of a block, computed anew and written nowhere.
 
     Args:
@@ -35,9 +57,7 @@ def recomputed(
         model: the run's.
         scenes: what the run has decided about its scenes.
         batch_size: windows per call of the model.
-
-    Returns:
-        By layer the stored numbers, (bands, height, width).
+        chain: the block's own tokens, to make values of them whatever the model draws.
 
     Raises:
         CatalogError: a file could not be read.
@@ -50,14 +70,15 @@ def recomputed(
         layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype)
         for layer in plan.layers
     }
-    rows, acquired = BlockRows(plan, part, model, scenes, batch_size=batch_size), acquired_by(plan, part)
+    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size, chain=chain)
+    acquired = acquired_by(plan, part)
     with closing(rows.finished()) as finished:
         for band, source in finished:
             if band.rect.is_empty:
                 continue
             for layer, pixels in stored_layers(plan.layers, rows.bundle, band, source, acquired):
                 found[layer.name][:, *band.rect.slices(rect)] = pixels
-    return found
+    return Recomputed(found, rows.tokens)
 
 
 class PublishedMosaics:

@@ -40,6 +40,9 @@ class DifferingWindow(_Value):
         mosaics: differing pixels in each mosaic that has any.
         compared: pixels that were compared.
         first: row and column, in its mosaic, of the first pixel that differs.
+        beyond_tolerance: whether only what differs by more than the tolerance counts.
+        tokens: how many are others, where too many are.
+        tokens_drawn: of how many that were drawn again.
     """
 
     block: str
@@ -48,13 +51,23 @@ class DifferingWindow(_Value):
     mosaics: dict[str, int]
     compared: int
     first: tuple[int, int]
+    beyond_tolerance: bool = False
+    tokens: int = 0
+    tokens_drawn: int = 0
 
     def __str__(self) -> str:
-        pixels = ", ".join(f"{count} in {name}" for name, count in self.mosaics.items())
-        return (
-            f"block {self.block}, window ({self.i}, {self.j}): of {self.compared} pixels differ {pixels}, "
-            f"from row {self.first[0]}, column {self.first[1]} on"
-        )
+        where = f"block {self.block}, window ({self.i}, {self.j})"
+        told = []
+        if self.mosaics:
+            pixels = ", ".join(f"{count} in {name}" for name, count in self.mosaics.items())
+            how = " beyond tolerance" if self.beyond_tolerance else ""
+            told.append(
+                f"of {self.compared} pixels differ{how} {pixels}, from row {self.first[0]}, column "
+                f"{self.first[1]} on"
+            )
+        if self.tokens:
+            told.append(f"of {self.tokens_drawn} tokens differ {self.tokens}")
+        return f"{where}: {'; '.join(told)}"
 
 
 class Verification(_Value):
@@ -75,6 +88,11 @@ class Verification(_Value):
         blocks: blocks that the run has.
         blocks_seen: those of which a window could be computed again.
         verified: windows that are what their sources give.
+        close: those of them that are so within the tolerance, and not bit for bit.
+        elsewhere: windows whose blocks were computed in other surroundings, by what is otherwise here.
+        tolerance: what may differ there, in words.
+        tokens_same: of the tokens that were drawn again for these windows those that are the same.
+        tokens_drawn: of how many.
         pixels: pixels of ground in these.
         differing: windows that are not.
         not_verifiable: windows that cannot be computed again, by reason.
@@ -99,6 +117,11 @@ class Verification(_Value):
     blocks: int
     blocks_seen: int
     verified: int
+    close: int = 0
+    elsewhere: dict[str, int] = Field(default_factory=dict)
+    tolerance: str = ""
+    tokens_same: int = 0
+    tokens_drawn: int = 0
     pixels: int
     differing: tuple[DifferingWindow, ...] = ()
     not_verifiable: dict[str, int] = Field(default_factory=dict)
@@ -127,12 +150,20 @@ class Verification(_Value):
         if self.differing:
             return f"{len(self.differing)} of {self.looked_at} {what} differ from what their sources give."
         if self.looked_at == self.windows:
-            return f"All {self.windows} {what} are what their sources give, bit for bit."
+            return f"All {self.windows} {what} are what their sources give, {self._how}."
         return (
-            f"{self.verified} {what} in {self.blocks_seen} of {self.blocks} blocks are what their sources give, bit "
-            f"for bit: with {CONFIDENCE:.0%} confidence fewer than {_percent(largest_share(self.verified))} of all "
+            f"{self.verified} {what} in {self.blocks_seen} of {self.blocks} blocks are what their sources give, "
+            f"{self._how}: with {CONFIDENCE:.0%} confidence fewer than {_percent(largest_share(self.verified))} of all "
             f"windows are wrong{of_these}."
         )
+
+    @property
+    def _how(self) -> str:
+        """How those windows were compared that are what they should be."""
+        if not self.close:
+            return "bit for bit"
+        exact = f"{self.verified - self.close} bit for bit and " if self.close < self.verified else ""
+        return f"{exact}{self.close} within the tolerance for what was computed elsewhere ({self.tolerance})"
 
     @property
     def details(self) -> list[str]:
@@ -140,12 +171,21 @@ class Verification(_Value):
         return [
             *self._faults,
             *(f"not verifiable: {count} windows: {reason}" for reason, count in self.not_verifiable.items()),
+            *(f"computed elsewhere: {count} windows: {what}" for what, count in self.elsewhere.items()),
+            *self._tokens,
             *(
                 f"changed since the run: {scene}: {line}"
                 for scene, lines in self.changed.items()
                 for line in lines
             ),
         ]
+
+    @property
+    def _tokens(self) -> list[str]:
+        if not self.tokens_drawn:
+            return []
+        others = self.tokens_drawn - self.tokens_same
+        return [f"tokens drawn again for these: {self.tokens_drawn}, of which {others} are others"]
 
     @property
     def _faults(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder, is_complete, mosaics_of, read_plan
-from terramosaic.planning.plan import Plan
+from terramosaic.planning.plan import Block, Plan
 from terramosaic.publishing.publish import publish_again
 from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.lease import lease
@@ -69,6 +70,33 @@ def take_rasters(plan: Plan, name: str, other: Plan, theirs: str) -> None:
     for path in origin.parent.glob("*.tif"):
         shutil.copy(path, target.parent / path.name)
     write_json(target, {**own, "files": receipt["files"], "hashes": receipt["hashes"]})
+
+
+def change_pixels(plan: Plan, block: Block, layer: str, change: Callable[[np.ndarray], None]) -> None:
+    """Changes numbers in a block's raster, and lets its receipt tell of what is there then."""
+    path, receipt = RunFolder.of(plan).block_raster(block, layer), RunFolder.of(plan).receipt_file(block)
+    with rasterio.open(path, "r+") as raster:
+        pixels = raster.read()
+        change(pixels)
+        raster.write(pixels)
+    content = read_json(receipt)
+    sizes = {**content["files"], layer: path.stat().st_size}
+    write_json(receipt, {**content, "files": sizes, "hashes": None})
+
+
+def tell_surroundings(plan: Plan, **told: str) -> None:
+    """Lets the receipts of all blocks tell that they were computed elsewhere; of nothing, where is not on record."""
+    for block in plan.blocks:
+        receipt = RunFolder.of(plan).receipt_file(block)
+        content = read_json(receipt)
+        surroundings = {**content["surroundings"], **told} if told else None
+        write_json(receipt, {**content, "surroundings": surroundings})
+
+
+def core(block: Block) -> tuple[slice, slice]:
+    """Some pixels of a core in a block, by its own rows and columns."""
+    row, col = (-(-start // 192) * 192 + 50 - start for start in (block.row, block.col))
+    return slice(row, row + 20), slice(col, col + 20)
 
 
 def test_a_map_is_what_its_sources_give(whole):
@@ -137,18 +165,73 @@ def test_a_flipped_byte(copy):
 def test_a_single_pixel_under_checksums_that_are_right(copy):
     block = copy.blocks[1]
     row, col = block.row // 192 * 192 + 192 + 100, block.col // 192 * 192 + 192 + 90
-    receipt = RunFolder.of(copy).receipt_file(block)
-    with rasterio.open(receipt.with_name("NDVI.tif"), "r+") as raster:
-        pixels = raster.read()
+
+    def by_a_step(pixels: np.ndarray) -> None:
         pixels[0, row - block.row, col - block.col] += 1
-        raster.write(pixels)
-    content = read_json(receipt)
-    write_json(receipt, {**content, "hashes": None})
+
+    change_pixels(copy, block, "NDVI", by_a_step)
     made_again(copy)
     (window,) = verify(RunFolder.of(copy).path).differing
     assert (window.block, window.mosaics) == (block.id, {"NDVI": 1})
     assert window.first == (row - RECT.row, col - RECT.col)
     assert (window.i, window.j) == (row // 192, col // 192)
+
+
+@pytest.mark.parametrize("told", [{"onnxruntime": "1.2.3"}, pytest.param({}, marks=pytest.mark.slow)])
+def test_a_block_that_was_computed_elsewhere_has_the_same_bits_or_nearly_so(copy, told):
+    tell_surroundings(copy, **told)
+    exact = verify(RunFolder.of(copy).path, windows=12, write=False)
+    assert exact.passed and not exact.close and "bit for bit: with" in exact.confidence
+    ((how, count),) = exact.elsewhere.items()
+    assert count == 12 and how.startswith(next((f"{name} {it}" for name, it in told.items()), "where is not"))
+
+    def by_a_step(pixels: np.ndarray) -> None:
+        pixels[0][core(block)][::3, ::2] += 1
+
+    def of_few_classes(pixels: np.ndarray) -> None:
+        few = pixels[0][core(block)][:5]
+        few[...] = np.where(few == 2, 1, 2)
+
+    for block in copy.blocks:
+        change_pixels(copy, block, "NDVI", by_a_step)
+        change_pixels(copy, block, "LULC", of_few_classes)
+    made_again(copy)
+    found = verify(RunFolder.of(copy).path)
+    assert found.passed and found.close == 2 and found.verified == found.windows
+    assert (
+        f"give, {found.windows - 2} bit for bit and 2 within the tolerance for what was computed elsewhere "
+        "(values off by no more than 1 stored step, and at least 99% of classes" in found.confidence
+    )
+    assert found.confidence in RunFolder.of(copy).report_file.read_text()
+
+
+def test_what_no_rounding_explains_is_named_wherever_it_was_computed(copy):
+    first, second = copy.blocks
+
+    def far_off(numbers: np.ndarray) -> None:
+        numbers[0][core(block)] += 40
+
+    def of_other_classes(numbers: np.ndarray) -> None:
+        some = numbers[0][core(block)]
+        some[...] = np.where(some == 2, 1, 2)
+
+    def of_the_next_day(numbers: np.ndarray) -> None:
+        numbers[0][core(block)] += 1
+
+    tell_surroundings(copy, onnxruntime="1.2.3")
+    for block, layer, change in (
+        (first, "NDVI", far_off),
+        (first, "LULC", of_other_classes),
+        (second, "acquired", of_the_next_day),
+    ):
+        change_pixels(copy, block, layer, change)
+    made_again(copy)
+    found = verify(RunFolder.of(copy).path)
+    assert {window.block: window.mosaics for window in found.differing} == {
+        first.id: {"NDVI": 400, "LULC": 400},
+        second.id: {"acquired": 400},
+    }
+    assert found.failure.exit_code == 7 and "pixels differ beyond tolerance 400 in NDVI" in str(found.failure)
 
 
 @pytest.mark.slow

@@ -57,3 +57,13 @@ def test_without_a_driver_a_gpu_is_called_by_its_kind(monkeypatch):
 
     monkeypatch.setattr(devices.ctypes, "CDLL", missing)
     assert device_name(Device("cuda")) == "cuda"
+
+
+def test_what_is_otherwise_is_told():
+    found = Surroundings.of(Device("cpu"), threads=3, batch=2)
+    assert found.repeats and found.unlike(found) == ""
+    other = found.model_copy(update={"onnxruntime": "1.2", "device": "NVIDIA Made-Up 7"})
+    assert (
+        other.unlike(found) == f"onnxruntime 1.2, here {found.onnxruntime}, device NVIDIA Made-Up 7, here cpu"
+    )
+    assert not other.repeats

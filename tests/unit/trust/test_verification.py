@@ -38,6 +38,29 @@ def test_good_windows_bound_what_may_be_wrong():
     assert verification(windows=300).confidence.startswith("All 300 windows (their cores) are")
 
 
+def test_it_says_how_windows_were_compared():
+    assert "are what their sources give, bit for bit:" in verification(elsewhere={"x": 9}).confidence
+    told = {"close": 200, "tolerance": "a step", "elsewhere": {"onnxruntime 1.2, here 1.3": 250}}
+    found = verification(**told)
+    assert found.passed and (
+        "give, 100 bit for bit and 200 within the tolerance for what was computed elsewhere (a step): with 95%"
+        in found.confidence
+    )
+    assert "computed elsewhere: 250 windows: onnxruntime 1.2, here 1.3" in found.details
+    assert "give, 300 within the tolerance for" in verification(**{**told, "close": 300}).confidence
+    drawn = verification(**told, tokens_drawn=392, tokens_same=390)
+    assert "tokens drawn again for these: 392, of which 2 are others" in drawn.details
+
+
+def test_what_is_beyond_tolerance_is_called_so():
+    beyond = DIFFERING.model_copy(update={"beyond_tolerance": True, "tokens": 100, "tokens_drawn": 392})
+    assert str(beyond) == (
+        "block 33N_r1_c2, window (7, 9): of 25600 pixels differ beyond tolerance 12 in NDVI, from row 3, column 4 "
+        "on; of 392 tokens differ 100"
+    )
+    assert str(beyond.model_copy(update={"mosaics": {}})).endswith("(7, 9): of 392 tokens differ 100")
+
+
 def test_what_differs_is_named():
     found = verification(verified=299, differing=(DIFFERING,))
     assert isinstance(found.failure, CheckFailedError) and found.failure.exit_code == 7
