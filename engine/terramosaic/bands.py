@@ -5,6 +5,12 @@ from __future__ import annotations
 #: TerraMind's input order of ``S2L2A`` (terratorch, ``terramind_register.py``).
 S2L2A_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 
+#: What STAC calls them (eo extension 2.0.0): written into items, and never read from any.
+COMMON_NAMES = {
+    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge071", "B06": "rededge075",
+    "B07": "rededge078", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
+}  # fmt: skip
+
 #: Ground sampling distance of each band, and of the scene classification, in metres.
 GSD = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,

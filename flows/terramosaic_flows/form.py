@@ -47,7 +47,9 @@ BOXES = {
         "What is made of them, by which model, on which device",
         ("targets", "model", "device", "conditioning", "steps", "sampling", "x0_clip", "seed"),
     ),
-    "output": Box("Output", "Which files, and where", ("out", "region_name", "extras", "dtype")),
+    "output": Box(
+        "Output", "Which files, and where", ("out", "region_name", "extras", "keep_imagery", "dtype")
+    ),
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",

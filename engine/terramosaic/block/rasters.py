@@ -54,7 +54,8 @@ class SourceRows:
     """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks.
 
     Attributes:
-        dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first.
+        dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first. Behind
+            them all that the model takes, where the run keeps its imagery.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
     """
 
@@ -67,11 +68,11 @@ class SourceRows:
     acquisition: np.ndarray
 
     @classmethod
-    def empty(cls, rect: Rect) -> SourceRows:
-        """Rows that no scene covers."""
+    def empty(cls, rect: Rect, bands: int) -> SourceRows:
+        """Rows that no scene covers, of so many bands."""
         valid, cloudy, other_zone, repaired = (np.zeros(rect.shape, bool) for _ in range(4))
         dn, acquisition = (
-            np.zeros((len(SOURCE_BANDS), *rect.shape), np.uint16),
+            np.zeros((bands, *rect.shape), np.uint16),
             np.zeros(rect.shape, np.uint16),
         )
         return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition)
@@ -252,6 +253,8 @@ def stored_layers(
             pixels = stored_values(layer, band.stds[layer.target], several)
         elif layer.kind == "value":
             pixels = stored_values(layer, band.means[layer.target], source.valid)
+        elif layer.kind == "imagery":
+            pixels = source.dn[len(SOURCE_BANDS) :] * source.valid
         elif layer.kind == "days":
             pixels = acquired[:, source.acquisition * source.valid]
         else:

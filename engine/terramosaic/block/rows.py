@@ -155,11 +155,12 @@ class BlockRows:
 
     def _batches(self) -> Generator[Batch, None, None]:
         block, bands = self._block, self.bundle.bands
+        keeps_imagery = any(layer.kind == "imagery" for layer in self._plan.layers)
         region = region_mask(self._plan, block)
         rows = windows_by_row(self._lattice, block.rect, region)
         rect, wanted = pixels_under(self._lattice, rows, block.rect)
         with StackReader(self._imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
-            held = HeldRows(strips, bands)
+            held = HeldRows(strips, bands, kept=keeps_imagery)
             yield from batches(
                 held, rows, self._lattice, block.rect, region, size=self._batch_size, bands=len(bands)
             )

@@ -58,12 +58,19 @@ def pixels_under(lattice: Lattice, rows: list[WindowRow], block: Rect) -> tuple[
 
 
 class HeldRows:
-    """The rows of a stack that windows still need; strips are taken in as they are asked for."""
+    """The rows of a stack that windows still need; strips are taken in as they are asked for.
 
-    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...]) -> None:
+    Args:
+        strips: of the stack.
+        bands: of the strips.
+        kept: whether all of them are wanted of what lies under finished rows; see `SourceRows`.
+    """
+
+    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False) -> None:
         self._strips = strips
         # A model without a visible band is shown by its first one.
         self._shown = [bands.index(band) if band in bands else 0 for band in SOURCE_BANDS]
+        self._shown += range(len(bands)) if kept else ()
         self._held: list[Strip] = []
 
     def drop_above(self, row: int) -> None:
@@ -93,7 +100,7 @@ class HeldRows:
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
         self._take_until(rect.row_end)
-        source = SourceRows.empty(rect)
+        source = SourceRows.empty(rect, len(self._shown))
         for strip in self._held:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:

@@ -56,12 +56,11 @@ class Mosaic(Shown):
         """
         import rioxarray  # for start-up time: xarray and pandas, which mapping does without
 
-        is_number = self.layer.kind in ("value", "percent")
         path = self.path
         if is_remote(path):
             facts = facts_of(path)
             path = lasting_copy(str(path), facts.version if facts else "")
-        opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=is_number)
+        opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=self.layer.is_measured)
         array = cast("xarray.DataArray", opened)  # it is a list or a dataset of files with subdatasets only
         array.attrs |= _meanings(self.layer)
         return array.rename(self.name)

@@ -30,6 +30,9 @@ _OUTPUT_BYTES_PER_PIXEL = {
     "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "LULC": 0.3, "DEM": 4.0},
 }
 
+#: The same of imagery that is kept, measured on patches of TerraMesh, by the metres between a band's own pixels.
+_IMAGERY_BYTES_PER_PIXEL = {10: 2.2, 20: 0.77, 60: 0.09}
+
 
 def covered_share(area: Area, footprints: BaseGeometry) -> float:
     covered = Area(area.outline.intersection(footprints)).square_kilometres
@@ -54,10 +57,14 @@ def read_gigabytes(
     return total / 1e9
 
 
-def output_gigabytes(request: RegionRequest, area: Area) -> dict[str, float]:
+def output_gigabytes(request: RegionRequest, area: Area, bands: Sequence[str]) -> dict[str, float]:
+    """Estimate by target, and of the imagery, if that is kept in these bands."""
     pixels = area.square_kilometres * 1e6 / RESOLUTION**2
     sizes = _OUTPUT_BYTES_PER_PIXEL[request.dtype]
-    return {target: pixels * sizes[target] / 1e9 for target in request.targets}
+    found: dict[str, float] = {target: pixels * sizes[target] / 1e9 for target in request.targets}
+    if request.keep_imagery:
+        found["imagery"] = pixels * sum(_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in bands) / 1e9
+    return found
 
 
 def warnings_of(

@@ -37,6 +37,9 @@ QUALITY_BITS = {
     QUALITY_REPAIRED: "repaired spectrum: a band was 0 where others saw the ground, and was put right",
 }
 
+#: Reflectance of one step of Sentinel-2's numbers, the offset taken off.
+REFLECTANCE = 0.0001
+
 #: Stored integer = value / scale.
 _SCALES = {"dB": 0.01, "1": 0.0001, "m": 1.0}
 
@@ -59,7 +62,8 @@ class Layer:
 
     Attributes:
         name: stem of its file.
-        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent`` or ``days`` (since 1970-01-01).
+        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent``, ``days`` (since 1970-01-01) or
+            ``imagery`` (reflectance).
         bands: name of each band.
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
@@ -73,7 +77,7 @@ class Layer:
     """
 
     name: str
-    kind: Literal["value", "class", "flags", "percent", "days"]
+    kind: Literal["value", "class", "flags", "percent", "days", "imagery"]
     bands: tuple[str, ...]
     dtype: Literal["int16", "uint16", "float32", "uint8"]
     nodata: int
@@ -94,6 +98,11 @@ class Layer:
     def is_estimate(self) -> bool:
         """Whether it is one of the maps that were asked for, and not what tells how they came about."""
         return bool(self.target) and self.measure == "estimate"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its numbers are values in a unit, and no classes, flags or days."""
+        return self.kind in ("value", "percent", "imagery")
 
     @property
     def step(self) -> float:
@@ -146,6 +155,8 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             found.append(replace(estimate, bounds=_bounds(target, request.x0_clip)))
             if "std" in request.extras:
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
+    if request.keep_imagery:
+        found.append(Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE))
     found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return tuple(found)

@@ -46,7 +46,6 @@ def census_of(path: Path, layer: Layer, reduced: ReducedMosaic) -> Census:
     Raises:
         OutputError: the mosaic is broken.
     """
-    measured = layer.kind in ("value", "percent")
     with told_if_broken(path), rasterio.open(path) as dataset:
         if layer.dtype == "float32":
             return _census_of_floats(_pieces(dataset), layer, reduced)
@@ -55,7 +54,9 @@ def census_of(path: Path, layer: Layer, reduced: ReducedMosaic) -> Census:
             for band, pixels in enumerate(piece):
                 counts[band] += counts_of(pixels)
     pixels, without = int(counts[0].sum()), int(counts[0, layer.numbers == layer.nodata].sum())
-    return Census(counts, 1 - without / pixels, statistics_of_counts(counts, layer) if measured else ())
+    return Census(
+        counts, 1 - without / pixels, statistics_of_counts(counts, layer) if layer.is_measured else ()
+    )
 
 
 def counts_of(numbers: np.ndarray) -> np.ndarray:

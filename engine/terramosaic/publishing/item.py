@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import pystac
 from shapely.geometry import shape
 
+from terramosaic.bands import COMMON_NAMES
 from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
@@ -41,12 +42,15 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
 
+#: That of a run that keeps its imagery, too.
+_EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 
 #: What the numbers of passes say, see `Pass.number`.
 _PASS_NUMBERS = "1000, 2000 or 3000 for Sentinel-2A, B or C, and the relative orbit"
 
-#: Of assets whose numbers are not the map's; "date" as STAC's best practices have it.
-_ROLES = {"flags": "data-mask", "days": "date"}
+#: Of assets whose numbers are not the map's; "date" as STAC's best practices have it, "reflectance" as
+#: its eo extension's have it.
+_ROLES = {"flags": "data-mask", "days": "date", "imagery": "reflectance"}
 
 
 def make_item(run: RunFacts) -> pystac.Item:
@@ -70,7 +74,7 @@ def make_item(run: RunFacts) -> pystac.Item:
         start_datetime=start,
         end_datetime=end,
         properties=_properties(run),
-        stac_extensions=list(EXTENSIONS),
+        stac_extensions=[*EXTENSIONS, *([_EO] if run.imagery else [])],
     )
     for mosaic in run.layers:
         item.add_asset(mosaic.name, _mosaic_asset(run, mosaic))
@@ -262,8 +266,10 @@ def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
         }
         if unit != "1":
             band["unit"] = unit
-        if layer.kind == "value":
+        if layer.kind in ("value", "imagery"):
             band |= {"raster:scale": layer.scale, "raster:offset": 0}
+        if layer.kind == "imagery":
+            band["eo:common_name"] = COMMON_NAMES[name]
         band["statistics"] = {"valid_percent": round(100 * mosaic.census.valid_share, 3)}
         if mosaic.census.statistics:
             band["statistics"] |= _statistics(mosaic.census.statistics[index])

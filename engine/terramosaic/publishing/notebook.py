@@ -72,8 +72,7 @@ class _ShownMosaic:
     @cached_property
     def statistics(self) -> tuple[BandStatistics, ...]:
         """Figures of each band of values; only nearly those of all pixels."""
-        is_number = self.mosaic.layer.kind in ("value", "percent")
-        return self.reduced.statistics() if is_number else ()
+        return self.reduced.statistics() if self.mosaic.layer.is_measured else ()
 
 
 @draw_html.register
@@ -115,7 +114,6 @@ def plan_html(plan: Plan) -> str:
 def mosaic_html(mosaic: Mosaic) -> str:
     """A mosaic: its picture, how to read it, what opening it gives, figures."""
     layer, zone = mosaic.layer, mosaic.zone
-    stored = layer.kind not in ("value", "percent")
     unit = "" if layer.unit == "1" else f" in {layer.unit}"
     weight = _file_size(mosaic.path)
     rows = {
@@ -123,7 +121,9 @@ def mosaic_html(mosaic: Mosaic) -> str:
         "Zone": f"UTM {zone_name(zone.epsg)} (EPSG:{zone.epsg})",
         "Size": f"{number(zone.width)} × {number(zone.height)} pixels of 10 m{weight and f', {weight}'}",
         "Bands": ", ".join(layer.bands),
-        "Opens as": f"{layer.dtype}, as stored" if stored else f"float32{unit}, NaN where there is no data",
+        "Opens as": f"{layer.dtype}, as stored"
+        if not layer.is_measured
+        else f"float32{unit}, NaN where there is no data",
         "Made by": mosaic.made_by,
     }
     shown, troubles = _looked_at([mosaic], _LARGE_SIDES[0])

@@ -161,6 +161,18 @@ def true_colour(
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
     valid = (dn != 0).all(axis=0)
     shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
+    return _visible(dn, valid, shown)
+
+
+def _draw_imagery(reduced: ReducedMosaic) -> Quicklook:
+    """Its true colour; of a model that does not see all of that, its first band in place of what is missing."""
+    bands = reduced.layer.bands
+    dn = reduced.stored[[bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]]
+    return _visible(dn, reduced.valid, reduced.valid)
+
+
+def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray) -> Quicklook:
+    """Red, green and blue (3, height, width), stretched by what of them is shown."""
     low, high = _range(dn[:, shown], 1) if shown.any() else (0.0, 1.0)
     stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
     caption = f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)})"
@@ -286,6 +298,7 @@ _DRAW_CATEGORIES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {
     "class": _draw_classes,
     "flags": _draw_flags,
     "days": _draw_days,
+    "imagery": _draw_imagery,
 }
 
 _DRAW_MEASURES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {

@@ -124,7 +124,14 @@ class RunFacts(PlanFacts):
     def pictures(self) -> dict[str, Quicklook]:
         """All pictures by the name of their file: the mosaic's, and for the true colour ``S2``."""
         found = {self.true_colour_name(zone): self.true_colour[zone.epsg] for zone in self.plan.zones}
-        return found | {record.name: record.quicklook for record in self.layers}
+        # The imagery that was kept looks like the true colour.
+        shown = (record for record in self.layers if record.layer.kind != "imagery")
+        return found | {record.name: record.quicklook for record in shown}
+
+    @property
+    def imagery(self) -> list[LayerRecord]:
+        """The imagery that the model saw, where it was kept."""
+        return [record for record in self.layers if record.layer.kind == "imagery"]
 
     def true_colour_name(self, zone: Zone) -> str:
         """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""

@@ -18,6 +18,7 @@ TITLES = {
     "NDVI": "Vegetation index (NDVI)",
     "LULC": "Land cover",
     "DEM": "Elevation",
+    "imagery": "Imagery that the model saw",
     "acquired": "Day of the imagery",
     "quality": "Quality flags",
 }

@@ -227,6 +227,12 @@ class RegionRequest(Shown, BaseModel):
         "cuda never falls back to cpu",
         examples=["cpu", "cuda", "cuda:1", "auto"],
     )
+    keep_imagery: _Nothing[bool] = Field(
+        default=False,
+        title="Keep imagery",
+        description="Keep the imagery that the model saw as a mosaic of its own, of all bands: several times the size "
+        "of the maps",
+    )
     max_seam: _Nothing[float] = Field(
         default=0,
         ge=0,

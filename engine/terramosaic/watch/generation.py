@@ -48,9 +48,9 @@ class Mosaics:
 
     @classmethod
     def of(cls, plan: Plan) -> Mosaics:
-        """Those of a run."""
+        """Those of a run, but for the imagery that it may keep."""
         zones = {zone.epsg: zone.rect for zone in plan.zones}
-        own = tuple(layer for layer in plan.layers if layer.key != ACQUIRED.key)
+        own = tuple(layer for layer in plan.layers if layer.key != ACQUIRED.key and layer.kind != "imagery")
         return cls((*own, ACQUIRED), plan.bundle.fingerprint, zones)
 
     def is_like(self, other: Mosaics) -> bool:
