@@ -30,6 +30,7 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.numbers import counted, duration, size
+from terramosaic.publishing.seams import ratio_in_words, told_seams
 from terramosaic.storage.files import facts_of, list_facts, read_bytes
 from terramosaic_flows.markdown import code, escaped
 
@@ -200,6 +201,16 @@ def _outputs(plan: Plan) -> str:
     ]
     lines = [f"## Run {plan.run_id}", *(f"> {escaped(line)}" for line in told_warnings(plan, folder))]
     lines.append("\n".join(["| | file | size |", "| --- | --- | ---: |", *rows]))
+    if seams := told_seams(plan):
+        figures = {name: (of.step, of.texture, of.block_step) for name, of in seams.items()}
+        rows = [
+            f"| {escaped(name)} | {' | '.join(map(ratio_in_words, of))} |" for name, of in figures.items()
+        ]
+        head = [
+            "| seams (1 is none) | edges of windows | overlaps | edges of blocks |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        lines.append("\n".join([*head, *rows]))
     names = [name.removesuffix(".png") for name in list_facts(folder.quicklooks) if name.endswith(".png")]
     # The imagery first, then what was made of it.
     pictures = sorted(names, key=lambda name: (not name.startswith("S2"), name))

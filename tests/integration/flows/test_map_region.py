@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     assert f"{blocks} of them before" in second and "a second" not in second
     outputs, *_ = artifacts("outputs", state, again)
     assert "data:image/jpeg;base64," in outputs.data and "report.html" in outputs.data
+    assert re.search(r"\| NDVI \| [\d.]+ .*\|", outputs.data)
     assert all(
         f"`{alone.plan.run_id}/{name}.tif`" in outputs.data.replace(f"{tmp_path}/flow/", "")
         for name in ("NDVI", "LULC")
