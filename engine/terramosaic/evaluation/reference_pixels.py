@@ -7,6 +7,7 @@ file's own header says best where its pixels lie.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +15,9 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
-import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
+from rasterio.io import DatasetReader
 from shapely.geometry.base import BaseGeometry
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -26,12 +27,16 @@ from terramosaic.evaluation.reference import Reference
 from terramosaic.evaluation.reference_items import ReferenceItem
 from terramosaic.ground.zones import as_geojson
 from terramosaic.imagery.failures import FAILURES, is_hopeless, is_missing, is_refusal, line_of
-from terramosaic.imagery.tries import time_limits
+from terramosaic.imagery.gdal_names import DRIVERS, gdal_options, gdal_path
 from terramosaic.storage.gdal import local_files
-from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import ASSET
+from terramosaic.url_secrets import hide_in_log, scrubbed
 
 _Result = TypeVar("_Result")
+
+# They tell what GDAL says, and which file was read. What odc-stac fails with is said by the error that is raised.
+hide_in_log("rasterio._env", "rasterio._err", "odc.loader._rio")
+logging.getLogger("odc.loader").setLevel(logging.CRITICAL)
 
 _RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
 
@@ -125,16 +130,17 @@ def frame_of(item: ReferenceItem, asset: str, *, signed_by: str = "") -> Frame:
     Raises:
         CatalogError: it could not be read.
     """
-    return _frame(item.id, item.hrefs[asset.partition(".")[0]], signed_by)
+    name = asset.partition(".")[0]
+    return _frame(f"asset {name} of {item.id}", item.hrefs[name], signed_by)
 
 
 @lru_cache(maxsize=1024)
-def _frame(item: str, href: str, signed_by: str) -> Frame:
+def _frame(what: str, href: str, signed_by: str) -> Frame:
     def opened() -> Frame:
-        with rasterio.open(sign(href, signed_by)) as dataset:
+        with DatasetReader(gdal_path(sign(href, signed_by)), driver=DRIVERS) as dataset:
             return Frame(dataset.crs, dataset.transform)
 
-    return _tried(f"a file of {item}", href, opened)
+    return _tried(what, href, opened)
 
 
 def _load(
@@ -148,6 +154,9 @@ def _load(
     import odc.stac  # an extra, and slow to import
     import pystac
 
+    for name in item.hrefs:
+        # odc-stac would take a file for whatever GDAL takes it for.
+        frame_of(item, name, signed_by=signed_by)
     documents = {
         name: pystac.Asset(
             href,
@@ -177,7 +186,7 @@ def _load(
             resampling=resampling,
             dtype="float32",
             nodata=np.nan,
-            patch_url=lambda href: sign(href, signed_by),
+            patch_url=lambda href: gdal_path(sign(href, signed_by)),
             fail_on_error=True,
         )
         return np.stack([found[name].values[0] for name in wanted])
@@ -193,15 +202,11 @@ def _tried(what: str, href: str, function: Callable[[], _Result]) -> _Result:
         retry=retry_if_exception(_may_pass),
         reraise=True,
     )
-    if is_url(href):
-        surroundings = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", **time_limits(ASSET.silence))
-    else:
-        surroundings = local_files(GDAL_DISABLE_READDIR_ON_OPEN="FALSE")
     try:
-        with surroundings:
+        with local_files(**gdal_options(href)):
             return tries(function)
     except FAILURES as error:
-        raise CatalogError(f"{what} cannot be read: {line_of(error)}") from error
+        raise CatalogError(f"{what} cannot be read: {scrubbed(line_of(error))}") from error
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +43,7 @@ from terramosaic.imagery.failures import (
     status_of,
 )
 from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
+from terramosaic.imagery.gdal_names import DRIVERS, gdal_options, gdal_path
 from terramosaic.imagery.tries import Tries, failure_of, time_limits
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
@@ -57,19 +56,8 @@ logger = logging.getLogger(__name__)
 # They tell what GDAL says.
 hide_in_log("rasterio._env", "rasterio._err")
 
-#: GDAL over HTTP, beside the limits of `time_limits`.
-_REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-#: Some local files keep their CRS in an .aux.xml beside them, which GDAL finds only if it may list the folder.
-_LOCAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
-#: GDAL's names of object stores.
-_STORES = {"s3": "/vsis3", "gs": "/vsigs", "az": "/vsiaz", "abfs": "/vsiadls", "abfss": "/vsiadls"}
-
 #: Longest side, in pixels, of the overview by which an offset is checked; and how many overviews are read at once.
 _OVERVIEW, _OVERVIEWS = 512, 4
-
-#: GDAL remembers of a URL that it is not there, or how long it is. Each opening has a name of its own, by a fragment,
-#: which is never sent.
-_OPENINGS = itertools.count(1)
 
 #: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
 _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
@@ -80,9 +68,6 @@ _FRESH = (
     "search for fresh items (an API is searched anew when the same request is run again, a saved catalog has to be "
     "saved again), or use a catalog that signs"
 )
-
-#: What GDAL may take a file for. Others of its drivers make requests and open files that the file names.
-_DRIVERS = ["GTiff", "COG", "JP2OpenJPEG"]
 
 _T = TypeVar("_T")
 
@@ -192,7 +177,7 @@ class SceneReader:
             lock = self._locks.setdefault(asset.band, threading.Lock())
 
         # The lock is held until a failed file is closed: another block may be waiting to read it.
-        with lock, local_files(**_options(asset.href)):
+        with lock, local_files(**gdal_options(asset.href)):
             if asset.band in self._dead:
                 raise self._dead[asset.band]
             if asset.band not in self._open:
@@ -313,7 +298,7 @@ class SceneReader:
 def _opened(href: str) -> DatasetReader:
     try:
         # Not `rasterio.open`, which takes one driver.
-        return DatasetReader(_gdal_path(href), driver=_DRIVERS)
+        return DatasetReader(gdal_path(href), driver=DRIVERS)
     except RasterioError as error:
         # GDAL says of a file that it is no raster also where the server told its length and then gave nothing of it.
         if is_no_raster(error) and href.startswith(("http://", "https://")):
@@ -344,34 +329,12 @@ def _remedy(asset: AssetRef, scene: Scene, error: BaseException) -> tuple[str, s
     return f"; the signature in its href expired at {expiry:%Y-%m-%d %H:%M:%S} UTC", _FRESH
 
 
-def _options(href: str) -> dict[str, str | int]:
-    if "://" not in href:
-        return dict(_LOCAL_OPTIONS)
-    # Of stores GDAL sends the name as it is, a fragment too: its memory is switched off instead.
-    in_store = href.partition("://")[0].lower() in _STORES
-    forgetful = {"CPL_VSIL_CURL_NON_CACHED": _gdal_path(href)} if in_store else {}
-    return _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
-
-
 def _in_time(href: str, left: float, action: Callable[[], _T]) -> _T:
     """One try, within what is left of the time."""
     if "://" not in href or left > ASSET.within - 1:  # the first one
         return action()
     with local_files(**time_limits(left)):
         return action()
-
-
-def _gdal_path(href: str) -> str:
-    """An href as GDAL's virtual file systems name it; credentials for s3:// come from the environment."""
-    scheme, _, rest = href.partition("://")
-    scheme = scheme.lower()
-    if scheme in _STORES:
-        container, _, key = rest.partition("/")
-        # abfs://container@account.dfs.core.windows.net/key: GDAL takes the account from the environment.
-        return f"{_STORES[scheme]}/{container.partition('@')[0]}/{key}"
-    if scheme in ("http", "https"):
-        return f"/vsicurl/{href}#{next(_OPENINGS)}"
-    return os.fspath(href.removeprefix("file://"))
 
 
 def _is_readable(href: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from shapely.geometry import box
 
 from terramosaic import RequestError, assess, map_region, open_run
 from terramosaic.errors import CatalogError, LeaseHeldError
+from terramosaic.evaluation import reference_pixels
 from terramosaic.evaluation.assessment import Assessment, Comparison, assessment_of
 from terramosaic.evaluation.comparing import physical
 from terramosaic.ground.grid import Rect
@@ -24,6 +27,7 @@ from terramosaic.planning.folder import RunFolder, is_complete
 from terramosaic.storage.lease import lease
 from terramosaic.trust.verifying import verified
 from tests.integration.conftest import EPSG
+from tests.support.file_server import serve_files
 
 needs_odc = pytest.mark.skipif(
     pytest.importorskip("importlib.util").find_spec("odc.stac") is None,
@@ -212,7 +216,37 @@ def test_what_is_missing_is_named(made, tmp_path):
     add_item(tmp_path, "gone", "sentinel-1-rtc", {"vv": "/gone/vv.tif", "vh": "/gone/vh.tif"})
     one = only(assess(made, ["s1-rtc"], catalog=str(tmp_path), write=False))
     assert "left out: vv_only: without asset vh" in one.notes
-    assert list(one.missing.values()) == [4] and "a file of gone cannot be read" in str(one.missing)
+    assert list(one.missing.values()) == [4] and "asset vv of gone cannot be read" in str(one.missing)
+
+
+@needs_odc
+def test_a_document_that_names_other_files_is_none(made, tmp_path):
+    add_pass(tmp_path, made)
+    vrt = tmp_path / "vv.vrt"
+    with rasterio.open(tmp_path / "S1A_vv.tif") as source:
+        rasterio.shutil.copy(source, vrt, driver="VRT")
+    add_item(tmp_path, "S1A", "sentinel-1-rtc", {"vv": str(vrt), "vh": str(tmp_path / "S1A_vh.tif")})
+    one = only(assess(made, ["s1-rtc"], catalog=str(tmp_path), write=False))
+    assert (
+        one.compared == 0 and "asset vv of S1A cannot be read" in one.summary and "recognized" in one.summary
+    )
+
+
+@needs_odc
+def test_over_http_with_a_token_and_a_server_that_is_busy_at_first(made, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(reference_pixels, "ASSET", dataclasses.replace(reference_pixels.ASSET, pause=0.001))
+    add_pass(tmp_path, made, bias=1)
+    with serve_files(tmp_path) as server:
+        hrefs = {name: f"{server.url(f'S1A_{name}.tif')}?sig=SECRET" for name in ("vv", "vh")}
+        add_item(tmp_path, "S1A", "sentinel-1-rtc", hrefs, **{"sat:orbit_state": "descending"})
+        server.fail["S1A_vh.tif"] = 503, 2
+        one = only(assess(made, ["s1-rtc"], catalog=str(tmp_path), write=False))
+        assert one.compared == one.mapped and one.bands[1].bias == pytest.approx(1, abs=1e-4)
+        hrefs["vh"] = f"{server.url('gone.tif')}?sig=SECRET"
+        add_item(tmp_path, "S1A", "sentinel-1-rtc", hrefs, **{"sat:orbit_state": "descending"})
+        one = only(assess(made, ["s1-rtc"], catalog=str(tmp_path), write=False))
+    assert one.missing == {"asset vh of S1A cannot be read: HTTP response code: 404": 4}
+    assert "SECRET" not in caplog.text + one.model_dump_json()
 
 
 @needs_odc
