@@ -79,7 +79,7 @@ def show_verification(console: Console, found: Verification) -> None:
 def show_assessment(console: Console, found: Assessment) -> None:
     """Prints how a map compares with its references, and what was missing."""
     for one in found.comparisons:
-        console.print(one.summary, soft_wrap=True, style="bold", highlight=False)
+        console.print(one.heading, soft_wrap=True, style="bold", highlight=False, markup=False)
         if one.bands:
             columns = ("band", "unit", "pixels", "bias", "MAE", "RMSE", "correlation", "SSIM")
             table = Table(*columns, header_style="bold")
@@ -91,7 +91,8 @@ def show_assessment(console: Console, found: Assessment) -> None:
             console.print(_class_table(one.classes))
         for line in details_of([one]):
             console.print(line, style="yellow", soft_wrap=True, markup=False)
-        console.print(one.caveat, style="dim", soft_wrap=True)
+        if one.compared:
+            console.print(one.caveat, style="dim", soft_wrap=True)
     console.print(
         f"drawn with --seed {found.seed} from {found.parts} parts in {found.seconds:.1f} s", style="dim"
     )

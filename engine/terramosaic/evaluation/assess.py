@@ -243,7 +243,10 @@ class _Comparing:
             share = 1 - sums.compared / sums.mapped
             notes.append(f"of {share:.1%} of the pixels the reference has nothing to compare with")
         if table is not None and drawn:
-            notes.append("intervals of areas count each part as one sample, for pixels of a part are alike")
+            notes.append(
+                "intervals of areas count each part as one sample, for pixels of a part are alike; they are 0 where "
+                "none of a class disagrees"
+            )
         return Comparison(
             reference=reference.name,
             title=reference.title or reference.name,

@@ -126,6 +126,11 @@ class Comparison(_Value):
     caveat: str
 
     @property
+    def heading(self) -> str:
+        """What was compared with what, and how that came out where no table of figures says it."""
+        return f"{self.map} against {self.title}" if self.bands else self.summary
+
+    @property
     def summary(self) -> str:
         """The main figures, in a line."""
         if not self.compared:
