@@ -33,6 +33,9 @@ _RESAMPLES, _INTERVAL = 1000, (2.5, 97.5)
 #: With fewer pieces an interval says nothing.
 _FEWEST_PIECES = 4
 
+#: A ratio is not told beyond it: of windows that are even in themselves and differ, all that differs is at edges.
+_MOST = 1000.0
+
 _T = TypeVar("_T")
 
 
@@ -234,4 +237,4 @@ def _ratio(pieces: Sequence[np.ndarray], rng: np.random.Generator) -> Ratio | No
 
 def _quotient(sums: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((sums[0] / sums[1]) / (sums[2] / sums[3]))
+        return np.asarray(np.minimum((sums[0] / sums[1]) / (sums[2] / sums[3]), _MOST))

@@ -137,6 +137,17 @@ def test_a_flat_map_has_nothing_to_compare():
     assert measured(np.full(AREA.shape, 5)) == Seams()
 
 
+def test_windows_and_blocks_that_are_even_in_themselves_and_differ_are_no_map_without_seams():
+    cells = np.random.default_rng(3).integers(1, 3, (40, 40))
+    rows, cols = (
+        np.arange(start, start + size) for start, size in zip((AREA.row, AREA.col), AREA.shape, strict=True)
+    )
+    found = measured(cells[np.ix_(rows // 224 % 40, cols // 224 % 40)], CLASSES, stride=224)
+    assert found.step.departure == 1000
+    found = measured(cells[np.ix_(rows // 512 % 40, cols // 512 % 40)], CLASSES)
+    assert found.block_step.value == 1000
+
+
 def test_one_block_has_no_border():
     assert measured(ground(), zone=zone_of(size=4096)).block_step is None
 
