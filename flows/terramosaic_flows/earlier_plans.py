@@ -27,7 +27,7 @@ def earlier_plans(request: RegionRequest) -> dict[str, Plan]:
         return {}
     for made in plans.values():
         recall_secrets(made)
-    return plans
+    return {name: _as_asked(made, request) for name, made in plans.items()}
 
 
 def keep_plans(request: RegionRequest, plans: Mapping[str, Plan]) -> None:
@@ -41,6 +41,11 @@ def forget_plans(request: RegionRequest) -> None:
     """Removes the note: the flow run came to its end."""
     if is_deployed():
         remove(_file(request))
+
+
+def _as_asked(made: Plan, request: RegionRequest) -> Plan:
+    """A plan with the limit that is asked for: a complete run keeps the plan of whoever asked for it first."""
+    return made.model_copy(update={"request": made.request.model_copy(update={"max_seam": request.max_seam})})
 
 
 def _file(request: RegionRequest) -> Location:

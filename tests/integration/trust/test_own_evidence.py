@@ -7,12 +7,16 @@ import re
 
 import numpy as np
 import pytest
+from prefect import runtime
 
 from terramosaic import map_region, open_run
 from terramosaic.errors import CheckFailedError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.result import MapResult
-from terramosaic.publishing.seams import told_seams
+from terramosaic.planning.folder import as_begun, write_plan
+from terramosaic.planning.planning import plan
+from terramosaic.publishing.seams import seams_beyond_limit, told_seams
+from terramosaic_flows import earlier_plans
 from tests.unit.model.toy_terramind import make_toy
 
 #: Some windows in each direction, in four blocks.
@@ -80,6 +84,18 @@ def test_a_limit_fails_the_run_once_it_is_written_and_each_time_it_is_asked_for(
     assert mapped.item.read_bytes() == before
     assert open_run(mapped.folder).keys() == mapped.keys()
     assert map_region(limited.model_copy(update={"max_seam": 50})).was_done
+
+
+def test_a_flow_run_that_is_started_again_holds_a_finished_run_to_its_own_limit(mapped, monkeypatch):
+    limited = mapped.plan.request.model_copy(update={"max_seam": 1.02})
+    made = as_begun(plan(limited))
+    write_plan(made)
+    monkeypatch.setattr(earlier_plans, "is_deployed", lambda: True)
+    monkeypatch.setattr(runtime.flow_run, "run_count", 2, raising=False)
+    monkeypatch.setattr(runtime.flow_run, "id", "some", raising=False)
+    earlier_plans.keep_plans(limited, {"": made})
+    assert seams_beyond_limit(earlier_plans.earlier_plans(limited)[""]) is not None
+    earlier_plans.forget_plans(limited)
 
 
 def test_the_command_line_says_so_and_exits_with_7(mapped, tmp_path, run_here):
