@@ -27,6 +27,8 @@ class NdviAgreement(BaseModel):
         generated_squares: sum of its squares.
         products: sum of the products of both.
         absolute: sum of their absolute differences.
+        bounding: sum of what the bound of samples adds to what the imagery shows, at least.
+        beyond: sum of how far the imagery's lie outside that bound.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,10 +40,17 @@ class NdviAgreement(BaseModel):
     generated_squares: float | None = None
     products: float | None = None
     absolute: float | None = None
+    bounding: float = 0.0
+    beyond: float = 0.0
 
     @classmethod
     def of(
-        cls, red: np.ndarray, infrared: np.ndarray, generated: np.ndarray | None, valid: np.ndarray
+        cls,
+        red: np.ndarray,
+        infrared: np.ndarray,
+        generated: np.ndarray | None,
+        valid: np.ndarray,
+        bounds: tuple[float, float] = (-1.0, 1.0),
     ) -> Self:
         """The sums over some rows.
 
@@ -50,6 +59,7 @@ class NdviAgreement(BaseModel):
             infrared: likewise.
             generated: float32 (height, width); None where NDVI is no target.
             valid: bool (height, width), which pixels count; where both bands are 0 none does.
+            bounds: the least and the most that the model can make of it.
         """
         low, high = red.astype(np.float64), infrared.astype(np.float64)
         held = valid & (low + high > 0)
@@ -59,6 +69,8 @@ class NdviAgreement(BaseModel):
             made = generated[held].astype(np.float64)
             sums |= {"generated": float(made.sum()), "generated_squares": float(made @ made)}
             sums |= {"products": float(made @ shown), "absolute": float(np.abs(made - shown).sum())}
+            bounding = np.clip(shown, *bounds) - shown
+            sums |= {"bounding": float(bounding.sum()), "beyond": float(np.abs(bounding).sum())}
         return cls.model_validate(sums)
 
     def __add__(self, other: Self) -> Self:
@@ -87,6 +99,16 @@ class NdviAgreement(BaseModel):
         return (self.absolute or 0.0) / self.pixels
 
     @property
+    def least_bias(self) -> float:
+        """The bias of the best that the model can make."""
+        return self.bounding / self.pixels
+
+    @property
+    def least_error(self) -> float:
+        """The mean absolute error of the best that the model can make."""
+        return self.beyond / self.pixels
+
+    @property
     def shown_std(self) -> float:
         """Standard deviation of what the imagery shows: whether there is anything to be seen in it."""
         return _std(self.shown, self.shown_squares, self.pixels)
@@ -108,9 +130,13 @@ class NdviTally:
     Args:
         bands: of the imagery that comes.
         known: those of them that are real; without the two that NDVI takes, nothing is counted.
+        bounds: see `NdviAgreement.of`.
     """
 
-    def __init__(self, bands: tuple[str, ...], known: tuple[str, ...]) -> None:
+    def __init__(
+        self, bands: tuple[str, ...], known: tuple[str, ...], bounds: tuple[float, float] = (-1.0, 1.0)
+    ) -> None:
+        self._bounds = bounds
         is_shown = {RED, INFRARED} <= set(known)
         self._at = (bands.index(RED), bands.index(INFRARED)) if is_shown else None
         self.total = NdviAgreement()
@@ -128,7 +154,7 @@ class NdviTally:
             some = slice(-row % _EVERY, None, _EVERY), slice(None, None, _EVERY)
             red, infrared = (dn[band][some] for band in self._at)
             made = None if generated is None else generated[some]
-            self.total = self.total + NdviAgreement.of(red, infrared, made, valid[some])
+            self.total = self.total + NdviAgreement.of(red, infrared, made, valid[some], self._bounds)
 
 
 def _std(total: float, squares: float, count: int) -> float:

@@ -115,7 +115,10 @@ class BlockRasters:
         self._rects: dict[str, Rect] = {}
         self._factor = plan.preview_factor
         self._preview_rect = preview_rect(block.rect, self._factor)
-        self._ndvi = NdviTally(SOURCE_BANDS, bundle.bands)
+        bounds = [
+            layer.bounds[0] for layer in plan.layers if layer.key == ("NDVI", "estimate") and layer.bounds
+        ]
+        self._ndvi = NdviTally(SOURCE_BANDS, bundle.bands, *bounds)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0

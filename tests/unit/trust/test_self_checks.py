@@ -51,6 +51,14 @@ class TestNdvi:
         (line,) = doubts_about_ndvi(agreement(LAND - 0.3))
         assert "-0.30" in line and "offset" in line
 
+    def test_what_the_bound_of_samples_takes_is_not_the_models_fault(self):
+        forest, bounds = RNG.normal(0.82, 0.12, LAND.shape).clip(-1, 1), (0.005, 0.649)
+        red, infrared = (np.rint(2500 * (1 + sign * forest)).astype(np.uint16) for sign in (-1, 1))
+        for off, doubts in ((0, 0), (-0.15, 1)):
+            made, whole = forest.clip(*bounds) + off, np.ones(forest.shape, bool)
+            assert len(doubts_about_ndvi(NdviAgreement.of(red, infrared, made, whole, bounds))) == doubts
+            assert len(doubts_about_ndvi(NdviAgreement.of(red, infrared, made, whole))) == 1
+
     def test_of_few_pixels_and_over_water_nothing_is_concluded(self):
         assert doubts_about_ndvi(agreement(np.zeros(900), LAND[:900])) == []
         sea = np.full(20_000, 0.01)
