@@ -19,6 +19,9 @@ _LEAST_CORRELATION, _MOST_BIAS, _MOST_ERROR = 0.5, 0.1, 0.2
 #: Standard deviation of the imagery's NDVI from which on there is something to be seen in it.
 _VARIES = 0.05
 
+#: And from which on it is of more than one class: real vegetation alone has 0.08, and 0.15 at most, over 5 km.
+_VARIES_BEYOND_A_CLASS = 0.17
+
 #: Pixels below which nothing is concluded.
 _FEWEST_PIXELS = 1000
 
@@ -88,7 +91,10 @@ def doubts_about_layer(layer: Layer, counts: np.ndarray, imagery: NdviAgreement)
         if count < _FEWEST_PIXELS:
             continue
         most = int(held.argmax())
-        if held[most] > _ONE_VALUE * count and shows_something(imagery):
+        is_told = shows_something(imagery)
+        if layer.kind == "class":
+            is_told = is_told and imagery.shown_std > _VARIES_BEYOND_A_CLASS
+        if held[most] > _ONE_VALUE * count and is_told:
             found.append(
                 f"{layer.name}: {_share(held[most] / count)} is {_named(layer, band, most)}; {_WEIGHTS}"
             )

@@ -93,6 +93,8 @@ class TestLayers:
         (line,) = doubts_about_layer(CLASSES, counts(CLASSES, values), agreement(None))
         assert line.startswith("LULC: 99.95 % is trees")
         assert doubts_about_layer(CLASSES, counts(CLASSES, values), agreement(None, np.zeros(20_000))) == []
+        forest = agreement(None, RNG.normal(0.8, 0.12, LAND.shape).clip(-1, 1))
+        assert doubts_about_layer(CLASSES, counts(CLASSES, values), forest) == []
         values[:30] = 1
         assert doubts_about_layer(CLASSES, counts(CLASSES, values), agreement(None)) == []
 
