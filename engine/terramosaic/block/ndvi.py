@@ -15,6 +15,9 @@ RED, INFRARED = "B04", "B08"
 
 _EVERY = 4
 
+#: Sum of both bands below which an NDVI is noise: open water, deep shadow.
+_LEAST_LIGHT = 400
+
 
 class NdviAgreement(BaseModel):
     """Sums over some pixels, of the NDVI that the imagery shows and of the one that was generated.
@@ -58,11 +61,11 @@ class NdviAgreement(BaseModel):
             red: uint16 (height, width), reflectance x 10 000.
             infrared: likewise.
             generated: float32 (height, width); None where NDVI is no target.
-            valid: bool (height, width), which pixels count; where both bands are 0 none does.
+            valid: bool (height, width), which pixels count; none does that is as dark as open water.
             bounds: the least and the most that the model can make of it.
         """
         low, high = red.astype(np.float64), infrared.astype(np.float64)
-        held = valid & (low + high > 0)
+        held = valid & (low + high >= _LEAST_LIGHT)
         shown = (high[held] - low[held]) / (high[held] + low[held])
         sums = {"pixels": len(shown), "shown": float(shown.sum()), "shown_squares": float(shown @ shown)}
         if generated is not None:

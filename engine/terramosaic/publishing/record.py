@@ -41,6 +41,7 @@ from terramosaic.trust.seams import Seams, seams_of
 from terramosaic.trust.self_checks import (
     doubts_about_layer,
     doubts_about_ndvi,
+    doubts_about_range,
     doubts_about_tokens,
     shares_at_bound,
 )
@@ -191,6 +192,14 @@ class RunFacts(PlanFacts):
                 for record in self.estimates
                 if record.census.counts is not None
                 for line in doubts_about_layer(record.layer, record.census.counts, self.ndvi)
+            ),
+            *(
+                line
+                for record in self.estimates
+                for band, figures in zip(record.layer.bands, record.census.statistics, strict=False)
+                for line in doubts_about_range(
+                    record.layer, band, figures.percentile_2, figures.percentile_98, self.ndvi
+                )
             ),
         ]
 

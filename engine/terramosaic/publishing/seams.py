@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from terramosaic.errors import CheckFailedError
 from terramosaic.planning.finished import told_in
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import number
 from terramosaic.trust.seams import Ratio, Seams
+
+logger = logging.getLogger(__name__)
 
 _TOLD = TypeAdapter(dict[str, Seams])
 
@@ -56,9 +59,14 @@ def seams_beyond_limit(plan: Plan) -> CheckFailedError | None:
     limit = plan.request.max_seam
     if not limit:
         return None
+    told = told_seams(plan)
+    for mosaic in mosaics_of(plan):
+        layer = plan.layer(mosaic.rpartition("_")[0] if len(plan.zones) > 1 else mosaic)
+        if layer.is_estimate and not any(ratio.low is not None for _, ratio in told.get(mosaic, Seams())):
+            logger.warning("max_seam: too little of %s was measured to hold it to the limit", mosaic)
     beyond = [
         f"{mosaic}: {name} {ratio_in_words(ratio)}"
-        for mosaic, seams in told_seams(plan).items()
+        for mosaic, seams in told.items()
         for name, ratio in seams
         if ratio.departure > limit
     ]

@@ -31,7 +31,7 @@ _CELL, _CUT = 8, 4
 _RESAMPLES, _INTERVAL = 1000, (2.5, 97.5)
 
 #: With fewer pieces an interval says nothing.
-_FEWEST_PIECES = 4
+_FEWEST_PIECES = 10
 
 #: A ratio is not told beyond it: of windows that are even in themselves and differ, all that differs is at edges.
 _MOST = 1000.0
@@ -104,7 +104,8 @@ def seams_of(pixels: Pixels, zone: Zone, layer: Layer, *, stride: int, seed: int
     lines = SeamLines(stride)
     rng = np.random.default_rng(seed)
     step, texture, block_step = [], [], []
-    for rect in _drawn(_pieces(zone, stride), rng):
+    pieces = _pieces(zone, stride) if lines.inner or lines.middles else []
+    for rect in _drawn(pieces, rng):
         held = _Piece(pixels(rect), rect, layer)
         step.append(np.sum([_step(side, lines.edges, lines.inner, stride) for side in held.sides], axis=0))
         if lines.middles:

@@ -28,6 +28,9 @@ _FEWEST_PIXELS = 1000
 #: Share of pixels of one class, or with one number, and of those at the bound of samples, from which on it is told.
 _ONE_VALUE, _AT_BOUND = 0.999, 0.5
 
+#: Stored steps that nearly all of a band must be apart.
+_STEPS = 3
+
 #: What counts as at the bound: the last hundredth of the way there from the middle.
 _NEAR_BOUND = 0.99
 
@@ -105,6 +108,21 @@ def doubts_about_layer(layer: Layer, counts: np.ndarray, imagery: NdviAgreement)
                 "which flattens extremes; a larger x0_clip lets them out"
             )
     return found
+
+
+def doubts_about_range(layer: Layer, band: str, low: float, high: float, imagery: NdviAgreement) -> list[str]:
+    """That a band hardly varies where the imagery does, in a line.
+
+    Args:
+        layer: an estimate.
+        band: of it.
+        low: what 2 % of its pixels are below, in its unit.
+        high: what 2 % are above.
+        imagery: what it was generated from.
+    """
+    if layer.kind != "value" or high - low > _STEPS * layer.step or not shows_something(imagery):
+        return []
+    return [f"{layer.name}: 96 % of {band} lie between {low:.4g} and {high:.4g}; {_WEIGHTS}"]
 
 
 def shares_at_bound(layer: Layer, counts: np.ndarray) -> dict[str, float]:

@@ -98,6 +98,12 @@ def test_a_flow_run_that_is_started_again_holds_a_finished_run_to_its_own_limit(
     earlier_plans.forget_plans(limited)
 
 
+def test_a_limit_that_too_little_was_measured_for_is_told(land, tmp_path, caplog):
+    small = land.request(Rect(490_304, 50_104, 60, 60), tmp_path, targets=("NDVI",), max_seam=1.1)
+    assert map_region(small).mosaics
+    assert "max_seam: too little of NDVI was measured to hold it to the limit" in caplog.text
+
+
 def test_the_command_line_says_so_and_exits_with_7(mapped, tmp_path, run_here):
     region = tmp_path / "region.geojson"
     region.write_text(json.dumps(mapped.plan.region))

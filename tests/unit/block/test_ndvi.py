@@ -13,7 +13,7 @@ BANDS = ("B04", "B03", "B02", "B08")
 def rows(seed: int = 0, height: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Digital numbers, what is valid, and an NDVI that is a bit off."""
     rng = np.random.default_rng(seed)
-    dn = rng.integers(1, 6000, (4, height, 80)).astype(np.uint16)
+    dn = rng.integers(400, 6000, (4, height, 80)).astype(np.uint16)
     valid = rng.random((height, 80)) > 0.2
     return dn, valid, (ndvi(dn) * 0.8 + 0.05 + 0.1 * rng.normal(size=valid.shape)).astype(np.float32)
 
@@ -70,6 +70,12 @@ def test_a_model_without_the_bands_is_not_compared():
 def test_what_was_not_seen_does_not_count():
     dn, valid, generated = rows()
     dn[:, :32] = 0
+    assert total((0, dn, valid, generated)).pixels == valid[32::4, ::4].sum()
+
+
+def test_open_water_does_not_count_whose_ndvi_is_noise():
+    dn, valid, generated = rows()
+    dn[:, :32] = np.random.default_rng(1).integers(20, 110, dn[:, :32].shape)
     assert total((0, dn, valid, generated)).pixels == valid[32::4, ::4].sum()
 
 

@@ -11,6 +11,7 @@ from terramosaic.publishing.census import counts_of
 from terramosaic.trust.self_checks import (
     doubts_about_layer,
     doubts_about_ndvi,
+    doubts_about_range,
     doubts_about_tokens,
     shares_at_bound,
 )
@@ -97,6 +98,12 @@ class TestLayers:
         assert doubts_about_layer(CLASSES, counts(CLASSES, values), forest) == []
         values[:30] = 1
         assert doubts_about_layer(CLASSES, counts(CLASSES, values), agreement(None)) == []
+
+    def test_a_band_that_hardly_varies_is_told(self):
+        (line,) = doubts_about_range(NDVI, "NDVI", 0.3999, 0.4001, agreement(None))
+        assert line == "NDVI: 96 % of NDVI lie between 0.3999 and 0.4001; are these the weights you meant?"
+        assert doubts_about_range(NDVI, "NDVI", 0.35, 0.45, agreement(None)) == []
+        assert doubts_about_range(NDVI, "NDVI", 0.4, 0.4, agreement(None, np.full(20_000, 0.01))) == []
 
     def test_no_data_does_not_count(self):
         values = np.where(np.arange(20_000) < 15_000, -32768 * NDVI.scale, RNG.uniform(0.3, 0.7, 20_000))
