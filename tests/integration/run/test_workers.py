@@ -16,6 +16,7 @@ import pytest
 from terramosaic import MapResult, map_region, plan
 from terramosaic.block.block import BlockReceipt, finished_block
 from terramosaic.block.rasters import BlockRasters, Written
+from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.devices import Device, cuda_device_count
@@ -286,10 +287,10 @@ def test_a_thread_that_hangs_is_abandoned_writes_nothing_and_takes_its_device_al
     first, hangs, back = made.blocks[0], threading.Event(), threading.Event()
     finish = BlockRasters.finish
 
-    def hang(rasters: BlockRasters) -> dict[str, Written]:
+    def hang(rasters: BlockRasters, tokens: TokenSheet) -> dict[str, Written]:
         hangs.set()
         back.wait()
-        return finish(rasters)
+        return finish(rasters, tokens)
 
     class OnceItHangs(threading.Timer):
         """The time is over when the block hangs, and not before."""
