@@ -4,8 +4,9 @@ python -m tests.faults.table --runs 4 --work out/table
 python -m tests.faults.table --runs 20 --only "files: drip,block: flipped"
 
 Right: the first try gives the unbroken run's pixels. Right after: it stopped with a clear error, and the same request
-again, by a server without faults, gives them. Stop: it stopped so both times. Wrong: other pixels without an error, an
-error without a name, or no end. There must be no wrong one.
+again, by a server without faults, gives them. Told: it says which scenes it left out, and has the pixels of an unbroken
+run without them. Stop: it stopped so both times. Wrong: other pixels without an error or a word, an error without a
+name, or no end. There must be no wrong one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from terramosaic import map_region
 from terramosaic.demo.world import write_world
 from terramosaic.errors import TerramosaicError
 from terramosaic.imagery.pool import READERS
+from terramosaic.imagery.scene_records import SceneRecords
+from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.plan import Plan
 from terramosaic.request.region import BoundingBox
@@ -64,7 +67,7 @@ class Row:
         """A line of the table."""
         numbers = [
             sum(self.ends.values()),
-            *(self.ends[end] for end in ("right", "right after", "stop", "wrong")),
+            *(self.ends[end] for end in ("right", "right after", "told", "stop", "wrong")),
         ]
         return f"| {kind} | {' | '.join(map(str, numbers))} | {self.worst:.0f} |"
 
@@ -112,7 +115,7 @@ class Bench:
         def attempt() -> None:
             try:
                 result = map_region(request, **how)
-                outcome.append("right" if self._is_same(result.mosaics) else "wrong: other pixels")
+                outcome.append(self._judged(result))
             except TerramosaicError as error:
                 outcome.append(f"stop: {error}")
             except Exception as error:
@@ -125,8 +128,19 @@ class Bench:
         row.worst = max(row.worst, time.monotonic() - started)
         return outcome[0] if outcome else "wrong: no end"
 
-    def _is_same(self, mosaics: dict[str, Any]) -> bool:
-        for name, path in self.unbroken.mosaics.items():
+    def _judged(self, result: MapResult) -> str:
+        if self._is_same(self.unbroken, result.mosaics):
+            return "right"
+        decisions = SceneRecords(RunFolder.of(result.plan)).read_all(result.plan)
+        left_out = sorted(key for key, decision in decisions.items() if not decision.is_used)
+        if not left_out:
+            return "wrong: other pixels"
+        without = self.request(self.fresh()).model_copy(update={"exclude": tuple(left_out)})
+        is_told = self._is_same(map_region(without), result.mosaics)
+        return "told" if is_told else f"wrong: other pixels than without {', '.join(left_out)}"
+
+    def _is_same(self, unbroken: MapResult, mosaics: dict[str, Any]) -> bool:
+        for name, path in unbroken.mosaics.items():
             with rasterio.open(str(path)) as ours, rasterio.open(str(mosaics[name])) as theirs:
                 if not np.array_equal(ours.read(), theirs.read()):
                     return False
@@ -238,7 +252,9 @@ def main() -> None:
         server = stack.enter_context(serving_badly(write_world(work / "world").parent))
         bench = Bench(work, server)
         kinds = {**dict(_server_faults(bench, server)), **dict(_disk_faults(bench)), "killed": _killed(bench)}
-        print("| fault | runs | right | right after | stop | wrong | worst, s |\n" + "| --- " * 7 + "|")
+        print(
+            "| fault | runs | right | right after | told | stop | wrong | worst, s |\n" + "| --- " * 8 + "|"
+        )
         for kind, once in kinds.items():
             if kind.startswith(tuple(arguments.only.split(","))):
                 row = rows[kind] = Row()
