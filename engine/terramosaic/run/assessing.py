@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
-from terramosaic.block.receipt import finished_blocks
 from terramosaic.evaluation.assess import assessed
 from terramosaic.evaluation.assessment import Assessment
 from terramosaic.evaluation.reference import references_of
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder, read_plan
-from terramosaic.planning.plan import Plan
-from terramosaic.publishing.publish import publish_again
-from terramosaic.storage.files import write_json
-from terramosaic.storage.lease import lease
+from terramosaic.run.keeping import keep
 from terramosaic.storage.location import Location
-
-logger = logging.getLogger(__name__)
 
 
 def assess(
@@ -56,16 +49,5 @@ def assess(
     asked = references_of(references, plan.request.targets, catalog)
     found = assessed(plan, asked, samples=samples, seed=seed, on_part=on_part)
     if write:
-        _keep(plan, found)
+        keep(plan, RunFolder.of(plan).assessment_file, found, what="an assessment")
     return found
-
-
-def _keep(plan: Plan, found: Assessment) -> None:
-    """Writes down what came of an assessment, and tells it in report and item."""
-    folder = RunFolder.of(plan)
-    with lease(folder.lease, owner=f"an assessment of run {plan.run_id}"):
-        write_json(folder.assessment_file, found.model_dump(mode="json"))
-        if len(finished_blocks(plan)) < len(plan.blocks):
-            logger.warning("report and item stay as they are: the run's blocks, which they tell of, are gone")
-        else:
-            publish_again(plan)

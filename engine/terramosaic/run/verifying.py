@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
-from terramosaic.block.receipt import finished_blocks
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder, read_plan
-from terramosaic.planning.plan import Plan
-from terramosaic.publishing.publish import publish_again
-from terramosaic.storage.files import write_json
-from terramosaic.storage.lease import lease
+from terramosaic.run.keeping import keep
 from terramosaic.storage.location import Location
 from terramosaic.trust.verification import Verification
 from terramosaic.trust.verifying import verified
-
-logger = logging.getLogger(__name__)
 
 
 def verify(
@@ -67,18 +60,11 @@ def verify(
         on_window=on_window,
     )
     if write:
-        _keep(plan, found)
+        keep(
+            plan,
+            RunFolder.of(plan).verification_file,
+            found,
+            what="a verification",
+            is_damaged=bool(found.flaws),
+        )
     return found
-
-
-def _keep(plan: Plan, found: Verification) -> None:
-    """Writes down what came of a verification, and tells it in report and item, which vouch for the mosaics."""
-    folder = RunFolder.of(plan)
-    with lease(folder.lease, owner=f"a verification of run {plan.run_id}"):
-        write_json(folder.verification_file, found.model_dump(mode="json"))
-        if found.flaws:
-            logger.warning("report and item stay as they are: files of the run are damaged")
-        elif len(finished_blocks(plan)) < len(plan.blocks):
-            logger.warning("report and item stay as they are: the run's blocks, which they tell of, are gone")
-        else:
-            publish_again(plan)

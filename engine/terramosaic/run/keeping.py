@@ -1,0 +1,41 @@
+"""What came of checking or comparing a finished run, written down beside it and told in its report and item."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import BaseModel
+
+from terramosaic.block.receipt import finished_blocks
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Plan
+from terramosaic.publishing.publish import publish_again
+from terramosaic.storage.files import write_json
+from terramosaic.storage.lease import lease
+from terramosaic.storage.location import Location
+
+logger = logging.getLogger(__name__)
+
+
+def keep(plan: Plan, file: Location, found: BaseModel, *, what: str, is_damaged: bool = False) -> None:
+    """Writes a value into a run, under its lease, and tells it in report and item, which vouch for the mosaics.
+
+    Args:
+        plan: the run's.
+        file: of the run, which is written.
+        found: what came of it.
+        what: it is, with its article.
+        is_damaged: whether files of the run are, so that nobody may vouch for them.
+
+    Raises:
+        OutputError: nothing can be written there.
+        LeaseHeldError: another one is adding to the run's report and item.
+    """
+    with lease(RunFolder.of(plan).lease, owner=f"{what} of run {plan.run_id}"):
+        write_json(file, found.model_dump(mode="json"))
+        if is_damaged:
+            logger.warning("report and item stay as they are: files of the run are damaged")
+        elif len(finished_blocks(plan)) < len(plan.blocks):
+            logger.warning("report and item stay as they are: the run's blocks, which they tell of, are gone")
+        else:
+            publish_again(plan)
