@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.progress import Progress, TextColumn
 
-from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.findings import counted_bar, tell
 from terramosaic.cli.show import show_assessment
 from terramosaic.run.assessing import assess
 
@@ -47,9 +46,7 @@ def assess_command(
     RUN is the folder of a finished run, or its URL. Exit code 4 says that nothing could be compared, and why.
     """
     names = [name.strip() for text in references for name in _names(text)]
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.completed} of {task.total} parts"),
-                  console=ERR, transient=True, disable=not ERR.is_terminal) as bar:  # fmt: skip
-        task = bar.add_task("assess", total=samples)
+    with counted_bar("assess", "parts", samples) as on_each:
         found = assess(
             run,
             names,
@@ -57,14 +54,9 @@ def assess_command(
             samples=samples,
             seed=seed,
             write=not no_write,
-            on_part=lambda done, drawn: bar.update(task, completed=done, total=drawn),
+            on_part=on_each,
         )
-    if as_json:
-        click.echo(found.model_dump_json(indent=1))
-    else:
-        show_assessment(OUT, found)
-    if found.failure is not None:
-        raise found.failure
+    tell(found, show_assessment, as_json=as_json)
 
 
 def _names(text: str) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.progress import Progress, TextColumn
 
-from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.findings import counted_bar, tell
 from terramosaic.cli.show import show_verification
 from terramosaic.run.verifying import verify
 
@@ -45,9 +44,7 @@ def verify_command(
 
     RUN is the folder of a finished run, or its URL. Exit code 7 says that something differs, and what.
     """
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.completed} of {task.total} windows"),
-                  console=ERR, transient=True, disable=not ERR.is_terminal) as bar:  # fmt: skip
-        task = bar.add_task("verify", total=windows)
+    with counted_bar("verify", "windows", windows) as on_each:
         found = verify(
             run,
             windows=windows,
@@ -56,11 +53,6 @@ def verify_command(
             seed=seed,
             device=device,
             write=not no_write,
-            on_window=lambda done, drawn: bar.update(task, completed=done, total=drawn),
+            on_window=on_each,
         )
-    if as_json:
-        click.echo(found.model_dump_json(indent=1))
-    else:
-        show_verification(OUT, found)
-    if found.failure is not None:
-        raise found.failure
+    tell(found, show_verification, as_json=as_json)
