@@ -344,13 +344,14 @@ def make_bundle(
         name="demo",
         title="demo model (band arithmetic; NOT TerraMind)",
         family="demo",
-        # Where 0.1 had this script: another text is another fingerprint, by which the demo's maps would be made anew.
-        source="terramosaic, engine/demo/make_bundle.py",
+        source="terramosaic, tools/make_demo_bundle.py",
         licence="Apache-2.0",
-        input=InputSpec(
-            bands=tuple(bands),
-            convention="Sentinel-2 L2A, DN = reflectance x 10 000, offset removed, at least 1; gaps filled",
-        ),
+        inputs={
+            "S2L2A": InputSpec(
+                bands=tuple(bands),
+                convention="Sentinel-2 L2A, DN = reflectance x 10 000, offset removed, at least 1; gaps filled",
+            )
+        },
         conditioning="independent",
         targets=specs,
         files=files,

@@ -1,9 +1,20 @@
-"""Sentinel-2's bands as TerraMind orders them. The engine keeps its own table: catalogs' common names are ambiguous."""
+"""Bands as TerraMind orders them. The engine keeps its own table: catalogs' common names are ambiguous."""
 
 from __future__ import annotations
 
 #: TerraMind's input order of ``S2L2A`` (terratorch, ``terramind_register.py``).
 S2L2A_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+
+#: Inputs that the engine knows, with all their bands in TerraMind's order. LULC has a plane for each class.
+INPUT_BANDS = {
+    "S2L2A": S2L2A_BANDS,
+    "S2L1C": ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
+    "S2RGB": ("B04", "B03", "B02"),
+    "S1GRD": ("VV", "VH"),
+    "S1RTC": ("VV", "VH"),
+    "DEM": ("DEM",),
+    "NDVI": ("NDVI",),
+}
 
 #: What STAC calls them (eo extension 2.0.0): written into items, and never read from any.
 COMMON_NAMES = {

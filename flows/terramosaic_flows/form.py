@@ -45,7 +45,18 @@ BOXES = {
     "generation": Box(
         "Generation",
         "What is made of them, by which model, on which device",
-        ("targets", "model", "device", "conditioning", "steps", "sampling", "x0_clip", "seed"),
+        (
+            "inputs",
+            "tokenised",
+            "targets",
+            "model",
+            "device",
+            "conditioning",
+            "steps",
+            "sampling",
+            "x0_clip",
+            "seed",
+        ),
     ),
     "output": Box(
         "Output", "Which files, and where", ("out", "region_name", "extras", "keep_imagery", "dtype")

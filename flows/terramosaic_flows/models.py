@@ -15,10 +15,14 @@ from terramosaic.model.devices import resolve
 from terramosaic.model.export import export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.complaints import lines_of
-from terramosaic.request.request import Target, warn_renamed
+from terramosaic.request.request import warn_renamed
 from terramosaic.storage.roots import require_within_roots
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
+
+Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM", "S2L2A"]
+Input = Literal["S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"]
+Tokenised = Literal["S2L2A", "S1GRD", "S1RTC", "DEM", "NDVI", "LULC"]
 
 
 class ExportRequest(BaseModel):
@@ -35,6 +39,17 @@ class ExportRequest(BaseModel):
         min_length=1,
         title="Targets",
         description="What the bundle generates",
+    )
+    inputs: tuple[Input, ...] = Field(
+        default=("S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"),
+        min_length=1,
+        title="Inputs",
+        description="What maps may be made from",
+    )
+    tokenised: tuple[Tokenised, ...] = Field(
+        default=(),
+        title="Tokenised inputs",
+        description="Inputs that the bundle shall take as tokens too, a third of a gigabyte each",
     )
     steps: int = Field(
         default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
@@ -54,10 +69,10 @@ class ExportRequest(BaseModel):
         title="Checkpoint",
         description="TerraMind's weights, absolute path; empty: from the Hugging Face hub",
     )
-    tokenizer_checkpoints: dict[Target, str] = Field(
+    tokenizer_checkpoints: dict[Target | Tokenised, str] = Field(
         default={},
         title="Tokenizer checkpoints",
-        description="By target, absolute paths; those not named come from the Hugging Face hub",
+        description="By target or tokenised input, absolute paths; those not named come from the Hugging Face hub",
     )
     random_weights: int | None = Field(
         default=None,
@@ -90,6 +105,8 @@ def export_model(request: ExportRequest) -> str:
         request.variant,
         Path(request.out).expanduser(),
         targets=request.targets,
+        inputs=request.inputs,
+        tokenised=request.tokenised,
         steps=request.steps,
         conditioning=request.conditioning,
         precision=request.precision,

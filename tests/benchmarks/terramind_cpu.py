@@ -37,7 +37,7 @@ def ours(folder: Path, variant: str, targets: tuple[str, ...], steps: int, threa
     )
     opened = time.perf_counter() - started
     windows, randomness = a_batch(bundle, targets, 1)
-    _serve(lambda: generator.generate(windows, randomness), {"opened": opened})
+    _serve(lambda: generator.generate({"S2L2A": windows}, randomness), {"opened": opened})
 
 
 def theirs(folder: Path, variant: str, targets: tuple[str, ...], steps: int, threads: int) -> None:

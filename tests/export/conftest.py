@@ -20,10 +20,11 @@ from terratorch.models.backbones.terramind.tokenizer.models.unet.unet import Pat
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.random_weights import randomise
-from terramosaic.model.export.reference import Reference, build_model
-from terramosaic.model.export.variants import TARGETS
+from terramosaic.model.export.reference import Reference, build_model, tokens_key
+from terramosaic.model.export.variants import INPUTS
 
 VARIANT = "terramind_v1_tiny"
+TARGETS = ("S1GRD", "S1RTC", "NDVI", "LULC", "DEM")
 PATCHES = ("38D_378R_2_3", "637U_59R_1_3", "433D_629L_3_1")
 
 # torch traces its exports into the log, which pytest would keep.
@@ -46,17 +47,28 @@ def narrow_decoder(tokenizer: Any) -> None:
     ).eval()
 
 
-@pytest.fixture(scope="session")
-def narrow() -> Reference:
-    """All five targets with narrow U-Nets; everything else is full size."""
+def narrow_reference(
+    targets: Sequence[str], inputs: Sequence[str] = tuple(INPUTS), tokenised: Sequence[str] = ()
+) -> Reference:
+    """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size."""
     torch.manual_seed(0)
-    model = build_model(VARIANT, list(TARGETS))
+    model = build_model(VARIANT, targets, inputs, tokenised)
     for key in model.tokenizer:
         if hasattr(model.tokenizer[key], "noise_scheduler"):
             narrow_decoder(model.tokenizer[key])
+    for name in tokenised[1:]:
+        # One is of full depth.
+        encoder = model.tokenizer[tokens_key(name)].encoder
+        encoder.blocks = encoder.blocks[:2]
     model.requires_grad_(False)
     randomise(model, 0)
-    return Reference(model, VARIANT, tuple(TARGETS), seed=0)
+    return Reference(model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0)
+
+
+@pytest.fixture(scope="session")
+def narrow() -> Reference:
+    """Five targets, and all inputs as pixels."""
+    return narrow_reference(TARGETS)
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +84,14 @@ def bundle(narrow_bundle: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def windows(shared_data: Path) -> np.ndarray:
     """Real Sentinel-2 windows of TerraMesh, float32 (3, 12, 224, 224)."""
+    return read_patches(shared_data, "S2L2A")
+
+
+def read_patches(shared_data: Path, modality: str) -> np.ndarray:
+    """A modality's windows of TerraMesh, float32 (3, bands, 224, 224)."""
     found = []
     for name in PATCHES:
-        with rasterio.open(shared_data / "terramesh-examples" / "S2L2A" / f"{name}.tif") as file:
+        with rasterio.open(shared_data / "terramesh-examples" / modality / f"{name}.tif") as file:
             found.append(file.read().astype(np.float32))
     return np.stack(found)
 

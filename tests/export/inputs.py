@@ -34,32 +34,44 @@ def randomness(
 
 
 def forced_tokens(
-    bundle: Bundle, open_graph: Callable[[str], Any], windows: np.ndarray, chain: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+    bundle: Bundle,
+    open_graph: Callable[[str], Any],
+    windows: dict[str, np.ndarray],
+    chain: dict[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Greedy tokens of each target in a chain, where those before it are given: a flip is counted once.
 
     Args:
         bundle: names the graphs.
         open_graph: opens one by its file.
-        windows: float32 (N, 12, 224, 224).
+        windows: by input, as pixels.
         chain: by target, in order, the tokens that those after it are to see, int64 (N, 196).
+
+    Returns:
+        The tokens, and the hidden states that they are made of.
     """
-    encode, decode = open_graph("encode.onnx"), open_graph("decode.onnx")
+    context_of, decode = open_graph("context.onnx"), open_graph("decode.onnx")
     number = {target: index for index, target in enumerate(bundle.targets)}
+    seen = [name for name in bundle.manifest.embedded if name in windows]
+    patches = np.stack(
+        [open_graph(f"{name}.embed.onnx").run(["patches"], {"windows": windows[name]})[0] for name in seen]
+    )
+    image = np.array([bundle.manifest.embedded.index(name) for name in seen])
+    count = patches.shape[1]
     before: list[str] = []
-    found = {}
+    found, states = {}, {}
     for target in chain:
-        ids = np.concatenate(
-            [np.zeros((len(windows), 0), np.int64), *(chain[name] for name in before)], axis=1
-        )
+        ids = np.concatenate([np.zeros((count, 0), np.int64), *(chain[name] for name in before)], axis=1)
         modality = np.array([number[name] for name in before], np.int64)
-        context = encode.run(["context"], {"windows": windows, "ids": ids, "modality": modality})[0]
+        feeds = {"patches": patches, "image": image, "ids": ids, "modality": modality}
+        context = context_of.run(["context"], feeds)[0]
         hidden = decode.run(["hidden"], {"context": context, "target": np.array([number[target]])})[0]
-        feeds = {"hidden": hidden, "uniform": np.zeros((len(windows), 14, 14), np.float32)}
+        states[target] = hidden
+        feeds = {"hidden": hidden, "uniform": np.zeros((count, 14, 14), np.float32)}
         feeds["top_p"] = np.zeros(1, np.float32)
         found[target] = open_graph(bundle.targets[target].graphs["tokens"]).run(["ids"], feeds)[0]
         before.append(target)
-    return found
+    return found, states
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:

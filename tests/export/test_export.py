@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import terramosaic.model.export.reference
 from terramosaic.errors import ModelError, OutputError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
-from terramosaic.model.export.reference import Reference, build_model, load_reference
+from terramosaic.model.export.reference import Reference, build_model, load_reference, tokens_key
 from terramosaic.model.selftest import check_bundle
 from terramosaic.storage.hashes import sha256_of
 from tests.export.conftest import VARIANT, narrow_decoder
@@ -31,7 +31,7 @@ def hub(narrow: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(narrow.model.sampler.model.state_dict(), folder / CHECKPOINT)
     for target, file in TOKENIZERS.items():
         # The files hold tokenizers' encoders as well.
-        weights = narrow.model.tokenizer[narrow.key(target)].state_dict()
+        weights = narrow.model.tokenizer[tokens_key(target)].state_dict()
         torch.save({**weights, "encoder.pos_emb": torch.zeros(3)}, folder / file)
     return folder
 
@@ -40,8 +40,8 @@ def hub(narrow: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def narrow_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models are built with narrow U-Nets, as those that the checkpoints came from."""
 
-    def build(variant: str, targets: list[str]) -> torch.nn.Module:
-        model = build_model(variant, targets)
+    def build(variant: str, targets: list[str], *inputs: Sequence[str]) -> torch.nn.Module:
+        model = build_model(variant, targets, *inputs)
         for key in model.tokenizer:
             if hasattr(model.tokenizer[key], "noise_scheduler"):
                 narrow_decoder(model.tokenizer[key])
@@ -55,8 +55,11 @@ def test_a_bundle_says_what_it_is(bundle: Bundle, narrow: Reference) -> None:
     assert manifest.variant == VARIANT
     assert "RANDOM WEIGHTS" in manifest.title
     assert manifest.random_weights == 0
-    assert manifest.input.mean is not None
-    assert manifest.input.mean[0] == pytest.approx(1390.458)
+    assert list(bundle.inputs) == ["S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"]
+    mean = bundle.inputs["S2L2A"].mean
+    assert mean is not None
+    assert mean[0] == pytest.approx(1390.458)
+    assert bundle.inputs["S1RTC"].unit == "dB"
     assert list(bundle.targets) == ["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
     assert bundle.targets["S1GRD"].codebook_levels == (8, 8, 8, 6, 5)
     assert bundle.targets["LULC"].codebook_levels == (7, 5, 5, 5, 5)
@@ -120,7 +123,7 @@ def test_checkpoints_from_the_hub_and_from_files_make_the_same(
             assert torch.equal(tensor, wanted[name]), name
     windows = np.full((1, 12, 224, 224), 1500, np.float32)
     noise = {"S1GRD": np.zeros((1, 2, 224, 224), np.float32)}
-    a, b = (found.generate(windows, noise, 1)[0] for found in (from_hub, from_files))
+    a, b = (found.generate({"S2L2A": windows}, noise, 1)[0] for found in (from_hub, from_files))
     np.testing.assert_array_equal(a["S1GRD"], b["S1GRD"])
 
 

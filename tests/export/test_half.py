@@ -41,14 +41,14 @@ def chain(bundle: Bundle, windows: np.ndarray) -> dict[str, np.ndarray]:
     generator = open_generator(bundle, TARGETS, options=GenerationOptions(steps=1, sampling="greedy"))
     assert isinstance(generator, TerraMindGenerator)
     given = randomness(TARGETS, noise_for(bundle, TARGETS, len(windows)), None, len(windows))
-    return generator.generate_with_tokens(windows, given)[1]
+    return generator.generate_with_tokens({"S2L2A": windows}, given)[1]
 
 
 def test_tokens_agree(
     bundle: Bundle, prepared: Path, windows: np.ndarray, chain: dict[str, np.ndarray]
 ) -> None:
     """Each target's tokens, those before it given: at least 99 of 100 are those of single precision."""
-    found = forced_tokens(bundle, lambda file: emulated(prepared / file), windows, chain)
+    found, _ = forced_tokens(bundle, lambda file: emulated(prepared / file), {"S2L2A": windows}, chain)
     agree = {target: float((found[target] == chain[target]).mean()) for target in TARGETS}
     print("tokens that agree:", {target: f"{share:.2%}" for target, share in agree.items()})
     assert min(agree.values()) >= 0.99
@@ -64,8 +64,8 @@ def test_weights_stored_in_half(
     )
     assert 0.49 < size / whole < 0.52
     assert check_bundle(half).failures == ()
-    found = forced_tokens(
-        half, lambda file: onnxruntime.InferenceSession(str(half.folder / file)), windows, chain
+    found, _ = forced_tokens(
+        half, lambda file: onnxruntime.InferenceSession(str(half.folder / file)), {"S2L2A": windows}, chain
     )
     for target in TARGETS:
         agree = float((found[target] == chain[target]).mean())

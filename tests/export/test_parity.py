@@ -45,7 +45,9 @@ def generate(
     settings = GenerationOptions(sampling="greedy" if uniform is None else "nucleus", **options)
     generator = open_generator(bundle, targets, options=settings)
     assert isinstance(generator, TerraMindGenerator)
-    return generator.generate_with_tokens(windows, randomness(targets, noise, uniform, len(windows)))
+    return generator.generate_with_tokens(
+        {"S2L2A": windows}, randomness(targets, noise, uniform, len(windows))
+    )
 
 
 def compare(
@@ -125,7 +127,7 @@ def test_greedy_tokens_and_values_equal_the_reference(
     found = generate(bundle, targets, windows, noise, steps=1)
     reference = reference_for(targets)
     with margins_kept() as margins:
-        wanted = reference.generate(windows, noise, steps=1)
+        wanted = reference.generate({"S2L2A": windows}, noise, steps=1)
     compare_chains(bundle, found, wanted, dict(zip(targets, margins, strict=True)))
 
 
@@ -169,7 +171,7 @@ def test_diffusion_equals_the_reference(
     noise = noise_for(bundle, narrow.targets, 2, seed=steps)
     found = generate(bundle, narrow.targets, windows[:2], noise, steps=steps)
     with margins_kept() as margins:
-        wanted = narrow.generate(windows[:2], noise, steps)
+        wanted = narrow.generate({"S2L2A": windows[:2]}, noise, steps)
     compare_chains(bundle, found, wanted, dict(zip(narrow.targets, margins, strict=True)))
 
 
@@ -186,7 +188,7 @@ def test_a_wider_bound_lets_extremes_out(bundle: Bundle, windows: np.ndarray) ->
 
 
 def test_lulc_logits_equal_the_reference(bundle: Bundle, narrow: Reference, windows: np.ndarray) -> None:
-    wanted, tokens = narrow.generate(windows[:1], noise_for(bundle, narrow.targets, 1), 1)
+    wanted, tokens = narrow.generate({"S2L2A": windows[:1]}, noise_for(bundle, narrow.targets, 1), 1)
     levels = np.array(bundle.targets["LULC"].codebook_levels)
     basis = np.cumprod([1, *levels[:-1]])
     digits = tokens["LULC"].reshape(1, 1, 14, 14) // basis[:, None, None] % levels[:, None, None]
@@ -225,7 +227,7 @@ def test_the_whole_forward_equals_the_reference(
     found = generate(bundle, targets, windows, noise, uniform, steps=2)
     reference = reference_for(targets)
     with given_uniforms(uniform, targets):
-        wanted = reference.generate(windows, noise, 2, greedy=False)
+        wanted = reference.generate({"S2L2A": windows}, noise, 2, greedy=False)
     compare_chains(bundle, found, wanted)
 
 
@@ -246,6 +248,6 @@ def test_the_full_size_unet_equals_the_reference(
     reference, full = full_size
     noise = noise_for(full, ("NDVI",), 1)
     values, tokens = generate(full, ("NDVI",), windows[:1], noise, steps=2)
-    wanted, wanted_tokens = reference.generate(windows[:1], noise, 2)
+    wanted, wanted_tokens = reference.generate({"S2L2A": windows[:1]}, noise, 2)
     np.testing.assert_array_equal(tokens["NDVI"], wanted_tokens["NDVI"])
     compare(full, values, wanted)

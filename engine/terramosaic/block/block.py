@@ -120,6 +120,8 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         conditioning=request.conditioning,
         sampling=request.sampling,
         x0_clip=request.x0_clip,
+        inputs=request.inputs,
+        tokenised=request.tokenised,
     )
     return open_generator(
         own_bundle(plan),

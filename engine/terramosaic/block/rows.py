@@ -138,9 +138,10 @@ class BlockRows:
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
+        seen = {"S2L2A": batch.pixels}
         if not isinstance(self._model, GeneratorWithTokens):
-            return self._model.generate(batch.pixels, randomness)
-        outputs, drawn = self._model.generate_with_tokens(batch.pixels, randomness, self._chained(batch))
+            return self._model.generate(seen, randomness)
+        outputs, drawn = self._model.generate_with_tokens(seen, randomness, self._chained(batch))
         for index, window in enumerate(batch.windows):
             self.tokens.put(window.i, window.j, {name: tokens[index] for name, tokens in drawn.items()})
         return outputs

@@ -16,7 +16,7 @@ from terramosaic.cli.show import show_bundle, show_check
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
-from terramosaic.model.export import export_bundle
+from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
 
@@ -63,7 +63,17 @@ def check_command(model: str, device: str, provider: str | None, as_json: bool) 
 @click.argument("variant", metavar="VARIANT")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
 @click.option(
-    "--targets", default="S1GRD,S1RTC,NDVI,LULC", show_default=True, help="What to generate; also DEM"
+    "--targets",
+    default="S1GRD,S1RTC,NDVI,LULC",
+    show_default=True,
+    help=f"What to generate, out of {', '.join(TARGETS)}",
+)
+@click.option("--inputs", default=",".join(INPUTS), show_default=True, help="What runs may generate from")
+@click.option(
+    "--tokenise",
+    default="",
+    metavar="INPUTS",
+    help=f"Inputs to take as tokens too, a third of a gigabyte each, out of {', '.join(TOKENISED)}",
 )
 @click.option(
     "--steps", default=10, show_default=True, help="Diffusion steps that its runs are meant to take"
@@ -78,8 +88,8 @@ def check_command(model: str, device: str, provider: str | None, as_json: bool) 
     "--tokenizer-checkpoint",
     "tokenizers",
     multiple=True,
-    metavar="TARGET=FILE",
-    help="A target's tokenizer weights, one option each  [default: from the hub]",
+    metavar="NAME=FILE",
+    help="A target's or tokenised input's tokenizer weights, one option each  [default: from the hub]",
 )
 @click.option(
     "--random-weights", type=int, metavar="SEED", help="No checkpoints: weights drawn by a seed, for trying"
@@ -95,6 +105,8 @@ def export_command(
     variant: str,
     out: Path,
     targets: str,
+    inputs: str,
+    tokenise: str,
     steps: int,
     conditioning: Literal["chained", "independent"],
     checkpoint: Path | None,
@@ -110,7 +122,9 @@ def export_command(
         folder = export_bundle(
             variant,
             out.expanduser(),
-            targets=[target.strip() for target in targets.split(",") if target.strip()],
+            targets=_names(targets),
+            inputs=_names(inputs),
+            tokenised=_names(tokenise),
             steps=steps,
             conditioning=conditioning,
             checkpoint=_existing("checkpoint", checkpoint),
@@ -125,6 +139,10 @@ def export_command(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _tokenizers(texts: tuple[str, ...]) -> dict[str, Path]:

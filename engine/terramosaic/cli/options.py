@@ -79,7 +79,7 @@ def _metavar(field: FieldInfo) -> str:
     if inner and all(isinstance(choice, str) for choice in inner):
         return "|".join(inner)
     if get_origin(kind) is tuple:
-        return ",".join(get_args(inner[0])[:3])
+        return "NAME,NAME"
     return {int: "N", float: "X"}.get(kind, "TEXT")  # type: ignore[arg-type]
 
 

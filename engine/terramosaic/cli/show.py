@@ -10,6 +10,7 @@ from rich.table import Table
 
 from terramosaic.evaluation.assessment import Assessment, ClassTable, details_of
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec
 from terramosaic.model.selftest import BundleCheck
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.plan import Plan
@@ -122,7 +123,7 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         "Fingerprint": bundle.fingerprint,
         "Source": manifest.source,
         "Licence": manifest.licence,
-        "Bands": " ".join(bundle.bands),
+        "Inputs": "; ".join(_input_of(name, spec) for name, spec in bundle.inputs.items()),
         "Window": f"{manifest.window} pixels, patches of {manifest.patch}",
         "Conditioning": manifest.conditioning,
         "Size": f"{size / 1e6:.3f} MB in {len(manifest.files)} files",
@@ -137,6 +138,14 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
     console.print(table)
 
 
+def _input_of(name: str, spec: InputSpec) -> str:
+    unit = f" in {spec.unit}" if spec.unit else ""
+    as_tokens = (
+        "" if TOKENISE not in spec.graphs else ", also as tokens" if EMBED in spec.graphs else ", as tokens"
+    )
+    return f"{name} ({' '.join(spec.bands)}{unit}{as_tokens})"
+
+
 def show_check(console: Console, check: BundleCheck) -> None:
     """Prints how a bundle's self-test came out, and how fast the model is."""
     table = Table("target", "relative", "largest difference", "tokens", "classes", header_style="bold")
@@ -145,6 +154,8 @@ def show_check(console: Console, check: BundleCheck) -> None:
         largest = f"{target.largest:.1e} {target.unit}".rstrip()
         table.add_row(target.target, f"{target.relative:.1e}", largest, f"{target.tokens:.2%}", classes)
     console.print(table)
+    for name, share in check.tokenised.items():
+        console.print(f"{name} as input: {share:.2%} of its tokens are the reference's")
     console.print(
         f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {check.steps} steps, "
         f"batches of {check.batch_size}"

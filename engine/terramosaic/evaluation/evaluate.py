@@ -162,7 +162,9 @@ def _batched(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:
 def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> None:
     """Generates from a batch and adds up how it compares."""
     windows = windows_of(cases, found.bundle.bands)
-    made = generator.generate(windows, _randomness(generator, found.seed, [case.key for case in cases]))
+    made = generator.generate(
+        {SOURCE: windows}, _randomness(generator, found.seed, [case.key for case in cases])
+    )
     for index, case in enumerate(cases):
         for target, reference in case.references.items():
             several = [found.scores[treatment] for treatment in case.treatments]

@@ -14,7 +14,15 @@ from pydantic import ValidationError
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.ground.lattice import PATCH, WINDOW
-from terramosaic.model.manifest import FORMAT, GENERATE, VERSION, FileSpec, Manifest, TargetSpec
+from terramosaic.model.manifest import (
+    FORMAT,
+    GENERATE,
+    VERSION,
+    FileSpec,
+    InputSpec,
+    Manifest,
+    TargetSpec,
+)
 from terramosaic.storage.hashes import sha256_of
 
 #: The bundle that comes with the engine.
@@ -43,21 +51,30 @@ class Bundle:
         return self.manifest.family == "terramind"
 
     @property
+    def inputs(self) -> Mapping[str, InputSpec]:
+        """What the bundle can take, by name."""
+        return self.manifest.inputs
+
+    @property
     def bands(self) -> tuple[str, ...]:
-        """Bands of a window, in the model's order."""
-        return self.manifest.input.bands
+        """Bands of Sentinel-2 that the bundle takes, in the model's order; none where that is no input of it."""
+        return self.inputs["S2L2A"].bands if "S2L2A" in self.inputs else ()
 
     @property
     def targets(self) -> Mapping[str, TargetSpec]:
         """What the bundle generates, by name."""
         return self.manifest.targets
 
-    def require(self, targets: Sequence[str]) -> None:
-        """Checks that all of ``targets`` are in the bundle.
+    def require(self, targets: Sequence[str], inputs: Sequence[str] = ()) -> None:
+        """Checks that all of ``targets`` and ``inputs`` are in the bundle.
 
         Raises:
             RequestError: some are not; the message lists those that are.
         """
+        if missing := [name for name in inputs if name not in self.inputs]:
+            raise RequestError(
+                f"inputs: bundle {self.name!r} cannot take {', '.join(missing)}; it takes {', '.join(self.inputs)}"
+            )
         if missing := [target for target in targets if target not in self.targets]:
             have = ", ".join(self.targets)
             raise RequestError(
@@ -106,18 +123,32 @@ def _read_json(path: Path) -> Any:
 def _validate(path: Path, content: Any) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path}: format: is not {FORMAT!r}, so this is no bundle")
-    if content.get("version") != VERSION:
-        found = content.get("version")
+    found = content.get("version")
+    if found not in (1, VERSION):
         raise ModelError(
-            f"{path}: version: is {found!r}, this engine reads {VERSION}; export the bundle anew"
+            f"{path}: version: is {found!r}, this engine reads {VERSION} and 1; export the bundle anew"
         )
     try:
-        return Manifest.model_validate(content)
+        return Manifest.model_validate(content if found == VERSION else _of_version_1(path, content))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "content"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ModelError(f"{path}: {field}: {first['msg']}{more}") from error
+
+
+def _of_version_1(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """What version 2 says instead: until then a model took Sentinel-2, and nothing else."""
+    if content.get("graphs"):
+        raise ModelError(
+            f"{path}: version: is 1, whose TerraMind takes Sentinel-2 alone; this engine reads {VERSION}: export the "
+            "bundle anew, with terramosaic model export"
+        )
+    inputs = {"S2L2A": content["input"]} if "input" in content else {}
+    return {key: value for key, value in content.items() if key != "input"} | {
+        "version": VERSION,
+        "inputs": inputs,
+    }
 
 
 def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
@@ -146,7 +177,10 @@ Tensors = dict[str, tuple[str, tuple[int | None, ...]]]
 def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
     """Compares what a target's one graph declares with what the manifest promises."""
     spec, patches = manifest.targets[target], WINDOW // PATCH
-    inputs: Tensors = {"windows": ("tensor(float)", (None, len(manifest.input.bands), WINDOW, WINDOW))}
+    inputs: Tensors = {
+        feed: ("tensor(float)", (None, len(manifest.inputs[name].bands), WINDOW, WINDOW))
+        for name, feed in manifest.feeds.items()
+    }
     if spec.noise_channels:
         inputs["noise"] = ("tensor(float)", (None, spec.noise_channels, WINDOW, WINDOW))
     if spec.uniform:

@@ -8,6 +8,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from terramosaic.errors import ModelError
+from terramosaic.ground.lattice import WINDOW
+from terramosaic.model.manifest import InputSpec
+
 
 @dataclass(frozen=True)
 class BatchSizes:
@@ -52,6 +56,10 @@ class WindowRandomness:
     uniform: np.ndarray | None = None
 
 
+#: A batch of windows by input: float32 (N, bands, 224, 224) each, in the units that the bundle states, without gaps.
+Windows = Mapping[str, np.ndarray]
+
+
 @dataclass(frozen=True)
 class GenerationOptions:
     """Choices of a run that a bundle leaves open; a model without diffusion or tokens has no use for them.
@@ -61,12 +69,16 @@ class GenerationOptions:
         conditioning: ``chained``, where a target sees the tokens of those before it, or ``independent``.
         sampling: ``nucleus``, by the bundle's top-p and the window's uniforms, or ``greedy``.
         x0_clip: bound of the predicted sample in standard deviations; None for the bundle's own.
+        inputs: what the model sees of a window, together.
+        tokenised: those of the inputs that it sees as tokens; all that it has no other form of are.
     """
 
     steps: int = 10
     conditioning: Literal["chained", "independent"] = "chained"
     sampling: Literal["nucleus", "greedy"] = "nucleus"
     x0_clip: float | None = None
+    inputs: tuple[str, ...] = ("S2L2A",)
+    tokenised: tuple[str, ...] = ()
 
 
 class Generator(Protocol):
@@ -80,13 +92,11 @@ class Generator(Protocol):
     def needs(self) -> Mapping[str, Needs]:
         """The randomness that each target asks for."""
 
-    def generate(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
-    ) -> dict[str, np.ndarray]:
+    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
         """Generates all targets for a batch of windows.
 
         Args:
-            windows: float32 (N, bands, 224, 224), harmonised DN, no gaps.
+            windows: of each input that the model was opened for.
             randomness: What ``needs`` asks for, by target; a target that needs none may be left out.
 
         Returns:
@@ -103,7 +113,7 @@ class GeneratorWithTokens(Generator, Protocol):
 
     def generate_with_tokens(
         self,
-        windows: np.ndarray,
+        windows: Windows,
         randomness: Mapping[str, WindowRandomness],
         chain: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -112,3 +122,28 @@ class GeneratorWithTokens(Generator, Protocol):
         With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
         makes can then be compared where another one drew another token.
         """
+
+
+def checked(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """An array that is given to a model, if it is float32 and of the shape that the model wants.
+
+    Raises:
+        ModelError: it is not; names the array.
+    """
+    if array is None or array.dtype != np.float32 or array.shape != shape:
+        found = "absent" if array is None else f"{array.dtype} {array.shape}"
+        raise ModelError(f"{name} must be float32 {shape}, and is {found}")
+    return array
+
+
+def checked_windows(inputs: Mapping[str, InputSpec], windows: Windows) -> dict[str, np.ndarray]:
+    """A batch of windows of each of a model's inputs, as many of one as of another.
+
+    Raises:
+        ModelError: an input's are absent, or of another form.
+    """
+    count = max((len(array) for array in windows.values()), default=0)
+    return {
+        name: checked(f"windows of {name}", windows.get(name), (count, len(spec.bands), WINDOW, WINDOW))
+        for name, spec in inputs.items()
+    }

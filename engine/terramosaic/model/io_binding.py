@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,23 @@ class Tensor:
     """A tensor that stays where it is; on the CPU it is numpy's own memory."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, device: Device) -> None:
-        self.shape = shape
+        self.shape, self.dtype, self.device = shape, np.dtype(dtype), device
         self._array = np.zeros(shape, dtype) if device.kind == "cpu" else None
         self.value = (
             onnxruntime.OrtValue.ortvalue_from_numpy(self._array)
             if self._array is not None
             else onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device.kind, device.index)
         )
+
+    @property
+    def address(self) -> int:
+        """Where its numbers begin, in the device's memory."""
+        return int(self.value.data_ptr())
+
+    def place(self, index: int) -> Place:
+        """The ``index``-th part along the first dimension, for a graph to write."""
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        return Place(self, self.shape[1:], self.address + index * size)
 
     def write(self, array: np.ndarray) -> None:
         """Copies numbers in, to the device if need be; a batch that is not full leaves the rest as it was."""
@@ -39,6 +51,15 @@ class Tensor:
         return self._array if self._array is not None else self.value.numpy()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a graph writes an output: in a tensor, which it keeps alive."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    address: int
+
+
 class BoundGraph:
     """A session with all inputs and outputs bound to tensors.
 
@@ -53,7 +74,7 @@ class BoundGraph:
         self,
         session: onnxruntime.InferenceSession,
         inputs: Mapping[str, Tensor],
-        outputs: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor | Place],
         capture: int | None = None,
     ) -> None:
         self._session = session
@@ -61,8 +82,19 @@ class BoundGraph:
         self._binding = session.io_binding()
         for name, tensor in inputs.items():
             self._binding.bind_ortvalue_input(name, tensor.value)
-        for name, tensor in outputs.items():
-            self._binding.bind_ortvalue_output(name, tensor.value)
+        for name, output in outputs.items():
+            if isinstance(output, Tensor):
+                self._binding.bind_ortvalue_output(name, output.value)
+            else:
+                whole = output.tensor
+                self._binding.bind_output(
+                    name,
+                    whole.device.kind,
+                    whole.device.index,
+                    whole.dtype.type,
+                    output.shape,
+                    output.address,
+                )
         self._options = onnxruntime.RunOptions()
         if capture is not None:
             self._options.add_run_config_entry("gpu_graph_id", str(capture))

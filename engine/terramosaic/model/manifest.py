@@ -1,4 +1,4 @@
-"""What ``bundle.json`` says: a model's input, its targets, how each is generated, and the files that do it."""
+"""What ``bundle.json`` says: a model's inputs, its targets, how each is generated, and the files that do it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from terramosaic.bands import S2L2A_BANDS
+from terramosaic.bands import INPUT_BANDS
 
 FORMAT: Final = "terramosaic-bundle"
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: Role of the graph that makes a target from windows (and randomness) in one go.
 GENERATE: Final = "generate"
 
-#: Roles of TerraMind's shared graphs: windows and earlier tokens to context, context to a target's hidden state.
-ENCODE: Final = "encode"
+#: Roles of an input's own graphs in TerraMind: its windows to embedded patches, or to tokens.
+EMBED: Final = "embed"
+TOKENISE: Final = "tokenise"
+
+#: Roles of TerraMind's shared graphs: embedded patches and tokens to context, context to a target's hidden state.
+CONTEXT: Final = "context"
 DECODE: Final = "decode"
 
 #: Roles of a TerraMind target's own graphs: hidden state to tokens, then tokens to pixels by steps or at once.
@@ -65,22 +69,42 @@ def _inside(name: str) -> str:
     return name
 
 
+def _usable(name: str) -> str:
+    """Refuses names that layers of every run have."""
+    if name.lower() in _TAKEN:
+        raise ValueError(f"{name!r} is the name of a layer that every run has; choose another")
+    return name
+
+
+#: Layers of a run that are not a target's own.
+_TAKEN = frozenset(("acquired", "imagery", "quality"))
+
+#: A name of a target or an input: it becomes a part of files' names.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$"), AfterValidator(_usable)]
+
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InputSpec(_Frozen):
-    """What a window holds. The graphs standardise it; ``mean`` and ``std`` are on record for readers."""
+    """What a window of an input holds. Graphs standardise it; ``mean`` and ``std`` are on record for readers."""
 
     bands: tuple[str, ...] = Field(min_length=1)
+    unit: str | None = Field(default=None, description="Unit of the values, where they have one")
     convention: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    graphs: dict[str, FileName] = Field(
+        default_factory=dict,
+        description="Role to file: TerraMind takes an input as patches, as tokens, or as either",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> InputSpec:
-        if not set(self.bands) <= set(S2L2A_BANDS) or len(set(self.bands)) != len(self.bands):
-            raise ValueError(f"bands must be distinct names out of {' '.join(S2L2A_BANDS)}")
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError("bands must be distinct names")
+        if not set(self.graphs) <= {EMBED, TOKENISE}:
+            raise ValueError(f"an input's graphs are {EMBED} and {TOKENISE}")
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers is not None and len(numbers) != len(self.bands):
                 raise ValueError(f"{name} has {len(numbers)} numbers for {len(self.bands)} bands")
@@ -128,6 +152,7 @@ class TargetSpec(_Frozen):
     noise_channels: int = Field(default=0, ge=0, description="Planes of standard normal noise a window needs")
     uniform: bool = Field(default=False, description="Whether each patch needs a uniform number")
     codebook_levels: tuple[int, ...] = ()
+    fed_back: bool = Field(default=True, description="Whether later targets of a chain can see its tokens")
     sampling: Sampling | None = None
     schedule: Schedule | None = None
     x0_clip: float | None = Field(default=None, gt=0, description="Bound of the predicted sample, in std")
@@ -173,7 +198,7 @@ class Manifest(_Frozen):
     """The content of ``bundle.json``."""
 
     format: Literal["terramosaic-bundle"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     name: str
     title: str
     family: str = Field(description="`terramind`, or a name for what is not TerraMind")
@@ -181,11 +206,11 @@ class Manifest(_Frozen):
     source: str
     licence: str
     checkpoints: dict[str, Sha256] = Field(default_factory=dict, description="Hashes of what was exported")
-    input: InputSpec
+    inputs: dict[Name, InputSpec] = Field(min_length=1)
     window: Literal[224] = 224
     patch: Literal[16] = 16
     conditioning: Literal["chained", "independent"]
-    targets: dict[str, TargetSpec] = Field(min_length=1)
+    targets: dict[Name, TargetSpec] = Field(min_length=1)
     graphs: dict[str, FileName] = Field(default_factory=dict, description="Role to file, of shared graphs")
     files: dict[FileName, FileSpec]
     selftest: FileName | None = Field(default=None, description="Stored input and the reference's output")
@@ -194,15 +219,40 @@ class Manifest(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Manifest:
+        for name, spec in self.inputs.items():
+            if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
+                raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
+        if len({target.lower() for target in self.targets}) < len(self.targets):
+            raise ValueError("targets must differ in more than case: they become names of files")
         named = {f"graphs.{role}": file for role, file in self.graphs.items()}
-        for target, spec in self.targets.items():
-            named |= {f"targets.{target}.graphs.{role}": file for role, file in spec.graphs.items()}
+        for group, specs in (("inputs", self.inputs), ("targets", self.targets)):
+            for name, each in specs.items():
+                named |= {f"{group}.{name}.graphs.{role}": file for role, file in each.graphs.items()}
         if self.selftest:
             named["selftest"] = self.selftest
         with_tokens = [name for name, spec in self.targets.items() if TOKENS in spec.graphs]
-        if with_tokens and not {ENCODE, DECODE} <= set(self.graphs):
-            raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {ENCODE} and {DECODE}")
+        if with_tokens and not {CONTEXT, DECODE} <= set(self.graphs):
+            raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {CONTEXT} and {DECODE}")
+        if without := [name for name, spec in self.inputs.items() if bool(spec.graphs) != bool(with_tokens)]:
+            owned = f"graphs of their own, {EMBED} or {TOKENISE}" if with_tokens else "no graphs of their own"
+            raise ValueError(f"inputs {', '.join(without)} need {owned}")
         for field, file in named.items():
             if file not in self.files:
                 raise ValueError(f"{field} names {file!r}, which `files` does not list")
         return self
+
+    @property
+    def feeds(self) -> dict[str, str]:
+        """By input, what a target's one graph calls its windows: ``windows``, or of several inputs by their names."""
+        return {name: name if len(self.inputs) > 1 else "windows" for name in self.inputs}
+
+    @property
+    def embedded(self) -> tuple[str, ...]:
+        """Inputs whose patches the context can take, in the order of its table."""
+        return tuple(name for name, spec in self.inputs.items() if EMBED in spec.graphs)
+
+    @property
+    def vocabularies(self) -> tuple[str, ...]:
+        """Modalities whose tokens the context can take, in the order of its table: targets, then other inputs."""
+        tokenised = [name for name, spec in self.inputs.items() if TOKENISE in spec.graphs]
+        return (*self.targets, *(name for name in tokenised if name not in self.targets))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Lock
 
-from terramosaic.errors import ModelError
+from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
-from terramosaic.model.manifest import ENCODE, GENERATE, TOKENS
+from terramosaic.model.manifest import CONTEXT, GENERATE, TOKENISE, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
@@ -38,23 +38,44 @@ def open_generator(
         threads: CPU threads of a session; by default all that the process may use.
 
     Raises:
-        RequestError: the bundle lacks a target, or there is no device of that name.
+        RequestError: the bundle lacks a target or an input, or there is no device of that name.
         ModelError: this engine cannot run the bundle, or the device cannot be used; with the reason.
     """
-    bundle.require(targets)
+    options = options or GenerationOptions()
+    bundle.require(targets, options.inputs)
     graphs = [bundle.targets[target].graphs for target in targets]
     threads = threads or available_cpus()
+    if unseen := [name for name in options.tokenised if name not in options.inputs]:
+        raise RequestError(
+            f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(options.inputs)}"
+        )
     if all(GENERATE in roles for roles in graphs):
+        if set(options.inputs) != set(bundle.inputs):
+            raise RequestError(
+                f"inputs: bundle {bundle.name!r} takes {' and '.join(bundle.inputs)}, no more and no less"
+            )
         return SingleGraphGenerator(
             bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
         )
-    if ENCODE not in bundle.manifest.graphs or not all(TOKENS in roles for roles in graphs):
+    if CONTEXT not in bundle.manifest.graphs or not all(TOKENS in roles for roles in graphs):
         wrong = next(target for target, roles in zip(targets, graphs, strict=True) if TOKENS not in roles)
         raise ModelError(
             f"bundle {bundle.name!r}: targets.{wrong} is of kind {bundle.targets[wrong].kind!r} with graphs "
             f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
         )
-    options = options or GenerationOptions()
+    if options.conditioning == "chained":
+        for target in targets[:-1]:
+            if not bundle.targets[target].fed_back:
+                raise RequestError(
+                    f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "
+                    "conditioning independent"
+                )
+    for name in options.tokenised:
+        if TOKENISE not in bundle.inputs[name].graphs:
+            raise RequestError(
+                f"tokenised: bundle {bundle.name!r} makes no tokens of {name}; leave it out, or export the bundle "
+                f"with --tokenise {name}"
+            )
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
         if key not in _terramind or _terramind[key].is_broken:

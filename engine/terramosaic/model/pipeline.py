@@ -2,7 +2,8 @@
 
 The way of a batch, target after target:
 
-    windows, earlier tokens → encode → context → decode → hidden → tokens → steps (or classes) → values
+    windows → embed (or tokenise), once for each input
+    embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
 """
 
 from __future__ import annotations
@@ -20,9 +21,18 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import ddim_steps
-from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.generator import GenerationOptions, Windows
 from terramosaic.model.io_binding import BoundGraph, Tensor
-from terramosaic.model.manifest import CLASSES, DECODE, ENCODE, STEP, TOKENS, TargetSpec
+from terramosaic.model.manifest import (
+    CLASSES,
+    CONTEXT,
+    DECODE,
+    EMBED,
+    STEP,
+    TOKENISE,
+    TOKENS,
+    TargetSpec,
+)
 from terramosaic.model.sessions import open_session
 
 #: Patches to a side of a window, each a token.
@@ -34,10 +44,10 @@ _TOKENS = _SIDE**2
 class BatchBuffers:
     """What a batch brings along, and what reads it; while one batch is computed, the next is copied to others."""
 
-    windows: Tensor
+    windows: dict[str, Tensor]
     noise: dict[str, Tensor]
     uniform: dict[str, Tensor]
-    encoder: dict[int, BoundGraph]
+    inputs: dict[str, BoundGraph]
     tokens: dict[str, BoundGraph]
     first_step: dict[str, BoundGraph]
 
@@ -61,7 +71,11 @@ class Pipeline:
         self._specs = {target: bundle.targets[target] for target in targets}
         chained = options.conditioning == "chained"
         self._before = {target: self._targets[:k] if chained else () for k, target in enumerate(targets)}
-        self._position = {target: index for index, target in enumerate(bundle.targets)}
+        # In the bundle's order, so that the order in which a request names them decides nothing.
+        inputs = [name for name in bundle.inputs if name in options.inputs]
+        self._as_tokens = tuple(name for name in inputs if is_tokenised(bundle, name, options))
+        self._as_patches = tuple(name for name in inputs if name not in self._as_tokens)
+        self._bind_inputs()
         self._bind_transformer()
         self._bind_targets()
         self._free: queue.SimpleQueue[BatchBuffers] = queue.SimpleQueue()
@@ -86,12 +100,13 @@ class Pipeline:
     def stage(
         self,
         buffers: BatchBuffers,
-        windows: np.ndarray,
+        windows: Windows,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
     ) -> None:
         """Copies a batch, full or not, to the device. Shapes are the generator's to check."""
-        buffers.windows.write(windows)
+        for name, tensor in buffers.windows.items():
+            tensor.write(windows[name])
         for target, tensor in buffers.noise.items():
             tensor.write(noise[target])
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
@@ -109,13 +124,16 @@ class Pipeline:
         values: dict[str, np.ndarray] = {}
         tokens: dict[str, np.ndarray] = {}
         seen: dict[str, np.ndarray] = {}
+        for graph in buffers.inputs.values():
+            graph.run()
+        given = [self._input_ids[name].read().copy() for name in self._as_tokens]
         encoded: tuple[str, ...] | None = None
         for target in self._targets:
             before = self._before[target]
             if before != encoded:
-                if before:
-                    self._ids[len(before)].write(np.concatenate([seen[name] for name in before], axis=1))
-                buffers.encoder[len(before)].run()
+                if ids := [*given, *(seen[name] for name in before)]:
+                    self._ids[len(before)].write(np.concatenate(ids, axis=1))
+                self._contexts[len(before)].run()
                 encoded = before
             self._decode[target].run()
             buffers.tokens[target].run()
@@ -139,24 +157,37 @@ class Pipeline:
     def _is_greedy(self) -> bool:
         return self._options.sampling == "greedy"
 
+    def _bind_inputs(self) -> None:
+        """Each input's own graph, and where its patches or tokens come to lie."""
+        specs = self._bundle.inputs
+        self._embed = {name: self._open(EMBED, specs[name].graphs) for name in self._as_patches}
+        self._tokenise = {name: self._open(TOKENISE, specs[name].graphs) for name in self._as_tokens}
+        self._input_ids = {name: self._tensor(_TOKENS, dtype=np.int64) for name in self._as_tokens}
+
     def _bind_transformer(self) -> None:
         """The shared graphs: a context for each number of earlier targets, and the decoder bound for each target."""
-        self._encode, decode = self._open(ENCODE), self._open(DECODE)
+        manifest = self._bundle.manifest
+        context, decode = (self._open(role, manifest.graphs) for role in (CONTEXT, DECODE))
         width = decode.get_outputs()[0].shape[-1]
-        chains = {len(before): before for before in self._before.values()}
-        self._ids = {n: self._tensor(n * _TOKENS, dtype=np.int64) for n in chains}
-        self._modality = {
-            n: self._constant([self._position[name] for name in before], np.int64)
-            for n, before in chains.items()
-        }
-        self._context = {n: self._tensor((n + 1) * _TOKENS, width) for n in chains}
+        # Input by input, so that each is written in one piece.
+        self._patches = Tensor((len(self._as_patches), self.batch, _TOKENS, width), np.float32, self._device)
+        image = self._constant([manifest.embedded.index(name) for name in self._as_patches], np.int64)
+        self._ids, self._contexts, contexts = {}, {}, {}
+        for before in {len(before): before for before in self._before.values()}.values():
+            chain = (*self._as_tokens, *before)
+            n, pieces = len(before), len(chain)
+            self._ids[n] = self._tensor(pieces * _TOKENS, dtype=np.int64)
+            contexts[n] = self._tensor((len(self._as_patches) + pieces) * _TOKENS, width)
+            modality = self._constant([manifest.vocabularies.index(name) for name in chain], np.int64)
+            feeds = {"patches": self._patches, "image": image, "ids": self._ids[n], "modality": modality}
+            self._contexts[n] = BoundGraph(context, feeds, {"context": contexts[n]})
         self._hidden = self._tensor(_TOKENS, width)
         self._decode = {
             target: BoundGraph(
                 decode,
                 {
-                    "context": self._context[len(before)],
-                    "target": self._constant([self._position[target]], np.int64),
+                    "context": contexts[len(before)],
+                    "target": self._constant([list(self._bundle.targets).index(target)], np.int64),
                 },
                 {"hidden": self._hidden},
             )
@@ -165,7 +196,7 @@ class Pipeline:
 
     def _bind_targets(self) -> None:
         """Each target's own graphs, from its code on."""
-        self._tokens = {target: self._open(TOKENS, target) for target in self._targets}
+        self._tokens = {target: self._open(TOKENS, spec.graphs) for target, spec in self._specs.items()}
         self._tokens_of, self._codes, self._values, self._top_p = {}, {}, {}, {}
         self._denoisers, self._classes = {}, {}
         for target, spec in self._specs.items():
@@ -174,16 +205,27 @@ class Pipeline:
             self._values[target] = values = self._tensor(spec.planes, WINDOW, WINDOW)
             self._top_p[target] = self._constant([self._top_p_for(spec)], np.float32)
             if spec.schedule is None:
-                session = self._open(CLASSES, target)
+                session = self._open(CLASSES, spec.graphs)
                 self._classes[target] = BoundGraph(session, {"code": code}, {"probabilities": values})
             else:
                 steps = ddim_steps(spec.schedule, self._options.steps)
                 clip = self._options.x0_clip or spec.x0_clip or float(np.finfo(np.float32).max)
-                session = self._open(STEP, target)
+                session = self._open(STEP, spec.graphs)
                 self._denoisers[target] = Denoiser(session, steps, clip, self._device, code, values)
 
     def _make_buffers(self, number: int) -> BatchBuffers:
-        windows = self._tensor(len(self._bundle.bands), WINDOW, WINDOW)
+        windows = {
+            name: self._tensor(len(self._bundle.inputs[name].bands), WINDOW, WINDOW)
+            for name in (*self._as_patches, *self._as_tokens)
+        }
+        patches = {
+            name: BoundGraph(session, {"windows": windows[name]}, {"patches": self._patches.place(index)})
+            for index, (name, session) in enumerate(self._embed.items())
+        }
+        tokenised = {
+            name: BoundGraph(session, {"windows": windows[name]}, {"ids": self._input_ids[name]})
+            for name, session in self._tokenise.items()
+        }
         noise = {
             target: self._tensor(self._specs[target].noise_channels, WINDOW, WINDOW)
             for target in self._denoisers
@@ -193,14 +235,7 @@ class Pipeline:
             windows,
             noise,
             uniform,
-            encoder={
-                n: BoundGraph(
-                    self._encode,
-                    {"windows": windows, "ids": self._ids[n], "modality": self._modality[n]},
-                    {"context": context},
-                )
-                for n, context in self._context.items()
-            },
+            inputs=patches | tokenised,
             tokens={
                 target: BoundGraph(
                     session,
@@ -221,8 +256,7 @@ class Pipeline:
             return 0.0
         return spec.sampling.top_p
 
-    def _open(self, role: str, target: str | None = None) -> onnxruntime.InferenceSession:
-        graphs = self._bundle.manifest.graphs if target is None else self._specs[target].graphs
+    def _open(self, role: str, graphs: Mapping[str, str]) -> onnxruntime.InferenceSession:
         return open_session(
             self._bundle, role, graphs[role], self._device, threads=self._threads, batch=self.batch
         )
@@ -234,6 +268,12 @@ class Pipeline:
         tensor = Tensor((len(numbers),), dtype, self._device)
         tensor.write(np.array(numbers, dtype))
         return tensor
+
+
+def is_tokenised(bundle: Bundle, name: str, options: GenerationOptions) -> bool:
+    """Whether a model sees an input as tokens: where a run asks for that, and where it has no other form."""
+    graphs = bundle.inputs[name].graphs
+    return TOKENISE in graphs and (name in options.tokenised or EMBED not in graphs)
 
 
 def _code_of(tokens: np.ndarray, levels: Sequence[int]) -> np.ndarray:

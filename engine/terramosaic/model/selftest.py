@@ -10,9 +10,11 @@ import numpy as np
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import parse_device
-from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness
+from terramosaic.model.devices import available_cpus, parse_device
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness, Windows
+from terramosaic.model.manifest import TOKENISE
 from terramosaic.model.opening import open_generator
+from terramosaic.model.sessions import open_session
 from terramosaic.model.terramind import TerraMindGenerator
 
 #: Largest relative difference that passes: float32 rounding on the CPU, half precision on a GPU or in the bundle.
@@ -43,10 +45,21 @@ class TargetCheck:
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """A self-test's outcome on a device, with the speed measured on the way."""
+    """A self-test's outcome on a device, with the speed measured on the way.
+
+    Attributes:
+        device: where it ran.
+        targets: each made of all inputs at once.
+        tokenised: by input that the bundle makes tokens of, the share that agree.
+        steps: of diffusion, in the measured speed.
+        batch_size: windows at once.
+        windows_per_second: of the first input alone.
+        limit: largest relative difference that passes.
+    """
 
     device: str
     targets: tuple[TargetCheck, ...]
+    tokenised: dict[str, float]
     steps: int
     batch_size: int
     windows_per_second: float
@@ -64,6 +77,10 @@ class BundleCheck:
             f"{check.tokens:.2%} of its tokens agree (at least {_TOKENS_AGREE:.0%})"
             for check in self.targets
             if check.relative > self.limit or check.tokens < _TOKENS_AGREE
+        ) + tuple(
+            f"{name} as input: {share:.2%} of its tokens agree with the reference (at least {_TOKENS_AGREE:.0%})"
+            for name, share in self.tokenised.items()
+            if share < _TOKENS_AGREE
         )
 
 
@@ -84,35 +101,55 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
             f"model: bundle {bundle.name!r} holds no self-test; it is checked by the engine's own tests"
         )
     stored = _read(bundle, name)
-    targets, windows, steps = tuple(bundle.targets), stored["windows"], int(stored["steps"])
+    targets, steps = tuple(bundle.targets), int(stored["steps"])
+    inputs = bundle.manifest.embedded
+    windows = {name: stored[f"windows.{name}"] for name in inputs}
+    count = len(windows[inputs[0]])
     randomness = {
         target: WindowRandomness(
-            noise=stored.get(f"{target}.noise"), uniform=np.zeros((len(windows), 14, 14), np.float32)
+            noise=stored.get(f"{target}.noise"), uniform=np.zeros((count, 14, 14), np.float32)
         )
         for target in targets
     }
-    # What was stored is the reference's, which always chains.
-    options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy")
+    # What was stored is the reference's, which always chains. It saw all inputs at once: each one's graph counts.
+    options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy", inputs=inputs)
     generator = open_generator(bundle, targets, device, options=options)
     if not isinstance(generator, TerraMindGenerator):
         raise RequestError(f"model: bundle {bundle.name!r} is not TerraMind; its self-test cannot be run")
     # A token that falls to the other side of an equal lead would change a patch, and the chain behind it.
-    chain = {target: stored[f"{target}.ids"].reshape(len(windows), -1) for target in targets}
+    chain = {target: stored[f"{target}.ids"].reshape(count, -1) for target in targets}
     values, tokens = generator.generate_with_tokens(windows, randomness, chain)
     checks = tuple(_compare(bundle, target, values[target], tokens[target], stored) for target in targets)
     del generator  # the next one, with another number of steps, would find its memory taken
+    tokenised = {
+        name: _tokens_that_agree(bundle, name, device, stored)
+        for name, spec in bundle.inputs.items()
+        if TOKENISE in spec.graphs
+    }
     in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
     limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
     batch, speed = _speed(bundle, targets, device, windows, randomness)
     default_steps = _default_steps(bundle)
-    return BundleCheck(device, checks, default_steps, batch, speed, limit)
+    return BundleCheck(device, checks, tokenised, default_steps, batch, speed, limit)
+
+
+def _tokens_that_agree(bundle: Bundle, name: str, device: str, stored: dict[str, np.ndarray]) -> float:
+    """The share of an input's tokens that are the reference's."""
+    windows, wanted = stored[f"windows.{name}"], stored[f"tokens.{name}"]
+    graph = bundle.inputs[name].graphs["tokenise"]
+    session = open_session(
+        bundle, TOKENISE, graph, parse_device(device), threads=available_cpus(), batch=len(windows)
+    )
+    return float((session.run(["ids"], {"windows": windows})[0] == wanted).mean())
 
 
 def _read(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
     try:
         with np.load(bundle.folder / name, allow_pickle=False) as file:
             stored = dict(file)
-        wanted = {"windows", "steps"} | {f"{target}.ids" for target in bundle.targets}
+        wanted = {"steps"} | {f"windows.{name}" for name in bundle.inputs}
+        wanted |= {f"tokens.{name}" for name, spec in bundle.inputs.items() if TOKENISE in spec.graphs}
+        wanted |= {f"{target}.ids" for target in bundle.targets}
         wanted |= {f"{target}.{spec.output}" for target, spec in bundle.targets.items()}
         wanted |= {f"{target}.noise" for target, spec in bundle.targets.items() if spec.noise_channels}
         if missing := sorted(wanted - set(stored)):
@@ -149,14 +186,17 @@ def _speed(
     bundle: Bundle,
     targets: tuple[str, ...],
     device: str,
-    windows: np.ndarray,
+    windows: Windows,
     randomness: dict[str, WindowRandomness],
 ) -> tuple[int, float]:
-    """Windows in a batch, and windows per second with the bundle's own step count, after one warm-up."""
-    options = GenerationOptions(steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning)
+    """Windows in a batch, and windows per second of the first input with the bundle's own step count, warmed up."""
+    name, stored = next(iter(windows.items()))
+    options = GenerationOptions(
+        steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning, inputs=(name,)
+    )
     generator = open_generator(bundle, targets, device, options=options)
     count = BATCH_SIZES[parse_device(device).kind].terramind
-    some = np.arange(count) % len(windows)
+    some = np.arange(count) % len(stored)
     batch = {
         target: WindowRandomness(
             noise=None if random.noise is None else random.noise[some],
@@ -164,8 +204,9 @@ def _speed(
         )
         for target, random in randomness.items()
     }
-    generator.generate(windows[some], batch)
+    given = {name: stored[some]}
+    generator.generate(given, batch)
     started = time.perf_counter()
-    generator.generate(windows[some], batch)
+    generator.generate(given, batch)
     seconds = time.perf_counter() - started
     return getattr(generator, "batch_size", count), count / seconds

@@ -13,7 +13,14 @@ from terramosaic.errors import ModelError, one_line
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
-from terramosaic.model.generator import BATCH_SIZES, Needs, WindowRandomness
+from terramosaic.model.generator import (
+    BATCH_SIZES,
+    Needs,
+    WindowRandomness,
+    Windows,
+    checked,
+    checked_windows,
+)
 from terramosaic.model.manifest import GENERATE
 from terramosaic.model.runtime import session_options
 
@@ -31,7 +38,7 @@ class SingleGraphGenerator:
         threads: int,
     ) -> None:
         self.targets = tuple(targets)
-        self._bands = len(bundle.bands)
+        self._inputs, self._fed = bundle.inputs, bundle.manifest.feeds
         self._specs = {target: bundle.targets[target] for target in self.targets}
         self._batch_size = batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
@@ -44,19 +51,20 @@ class SingleGraphGenerator:
     def needs(self) -> dict[str, Needs]:
         return {target: Needs(spec.noise_channels, spec.uniform) for target, spec in self._specs.items()}
 
-    def generate(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
-    ) -> dict[str, np.ndarray]:
+    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
+        given = checked_windows(self._inputs, windows)
+        feeds = {self._fed[name]: np.ascontiguousarray(array) for name, array in given.items()}
         return {
-            target: self._run(target, windows, randomness.get(target, WindowRandomness()))
+            target: self._run(target, feeds, randomness.get(target, WindowRandomness()))
             for target in self.targets
         }
 
-    def _run(self, target: str, windows: np.ndarray, randomness: WindowRandomness) -> np.ndarray:
-        feeds = self._feeds(target, windows, randomness)
-        out = np.empty((len(windows), self._specs[target].planes, WINDOW, WINDOW), np.float32)
+    def _run(self, target: str, windows: dict[str, np.ndarray], randomness: WindowRandomness) -> np.ndarray:
+        count = len(next(iter(windows.values())))
+        feeds = windows | self._random(target, count, randomness)
+        out = np.empty((count, self._specs[target].planes, WINDOW, WINDOW), np.float32)
         session = self._sessions[target]
-        for start in range(0, len(windows), self._batch_size):
+        for start in range(0, count, self._batch_size):
             part = slice(start, start + self._batch_size)
             try:
                 # Bound, results are written where they belong instead of being copied there.
@@ -75,22 +83,16 @@ class SingleGraphGenerator:
             raise ModelError(f"{target}: the model returned numbers that are not finite; nothing was written")
         return out
 
-    def _feeds(self, target: str, windows: np.ndarray, randomness: WindowRandomness) -> dict[str, np.ndarray]:
-        spec, n = self._specs[target], len(windows)
-        wanted: dict[str, tuple[np.ndarray | None, tuple[int, ...]]] = {
-            "windows": (windows, (n, self._bands, WINDOW, WINDOW))
-        }
-        if spec.noise_channels:
-            wanted["noise"] = (randomness.noise, (n, spec.noise_channels, WINDOW, WINDOW))
-        if spec.uniform:
-            wanted["uniform"] = (randomness.uniform, (n, WINDOW // PATCH, WINDOW // PATCH))
+    def _random(self, target: str, count: int, randomness: WindowRandomness) -> dict[str, np.ndarray]:
+        """The randomness that a target's graph wants, checked."""
+        spec, patches = self._specs[target], WINDOW // PATCH
         feeds = {}
-        for name, (array, shape) in wanted.items():
-            if array is None or array.dtype != np.float32 or array.shape != shape:
-                found = "absent" if array is None else f"{array.dtype} {array.shape}"
-                raise ModelError(f"{target}: {name} must be float32 {shape}, and is {found}")
-            feeds[name] = np.ascontiguousarray(array)
-        return feeds
+        if spec.noise_channels:
+            shape = (count, spec.noise_channels, WINDOW, WINDOW)
+            feeds["noise"] = checked(f"{target}: noise", randomness.noise, shape)
+        if spec.uniform:
+            feeds["uniform"] = checked(f"{target}: uniform", randomness.uniform, (count, patches, patches))
+        return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
 
 _sessions: dict[tuple[Path, str, Device, int], onnxruntime.InferenceSession] = {}

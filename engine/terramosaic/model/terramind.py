@@ -13,7 +13,15 @@ from terramosaic.errors import ModelError, TerramosaicError, one_line
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
-from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.generator import (
+    BATCH_SIZES,
+    GenerationOptions,
+    Needs,
+    WindowRandomness,
+    Windows,
+    checked,
+    checked_windows,
+)
 from terramosaic.model.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -65,24 +73,24 @@ class TerraMindGenerator:
         """Windows in a run of the graphs; halved where the device's memory was too small."""
         return self._pipeline.batch
 
-    def generate(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
-    ) -> dict[str, np.ndarray]:
+    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
         """Generates all targets for a batch of windows; see `terramosaic.model.generator.Generator`."""
         return self.generate_with_tokens(windows, randomness)[0]
 
     def generate_with_tokens(
         self,
-        windows: np.ndarray,
+        windows: Windows,
         randomness: Mapping[str, WindowRandomness],
         chain: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with tokens; see `terramosaic.model.generator.GeneratorWithTokens`."""
-        noise, uniform = self._checked(windows, randomness)
+        given = checked_windows({name: self._bundle.inputs[name] for name in self._options.inputs}, windows)
+        count = len(next(iter(given.values())))
+        noise, uniform = self._checked(count, randomness)
         found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         start = 0
-        while start < len(windows):
-            found.append(self._run_some(start, windows, noise, uniform, chain))
+        while start < count:
+            found.append(self._run_some(start, given, noise, uniform, chain))
             start += len(next(iter(found[-1][1].values())))
         values, tokens = (
             {target: np.concatenate([part[kind][target] for part in found]) for target in self.targets}
@@ -100,7 +108,7 @@ class TerraMindGenerator:
     def _run_some(
         self,
         start: int,
-        windows: np.ndarray,
+        windows: Windows,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
         chain: Mapping[str, np.ndarray] | None,
@@ -112,7 +120,7 @@ class TerraMindGenerator:
                 part = slice(start, start + pipeline.batch)
                 values, tokens = self._compute(
                     pipeline,
-                    windows[part],
+                    {name: array[part] for name, array in windows.items()},
                     {target: array[part] for target, array in noise.items()},
                     {target: array[part] for target, array in uniform.items()},
                     chain and {target: array[part] for target, array in chain.items()},
@@ -122,7 +130,7 @@ class TerraMindGenerator:
             except Exception as error:  # ONNX Runtime's errors have no other common base
                 self._halve_after(error, pipeline)
                 continue
-            count = len(windows[part])
+            count = len(next(iter(windows.values()))[part])
             return (
                 {target: array[:count] for target, array in values.items()},
                 {target: array[:count] for target, array in tokens.items()},
@@ -131,7 +139,7 @@ class TerraMindGenerator:
     def _compute(
         self,
         pipeline: Pipeline,
-        windows: np.ndarray,
+        windows: Windows,
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
         chain: Mapping[str, np.ndarray] | None,
@@ -195,25 +203,17 @@ class TerraMindGenerator:
             raise ModelError(f"{self._device}: {one_line(error)}") from error
 
     def _checked(
-        self, windows: np.ndarray, randomness: Mapping[str, WindowRandomness]
+        self, count: int, randomness: Mapping[str, WindowRandomness]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        count, side = len(windows), WINDOW // PATCH
-        _check("windows", windows, (count, len(self._bundle.bands), WINDOW, WINDOW))
+        side = WINDOW // PATCH
         noise, uniform = {}, {}
         for target, need in self.needs.items():
             given = randomness.get(target, WindowRandomness())
             if need.noise_channels:
                 shape = (count, need.noise_channels, WINDOW, WINDOW)
-                noise[target] = _check(f"{target}: noise", given.noise, shape)
-            uniform[target] = _check(f"{target}: uniform", given.uniform, (count, side, side))
+                noise[target] = checked(f"{target}: noise", given.noise, shape)
+            uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))
         return noise, uniform
-
-
-def _check(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    if array is None or array.dtype != np.float32 or array.shape != shape:
-        found = "absent" if array is None else f"{array.dtype} {array.shape}"
-        raise ModelError(f"{name} must be float32 {shape}, and is {found}")
-    return array
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -43,6 +43,7 @@ from terramosaic.planning.estimates import (
 )
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
+from terramosaic.planning.inputs import require_read
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
@@ -179,7 +180,8 @@ class _Prepared:
                 "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
             )
         bundle = load_bundle(request.model)
-        bundle.require(request.targets)
+        bundle.require(request.targets, request.inputs)
+        require_read(request.inputs)
         return cls(request, area, areas, bundle, _Named.of(request))
 
     def on(self, acquisition: Acquisition) -> _Prepared:

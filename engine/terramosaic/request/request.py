@@ -23,9 +23,11 @@ from pydantic import (
     model_validator,
 )
 
+from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
+from terramosaic.model.manifest import Name
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import GeoJsonFile, Region
@@ -53,7 +55,11 @@ else:
 RENAMED = {"provider": "device"}
 _RENAMED_EXTRAS = {"spread": "std"}
 
-Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM"]
+
+def _by_bands(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Inputs in one order whatever the order they are named in, which decides nothing."""
+    known = list(INPUT_BANDS)
+    return tuple(sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)))
 
 
 class Decides(Enum):
@@ -143,11 +149,24 @@ class RegionRequest(Shown, BaseModel):
         title="Composite",
         description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
     )
-    targets: _Pixels[tuple[Target, ...]] = Field(
+    inputs: _Pixels[Annotated[tuple[Name, ...], AfterValidator(_by_bands)]] = Field(
+        default=("S2L2A",),
+        min_length=1,
+        title="Inputs",
+        description="What to generate from, one or several of what the model takes: S2L2A, S1RTC, DEM",
+        examples=[["S2L2A"], ["S1RTC", "DEM"]],
+    )
+    tokenised: _Pixels[Annotated[tuple[Name, ...], AfterValidator(_by_bands)]] = Field(
+        default=(),
+        title="Tokenised inputs",
+        description="Inputs that the model shall see as tokens instead of pixels, where its bundle can",
+        examples=[["S2L2A"]],
+    )
+    targets: _Pixels[tuple[Name, ...]] = Field(
         default=("S1GRD", "NDVI", "LULC"),
         min_length=1,
         title="Targets",
-        description="What to generate, in this order",
+        description="What to generate, in this order, of what the model makes",
         examples=[["S1GRD", "NDVI", "LULC"]],
     )
     model: _Choice[str] = Field(
@@ -318,7 +337,7 @@ class RegionRequest(Shown, BaseModel):
                 _warn_renamed(old, new, info)
         return tuple(_RENAMED_EXTRAS.get(name, name) if isinstance(name, str) else name for name in value)
 
-    @field_validator("targets", "extras", mode="before")
+    @field_validator("inputs", "tokenised", "targets", "extras", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -330,10 +349,10 @@ class RegionRequest(Shown, BaseModel):
     def _split_ids(cls, value: Any) -> Any:
         return split_ids(value)
 
-    @field_validator("targets", "extras")
+    @field_validator("inputs", "tokenised", "targets", "extras")
     @classmethod
     def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
+        if len({name.lower() for name in value}) < len(value):
             raise ValueError(f"{', '.join(value)} names one twice")
         return value
 
@@ -352,6 +371,14 @@ class RegionRequest(Shown, BaseModel):
         if 1000 % value:
             raise ValueError(f"{value} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
         return value
+
+    @model_validator(mode="after")
+    def _tokens_are_of_inputs(self) -> Self:
+        if unseen := [name for name in self.tokenised if name not in self.inputs]:
+            raise ValueError(
+                f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(self.inputs)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _within_area_limit(self) -> Self:

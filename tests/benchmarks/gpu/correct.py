@@ -102,7 +102,7 @@ def check_whole(results: Results, bundle: Bundle, targets: tuple[str, ...], devi
         assert isinstance(generator, TerraMindGenerator)
         # The second sees the first one's tokens: one that flips would change a patch and all targets after it.
         chain = made[0][1] if made else None
-        made.append(generator.generate_with_tokens(windows, randomness, chain))
+        made.append(generator.generate_with_tokens({"S2L2A": windows}, randomness, chain))
     (wanted, wanted_tokens), (found, found_tokens) = made
     rows: list[tuple[object, ...]] = []
     passed = True
@@ -139,9 +139,9 @@ def check_repeats(
         for target, given in randomness.items()
     }
     generator = open_generator(bundle, targets, device, options=GenerationOptions(steps=10), batch_size=batch)
-    first = generator.generate(windows, randomness)
-    again = generator.generate(windows, randomness)
-    moved = generator.generate(windows[::-1].copy(), turned)
+    first = generator.generate({"S2L2A": windows}, randomness)
+    again = generator.generate({"S2L2A": windows}, randomness)
+    moved = generator.generate({"S2L2A": windows[::-1].copy()}, turned)
     rows = []
     for target in targets:
         there = moved[target][::-1]

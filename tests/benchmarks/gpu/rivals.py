@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from terramosaic.model.diffusion import ddim_steps
-from terramosaic.model.export.graphs import Classes, Decode, Encode, Tokens
-from terramosaic.model.export.reference import Reference
+from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Tokens
+from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.manifest import Schedule
 from tests.benchmarks.gpu.machine import PEAK_TFLOPS
 from tests.benchmarks.gpu.models import gflop
@@ -87,12 +87,13 @@ def strongest(reference: Reference, device: str, steps: int, mode: str) -> Calla
     def compiled(module: nn.Module) -> Any:
         return torch.compile(module.eval().to(device), mode=mode, dynamic=False)
 
-    encode = [compiled(Encode(reference)) for _ in reference.targets]
+    embed = compiled(Embed(reference, "S2L2A"))
+    context_of = [compiled(Context(reference)) for _ in reference.targets]
     decode = [compiled(Decode(reference)) for _ in reference.targets]
     tokens = {target: compiled(Tokens(reference, target)) for target in reference.targets}
     last: dict[str, Any] = {}
     for target in reference.targets:
-        is_diffusion = hasattr(reference.model.tokenizer[reference.key(target)], "noise_scheduler")
+        is_diffusion = hasattr(reference.model.tokenizer[tokens_key(target)], "noise_scheduler")
         last[target] = compiled(_HalfStep(reference, target) if is_diffusion else Classes(reference, target))
     walk = [
         (
@@ -108,17 +109,19 @@ def strongest(reference: Reference, device: str, steps: int, mode: str) -> Calla
         count = len(windows)
         image = torch.from_numpy(windows).to(device)
         ids = torch.zeros((count, 0), dtype=torch.int64, device=device)
+        first = torch.zeros(1, dtype=torch.int64, device=device)
         for k, target in enumerate(reference.targets):
             before = torch.arange(k, device=device)
             with torch.inference_mode(), torch.autocast(device, torch.float16):
-                context = encode[k](image, ids, before).clone()
+                patches = embed(image).clone()[None]
+                context = context_of[k](patches, first, ids, before).clone()
                 hidden = decode[k](context, torch.tensor([k], device=device)).clone()
             with torch.inference_mode():
                 uniform = torch.rand((count, 14, 14), device=device)
                 drawn, code = (part.clone() for part in tokens[target](hidden.float(), uniform, top_p))
                 ids = torch.cat([ids, drawn], dim=1)
                 if isinstance(getattr(last[target], "_orig_mod", last[target]), _HalfStep):
-                    channels = reference.model.tokenizer[reference.key(target)].n_channels
+                    channels = reference.model.tokenizer[tokens_key(target)].n_channels
                     x = torch.randn((count, channels, 224, 224), device=device)
                     for t, coefficients in walk:
                         x = last[target](x, code, t, coefficients).clone()
@@ -138,7 +141,7 @@ class _HalfStep(nn.Module):
         super().__init__()
         import copy
 
-        unet = copy.deepcopy(reference.model.tokenizer[reference.key(target)].decoder)
+        unet = copy.deepcopy(reference.model.tokenizer[tokens_key(target)].decoder)
         self.unet = unet.half().to(memory_format=torch.channels_last)
         self.unet.time_embed.float()
         for module in self.unet.modules():

@@ -56,7 +56,7 @@ def measure_batches(
             bundle, targets, device, options=GenerationOptions(steps=steps), batch_size=batch
         )
         assert isinstance(generator, TerraMindGenerator)
-        seconds = median_seconds(partial(generator.generate, windows, randomness), repeats)
+        seconds = median_seconds(partial(generator.generate, {"S2L2A": windows}, randomness), repeats)
         tflops = batch / seconds * work / 1000
         share = f"{tflops / PEAK_TFLOPS:.1%}"
         rows.append((generator.batch_size, batch / seconds, 1000 * seconds / batch, tflops, share))
@@ -70,7 +70,8 @@ def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, r
     pipeline = generator._pipeline
     parts: list[tuple[str, Callable[[], object]]] = []
     with pipeline.buffers() as buffers:
-        parts += [(f"encode, {length} before", graph.run) for length, graph in buffers.encoder.items()]
+        parts += [(f"{name} as input", graph.run) for name, graph in buffers.inputs.items()]
+        parts += [(f"context, {length} before", graph.run) for length, graph in pipeline._contexts.items()]
         parts += [(f"decode {target}", graph.run) for target, graph in pipeline._decode.items()]
         parts += [(f"tokens {target}", graph.run) for target, graph in buffers.tokens.items()]
         parts += [(f"classes {target}", graph.run) for target, graph in pipeline._classes.items()]
@@ -78,9 +79,8 @@ def measure_parts(results: Results, generator: TerraMindGenerator, steps: int, r
             parts.append((f"{steps} steps {target}", partial(denoiser.denoise, buffers.first_step[target])))
         read = next(iter(pipeline._values.values()))
         parts.append(("copy a target back", read.read))
-        parts.append(
-            ("copy windows there", lambda: buffers.windows.write(np.zeros(buffers.windows.shape, np.float32)))
-        )
+        for name, tensor in buffers.windows.items():
+            parts.append((f"copy {name} there", partial(tensor.write, np.zeros(tensor.shape, np.float32))))
         rows = []
         for name, run in parts:
             milliseconds = 1000 * median_seconds(run, repeats)

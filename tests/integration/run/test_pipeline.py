@@ -370,8 +370,8 @@ class RecordingModel:
         self.seen = []
 
     def generate(self, windows, randomness):
-        self.seen.append(windows.copy())
-        return {"NDVI": windows[:, 3:4] / 10_000}
+        self.seen.append(windows["S2L2A"].copy())
+        return {"NDVI": windows["S2L2A"][:, 3:4] / 10_000}
 
 
 def test_the_model_is_shown_no_gap_and_no_invented_spectrum(land, tmp_path):

@@ -51,7 +51,7 @@ def test_every_field_of_the_request_is_shown_once_in_the_requests_own_words():
     [
         ({"generation": {"steps": 0}}, "'request.generation.steps'"),
         ({"steps": 0}, "'request.steps'"),
-        ({"generation": {"targets": ["S2"]}}, "'request.generation.targets[0]'"),
+        ({"generation": {"targets": ["S 2"]}}, "'request.generation.targets[0]'"),
         ({"windows": {"steps": 10}}, "'request.windows'"),
         ({"step": 10}, "'step' does not match"),
         ({"region": {"west": 400, "south": 0, "east": 1, "north": 1}}, "'request.region.west'"),

@@ -138,7 +138,7 @@ def test_a_graph_that_is_none_is_refused_even_with_the_right_hash(copy: Path) ->
     ("change", "message"),
     [
         (lambda c: c.update(format="safetensors"), "bundle.json: format: is not 'terramosaic-bundle'"),
-        (lambda c: c.update(version=2), "bundle.json: version: is 2, this engine reads 1"),
+        (lambda c: c.update(version=3), "bundle.json: version: is 3, this engine reads 2 and 1"),
         (lambda c: c.pop("version"), "bundle.json: version: is None"),
         (lambda c: c.update(colour="red"), "bundle.json: colour: Extra inputs are not permitted"),
         (lambda c: c["targets"]["NDVI"].update(kind="magic"), "targets.NDVI.kind: Input should be 'direct'"),
@@ -146,13 +146,21 @@ def test_a_graph_that_is_none_is_refused_even_with_the_right_hash(copy: Path) ->
         (lambda c: c["targets"].clear(), "bundle.json: targets: "),
         (lambda c: c["files"].pop("NDVI.onnx"), "targets.NDVI.graphs.generate names 'NDVI.onnx'"),
         (lambda c: c.update(window=256), "bundle.json: window: Input should be 224"),
-        (lambda c: c["input"]["bands"].append("B10"), "bundle.json: input: "),
-        (lambda c: c["input"]["bands"].append("B02"), "bands must be distinct names"),
-        (lambda c: c["input"].update(mean=[1.0, 2.0]), "mean has 2 numbers for 12 bands"),
+        (lambda c: c["inputs"]["S2L2A"]["bands"].append("B10"), "inputs.S2L2A: bands must be out of B01 B02"),
+        (lambda c: c["inputs"]["S2L2A"]["bands"].append("B02"), "bands must be distinct names"),
+        (lambda c: c["inputs"]["S2L2A"].update(mean=[1.0, 2.0]), "mean has 2 numbers for 12 bands"),
+        (
+            lambda c: c["inputs"]["S2L2A"].update(graphs={"embed": "NDVI.onnx"}),
+            "S2L2A need no graphs of their",
+        ),
+        (lambda c: c["inputs"].clear(), "bundle.json: inputs: "),
+        (lambda c: c["targets"].update(quality=c["targets"]["NDVI"]), "'quality' is the name of a layer"),
+        (lambda c: c["targets"].update({"my_map": c["targets"]["NDVI"]}), "String should match pattern"),
+        (lambda c: c["targets"].update(ndvi=c["targets"]["NDVI"]), "targets must differ in more than case"),
         (lambda c: c["targets"]["LULC"]["classes"].pop(0), "classes must be in the order of index"),
         (lambda c: c["targets"]["LULC"].update(classes=[]), "an output of probabilities has classes"),
         (
-            lambda c: c["input"]["bands"].pop(),
+            lambda c: c["inputs"]["S2L2A"]["bands"].pop(),
             "input 'windows' is tensor(float) [N, 12, 224, 224] in the graph, but tensor(float) [N, 11, 224",
         ),
         (
@@ -170,14 +178,33 @@ def test_a_manifest_that_is_wrong(copy: Path, change: Edit, message: str) -> Non
     assert message in refusal(edit(copy, change))
 
 
+def _of_version_1(content: dict[str, Any]) -> None:
+    content.update(version=1, input=content.pop("inputs")["S2L2A"])
+    content["input"].pop("graphs", None)
+
+
+def test_a_bundle_of_version_1_took_sentinel_2_alone(copy: Path) -> None:
+    wanted = load_bundle(copy).inputs
+    assert load_bundle(edit(copy, _of_version_1)).inputs == wanted
+
+
+def test_terramind_of_version_1_is_to_be_exported_anew(copy: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        _of_version_1(content)
+        content["graphs"] = {"encode": "NDVI.onnx", "decode": "LULC.onnx"}
+
+    assert "version: is 1, whose TerraMind takes Sentinel-2 alone" in refusal(edit(copy, change))
+
+
 def test_a_terramind_bundle_can_be_described(copy: Path) -> None:
     """The schema holds a diffusion target with its own and with shared graphs."""
 
     def change(content: dict[str, Any]) -> None:
         content.update(family="terramind", variant="terramind_v1_base", conditioning="chained")
-        content["graphs"] = {"encode": "NDVI.onnx", "decode": "LULC.onnx"}
+        content["graphs"] = {"context": "NDVI.onnx", "decode": "LULC.onnx"}
+        content["inputs"]["S2L2A"]["graphs"] = {"embed": "S1RTC.onnx"}
         content["checkpoints"] = {"TerraMind_v1_base.pt": "0" * 64}
-        content["input"].update(mean=[1000.0] * 12, std=[500.0] * 12)
+        content["inputs"]["S2L2A"].update(mean=[1000.0] * 12, std=[500.0] * 12)
         content["targets"]["S1GRD"].update(
             kind="diffusion",
             uniform=True,

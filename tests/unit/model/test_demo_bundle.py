@@ -68,19 +68,19 @@ def test_the_committed_bundle_is_what_the_script_makes(tmp_path: Path, bundle: B
 def test_ndvi_is_exact(bundle: Bundle) -> None:
     windows = random_windows(2)
     red, nir = windows[:, S2L2A_BANDS.index("B04")], windows[:, S2L2A_BANDS.index("B08")]
-    ndvi = open_generator(bundle, ["NDVI"]).generate(windows, {})["NDVI"]
+    ndvi = open_generator(bundle, ["NDVI"]).generate({"S2L2A": windows}, {})["NDVI"]
     np.testing.assert_array_equal(ndvi[:, 0], (nir - red) / (nir + red))
 
 
 def test_probabilities_sum_to_one_and_no_data_is_never_likely(bundle: Bundle) -> None:
-    probabilities = open_generator(bundle, ["LULC"]).generate(random_windows(2), {})["LULC"]
+    probabilities = open_generator(bundle, ["LULC"]).generate({"S2L2A": random_windows(2)}, {})["LULC"]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert probabilities.min() >= 0
     assert probabilities[:, 0].max() < 1e-20
 
 
 def test_textbook_spectra_get_their_class(bundle: Bundle) -> None:
-    probabilities = open_generator(bundle, ["LULC"]).generate(window_of(SPECTRA), {})["LULC"][0]
+    probabilities = open_generator(bundle, ["LULC"]).generate({"S2L2A": window_of(SPECTRA)}, {})["LULC"][0]
     names = [LULC_CLASSES[index].name for index in probabilities[:, : len(SPECTRA), 0].argmax(axis=0)]
     assert names == list(SPECTRA)
 
@@ -92,7 +92,7 @@ def test_classes_change_smoothly(bundle: Bundle) -> None:
     for k, band in enumerate(("B02", "B03", "B04", "B08", "B11")):
         start, end = SPECTRA["trees"][k] * 100, SPECTRA["bare ground"][k] * 100
         window[0, S2L2A_BANDS.index(band)] = start + (end - start) * share
-    probabilities = open_generator(bundle, ["LULC"]).generate(window, {})["LULC"][0, :, 0]
+    probabilities = open_generator(bundle, ["LULC"]).generate({"S2L2A": window}, {})["LULC"][0, :, 0]
     assert np.abs(np.diff(probabilities, axis=1)).max() < 0.1
     assert probabilities.argmax(axis=0)[[0, -1]].tolist() == [2, 6]
 
@@ -112,7 +112,7 @@ def test_backscatter_is_what_the_ground_shows_in_c_band(
 ) -> None:
     window = window_of({name: SPECTRA[name]})
     for target in ("S1GRD", "S1RTC"):
-        out = open_generator(bundle, [target]).generate(window, no_speckle(1, target))[target]
+        out = open_generator(bundle, [target]).generate({"S2L2A": window}, no_speckle(1, target))[target]
         np.testing.assert_allclose(out[0, :, 0, 0], (vv, vh), atol=2.5)
 
 
@@ -122,8 +122,8 @@ def test_grd_lies_a_decibel_below_rtc_and_speckle_is_the_noise_it_is_given(bundl
     quiet, loud = {}, {}
     for target in ("S1GRD", "S1RTC"):
         generator = open_generator(bundle, [target])
-        quiet[target] = generator.generate(window, no_speckle(1, target))[target]
-        loud[target] = generator.generate(window, {target: WindowRandomness(noise)})[target]
+        quiet[target] = generator.generate({"S2L2A": window}, no_speckle(1, target))[target]
+        loud[target] = generator.generate({"S2L2A": window}, {target: WindowRandomness(noise)})[target]
     np.testing.assert_allclose(quiet["S1RTC"] - quiet["S1GRD"], 1.1, atol=1e-4)
     speckle = (loud["S1GRD"] - quiet["S1GRD"]) / noise
     assert speckle.std() < 1e-3
@@ -132,9 +132,9 @@ def test_grd_lies_a_decibel_below_rtc_and_speckle_is_the_noise_it_is_given(bundl
 
 def test_backscatter_stays_within_what_a_radar_records(bundle: Bundle) -> None:
     noise = np.random.default_rng(5).standard_normal((2, 2, 224, 224), np.float32) * 20
-    out = open_generator(bundle, ["S1GRD"]).generate(random_windows(2), {"S1GRD": WindowRandomness(noise)})[
-        "S1GRD"
-    ]
+    out = open_generator(bundle, ["S1GRD"]).generate(
+        {"S2L2A": random_windows(2)}, {"S1GRD": WindowRandomness(noise)}
+    )["S1GRD"]
     assert (out.min(), out.max()) == (-35, 10)
 
 
@@ -145,8 +145,8 @@ def test_four_bands_are_enough_for_ndvi(tmp_path: Path, bundle: Bundle) -> None:
     windows = random_windows(1)
     some = np.ascontiguousarray(windows[:, [S2L2A_BANDS.index(band) for band in four]])
     np.testing.assert_array_equal(
-        open_generator(small, ["NDVI"]).generate(some, {})["NDVI"],
-        open_generator(bundle, ["NDVI"]).generate(windows, {})["NDVI"],
+        open_generator(small, ["NDVI"]).generate({"S2L2A": some}, {})["NDVI"],
+        open_generator(bundle, ["NDVI"]).generate({"S2L2A": windows}, {})["NDVI"],
     )
 
 

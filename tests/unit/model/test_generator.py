@@ -44,7 +44,8 @@ def bundle() -> Bundle:
 
 def test_targets_come_in_the_order_asked_for_with_their_planes(bundle: Bundle) -> None:
     generator = open_generator(bundle, ["LULC", "S1GRD"])
-    out = generator.generate(*a_batch(1))
+    windows, randomness = a_batch(1)
+    out = generator.generate({"S2L2A": windows}, randomness)
     assert {name: (array.shape, array.dtype) for name, array in out.items()} == {
         "LULC": ((1, 10, 224, 224), np.float32),
         "S1GRD": ((1, 2, 224, 224), np.float32),
@@ -65,10 +66,10 @@ def test_needs_say_which_randomness_to_draw(bundle: Bundle) -> None:
 def test_results_do_not_depend_on_batch_or_threads(bundle: Bundle) -> None:
     """Rule 1: the ground decides. Bit for bit, also for a last batch that is not full."""
     windows, randomness = a_batch(3)
-    alone = open_generator(bundle, TARGETS, batch_size=1, threads=1).generate(windows, randomness)
+    alone = open_generator(bundle, TARGETS, batch_size=1, threads=1).generate({"S2L2A": windows}, randomness)
     for batch_size, threads in ((2, 1), (2, 2), (8, 2), (1, 2)):
         generator = open_generator(bundle, TARGETS, batch_size=batch_size, threads=threads)
-        for target, array in generator.generate(windows, randomness).items():
+        for target, array in generator.generate({"S2L2A": windows}, randomness).items():
             np.testing.assert_array_equal(array, alone[target], err_msg=f"{target} {batch_size} {threads}")
 
 
@@ -78,9 +79,9 @@ def test_threads_share_a_generator(bundle: Bundle) -> None:
 
     def window(n: int) -> dict[str, np.ndarray]:
         its_own = {target: WindowRandomness(r.noise[n : n + 1]) for target, r in randomness.items()}  # type: ignore[index]
-        return generator.generate(windows[n : n + 1], its_own)
+        return generator.generate({"S2L2A": windows[n : n + 1]}, its_own)
 
-    expected = generator.generate(windows, randomness)
+    expected = generator.generate({"S2L2A": windows}, randomness)
     with ThreadPoolExecutor(4) as pool:
         for n, out in zip([*range(4)] * 3, pool.map(window, [*range(4)] * 3), strict=True):
             for target in TARGETS:
@@ -125,7 +126,8 @@ def test_windows_need_not_be_contiguous(bundle: Bundle) -> None:
     windows, _ = a_batch(4)
     generator = open_generator(bundle, ["NDVI"])
     np.testing.assert_array_equal(
-        generator.generate(windows[::2], {})["NDVI"], generator.generate(windows, {})["NDVI"][::2]
+        generator.generate({"S2L2A": windows[::2]}, {})["NDVI"],
+        generator.generate({"S2L2A": windows}, {})["NDVI"][::2],
     )
 
 
@@ -139,21 +141,21 @@ def test_windows_need_not_be_contiguous(bundle: Bundle) -> None:
 )
 def test_windows_of_another_form_are_refused(bundle: Bundle, windows: np.ndarray, found: str) -> None:
     with pytest.raises(
-        ModelError, match=rf"NDVI: windows must be float32 \(1, 12, 224, 224\), and is {found}"
+        ModelError, match=rf"windows of S2L2A must be float32 \(1, 12, 224, 224\), and is {found}"
     ):
-        open_generator(bundle, ["NDVI"]).generate(windows, {})
+        open_generator(bundle, ["NDVI"]).generate({"S2L2A": windows}, {})
 
 
 def test_missing_noise_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ModelError, match=r"S1GRD: noise must be float32 \(1, 2, 224, 224\), and is absent"):
-        open_generator(bundle, ["S1GRD"]).generate(a_batch(1)[0], {})
+        open_generator(bundle, ["S1GRD"]).generate({"S2L2A": a_batch(1)[0]}, {})
 
 
 def test_numbers_that_are_not_finite_never_leave(bundle: Bundle) -> None:
     windows, _ = a_batch(2)
     windows[1, 7, 100, 100] = np.nan
     with pytest.raises(ModelError, match="NDVI: the model returned numbers that are not finite"):
-        open_generator(bundle, ["NDVI"]).generate(windows, {})
+        open_generator(bundle, ["NDVI"]).generate({"S2L2A": windows}, {})
 
 
 def test_a_target_that_the_bundle_lacks_is_a_wrong_request(bundle: Bundle) -> None:
@@ -219,5 +221,5 @@ def test_a_graph_that_fails_while_it_runs_is_one_line(
     (folder / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
 
     with pytest.raises(ModelError, match=r"^NDVI: ONNX Runtime failed: [^\n]*out of[^\n]*$"):
-        open_generator(load_bundle(folder), ["NDVI"]).generate(a_batch(1)[0], {})
+        open_generator(load_bundle(folder), ["NDVI"]).generate({"S2L2A": a_batch(1)[0]}, {})
     assert capfd.readouterr() == ("", "")

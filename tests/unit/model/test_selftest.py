@@ -55,13 +55,16 @@ def test_a_sound_bundle_agrees_with_its_reference(made: Path) -> None:
 
 def test_a_bundle_that_differs_fails_with_a_line_a_target(toy: Path) -> None:
     with np.load(toy / "selftest.npz") as file:
-        values, ids = file["S1GRD.values"], file["NDVI.ids"]
+        values, ids, seen = file["S1GRD.values"], file["LULC.ids"], file["tokens.NDVI"]
     values[:, 0, :20] += 3
     ids[0, :8] += 1
-    check = check_bundle(load_bundle(change_selftest(toy, **{"S1GRD.values": values, "NDVI.ids": ids})))
-    assert len(check.failures) == 2
+    seen[1, :10] += 1
+    changed = {"S1GRD.values": values, "LULC.ids": ids, "tokens.NDVI": seen}
+    check = check_bundle(load_bundle(change_selftest(toy, **changed)))
+    assert len(check.failures) == 3
     assert check.failures[0].startswith("S1GRD differs from the reference by ")
     assert "97.96% of its tokens agree (at least 99%)" in check.failures[1]
+    assert check.failures[2].startswith("NDVI as input: 97.45% of its tokens agree with the reference")
 
 
 def test_a_bundle_meant_for_independent_targets_is_checked_in_a_chain(toy: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import terramosaic.model.terramind
-from terramosaic.errors import ModelError
+from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
 from terramosaic.model.opening import open_generator
@@ -50,6 +51,14 @@ def _seven() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     return windows, noise, uniform
 
 
+def all_inputs(windows: np.ndarray) -> dict[str, np.ndarray]:
+    """Windows of the other inputs beside those of Sentinel-2."""
+    rng = np.random.default_rng(4)
+    radar = rng.normal(-15, 5, (len(windows), 2, 14, 14)).astype(np.float32).repeat(16, 2).repeat(16, 3)
+    ndvi = rng.random((len(windows), 1, 14, 14), np.float32).repeat(16, 2).repeat(16, 3)
+    return {"S2L2A": windows, "S1RTC": radar, "NDVI": ndvi}
+
+
 def randomness(
     noise: dict[str, np.ndarray], uniform: dict[str, np.ndarray], part: slice = slice(None)
 ) -> dict[str, WindowRandomness]:
@@ -66,15 +75,20 @@ def randomness(
         (("LULC", "NDVI", "S1GRD"), GenerationOptions(steps=1)),
         (("NDVI",), GenerationOptions(steps=10, sampling="greedy")),
         (TARGETS, GenerationOptions(steps=5, conditioning="independent", x0_clip=2.5)),
+        (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC",))),
+        (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC", "S2L2A"))),
+        (("S1GRD", "LULC"), GenerationOptions(steps=1, inputs=("S2L2A", "NDVI", "S1RTC"))),
+        (TARGETS, GenerationOptions(steps=1, inputs=("S2L2A", "NDVI"), conditioning="independent")),
     ],
 )
 def test_targets_are_what_the_graphs_make_of_them_in_their_order(
     toy: Bundle, targets: tuple[str, ...], options: GenerationOptions
 ) -> None:
     windows, noise, uniform = a_batch(2)
+    seen = {name: array for name, array in all_inputs(windows).items() if name in options.inputs}
     generator = open_generator(toy, targets, options=options)
-    values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
-    wanted, wanted_tokens = expected(windows, targets, noise, uniform, options)
+    values, tokens = generator.generate_with_tokens(seen, randomness(noise, uniform))
+    wanted, wanted_tokens = expected(seen, targets, noise, uniform, options)
     assert tuple(values) == generator.targets == targets
     for target in targets:
         np.testing.assert_array_equal(tokens[target], wanted_tokens[target])
@@ -86,7 +100,7 @@ def test_the_toy_tells_chains_orders_and_sampling_apart(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(2)
 
     def lulc(targets: tuple[str, ...], **options) -> np.ndarray:
-        return expected(windows, targets, noise, uniform, GenerationOptions(**options))[1]["LULC"]
+        return expected(all_inputs(windows), targets, noise, uniform, GenerationOptions(**options))[1]["LULC"]
 
     chained = lulc(TARGETS)
     assert len(np.unique(chained)) >= 4
@@ -96,6 +110,9 @@ def test_the_toy_tells_chains_orders_and_sampling_apart(toy: Bundle) -> None:
         lulc(("NDVI", "LULC")),
         lulc(TARGETS, conditioning="independent"),
         lulc(TARGETS, sampling="greedy"),
+        lulc(TARGETS, inputs=("S1RTC",)),
+        lulc(TARGETS, inputs=("S2L2A", "S1RTC")),
+        lulc(TARGETS, inputs=("S2L2A", "NDVI")),
     ):
         assert (other != chained).mean() > 0.2
 
@@ -111,9 +128,11 @@ def test_needs(toy: Bundle) -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
 def test_batches_that_are_not_full_are_padded_and_cut(toy: Bundle, batch_size: int) -> None:
     windows, noise, uniform = a_batch(3)
-    alone = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
+    alone = open_generator(toy, TARGETS, options=FEW_STEPS).generate(
+        {"S2L2A": windows}, randomness(noise, uniform)
+    )
     generator = open_generator(toy, TARGETS, batch_size=batch_size, options=FEW_STEPS)
-    for target, array in generator.generate(windows, randomness(noise, uniform)).items():
+    for target, array in generator.generate({"S2L2A": windows}, randomness(noise, uniform)).items():
         assert array.shape == (3, toy.targets[target].planes, 224, 224)
         np.testing.assert_array_equal(array, alone[target])
 
@@ -121,11 +140,11 @@ def test_batches_that_are_not_full_are_padded_and_cut(toy: Bundle, batch_size: i
 def test_threads_share_a_generator(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(4)
     generator = open_generator(toy, TARGETS, options=FEW_STEPS)
-    wanted = generator.generate(windows, randomness(noise, uniform))
+    wanted = generator.generate({"S2L2A": windows}, randomness(noise, uniform))
 
     def window(n: int) -> dict[str, np.ndarray]:
         part = slice(n, n + 1)
-        return generator.generate(windows[part], randomness(noise, uniform, part))
+        return generator.generate({"S2L2A": windows[part]}, randomness(noise, uniform, part))
 
     with ThreadPoolExecutor(4) as pool:
         for n, found in zip([*range(4)] * 3, pool.map(window, [*range(4)] * 3), strict=True):
@@ -145,13 +164,15 @@ def test_missing_or_wrong_input_is_named(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(1)
     generator = open_generator(toy, TARGETS)
     with pytest.raises(
-        ModelError, match=r"windows must be float32 \(1, 12, 224, 224\), and is float32 \(1, 11,"
+        ModelError, match=r"windows of S2L2A must be float32 \(1, 12, 224, 224\), and is float32 \(1, 11,"
     ):
-        generator.generate(windows[:, :11], randomness(noise, uniform))
+        generator.generate({"S2L2A": windows[:, :11]}, randomness(noise, uniform))
     with pytest.raises(ModelError, match=r"NDVI: noise must be float32 \(1, 1, 224, 224\), and is absent"):
-        generator.generate(windows, randomness({"S1GRD": noise["S1GRD"]}, uniform))
+        generator.generate({"S2L2A": windows}, randomness({"S1GRD": noise["S1GRD"]}, uniform))
     with pytest.raises(ModelError, match=r"LULC: uniform must be float32 \(1, 14, 14\), and is absent"):
-        generator.generate(windows, randomness(noise, {"NDVI": uniform["NDVI"], "S1GRD": uniform["S1GRD"]}))
+        generator.generate(
+            {"S2L2A": windows}, randomness(noise, {"NDVI": uniform["NDVI"], "S1GRD": uniform["S1GRD"]})
+        )
 
 
 def test_steps_that_do_not_divide_the_schedule_are_refused(toy: Bundle) -> None:
@@ -176,11 +197,13 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     windows, noise, uniform = a_batch(3)
-    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
+    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(
+        {"S2L2A": windows}, randomness(noise, uniform)
+    )
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
     with caplog.at_level(logging.WARNING, "terramosaic"):
-        found = generator.generate(windows, randomness(noise, uniform))
+        found = generator.generate({"S2L2A": windows}, randomness(noise, uniform))
     assert "cpu: out of memory with batches of 4 windows; going on with 2" in caplog.text
     assert generator.batch_size == 2
     for target in TARGETS:
@@ -191,13 +214,15 @@ def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, noise, uniform = a_batch(5)
-    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(windows, randomness(noise, uniform))
+    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(
+        {"S2L2A": windows}, randomness(noise, uniform)
+    )
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
     generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
 
     def window(n: int) -> dict[str, np.ndarray]:
         part = slice(n, n + 1)
-        return generator.generate(windows[part], randomness(noise, uniform, part))
+        return generator.generate({"S2L2A": windows[part]}, randomness(noise, uniform, part))
 
     with ThreadPoolExecutor(5) as pool:
         for n, found in enumerate(pool.map(window, range(5), timeout=60)):
@@ -213,10 +238,10 @@ def test_a_generator_that_lost_its_memory_is_opened_anew(
         patch.setattr(Pipeline, "compute", raise_out_of_memory)
         patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_pipeline_of", raise_no_room)
         with pytest.raises(ModelError, match="no room"):
-            generator.generate(windows, randomness(noise, uniform))
+            generator.generate({"S2L2A": windows}, randomness(noise, uniform))
     again = open_generator(toy, TARGETS, batch_size=6, threads=1, options=FEW_STEPS)
     assert again is not generator
-    again.generate(windows, randomness(noise, uniform))
+    again.generate({"S2L2A": windows}, randomness(noise, uniform))
 
 
 def raise_out_of_memory(*_: Any) -> None:
@@ -231,10 +256,12 @@ def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(3)
     generator = open_generator(toy, TARGETS, options=FEW_STEPS)
     assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
-    values, tokens = generator.generate_with_tokens(windows, randomness(noise, uniform))
-    same, drawn = generator.generate_with_tokens(windows, randomness(noise, uniform), tokens)
+    values, tokens = generator.generate_with_tokens({"S2L2A": windows}, randomness(noise, uniform))
+    same, drawn = generator.generate_with_tokens({"S2L2A": windows}, randomness(noise, uniform), tokens)
     other = {**tokens, "S1GRD": (tokens["S1GRD"] + 1) % 8}
-    changed, drawn_after = generator.generate_with_tokens(windows, randomness(noise, uniform), other)
+    changed, drawn_after = generator.generate_with_tokens(
+        {"S2L2A": windows}, randomness(noise, uniform), other
+    )
     np.testing.assert_array_equal(drawn_after["S1GRD"], tokens["S1GRD"])
     assert (drawn_after["NDVI"] != tokens["NDVI"]).any()
     np.testing.assert_array_equal(changed["LULC"], values["LULC"])
@@ -254,7 +281,7 @@ def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
     with pytest.raises(
         ModelError, match="out of memory even with batches of 2, the smallest tried"
     ) as caught:
-        generator.generate(windows, randomness(noise, uniform))
+        generator.generate({"S2L2A": windows}, randomness(noise, uniform))
     assert caught.value.exit_code == 5
 
 
@@ -272,7 +299,7 @@ def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytes
     with pytest.raises(
         ModelError, match="cpu: ONNX Runtime failed: Non-zero status code returned while running Mul"
     ):
-        generator.generate(windows, randomness(noise, uniform))
+        generator.generate({"S2L2A": windows}, randomness(noise, uniform))
 
 
 def test_graphs_are_prepared_once(
@@ -283,10 +310,10 @@ def test_graphs_are_prepared_once(
         open_generator(toy, ("LULC",), threads=1, options=FEW_STEPS)
         prepared = caplog.text.count("preparing")
         open_generator(toy, ("LULC", "NDVI"), threads=1, options=FEW_STEPS)
-    assert prepared == 4  # encode, decode, tokens, classes
-    assert caplog.text.count("preparing") == 6  # and NDVI's tokens and step
+    assert prepared == 5  # embed, context, decode, tokens, classes
+    assert caplog.text.count("preparing") == 7  # and NDVI's tokens and step
     folders = [path for path in (tmp_path / "cache" / "graphs").iterdir() if path.is_dir()]
-    assert len(folders) == 6
+    assert len(folders) == 7
     assert not [path for path in folders if path.suffix == ".partial"]
 
 
@@ -297,3 +324,29 @@ def test_a_cache_that_cannot_be_written_is_named(
     monkeypatch.setenv("TERRAMOSAIC_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="TERRAMOSAIC_CACHE"):
         open_generator(toy, ("NDVI",), threads=1, options=FEW_STEPS)
+
+
+def test_inputs_that_a_bundle_cannot_take_are_named(toy: Bundle) -> None:
+    windows, noise, uniform = a_batch(1)
+    for options, words in (
+        (GenerationOptions(inputs=("S2L2A", "DEM")), "inputs: bundle 'toy' cannot take DEM; it takes S2L2A"),
+        (GenerationOptions(tokenised=("S2L2A",)), "tokenised: bundle 'toy' makes no tokens of S2L2A"),
+        (GenerationOptions(tokenised=("NDVI",)), "tokenised: NDVI is not among the inputs S2L2A"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            open_generator(toy, TARGETS, options=options)
+    both = open_generator(toy, ("LULC",), options=GenerationOptions(inputs=("S2L2A", "S1RTC")))
+    with pytest.raises(
+        ModelError, match=r"windows of S1RTC must be float32 \(1, 2, 224, 224\), and is absent"
+    ):
+        both.generate({"S2L2A": windows}, randomness(noise, uniform))
+
+
+def test_a_target_that_no_later_one_can_see_is_the_last_of_a_chain(toy: Bundle) -> None:
+    ndvi = toy.targets["NDVI"].model_copy(update={"fed_back": False})
+    manifest = toy.manifest.model_copy(update={"targets": {**toy.targets, "NDVI": ndvi}})
+    bundle = replace(toy, manifest=manifest, fingerprint="another")
+    with pytest.raises(RequestError, match="no later target can see NDVI; name it last"):
+        open_generator(bundle, TARGETS)
+    open_generator(bundle, ("LULC", "NDVI"))
+    open_generator(bundle, TARGETS, options=GenerationOptions(conditioning="independent"))

@@ -33,20 +33,50 @@ SCHEDULE = Schedule(
     eta=0,
     default_steps=10,
 )
+#: Bands of inputs that are taken as pixels, and what they are multiplied by.
+EMBEDDED = {"S2L2A": (12, 0.0001), "S1RTC": (2, 0.01)}
 MEAN, STD = {"S1GRD": (-12.0, -20.0), "NDVI": (0.5,)}, {"S1GRD": (5.0, 6.0), "NDVI": (0.25,)}
 
-_ENCODE = """
+_EMBED = """
 <ir_version: 9, opset_import: ["" : 17]>
-encode (float[batch, 12, 224, 224] windows, int64[batch, tokens] ids, int64[generated] modality)
-    => (float[batch, length, 12] context)
-<int64[3] rows = {0, 12, 196}, float scale = {0.0001}, int64[1] last = {2}, int64[2] wide = {1, 12},
- float one = {1}, float small = {0.01}, int64[3] groups = {0, -1, 196}, int64[2] flat = {0, -1},
- int64[1] middle = {1}>
+embed (float[batch, BANDS, 224, 224] windows) => (float[batch, 196, 12] patches)
+<int64[3] rows = {0, BANDS, 196}, float scale = {SCALE}, int64[3] once = {1, 1, REPEATS}>
 {
     pooled = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (windows)
-    patches = Reshape (pooled, rows)
-    turned = Transpose <perm = [0, 2, 1]> (patches)
-    image = Mul (turned, scale)
+    squares = Reshape (pooled, rows)
+    turned = Transpose <perm = [0, 2, 1]> (squares)
+    scaled = Mul (turned, scale)
+    patches = Tile (scaled, once)
+}
+"""
+
+_TOKENISE = """
+<ir_version: 9, opset_import: ["" : 17]>
+tokenise (float[batch, 1, 224, 224] windows) => (int64[batch, 196] ids)
+<int64[2] rows = {0, 196}, float eight = {8}>
+{
+    pooled = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (windows)
+    squares = Reshape (pooled, rows)
+    levels = Mul (squares, eight)
+    whole = Floor (levels)
+    ids = Cast <to = 7> (whole)
+}
+"""
+
+_CONTEXT = """
+<ir_version: 9, opset_import: ["" : 17]>
+context (float[images, batch, 196, 12] patches, int64[images] image, int64[batch, tokens] ids,
+         int64[modalities] modality)
+    => (float[batch, length, 12] context)
+<int64[2] wide = {1, 12}, int64[1] last = {2}, float one = {1}, float small = {0.01}, int64[3] groups = {0, -1, 196},
+ int64[1] middle = {1}, int64[3] lengthened = {0, -1, 12}, int64[4] upright = {-1, 1, 1, 1}>
+{
+    number = Cast <to = 1> (image)
+    tenth = Mul (number, small)
+    shift = Reshape (tenth, upright)
+    shifted = Add (patches, shift)
+    beside = Transpose <perm = [1, 0, 2, 3]> (shifted)
+    seen = Reshape (beside, lengthened)
     kind = Cast <to = 1> (modality)
     above = Add (kind, one)
     weight = Mul (above, small)
@@ -59,7 +89,7 @@ encode (float[batch, 12, 224, 224] windows, int64[batch, tokens] ids, int64[gene
     tall = Unsqueeze (again, last)
     ones = ConstantOfShape <value = float[1] {1.0}> (wide)
     earlier = Mul (tall, ones)
-    context = Concat <axis = 1> (image, earlier)
+    context = Concat <axis = 1> (seen, earlier)
 }
 """
 
@@ -143,7 +173,7 @@ classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilit
 def make_toy(folder: Path) -> Path:
     """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, and a self-test of two windows."""
     folder.mkdir(parents=True)
-    graphs = {"encode.onnx": _ENCODE, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
+    graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
     for target, mean in MEAN.items():
         step = _STEP.replace("[batch, C,", f"[batch, {len(mean)},").replace("[1, C,", f"[1, {len(mean)},")
         for word, numbers in (("MEAN", mean), ("STD", STD[target])):
@@ -156,6 +186,10 @@ def make_toy(folder: Path) -> Path:
         )
     for target in ("S1GRD", "NDVI", "LULC"):
         graphs[f"{target}.tokens.onnx"] = _TOKENS
+    for name, (bands, scale) in EMBEDDED.items():
+        text = _EMBED.replace("BANDS", str(bands)).replace("SCALE", str(scale))
+        graphs[f"{name}.embed.onnx"] = text.replace("REPEATS", str(12 // bands))
+    graphs["NDVI.tokenise.onnx"] = _TOKENISE
     files = {}
     for name, text in graphs.items():
         model = onnx.parser.parse_model(text)
@@ -196,10 +230,20 @@ def make_toy(folder: Path) -> Path:
         family="toy",
         source="tests",
         licence="Apache-2.0",
-        input=InputSpec(bands=S2L2A_BANDS, convention="harmonised DN"),
+        inputs={
+            "S2L2A": InputSpec(
+                bands=S2L2A_BANDS, convention="harmonised DN", graphs={"embed": "S2L2A.embed.onnx"}
+            ),
+            "S1RTC": InputSpec(
+                bands=("VV", "VH"), unit="dB", convention="gamma0", graphs={"embed": "S1RTC.embed.onnx"}
+            ),
+            "NDVI": InputSpec(
+                bands=("NDVI",), convention="0 to 1", graphs={"tokenise": "NDVI.tokenise.onnx"}
+            ),
+        },
         conditioning="chained",
         targets=targets,
-        graphs={"encode": "encode.onnx", "decode": "decode.onnx"},
+        graphs={"context": "context.onnx", "decode": "decode.onnx"},
         files=files,
         selftest="selftest.npz",
     )
@@ -209,11 +253,15 @@ def make_toy(folder: Path) -> Path:
 
 def _write_selftest(path: Path) -> bytes:
     rng = np.random.default_rng(11)
-    windows = rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32)
+    windows = {
+        "S2L2A": rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32),
+        "S1RTC": rng.normal(-15, 5, (2, 2, 224, 224)).astype(np.float32),
+    }
+    ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
     targets = ("S1GRD", "NDVI", "LULC")
     uniform = dict.fromkeys(targets, np.zeros((2, 14, 14), np.float32))
-    options = GenerationOptions(steps=2, sampling="greedy")
+    options = GenerationOptions(steps=2, sampling="greedy", inputs=tuple(windows))
     values, tokens = expected(windows, targets, noise, uniform, options)
     stored = {f"{name}.noise": array for name, array in noise.items()}
     stored |= {f"{name}.ids": array for name, array in tokens.items()}
@@ -221,27 +269,40 @@ def _write_selftest(path: Path) -> bytes:
         f"{name}.{'probabilities' if name == 'LULC' else 'values'}": array.astype(np.float32)
         for name, array in values.items()
     }
-    np.savez(path, windows=windows, steps=2, **stored)
+    stored |= {f"windows.{name}": array for name, array in (windows | {"NDVI": ndvi}).items()}
+    np.savez(path, steps=2, **stored, **{"tokens.NDVI": tokenised(ndvi)})
     return path.read_bytes()
 
 
+def tokenised(ndvi: np.ndarray) -> np.ndarray:
+    """What the toy makes tokens of NDVI's windows as: int64 (N, 196)."""
+    squares = ndvi.reshape(len(ndvi), 14, 16, 14, 16).mean((2, 4), dtype=float)
+    return np.floor(squares * 8).astype(np.int64).reshape(len(ndvi), 196)
+
+
 def expected(
-    windows: np.ndarray,
+    windows: dict[str, np.ndarray],
     targets: tuple[str, ...],
     noise: dict[str, np.ndarray],
     uniform: dict[str, np.ndarray],
     options: GenerationOptions,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What the toy makes of windows, by target: values and tokens, in float64."""
-    count, index = len(windows), {"S1GRD": 0, "NDVI": 1, "LULC": 2}
-    image = windows.reshape(count, 12, 14, 16, 14, 16).mean((3, 5), dtype=float).reshape(count, 12, 196)
-    image = image.transpose(0, 2, 1) * 1e-4
+    count, index = len(next(iter(windows.values()))), {"S1GRD": 0, "NDVI": 1, "LULC": 2}
+    seen = []
+    for number, (name, (bands, scale)) in enumerate(EMBEDDED.items()):
+        if name in options.inputs:
+            squares = windows[name].reshape(count, bands, 14, 16, 14, 16).mean((3, 5), dtype=float)
+            patches = squares.reshape(count, bands, 196).transpose(0, 2, 1) * scale
+            seen.append(np.tile(patches, 12 // bands) + 0.01 * number)
+    given = {"NDVI": tokenised(windows["NDVI"])} if "NDVI" in options.inputs else {}
     values, tokens = {}, {}
     for k, target in enumerate(targets):
         before = targets[:k] if options.conditioning == "chained" else ()
-        earlier = [np.repeat(tokens[name][..., None] * 0.01 * (index[name] + 1), 12, 2) for name in before]
-        context = np.concatenate([image, *earlier], axis=1)
-        hidden = image + context.mean(1, keepdims=True) + 0.1 * index[target]
+        chain = [*given.items(), *((name, tokens[name]) for name in before)]
+        earlier = [np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in chain]
+        context = np.concatenate([*seen, *earlier], axis=1)
+        hidden = context[:, :196] + context.mean(1, keepdims=True) + 0.1 * index[target]
         chance = uniform[target].reshape(count, 196) * (0.8 if options.sampling == "nucleus" else 0)
         tokens[target] = np.floor(hidden.mean(2) * 100 + 4 * chance).astype(np.int64) % 8
         plane = tokens[target].reshape(count, 1, 14, 14)

@@ -65,9 +65,13 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ({"region": [1, 2, 3]}, "region: give four numbers"),
         ({"region": (0, 0, 50, 50)}, "region has 27,805,713 km², above the limit of 1,000,000"),
         (
-            {"targets": ["NDVI", "SAR"]},
-            "targets.1: Input should be 'S1GRD', 'S1RTC', 'NDVI', 'LULC' or 'DEM' (not 'SAR')",
+            {"targets": ["NDVI", "my map"]},
+            "targets.1: String should match pattern '^[A-Za-z][A-Za-z0-9]*$' (not 'my map')",
         ),
+        ({"targets": "NDVI,Quality"}, "targets.1: 'Quality' is the name of a layer that every run has"),
+        ({"targets": "NDVI,ndvi"}, "targets: NDVI, ndvi names one twice"),
+        ({"inputs": []}, "inputs: Tuple should have at least 1 item"),
+        ({"tokenised": "DEM"}, "tokenised: DEM is not among the inputs S2L2A"),
         ({"targets": "NDVI,NDVI"}, "targets: NDVI, NDVI names one twice"),
         (
             {"datetime": "2023-09-01/2023-08-01"},

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from terramosaic.errors import ModelError, RequestError
-from terramosaic.model.export.variants import TARGETS, VARIANTS
+from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIANTS
 
 if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
 
-__all__ = ["TARGETS", "VARIANTS", "export_bundle"]
+__all__ = ["INPUTS", "TARGETS", "TOKENISED", "VARIANTS", "export_bundle"]
 
 
 def export_bundle(
@@ -20,6 +20,8 @@ def export_bundle(
     out: Path,
     *,
     targets: Sequence[str] = ("S1GRD", "S1RTC", "NDVI", "LULC"),
+    inputs: Sequence[str] = tuple(INPUTS),
+    tokenised: Sequence[str] = (),
     steps: int = 10,
     conditioning: Literal["chained", "independent"] = "chained",
     checkpoint: Path | None = None,
@@ -34,10 +36,12 @@ def export_bundle(
         variant: One of `VARIANTS`.
         out: The folder to make.
         targets: What the bundle generates; out of `TARGETS`.
+        inputs: What the bundle takes as pixels, one or several at a time; out of `INPUTS`.
+        tokenised: What it takes as tokens; out of `TOKENISED`. Each is a graph of a third of a gigabyte.
         steps: Denoising steps that its runs are meant to take; a run may ask for others.
         conditioning: What its runs are meant for; a run may ask for the other.
         checkpoint: TerraMind's weights; by default from the Hugging Face hub.
-        tokenizer_checkpoints: By target, its tokenizer's weights; by default from the hub.
+        tokenizer_checkpoints: By target or tokenised input, its tokenizer's weights; by default from the hub.
         random_weights: Seed of random weights; then no checkpoint is read.
         precision: Of the stored weights. What a device computes in is its own choice.
         progress: Told what is done, and how many parts of how many are finished.
@@ -46,26 +50,22 @@ def export_bundle(
         The folder.
 
     Raises:
-        RequestError: The variant, a target or the number of steps is wrong.
+        RequestError: The variant, a target, an input or the number of steps is wrong.
         ModelError: The extra is missing, or a checkpoint cannot be had or does not fit.
         OutputError: The bundle cannot be written.
     """
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
-    if unknown := [target for target in targets if target not in TARGETS]:
-        raise RequestError(
-            f"targets: {', '.join(unknown)} cannot be exported; take some of {', '.join(TARGETS)}"
-        )
-    if not targets or len(set(targets)) < len(targets):
-        raise RequestError(
-            f"targets: {', '.join(targets) or 'nothing'}; name each target once, and at least one"
-        )
+    _check_names("targets", targets, TARGETS, at_least=1)
+    _check_names("inputs", inputs, INPUTS, at_least=1)
+    _check_names("tokenise", tokenised, TOKENISED, at_least=0)
     if steps < 1 or 1000 % steps:
         raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
-    wrong = [target for target in tokenizer_checkpoints or {} if target not in targets]
-    if wrong:
+    tokenizers = dict.fromkeys((*targets, *tokenised))
+    if wrong := [name for name in tokenizer_checkpoints or {} if name not in tokenizers]:
         raise RequestError(
             f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"
+            + (f" and the tokenised inputs {', '.join(tokenised)}" if tokenised else "")
         )
     if random_weights is not None and (checkpoint or tokenizer_checkpoints):
         raise RequestError("random-weights: goes without checkpoints; give one or the other")
@@ -81,6 +81,8 @@ def export_bundle(
     reference = load_reference(
         variant,
         targets,
+        inputs=inputs,
+        tokenised=tokenised,
         checkpoint=checkpoint,
         tokenizer_checkpoints=tokenizer_checkpoints,
         seed=random_weights,
@@ -89,3 +91,12 @@ def export_bundle(
     return write_bundle(
         reference, out, steps=steps, conditioning=conditioning, precision=precision, progress=progress
     )
+
+
+def _check_names(field: str, names: Sequence[str], known: Collection[str], *, at_least: int) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise RequestError(
+            f"{field}: {', '.join(unknown)} cannot be exported; take some of {', '.join(known)}"
+        )
+    if len(names) < at_least or len(set(names)) < len(names):
+        raise RequestError(f"{field}: {', '.join(names) or 'nothing'}; name each once, and at least one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -12,20 +13,22 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from terramosaic.bands import S2L2A_BANDS
+from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import OutputError
 from terramosaic.ground.lattice import PATCH, WINDOW
-from terramosaic.model.export.graphs import Classes, Decode, Encode, Step, Tokens
+from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Step, Tokenise, Tokens
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
-from terramosaic.model.export.reference import Reference
+from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
 from terramosaic.model.export.selftest import write_selftest
-from terramosaic.model.export.variants import TARGETS
+from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED
 from terramosaic.model.manifest import (
     CLASSES,
+    CONTEXT,
     DECODE,
-    ENCODE,
+    EMBED,
     LULC_CLASSES,
     STEP,
+    TOKENISE,
     TOKENS,
     FileSpec,
     InputSpec,
@@ -141,16 +144,30 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
     """All graphs of a bundle, shared ones first."""
     transformer = reference.model.sampler.model
     width = transformer.mask_token.shape[-1]
-    earlier, tokens = Dim("generated", min=0, max=8), _SIDE**2
-    windows = torch.full((2, len(S2L2A_BANDS), WINDOW, WINDOW), 1000.0)
-    ids = torch.zeros(2, 2 * tokens, dtype=torch.long)
+    tokens = _SIDE**2
+    for name in reference.inputs:
+        yield _input_graph(f"{name}.embed.onnx", partial(Embed, reference, name), name, "patches")
+    for name in reference.tokenised:
+        yield _input_graph(f"{name}.tokenise.onnx", partial(Tokenise, reference, name), name, "ids")
+    images, modalities = Dim("images", min=0, max=8), Dim("modalities", min=0, max=16)
+    numbers = torch.zeros(2, dtype=torch.long)
     yield _Graph(
-        "encode.onnx",
-        lambda: Encode(reference),
+        "context.onnx",
+        lambda: Context(reference),
         GraphForm(
-            {"windows": windows, "ids": ids, "modality": torch.zeros(2, dtype=torch.long)},
+            {
+                "patches": torch.randn(2, 3, tokens, width),
+                "image": numbers,
+                "ids": torch.zeros(3, 2 * tokens, dtype=torch.long),
+                "modality": numbers.clone(),
+            },
             ("context",),
-            {"windows": {0: _BATCH}, "ids": {0: _BATCH, 1: tokens * earlier}, "modality": {0: earlier}},
+            {
+                "patches": {0: images, 1: _BATCH},
+                "image": {0: images},
+                "ids": {0: _BATCH, 1: tokens * modalities},
+                "modality": {0: modalities},
+            },
             _OPSET_TRANSFORMER,
         ),
     )
@@ -168,8 +185,14 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
         yield from _graphs_of(reference, target, width)
 
 
+def _input_graph(file: str, make: Callable[[], nn.Module], name: str, output: str) -> _Graph:
+    windows = torch.full((2, len(_bands_of(name)), WINDOW, WINDOW), 0.5)
+    form = GraphForm({"windows": windows}, (output,), {"windows": {0: _BATCH}}, _OPSET_TRANSFORMER)
+    return _Graph(file, make, form)
+
+
 def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph]:
-    tokenizer = reference.model.tokenizer[reference.key(target)]
+    tokenizer = reference.model.tokenizer[tokens_key(target)]
     code = torch.rand(2, tokenizer.latent_dim, _SIDE, _SIDE)
     yield _Graph(
         f"{target}.tokens.onnx",
@@ -215,8 +238,6 @@ def _manifest(
     steps: int,
     conditioning: Literal["chained", "independent"],
 ) -> Manifest:
-    model = reference.model
-    image = model.mod_name_mapping["S2L2A"]
     words = reference.variant.removeprefix("terramind_").replace("_", " ")
     random = (
         "" if reference.seed is None else f" with RANDOM WEIGHTS (seed {reference.seed}; its maps are noise)"
@@ -229,15 +250,12 @@ def _manifest(
         source="IBM and ESA, TerraMind 1.0 (ICCV 2025, https://arxiv.org/abs/2504.11171), exported from terratorch",
         licence="Apache-2.0",
         checkpoints=dict(reference.checkpoints),
-        input=InputSpec(
-            bands=S2L2A_BANDS,
-            convention="Sentinel-2 L2A, DN = reflectance x 10 000, offset removed, at least 1; gaps filled",
-            mean=tuple(model.pretraining_mean[image].flatten().double().tolist()),
-            std=tuple(model.pretraining_std[image].flatten().double().tolist()),
-        ),
+        inputs={
+            name: _input(reference, name) for name in dict.fromkeys((*reference.inputs, *reference.tokenised))
+        },
         conditioning=conditioning,
         targets={target: _target(reference, target, steps) for target in reference.targets},
-        graphs={ENCODE: "encode.onnx", DECODE: "decode.onnx"},
+        graphs={CONTEXT: "context.onnx", DECODE: "decode.onnx"},
         files=files,
         selftest=_SELFTEST,
         random_weights=reference.seed,
@@ -246,8 +264,28 @@ def _manifest(
     )
 
 
+def _bands_of(name: str) -> tuple[str, ...]:
+    return INPUT_BANDS.get(name) or tuple(land_cover.name for land_cover in LULC_CLASSES)
+
+
+def _input(reference: Reference, name: str) -> InputSpec:
+    key = pixels_key(name) if name in reference.inputs else tokens_key(name)
+    unit, convention = INPUTS.get(name) or TOKENISED[name]
+    bands = _bands_of(name)
+    mean, std = (
+        # LULC's one number is for all its planes.
+        tuple(numbers[key].flatten().double().expand(len(bands)).tolist())
+        for numbers in (reference.model.pretraining_mean, reference.model.pretraining_std)
+    )
+    graphs = {EMBED: f"{name}.embed.onnx"} if name in reference.inputs else {}
+    graphs |= {TOKENISE: f"{name}.tokenise.onnx"} if name in reference.tokenised else {}
+    return InputSpec.model_validate(
+        {"bands": bands, "unit": unit, "convention": convention, "mean": mean, "std": std, "graphs": graphs}
+    )
+
+
 def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
-    model, key = reference.model, reference.key(target)
+    model, key = reference.model, tokens_key(target)
     tokenizer = model.tokenizer[key]
     channels, unit = TARGETS[target]
     tokens = f"{target}.tokens.onnx"
@@ -255,6 +293,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
         "channels": channels,
         "unit": unit,
         "uniform": True,
+        "fed_back": target not in reference.unchained,
         "codebook_levels": tokenizer.quantize._levels.tolist(),
         "sampling": {"temperature": 1, "top_p": model.top_p},
     }

@@ -11,24 +11,60 @@ from torch import nn
 
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.nucleus import draw
-from terramosaic.model.export.reference import Reference
+from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
 
 _SIDE = WINDOW // PATCH
 _TOKENS = _SIDE * _SIDE
 
 
-class Encode(nn.Module):
-    """Windows and the tokens of earlier targets to the decoder's context."""
+class Embed(nn.Module):
+    """Windows of one input to its embedded patches."""
+
+    def __init__(self, reference: Reference, name: str) -> None:
+        super().__init__()
+        model, key = reference.model, pixels_key(name)
+        self.register_buffer("mean", model.pretraining_mean[key].clone())
+        self.register_buffer("std", model.pretraining_std[key].clone())
+        self.project = model.sampler.model.encoder_embeddings[key]
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """windows (N, bands, 224, 224) in the input's unit → patches (N, 196, width)."""
+        patches: torch.Tensor = self.project({"tensor": (windows - self.mean) / self.std})["x"]
+        return patches
+
+
+class Tokenise(nn.Module):
+    """Windows of one input to its tokens."""
+
+    def __init__(self, reference: Reference, name: str) -> None:
+        super().__init__()
+        model, key = reference.model, tokens_key(name)
+        self.register_buffer("mean", model.pretraining_mean[key].clone())
+        self.register_buffer("std", model.pretraining_std[key].clone())
+        tokenizer = model.tokenizer[key]
+        self.encoder, self.project, self.quantize = (
+            tokenizer.encoder,
+            tokenizer.quant_proj,
+            tokenizer.quantize,
+        )
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """windows (N, bands, 224, 224) in the input's unit → ids (N, 196)."""
+        latent = self.project(self.encoder((windows - self.mean) / self.std))
+        ids: torch.Tensor = self.quantize(latent)[-1].flatten(1).long()
+        return ids
+
+
+class Context(nn.Module):
+    """Embedded patches of inputs, and tokens of inputs and earlier targets, to the decoder's context."""
 
     def __init__(self, reference: Reference) -> None:
         super().__init__()
-        model, transformer = reference.model, reference.model.sampler.model
-        image = model.mod_name_mapping["S2L2A"]
-        self.register_buffer("mean", model.pretraining_mean[image].clone())
-        self.register_buffer("std", model.pretraining_std[image].clone())
-        self.image = transformer.encoder_embeddings[image]
-        embeddings = [transformer.encoder_embeddings[reference.key(target)] for target in reference.targets]
-        # One table for all targets' tokens, so that any chain is one look-up.
+        transformer = reference.model.sampler.model
+        images = [transformer.encoder_embeddings[pixels_key(name)] for name in reference.inputs]
+        self.register_buffer("image_place", torch.cat([image.pos_emb + image.mod_emb for image in images]))
+        embeddings = [transformer.encoder_embeddings[tokens_key(name)] for name in reference.vocabularies]
+        # One table for the tokens of all modalities, so that any chain is one look-up.
         self.table = nn.Parameter(torch.cat([embedding.token_emb.weight for embedding in embeddings]), False)
         sizes = [len(embedding.token_emb.weight) for embedding in embeddings]
         self.register_buffer("start", torch.tensor([0, *sizes[:-1]]).cumsum(0))
@@ -38,14 +74,17 @@ class Encode(nn.Module):
         self.encoder, self.norm = transformer.encoder, transformer.encoder_norm
         self.context = transformer.decoder_proj_context
 
-    def forward(self, windows: torch.Tensor, ids: torch.Tensor, modality: torch.Tensor) -> torch.Tensor:
-        """windows (N, 12, 224, 224) in DN, ids (N, 196 k), modality (k,) → context (N, 196 (1 + k), width)."""
-        image = self.image({"tensor": (windows - self.mean) / self.std})
+    def forward(
+        self, patches: torch.Tensor, image: torch.Tensor, ids: torch.Tensor, modality: torch.Tensor
+    ) -> torch.Tensor:
+        """patches (i, N, 196, width) of inputs image (i,), ids (N, 196 k) of modality (k,) → context.
+
+        The context is (N, 196 (i + k), width). Inputs and modalities are numbers in the order of the tables.
+        """
         offsets = self.start[modality].repeat_interleave(_TOKENS)
-        embedded = self.table[ids + offsets]
-        place = self.place[modality].flatten(0, 1).expand(windows.shape[0], -1, -1)
-        emb = torch.cat([image["emb"], place], dim=1)
-        x = torch.cat([image["x"], embedded], dim=1) + emb
+        place = torch.cat([self.image_place[image], self.place[modality]]).flatten(0, 1)
+        emb = place.expand(patches.shape[1], -1, -1)
+        x = torch.cat([patches.transpose(0, 1).flatten(1, 2), self.table[ids + offsets]], dim=1) + emb
         for block in self.encoder:
             x = block(x)
         context: torch.Tensor = self.context(self.norm(x)) + emb
@@ -58,7 +97,7 @@ class Decode(nn.Module):
     def __init__(self, reference: Reference) -> None:
         super().__init__()
         transformer = reference.model.sampler.model
-        embeddings = [transformer.decoder_embeddings[reference.key(target)] for target in reference.targets]
+        embeddings = [transformer.decoder_embeddings[tokens_key(target)] for target in reference.targets]
         # Before decoding all tokens are the mask token: only place and target tell them apart.
         start = [transformer.mask_token + embedding.pos_emb + embedding.mod_emb for embedding in embeddings]
         self.register_buffer("start", torch.cat(start))
@@ -78,7 +117,7 @@ class Tokens(nn.Module):
 
     def __init__(self, reference: Reference, target: str) -> None:
         super().__init__()
-        key = reference.key(target)
+        key = tokens_key(target)
         self.logits = reference.model.sampler.model.decoder_embeddings[key].to_logits
         quantizer = reference.model.tokenizer[key].quantize
         levels, basis = quantizer._levels.long(), quantizer._basis.long()
@@ -101,7 +140,7 @@ class Step(nn.Module):
 
     def __init__(self, reference: Reference, target: str) -> None:
         super().__init__()
-        model, key = reference.model, reference.key(target)
+        model, key = reference.model, tokens_key(target)
         self.unet = model.tokenizer[key].decoder
         self.register_buffer("mean", model.pretraining_mean[key].clone())
         self.register_buffer("std", model.pretraining_std[key].clone())
@@ -123,7 +162,7 @@ class Classes(nn.Module):
 
     def __init__(self, reference: Reference, target: str) -> None:
         super().__init__()
-        tokenizer = reference.model.tokenizer[reference.key(target)]
+        tokenizer = reference.model.tokenizer[tokens_key(target)]
         self.project, self.decoder = tokenizer.post_quant_proj, tokenizer.decoder
 
     def forward(self, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

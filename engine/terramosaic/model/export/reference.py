@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,17 +15,14 @@ import numpy as np
 import torch
 from terratorch.models.backbones.terramind.model import terramind_register
 from terratorch.models.backbones.terramind.model.terramind_generation import TerraMindGeneration
-from terratorch.models.backbones.terramind.tokenizer import tokenizer_register
 
-from terramosaic.errors import ModelError, one_line
+from terramosaic.model.export.checkpoints import Fetch, find_checkpoints, hash_of, load_weights
 from terramosaic.model.export.random_weights import randomise
-from terramosaic.storage.hashes import sha256_of
+
+logger = logging.getLogger(__name__)
 
 #: Told what is being done, in words.
 Echo = Callable[[str], None]
-
-#: Gives the path of a checkpoint's file in a Hugging Face repository: fetch(repository, file).
-Fetch = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,9 @@ class Reference:
         model: In evaluation mode; holds encoder embeddings of all targets, so that any order can be chained.
         variant: Such as ``terramind_v1_base``.
         targets: What it generates, in this order.
+        inputs: What it takes as pixels.
+        tokenised: What it takes as tokens.
+        unchained: Targets without an encoder embedding, whose tokens no later target can see.
         checkpoints: Sha256 of each file that weights came from, by its name.
         seed: Of the random weights; None where they were trained.
     """
@@ -42,20 +43,46 @@ class Reference:
     model: TerraMindGeneration
     variant: str
     targets: tuple[str, ...]
+    inputs: tuple[str, ...] = ("S2L2A",)
+    tokenised: tuple[str, ...] = ()
+    unchained: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
 
-    def key(self, target: str) -> str:
-        """The reference's name of a target, such as ``tok_sen1grd@224``."""
-        return str(self.model.mod_name_mapping[target])
+    @property
+    def vocabularies(self) -> tuple[str, ...]:
+        """Modalities whose tokens it takes: targets, then other inputs."""
+        return (*self.targets, *(name for name in self.tokenised if name not in self.targets))
+
+    @property
+    def diffused(self) -> dict[str, int]:
+        """Targets made by diffusion, with their channels."""
+        tokenizers = {target: self.model.tokenizer[tokens_key(target)] for target in self.targets}
+        return {
+            name: each.n_channels for name, each in tokenizers.items() if hasattr(each, "noise_scheduler")
+        }
+
+    def tokenise(self, name: str, windows: np.ndarray) -> np.ndarray:
+        """The reference's tokens of an input's windows: int64 (N, 196)."""
+        key = tokens_key(name)
+        mean, std = self.model.pretraining_mean[key], self.model.pretraining_std[key]
+        with torch.inference_mode():
+            ids = self.model.tokenizer[key].tokenize((torch.from_numpy(windows) - mean) / std)
+        found: np.ndarray = ids.flatten(1).numpy().astype(np.int64)
+        return found
 
     def generate(
-        self, windows: np.ndarray, noise: Mapping[str, np.ndarray], steps: int, *, greedy: bool = True
+        self,
+        windows: Mapping[str, np.ndarray],
+        noise: Mapping[str, np.ndarray],
+        steps: int,
+        *,
+        greedy: bool = True,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The reference's own forward pass, with the noise that is given instead of its own.
 
         Args:
-            windows: float32 (N, 12, 224, 224), harmonised DN.
+            windows: by input float32 (N, bands, 224, 224), in the input's unit; as tokens where it is no pixel input.
             noise: by diffusion target, float32 (N, channels, 224, 224).
             steps: denoising steps.
             greedy: takes the most probable tokens; else they are drawn, by torch's own generator.
@@ -74,19 +101,40 @@ class Reference:
                 raise ValueError(f"the reference asked for noise {tuple(size)} and was given {array.shape}")
             return torch.from_numpy(array)
 
+        names = {key: name for name, key in model.mod_name_mapping.items()}
+        keys = {name: pixels_key(name) if name in self.inputs else tokens_key(name) for name in windows}
+        given_inputs = {names[keys[name]]: torch.from_numpy(array) for name, array in windows.items()}
         temperature, model.temps = model.temps, 0.0 if greedy else model.temps
         try:
             with torch.inference_mode(), mock.patch("torch.randn", given), _tokens_kept(self, tokens):
-                values = model({"S2L2A": torch.from_numpy(windows)}, standardize=True, timesteps=steps)
+                values = model(given_inputs, standardize=True, timesteps=steps)
         finally:
             model.temps = temperature
-        return {target: values[target].numpy() for target in self.targets}, tokens
+        made = {target: values[model.output_mod_name_mapping[tokens_key(target)]] for target in self.targets}
+        return {target: array.numpy() for target, array in made.items()}, tokens
+
+
+def pixels_key(name: str) -> str:
+    """terratorch's name of an input as pixels, such as ``untok_sen1rtc@224``."""
+    return f"untok_{_long(name)}@224"
+
+
+def tokens_key(name: str) -> str:
+    """terratorch's name of a target, or of an input as tokens, such as ``tok_sen1rtc@224``."""
+    return f"tok_{_long(name)}@224"
+
+
+def _long(name: str) -> str:
+    """A modality's name as terratorch spells it inside, such as ``sen1rtc``."""
+    return re.sub(r"^s(?=\d)", "sen", name.lower())
 
 
 def load_reference(
     variant: str,
     targets: Sequence[str],
     *,
+    inputs: Sequence[str] = ("S2L2A",),
+    tokenised: Sequence[str] = (),
     checkpoint: Path | None = None,
     tokenizer_checkpoints: Mapping[str, Path] | None = None,
     seed: int | None = None,
@@ -98,8 +146,10 @@ def load_reference(
     Args:
         variant: One of `terramosaic.model.export.variants.VARIANTS`.
         targets: What to generate, in this order.
+        inputs: What to take as pixels.
+        tokenised: What to take as tokens.
         checkpoint: TerraMind's weights; by default from the hub.
-        tokenizer_checkpoints: By target, its tokenizer's weights; by default from the hub.
+        tokenizer_checkpoints: By target or tokenised input, its tokenizer's weights; by default from the hub.
         seed: Of random weights, with which no checkpoint is read.
         echo: Told what is done.
         fetch: Where files of the hub come from; by default the hub, or its cache on this machine.
@@ -107,105 +157,64 @@ def load_reference(
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
     """
+    tokenizers = list(dict.fromkeys((*targets, *tokenised)))
     files = (
         {}
         if seed is not None
-        else _checkpoints(variant, targets, checkpoint, tokenizer_checkpoints or {}, fetch)
+        else find_checkpoints(variant, tokenizers, checkpoint, tokenizer_checkpoints or {}, fetch)
     )
     echo(f"building {variant}")
     torch.manual_seed(seed or 0)
-    model = build_model(variant, targets)
+    model = build_model(variant, targets, inputs, tokenised)
+    found = Reference(model, variant, tuple(targets), tuple(inputs), tuple(tokenised), seed=seed)
     if seed is not None:
         echo("drawing random weights")
         randomise(model, seed)
-        return Reference(model, variant, tuple(targets), seed=seed)
-    for part, path in files.items():
-        echo(f"loading {path.name}")
-        _load(model.sampler.model if part == variant else model.tokenizer[model.mod_name_mapping[part]], path)
-    return Reference(model, variant, tuple(targets), {path.name: sha256_of(path) for path in files.values()})
+        return found
+    for name in tokenizers:
+        echo(f"loading {files[name].name}")
+        load_weights(model.tokenizer[tokens_key(name)], files[name])
+    echo(f"loading {files[variant].name}")
+    # terratorch itself does without the last target's encoder embedding, and a checkpoint of its own may.
+    last = f"encoder_embeddings.{tokens_key(targets[-1])}.token_emb.weight"
+    spare = {last} if targets[-1] not in tokenised else set()
+    if load_weights(model.sampler.model, files[variant], spare):
+        found = replace(found, unchained=(targets[-1],))
+        logger.warning(
+            "%s: has no encoder embedding of %s, so the bundle can only make it last of a chain",
+            files[variant],
+            targets[-1],
+        )
+    return replace(found, checkpoints={path.name: hash_of(path) for path in files.values()})
 
 
-def _checkpoints(
+def build_model(
     variant: str,
     targets: Sequence[str],
-    checkpoint: Path | None,
-    tokenizer_checkpoints: Mapping[str, Path],
-    fetch: Fetch | None,
-) -> dict[str, Path]:
-    """Files of weights, by variant for TerraMind itself and by target for its tokenizers."""
-    source = terramind_register.pretrained_weights[variant]
-    files = {variant: checkpoint or _fetched(source, "--checkpoint FILE", fetch)}
-    for target in targets:
-        source = tokenizer_register.pretrained_weights[f"terramind_v1_tokenizer_{target.lower()}"]
-        option = f"--tokenizer-checkpoint {target}=FILE"
-        files[target] = tokenizer_checkpoints.get(target) or _fetched(source, option, fetch)
-    return files
-
-
-def build_model(variant: str, targets: Sequence[str]) -> TerraMindGeneration:
-    """TerraMind for S2L2A and these targets, with terratorch's own initial weights."""
+    inputs: Sequence[str] = ("S2L2A",),
+    tokenised: Sequence[str] = (),
+) -> TerraMindGeneration:
+    """TerraMind for these targets and inputs, with terratorch's own initial weights."""
     build = getattr(terramind_register, f"{variant}_generate")
     # terratorch gives encoder embeddings to all targets but the last, which it never feeds back. Named twice, the last
     # one gets them as well, and a bundle can chain its targets in any order.
     named = [*targets, targets[-1]]
-    model = build(modalities=["S2L2A"], output_modalities=named, standardize=True, pretrained=False)
-    for key in model.tokenizer:
+    modalities = [*map(pixels_key, inputs), *map(tokens_key, tokenised)]
+    model = build(modalities=modalities, output_modalities=named, standardize=True, pretrained=False)
+    for key in set(model.tokenizer) - set(map(tokens_key, tokenised)):
         # Tokenizers' encoders turn images into tokens; nothing here asks for that.
         for part in ("encoder", "quant_proj"):
             setattr(model.tokenizer[key], part, torch.nn.Identity())
+    for key in set(model.tokenizer) - set(map(tokens_key, targets)):
+        model.tokenizer[key].decoder = torch.nn.Identity()  # nothing is made of what is only looked at
     model.eval().requires_grad_(False)
     return model
-
-
-def _load(module: torch.nn.Module, path: Path) -> None:
-    """Loads weights, all of them: for one that is missing or misshapen, terratorch would take a random one."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = one_line(error)[:200]
-        raise ModelError(f"{path}: is no checkpoint that torch reads: {reason}") from error
-    for wrapper in ("model", "state_dict"):
-        content = content.get(wrapper, content) if isinstance(content, dict) else None
-    if content is None or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
-        raise ModelError(f"{path}: is no checkpoint that torch reads: it holds no weights by name")
-    wanted = module.state_dict()
-    missing = sorted(name for name in wanted if name not in content)
-    if missing:
-        raise ModelError(
-            f"{path}: lacks {len(missing)} of {len(wanted)} weights, the first is {missing[0]}; is it a checkpoint of "
-            "another model?"
-        )
-    for name, tensor in wanted.items():
-        if content[name].shape != tensor.shape:
-            found, expected = list(content[name].shape), list(tensor.shape)
-            raise ModelError(
-                f"{path}: {name} has shape {found}, the model's has {expected}; take its own checkpoint"
-            )
-    module.load_state_dict({name: content[name] for name in wanted})
-
-
-def _fetched(source: Mapping[str, str], option: str, fetch: Fetch | None) -> Path:
-    repository, file = source["hf_hub_id"], source["hf_hub_filename"]
-    try:
-        return Path((fetch or _from_hub)(repository, file))
-    except Exception as error:  # the hub's client has many, without a common base
-        reason = one_line(error).partition(". ")[0][:160]
-        raise ModelError(
-            f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way "
-            f"to the hub and give it as {option}, or try the whole line with --random-weights 0"
-        ) from error
-
-
-def _from_hub(repository: str, file: str) -> str:
-    from huggingface_hub import hf_hub_download  # of the extra `export`; files at hand need no hub
-
-    return str(hf_hub_download(repo_id=repository, filename=file))
 
 
 @contextmanager
 def _tokens_kept(reference: Reference, tokens: dict[str, np.ndarray]) -> Iterator[None]:
     """Keeps the tokens that the reference decodes, by target."""
-    tokenizers = {target: reference.model.tokenizer[reference.key(target)] for target in reference.targets}
+    tokenizers = {target: reference.model.tokenizer[tokens_key(target)] for target in reference.targets}
 
     def keeping(target: str) -> Callable[..., torch.Tensor]:
         decode = tokenizers[target].decode_tokens

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from terramosaic.bands import S2L2A_BANDS
+from terramosaic.bands import INPUT_BANDS
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.export.reference import Reference
+from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
+from terramosaic.model.manifest import LULC_CLASSES
 
 _WINDOWS, _STEPS, _SEED = 2, 2, 20251
 
@@ -24,14 +25,18 @@ def write_selftest(reference: Reference, path: Path) -> None:
         path: the ``.npz`` file to write; `terramosaic.model.selftest` says which arrays are in it.
     """
     rng = np.random.default_rng(_SEED)
-    windows = _made_up_windows(rng)
+    windows = {name: _made_up_windows(reference, name, rng) for name in reference.inputs}
     noise = {
-        target: rng.standard_normal((_WINDOWS, tokenizer.n_channels, WINDOW, WINDOW), np.float32)
-        for target in reference.targets
-        if hasattr(tokenizer := reference.model.tokenizer[reference.key(target)], "noise_scheduler")
+        target: rng.standard_normal((_WINDOWS, channels, WINDOW, WINDOW), np.float32)
+        for target, channels in reference.diffused.items()
     }
     outputs, tokens = reference.generate(windows, noise, _STEPS)
     stored: dict[str, Any] = {f"{target}.noise": array for target, array in noise.items()}
+    for name in reference.tokenised:
+        if name not in windows:
+            windows[name] = _made_up_windows(reference, name, rng)
+        stored[f"tokens.{name}"] = reference.tokenise(name, windows[name])
+    stored |= {f"windows.{name}": array for name, array in windows.items()}
     for target in reference.targets:
         stored[f"{target}.ids"] = tokens[target]
         if target in noise:
@@ -39,16 +44,25 @@ def write_selftest(reference: Reference, path: Path) -> None:
         else:
             logits = torch.from_numpy(outputs[target])
             stored[f"{target}.probabilities"] = torch.softmax(logits, dim=1).numpy()
-    np.savez_compressed(path, windows=windows, steps=np.int64(_STEPS), **stored)
+    np.savez_compressed(path, steps=np.int64(_STEPS), **stored)
 
 
-def _made_up_windows(rng: np.random.Generator) -> np.ndarray:
-    """Whole digital numbers as float32 (2, 12, 224, 224): soft patches of differing spectra."""
-    spectra = rng.uniform(300, 4500, (4, len(S2L2A_BANDS)))
+def _made_up_windows(reference: Reference, name: str, rng: np.random.Generator) -> np.ndarray:
+    """An input's windows, float32 (2, bands, 224, 224): soft patches of differing spectra, with some grain."""
+    key = pixels_key(name) if name in reference.inputs else tokens_key(name)
+    model, bands = reference.model, len(INPUT_BANDS.get(name, LULC_CLASSES))
+    mean, std = (
+        numbers[key].flatten().double().expand(bands).numpy()
+        for numbers in (model.pretraining_mean, model.pretraining_std)
+    )
     cover = rng.standard_normal((_WINDOWS, 4, WINDOW, WINDOW))
     cover = np.exp(40 * gaussian_filter(cover, (0, 0, 12, 12)))
     cover /= cover.sum(1, keepdims=True)
-    windows = np.einsum("nkhw,kb->nbhw", cover, spectra)
-    windows *= 1 + 0.05 * rng.standard_normal(windows.shape)
-    whole: np.ndarray = np.rint(np.maximum(windows, 1)).astype(np.float32)
-    return whole
+    windows = np.einsum("nkhw,kb->nbhw", cover, mean + std * rng.standard_normal((4, bands)))
+    windows += 0.05 * std[:, None, None] * rng.standard_normal(windows.shape)
+    if name == "LULC":  # a plane for each class, and one class a pixel
+        windows = np.moveaxis(np.eye(bands)[windows.argmax(1)], -1, 1)
+    elif name.startswith("S2"):
+        windows = np.rint(np.maximum(windows, 1))
+    made: np.ndarray = windows.astype(np.float32)
+    return made

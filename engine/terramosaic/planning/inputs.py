@@ -1,0 +1,28 @@
+"""Inputs that a run can read imagery for, and why there is none for others that models can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from terramosaic.errors import RequestError
+
+#: Inputs that blocks are read for.
+READ = ("S2L2A",)
+
+_WHY_NOT = {
+    "S1GRD": "catalogs have it as amplitudes in radar geometry, neither calibrated nor on the ground",
+    "NDVI": "it is what maps are made of, not what catalogs have",
+    "LULC": "it is what maps are made of, not what catalogs have",
+}
+
+
+def require_read(inputs: Iterable[str]) -> None:
+    """Refuses inputs that no imagery is read for.
+
+    Raises:
+        RequestError: there are such; says why.
+    """
+    for name in inputs:
+        if name not in READ:
+            why = _WHY_NOT.get(name, "this version does not find it in catalogs")
+            raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")

@@ -1,0 +1,192 @@
+"""Any to any: every input as pixels or as tokens, alone and together, against terratorch on real patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from terramosaic.bands import INPUT_BANDS
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.export.bundle import write_bundle
+from terramosaic.model.export.reference import Reference, pixels_key
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.opening import open_generator
+from terramosaic.model.selftest import check_bundle
+from terramosaic.model.terramind import TerraMindGenerator
+from tests.export.conftest import narrow_reference, read_patches
+from tests.export.inputs import forced_tokens, noise_for, randomness, relative
+from tests.export.test_parity import compare, margins_kept
+
+TARGETS = ("S2L2A", "NDVI", "LULC")
+TOKENISED = ("S2L2A", "S1RTC", "NDVI", "DEM", "LULC")
+
+COMBINATIONS = [
+    ("S1GRD",),
+    ("S1RTC",),
+    ("S2L1C",),
+    ("S2RGB",),
+    ("DEM",),
+    ("S2L2A", "S1GRD", "DEM"),
+    ("S1RTC", "DEM"),
+    ("S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"),
+]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return narrow_reference(TARGETS, tokenised=TOKENISED)
+
+
+@pytest.fixture(scope="module")
+def bundle(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(write_bundle(reference, tmp_path_factory.mktemp("any") / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def seen(shared_data: Path, reference: Reference) -> dict[str, np.ndarray]:
+    """Each input's windows, by TerraMesh's example patches.
+
+    It has no S1GRD and no RGB there: S1GRD is S1RTC moved to GRD's mean and deviation, and RGB is B04, B03 and B02 of
+    S2L2A from 0 to 255, of which 255 are 5 500 DN.
+    """
+    found = {
+        name: read_patches(shared_data, name) for name in ("S2L2A", "S2L1C", "S1RTC", "DEM", "NDVI", "LULC")
+    }
+    model = reference.model
+    (rtc, rtc_std), (grd, grd_std) = (
+        (model.pretraining_mean[key].numpy(), model.pretraining_std[key].numpy())
+        for key in (pixels_key("S1RTC"), pixels_key("S1GRD"))
+    )
+    found["S1GRD"] = (found["S1RTC"] - rtc) / rtc_std * grd_std + grd
+    bands = [INPUT_BANDS["S2L2A"].index(band) for band in INPUT_BANDS["S2RGB"]]
+    found["S2RGB"] = np.rint(np.clip(found["S2L2A"][:, bands] * (255 / 5500), 0, 255))
+    found["LULC"] = np.moveaxis(np.eye(10, dtype=np.float32)[found["LULC"][:, 0].astype(int)], -1, 1)
+    return {name: np.ascontiguousarray(array[:2], np.float32) for name, array in found.items()}
+
+
+@contextmanager
+def hidden_kept(reference: Reference) -> Iterator[list[np.ndarray]]:
+    """The decoder's last hidden states, float32 (N, 196, width) for each target, tokens in reading order."""
+    kept: list[np.ndarray] = []
+
+    def keep(_: Any, __: Any, output: torch.Tensor) -> None:
+        kept.append(output[:, -196:].detach().numpy().copy())
+
+    hook = reference.model.sampler.model.decoder_norm.register_forward_hook(keep)
+    try:
+        yield kept
+    finally:
+        hook.remove()
+
+
+def generate(
+    bundle: Bundle, windows: dict[str, np.ndarray], noise: dict[str, np.ndarray], **options: Any
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    settings = GenerationOptions(steps=2, sampling="greedy", inputs=tuple(windows), **options)
+    generator = open_generator(bundle, TARGETS, options=settings)
+    assert isinstance(generator, TerraMindGenerator)
+    return generator.generate_with_tokens(windows, randomness(TARGETS, noise, None, 2))
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[tuple[str, ...], dict[str, np.ndarray]]:
+    """Tokens that each combination of inputs led to."""
+    return {}
+
+
+@pytest.mark.parametrize("inputs", COMBINATIONS, ids="+".join)
+def test_tokens_and_values_of_any_inputs_are_the_references(
+    bundle: Bundle,
+    reference: Reference,
+    seen: dict[str, np.ndarray],
+    drawn: dict[tuple[str, ...], dict[str, np.ndarray]],
+    inputs: tuple[str, ...],
+) -> None:
+    """All tokens but those of a tie, hidden states to 1e-5, and values, S2L2A's among them."""
+    windows, noise = {name: seen[name] for name in inputs}, noise_for(bundle, TARGETS, 2)
+    with margins_kept() as margins, hidden_kept(reference) as hidden:
+        values, tokens = reference.generate(windows, noise, 2)
+    sessions = {name: onnxruntime.InferenceSession(str(bundle.folder / name)) for name in _graphs(bundle)}
+    found, states = forced_tokens(bundle, sessions.__getitem__, windows, tokens)
+    for target, state, margin in zip(TARGETS, hidden, margins, strict=True):
+        equal = found[target] == tokens[target]
+        off = relative(states[target], state)
+        print(f"{'+'.join(inputs)} -> {target}: {equal.mean():.2%} of tokens, hidden {off:.1e}, "
+              f"{len(np.unique(found[target]))} distinct")  # fmt: skip
+        assert (equal | (margin < 1e-4)).all()
+        assert off <= 1e-5
+        assert len(np.unique(found[target])) >= 2
+    made, same = generate(bundle, windows, noise)
+    if all((same[target] == tokens[target]).all() for target in TARGETS):
+        compare(bundle, made, values)
+    for others, theirs in drawn.items():
+        assert any((theirs[name] != tokens[name]).mean() > 0.2 for name in TARGETS), f"{inputs} as {others}"
+    drawn[inputs] = tokens
+
+
+def _graphs(bundle: Bundle) -> list[str]:
+    """All graphs but those that make pixels and those that make an input's tokens."""
+    return [
+        name
+        for name in bundle.manifest.files
+        if name.endswith(".onnx") and not name.endswith((".step.onnx", ".classes.onnx", ".tokenise.onnx"))
+    ]
+
+
+def test_the_order_of_inputs_decides_nothing(bundle: Bundle, seen: dict[str, np.ndarray]) -> None:
+    noise = noise_for(bundle, TARGETS, 2)
+    one = generate(bundle, {name: seen[name] for name in ("S1RTC", "DEM")}, noise)[0]
+    other = generate(bundle, {name: seen[name] for name in ("DEM", "S1RTC")}, noise)[0]
+    for target in TARGETS:
+        np.testing.assert_array_equal(one[target], other[target])
+
+
+@pytest.mark.parametrize("name", TOKENISED)
+def test_tokens_of_an_input_are_the_references(
+    bundle: Bundle, reference: Reference, seen: dict[str, np.ndarray], name: str
+) -> None:
+    session = onnxruntime.InferenceSession(str(bundle.folder / bundle.inputs[name].graphs["tokenise"]))
+    found = session.run(["ids"], {"windows": seen[name]})[0]
+    wanted = reference.tokenise(name, seen[name])
+    print(
+        f"{name}: {(found == wanted).mean():.2%} of tokens, {len(np.unique(wanted))} distinct of {wanted.size}"
+    )
+    assert (found == wanted).mean() >= 0.99
+    assert len(np.unique(wanted)) >= 2
+
+
+@pytest.mark.parametrize("name", ["S1RTC", "DEM"])
+def test_an_input_seen_as_tokens_leads_to_the_references_targets(
+    bundle: Bundle, reference: Reference, seen: dict[str, np.ndarray], name: str
+) -> None:
+    """The reference is asked by the name that is tokens alone."""
+    noise = noise_for(bundle, TARGETS, 2)
+    as_tokens = narrow_view(reference, name)
+    values, tokens = as_tokens.generate({name: seen[name]}, noise, 2)
+    made, found = generate(bundle, {name: seen[name]}, noise, tokenised=(name,))
+    for target in TARGETS:
+        print(f"{name} as tokens -> {target}: {(found[target] == tokens[target]).mean():.2%} of tokens")
+        assert (found[target] == tokens[target]).mean() >= 0.99
+    if all((found[target] == tokens[target]).all() for target in TARGETS):
+        compare(bundle, made, values)
+    pixels = generate(bundle, {name: seen[name]}, noise)[1]
+    assert any((pixels[target] != found[target]).mean() > 0.2 for target in TARGETS)
+
+
+def narrow_view(reference: Reference, name: str) -> Reference:
+    """The same model, to which an input is tokens alone."""
+    inputs = tuple(other for other in reference.inputs if other != name)
+    return Reference(reference.model, reference.variant, reference.targets, inputs, (name,), seed=0)
+
+
+def test_the_selftest_covers_every_input(bundle: Bundle) -> None:
+    check = check_bundle(bundle)
+    assert check.failures == ()
+    assert set(check.tokenised) == set(TOKENISED)
