@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from terramosaic.evaluation.assessment import Assessment, ClassTable, details_of
+from terramosaic.evaluation.assessment import Assessment
+from terramosaic.evaluation.series import AssessmentSeries
+from terramosaic.evaluation.tables import FigureTable, tables_of, tables_of_series
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec
 from terramosaic.model.selftest import BundleCheck
@@ -79,38 +82,30 @@ def show_verification(console: Console, found: Verification) -> None:
 
 def show_assessment(console: Console, found: Assessment) -> None:
     """Prints how a map compares with its references, and what was missing."""
-    for one in found.comparisons:
-        console.print(one.heading, soft_wrap=True, style="bold", highlight=False, markup=False)
-        if one.bands:
-            columns = ("band", "unit", "pixels", "bias", "MAE", "RMSE", "correlation", "SSIM")
-            table = Table(*columns, header_style="bold")
-            for band in one.bands:
-                figures = (band.bias, band.mae, band.rmse, band.correlation, band.ssim)
-                table.add_row(band.band, band.unit, str(band.pixels), *map(_figure, figures))
-            console.print(table)
-        if one.classes is not None:
-            console.print(_class_table(one.classes))
-        for line in details_of([one]):
-            console.print(line, style="yellow", soft_wrap=True, markup=False)
-        if one.compared:
-            console.print(one.caveat, style="dim", soft_wrap=True)
+    for table in tables_of(found):
+        _show_figures(console, table)
     console.print(
         f"drawn with --seed {found.seed} from {found.parts} parts in {found.seconds:.1f} s", style="dim"
     )
 
 
-def _class_table(classes: ClassTable) -> Table:
-    columns = ("class", "user's accuracy", "producer's accuracy", "F1", "IoU", "map km²", "estimated km²")
-    table = Table(*columns, header_style="bold")
-    for row in classes.classes:
-        area = "" if row.area_km2 is None else f"{row.area_km2:.4g} ± {row.area_margin_km2 or 0:.2g}"
-        shares = ("" if one is None else f"{one:.1%}" for one in (row.users, row.producers, row.f1, row.iou))
-        table.add_row(row.name, *shares, f"{row.mapped_km2:.4g}", area)
-    return table
+def show_series(console: Console, series: AssessmentSeries) -> None:
+    """Prints how the maps of a watched region compare with their references, over time."""
+    for table in tables_of_series(series):
+        _show_figures(console, table)
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _show_figures(console: Console, figures: FigureTable) -> None:
+    console.print(figures.title, soft_wrap=True, style="bold", highlight=False, markup=False)
+    if figures.rows:
+        table = Table(*figures.columns, header_style="bold")
+        for row in figures.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for line in figures.lines:
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
+    if figures.caveat:
+        console.print(figures.caveat, style="dim", soft_wrap=True)
 
 
 def show_bundle(console: Console, bundle: Bundle) -> None:

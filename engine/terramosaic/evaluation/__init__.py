@@ -24,4 +24,6 @@ comparing         a part against its reference: sums and figures
 shift             whether a reference lies beside where it says
 assess            a run compared
 assessment        what came of it
+series            the same of many runs, over time
+tables            both as tables of text
 """

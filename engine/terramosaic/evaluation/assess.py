@@ -83,12 +83,10 @@ def assessed(
     folder = RunFolder.of(plan)
     if not exists(folder.item_file):
         raise RequestError(f"run: {folder.path} is not finished; run the same request again to go on with it")
-    if not all(one.is_of_points for one in references):
-        require_odc_stac()
+    require_reader(references)
     seed = secrets.randbits(32) if seed is None else seed
     parts = Parts(plan)
     drawn = parts.draw(samples, seed)
-    told = checksums_in(folder.item_file)
     with PublishedMosaics(plan) as mosaics:
         comparisons = []
         for before, reference in enumerate(references):
@@ -106,9 +104,17 @@ def assessed(
         samples=samples,
         parts=len(parts),
         comparisons=tuple(comparisons),
-        mosaics={name: told.get(path.name) or "" for name, path in mosaics_of(plan).items()},
+        mosaics=checksums_of_mosaics(plan),
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+def require_reader(references: Sequence[Reference]) -> None:
+    """Raises:
+    RequestError: some are rasters, and odc-stac, which reads them, is missing.
+    """
+    if not all(one.is_of_points for one in references):
+        require_odc_stac()
 
 
 class _Comparing:
@@ -249,6 +255,7 @@ class _Comparing:
             )
         return Comparison(
             reference=reference.name,
+            definition=reference.fingerprint,
             title=reference.title or reference.name,
             map=self._layer.name,
             when="" if reference.path else by_time(self._items.values()),
@@ -300,6 +307,12 @@ class _Comparing:
             f"misaligned: the reference seems to lie {10 * right:+d} m east and {-10 * down:+d} m north of the map: "
             f"moved back, the {what} is {there:.3f} instead of {here:.3f}"
         ]
+
+
+def checksums_of_mosaics(plan: Plan) -> dict[str, str]:
+    """By name what the run's item tells of each mosaic; an assessment is of these."""
+    told = checksums_in(RunFolder.of(plan).item_file)
+    return {name: told.get(path.name) or "" for name, path in mosaics_of(plan).items()}
 
 
 def _mapped_pixels(plan: Plan, layer: Layer) -> dict[int, float]:

@@ -97,6 +97,7 @@ class Comparison(_Value):
 
     Attributes:
         reference: its name.
+        definition: tells apart references of one name; empty of assessments before there were such.
         title: its name for people.
         map: that was compared.
         when: days or years of the reference.
@@ -112,6 +113,7 @@ class Comparison(_Value):
     """
 
     reference: str
+    definition: str = ""
     title: str
     map: str
     when: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -79,6 +80,14 @@ class Reference(BaseModel):
         return self
 
     @property
+    def fingerprint(self) -> str:
+        """Tells it apart from others, and from itself with other files."""
+        path = Path(self.path)
+        files = sorted(path.iterdir() if path.is_dir() else [path]) if self.path else []
+        facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+        return hashlib.sha256(f"{self.model_dump_json()}{facts}".encode()).hexdigest()[:16]
+
+    @property
     def is_of_points(self) -> bool:
         """Whether it is a vector file."""
         path = Path(self.path)
@@ -142,10 +151,19 @@ def references_of(
     return [one.model_copy(update={"catalog": catalog}) if one.catalog else one for one in found]
 
 
+def file_of(text: str) -> str:
+    """The file or folder that a text names a reference by; nothing where it is a preset's name."""
+    return text if _is_yaml(text) else text.partition("=")[2]
+
+
+def _is_yaml(text: str) -> bool:
+    return text.lower().endswith((".yaml", ".yml"))
+
+
 def _read(text: str, known: Mapping[str, Reference]) -> list[Reference]:
     if text in known:
         return [known[text]]
-    if text.lower().endswith((".yaml", ".yml")):
+    if _is_yaml(text):
         return _of_file(Path(text).expanduser())
     target, is_path, path = text.partition("=")
     if not is_path:

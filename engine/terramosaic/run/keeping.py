@@ -17,7 +17,15 @@ from terramosaic.storage.location import Location
 logger = logging.getLogger(__name__)
 
 
-def keep(plan: Plan, file: Location, found: BaseModel, *, what: str, is_damaged: bool = False) -> None:
+def keep(
+    plan: Plan,
+    file: Location,
+    found: BaseModel,
+    *,
+    what: str,
+    is_damaged: bool = False,
+    are_blocks_wanted: bool = True,
+) -> None:
     """Writes a value into a run, under its lease, and tells it in report and item, which vouch for the mosaics.
 
     Args:
@@ -26,6 +34,8 @@ def keep(plan: Plan, file: Location, found: BaseModel, *, what: str, is_damaged:
         found: what came of it.
         what: it is, with its article.
         is_damaged: whether files of the run are, so that nobody may vouch for them.
+        are_blocks_wanted: whether it is told that report and item stay as they are because blocks are gone. Those of
+            a watched region's maps always are.
 
     Raises:
         OutputError: nothing can be written there.
@@ -36,6 +46,9 @@ def keep(plan: Plan, file: Location, found: BaseModel, *, what: str, is_damaged:
         if is_damaged:
             logger.warning("report and item stay as they are: files of the run are damaged")
         elif len(finished_blocks(plan)) < len(plan.blocks):
-            logger.warning("report and item stay as they are: the run's blocks, which they tell of, are gone")
+            if are_blocks_wanted:
+                logger.warning(
+                    "report and item stay as they are: the run's blocks, which they tell of, are gone"
+                )
         else:
             publish_again(plan)

@@ -30,10 +30,10 @@ from terramosaic.storage.records import unsealed
 
 logger = logging.getLogger(__name__)
 
-#: Folder of the runs, beside the collection.
+#: The collection's file, and the folder of the runs beside it.
+COLLECTION = "collection.json"
 ACQUISITIONS = "acquisitions"
 
-_FILE = "collection.json"
 _REGION: TypeAdapter[AnyRegion] = TypeAdapter(AnyRegion)
 _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.json"
 
@@ -56,12 +56,12 @@ class MapCollection:
 
     def __init__(self, folder: Location, require_lease: Callable[[], None] = lambda: None) -> None:
         self.folder, self.require_lease = folder, require_lease
-        found = read_version(folder / _FILE)
+        found = read_version(folder / COLLECTION)
         self._version = found.version if found else None
         self._document: dict[str, Any] = {}
         self._mapped: list[Mapped] = []
         if found is not None:
-            self._document, self._mapped = _collection_in(folder / _FILE, found.text)
+            self._document, self._mapped = _collection_in(folder / COLLECTION, found.text)
 
     def require_region(self, region: AnyRegion, outline: dict[str, Any]) -> None:
         """Refuses to mix two regions.
@@ -154,7 +154,7 @@ class MapCollection:
                 "temporal": {"interval": [[moments[0], moments[-1]]]},
             },
             "links": [
-                {"rel": "root", "href": f"./{_FILE}", "type": "application/json"},
+                {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
                 *map(_link, mapped, labels_of([held.of_pass for held in mapped])),
             ],
             "assets": assets,
@@ -163,7 +163,7 @@ class MapCollection:
         }
         self.require_lease()
         # Should it be lost from here on: whoever has it then has read the collection, or finds it changed.
-        self._version = write_text_if(self.folder / _FILE, json.dumps(document, indent=1), self._version)
+        self._version = write_text_if(self.folder / COLLECTION, json.dumps(document, indent=1), self._version)
         self._document, self._mapped = document, mapped
 
     def _mark(self, run_id: str, successor: str | None) -> None:
