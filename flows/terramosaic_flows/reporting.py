@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from prefect.artifacts import (
 
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import one_line
+from terramosaic.evaluation.tables import FigureTable
 from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.publishing.facts import PlanFacts
@@ -46,7 +47,7 @@ _SILENCE = 60.0
 _PICTURE_SIDE = 420
 _MOST_PICTURES = 12
 
-#: Rows of the table of scenes; a country has thousands, and ``plan.json`` holds them all.
+#: Rows of a table; a country has thousands of scenes, and ``plan.json`` holds them all.
 _MOST_ROWS = 500
 
 #: What `BlockReceipt.seconds` is made of, in words.
@@ -218,6 +219,39 @@ def _outputs(plan: Plan) -> str:
         uri = _data_uri(read_bytes(folder.quicklooks / f"{name}.png"))
         lines += [f"### {escaped(name)}", f"![{escaped(name)}]({uri})"]
     return "\n\n".join(lines)
+
+
+def report_figures(key: str, title: str, tables: Sequence[FigureTable]) -> None:
+    """Tables of figures, as one page.
+
+    Args:
+        key: of the artifact.
+        title: of the page.
+        tables: what it shows; of a long one the last rows.
+    """
+    _LINE.send(
+        lambda: create_markdown_artifact(
+            markdown="\n\n".join(
+                [f"## {escaped(title)}", *(part for table in tables for part in _figures(table))]
+            ),
+            key=key,
+            description="How the map compares with what is known there",
+        )
+    )
+
+
+def _figures(table: FigureTable) -> Iterator[str]:
+    """The paragraphs of a table."""
+    yield f"### {escaped(table.title)}"
+    if len(table.rows) > _MOST_ROWS:
+        yield f"The last {_MOST_ROWS} of {len(table.rows)} rows"
+    if table.rows:
+        lines = [table.columns, ("---",) * len(table.columns)]
+        lines += [tuple(map(escaped, row)) for row in table.rows[-_MOST_ROWS:]]
+        yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    yield from (f"> {escaped(line)}" for line in table.lines)
+    if table.caveat:
+        yield escaped(table.caveat)
 
 
 class _Line:

@@ -14,14 +14,18 @@ def places_of(request: RegionRequest) -> list[tuple[str, str]]:
     places = [("out", request.out)]
     if request.model != "demo":
         places.append(("model", request.model))
-    known = {name for profile in PROFILES.values() for name in (profile.name, profile.url)}
-    if request.catalog.rstrip("/") not in known:
-        places.append(("catalog", request.catalog))
+    places += catalog_places(request.catalog)
     if isinstance(request.region, GeoJsonFile):
         places.append(("region", request.region.path))
     for field in ("exclude", "trust"):
         places += [(field, entry) for entry in getattr(request, field) if is_id_file(entry)]
     return places
+
+
+def catalog_places(catalog: str) -> list[tuple[str, str]]:
+    """A catalog's field and place; nothing of one that is known by name or URL."""
+    known = {name for profile in PROFILES.values() for name in (profile.name, profile.url)}
+    return [] if catalog.rstrip("/") in known else [("catalog", catalog)]
 
 
 def require_places_within_roots(request: RegionRequest) -> None:

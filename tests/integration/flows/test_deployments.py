@@ -112,7 +112,7 @@ def test_settings_are_known_to_prefect():
 
 def test_every_deployment_is_a_flow_that_runs_from_anywhere():
     deployments = {each["name"]: each for each in load("prefect.yaml")["deployments"]}
-    assert set(deployments) == {"map-region", "watch-region", "export-model", "check-model"}
+    assert set(deployments) == {"map-region", "watch-region", "assess-map", "export-model", "check-model"}
     for name, deployment in deployments.items():
         module, _, function = deployment["entrypoint"].rpartition(".")
         assert getattr(importlib.import_module(module), function).name == name
