@@ -5,9 +5,10 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 """
 
 from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group_by_pass, rank
+from terramosaic.catalog.assets import AssetRef, Source, require_files
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
-from terramosaic.catalog.scene import AssetRef, Scene, scene_from_item, tell_apart
+from terramosaic.catalog.scene import Scene, scene_from_item, tell_apart
 from terramosaic.catalog.search import (
     Catalog,
     above_the_limit,
@@ -27,6 +28,7 @@ __all__ = [
     "Pass",
     "Profile",
     "Scene",
+    "Source",
     "Unusable",
     "UnusableItem",
     "above_the_limit",
@@ -37,6 +39,7 @@ __all__ = [
     "labels_of",
     "open_catalog",
     "rank",
+    "require_files",
     "scene_from_item",
     "scenes_there",
     "sign",

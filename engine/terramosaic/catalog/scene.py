@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -18,45 +16,16 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD, S2L2A_BANDS, is_coarse
 from terramosaic.catalog import metadata
+from terramosaic.catalog.assets import AssetRef, asset_ref
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.offset import GUESSED, decide_offset
-from terramosaic.catalog.profiles import GENERIC, Profile, is_signed, profile_of
+from terramosaic.catalog.profiles import GENERIC, Profile, profile_of
 from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, UnusableItemError, printable
 from terramosaic.ground.zones import as_geojson
-from terramosaic.url_secrets import expiry_of, keep
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
 SCENE_BANDS = (*S2L2A_BANDS, "SCL")
-
-
-class AssetRef(BaseModel):
-    """A band's file.
-
-    Attributes:
-        band: ESA's name of the band, or ``SCL``.
-        key: the asset's name in the item.
-        href: absolute URL or path, without secrets; `terramosaic.catalog.profiles.sign` makes it readable.
-        offset: what the item's metadata says must be subtracted from its numbers, 0 or 1000.
-        checksum: the file's, if the item tells; a multihash.
-        came_signed: whether the item's href held a signature or a login, which nobody else signs anew.
-        expires: when that signature ends, if it says so.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    band: str
-    key: str
-    href: str
-    offset: int
-    checksum: str | None = None  # 0.1 did not keep it
-    came_signed: bool = False
-    expires: dt.datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """The file's name, which stays where a catalog is moved or signed."""
-        return self.href.partition("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 class Scene(BaseModel):
@@ -163,25 +132,6 @@ class Scene(BaseModel):
             )
         return {band: self.assets[band] for band in wanted}
 
-    def require_files(self) -> None:
-        """Refuses what would be read for ever, such as pipes; whether a file is there is seen when it is read.
-
-        Raises:
-            CatalogError: an asset on this machine is something else than a file.
-        """
-        for asset in self.assets.values():
-            if "://" in asset.href:
-                continue
-            try:
-                mode = Path(asset.href).stat().st_mode
-            except OSError:
-                continue
-            if not stat.S_ISREG(mode):
-                raise CatalogError(
-                    f"asset {asset.key} of item {printable(self.key)} is no file: {asset.href} is a folder, "
-                    "a pipe or a device"
-                )
-
 
 def scene_from_item(
     item: Mapping[str, Any],
@@ -220,7 +170,9 @@ def scene_from_item(
         band: decide_offset(item, key, band=band, baseline=baseline, profile=profile)
         for band, key in keys.items()
     }
-    refs = {band: _asset_ref(item, band, key, decisions[band].offset, profile) for band, key in keys.items()}
+    refs = {
+        band: asset_ref(item, band, key, profile, offset=decisions[band].offset) for band, key in keys.items()
+    }
     if len({ref.href for ref in refs.values()}) < len({assets[key]["href"] for key in keys.values()}):
         raise UnusableItemError(
             f"assets of item {metadata.name_of(item)} are told apart by secrets in their URLs alone, which nothing "
@@ -301,18 +253,3 @@ def _names(scene: Scene) -> tuple[str, ...]:
     """What a scene may be called, the shorter first."""
     full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
     return tuple(dict.fromkeys((scene.id, full)))
-
-
-def _asset_ref(item: Mapping[str, Any], band: str, key: str, offset: int, profile: Profile) -> AssetRef:
-    """A file without the secrets in its href, which this process keeps in mind."""
-    told = item["assets"][key]["href"]
-    href = keep(told)
-    return AssetRef(
-        band=band,
-        key=key,
-        href=href,
-        offset=offset,
-        checksum=metadata.checksum(item["assets"][key]),
-        came_signed=href != told and not is_signed(href, profile.name),
-        expires=expiry_of(told),
-    )

@@ -1,5 +1,6 @@
 """From scenes to the stack that the model sees: reading, harmonising, compositing.
 
+item_reader         the files of an item: opened, tried again, given up
 reader              pixels of a scene on a zone's grid, bit-equal where grids agree
 failures            what GDAL says when a file cannot be read, and what that means
 tries               how often and how long a file is tried

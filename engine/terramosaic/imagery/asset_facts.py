@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from terramosaic.catalog.assets import AssetRef, Source
 from terramosaic.catalog.hrefs import refusal
 from terramosaic.catalog.profiles import sign
-from terramosaic.catalog.scene import AssetRef, Scene
 from terramosaic.errors import CatalogError
 
 #: Files that are asked about at the same time.
@@ -44,7 +44,7 @@ class AssetFacts(BaseModel):
         return ""
 
 
-def asset_facts(scene: Scene) -> dict[str, AssetFacts]:
+def asset_facts(scene: Source) -> dict[str, AssetFacts]:
     """What is told of a scene's files, by band: by the disk, or over HTTP in a request for a byte of each.
 
     Nothing is told of files that are read through an object store's own protocol (``s3://``), nor of what does not
@@ -55,7 +55,7 @@ def asset_facts(scene: Scene) -> dict[str, AssetFacts]:
         return {band: facts for band, facts in zip(scene.assets, found, strict=True) if facts is not None}
 
 
-def _facts_of(asset: AssetRef, scene: Scene) -> AssetFacts | None:
+def _facts_of(asset: AssetRef, scene: Source) -> AssetFacts | None:
     if refusal(asset.href, scene.origin):
         return None
     with suppress(OSError, CatalogError):

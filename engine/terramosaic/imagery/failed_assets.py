@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from terramosaic.catalog.scene import AssetRef, Scene
+from terramosaic.catalog.assets import AssetRef, Source
 from terramosaic.errors import CatalogError, error_of
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.files import read_json, write_json
@@ -16,7 +16,7 @@ class FailedAssets:
 
     run: RunFolder | None
 
-    def check(self, scene: Scene, asset: AssetRef) -> None:
+    def check(self, scene: Source, asset: AssetRef) -> None:
         """Passes unless the file has failed.
 
         Raises:
@@ -32,7 +32,7 @@ class FailedAssets:
         if failure is not None:
             raise failure
 
-    def record(self, scene: Scene, asset: AssetRef, error: CatalogError) -> None:
+    def record(self, scene: Source, asset: AssetRef, error: CatalogError) -> None:
         """Marks a file that failed for good."""
         if self.run is not None:
             mark = {"scene": scene.key, "band": asset.band, "error": error.message()}

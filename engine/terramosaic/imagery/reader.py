@@ -2,80 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
 
 import numpy as np
 from affine import Affine
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from terramosaic.catalog.hrefs import refusal
-from terramosaic.catalog.profiles import PROFILES, is_signed, sign
-from terramosaic.catalog.scene import AssetRef, Scene
-from terramosaic.errors import (
-    GO_ON,
-    CatalogError,
-    DeadAssetError,
-    RefusedHrefError,
-    UnusableFileError,
-)
+from terramosaic.catalog.assets import AssetRef
+from terramosaic.catalog.scene import Scene
+from terramosaic.errors import UnusableFileError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.band_file import BandFile, Frame
-from terramosaic.imagery.failed_assets import FailedAssets
-from terramosaic.imagery.failures import (
-    FAILURES,
-    is_hopeless,
-    is_missing,
-    is_no_raster,
-    is_refusal,
-    is_too_short,
-    line_of,
-    status_of,
-)
 from terramosaic.imagery.file_checks import FileFacts, FileVerdict, check_file
-from terramosaic.imagery.gdal_names import DRIVERS, gdal_options, gdal_path
-from terramosaic.imagery.tries import Tries, failure_of, time_limits
+from terramosaic.imagery.item_reader import ItemReader
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
-from terramosaic.storage.gdal import local_files
-from terramosaic.storage.retries import ASSET, MISSING, REFUSED
-from terramosaic.url_secrets import expiry_of, hide_in_log, whole
-
-logger = logging.getLogger(__name__)
-
-# They tell what GDAL says.
-hide_in_log("rasterio._env", "rasterio._err")
 
 #: Longest side, in pixels, of the overview by which an offset is checked; and how many overviews are read at once.
 _OVERVIEW, _OVERVIEWS = 512, 4
 
-#: How the files that catalogs offer begin: TIFF and BigTIFF of either byte order, JPEG 2000 with and without its boxes.
-_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
 
-#: How stores answer to a signature that has expired or does not fit, and what helps.
-_REFUSALS_OF_SIGNATURES = (400, 401, 403)
-_FRESH = (
-    "search for fresh items (an API is searched anew when the same request is run again, a saved catalog has to be "
-    "saved again), or use a catalog that signs"
-)
-
-_T = TypeVar("_T")
-
-
-class SceneReader:
-    """Reads one scene's bands onto the grid of zone ``epsg``; files stay open until it is closed.
-
-    It may be shared by threads: different bands are read at the same time, one band by one thread after the other.
+class SceneReader(ItemReader[BandFile]):
+    """Reads one scene's bands onto the grid of zone ``epsg``.
 
     Args:
         scene: the scene.
@@ -88,36 +39,12 @@ class SceneReader:
     """
 
     def __init__(self, scene: Scene, epsg: int, run: RunFolder | None = None) -> None:
+        super().__init__(scene, run)
         self.scene, self._epsg = scene, epsg
         self.verdicts: dict[str, FileVerdict] = {}
-        self._failed = FailedAssets(run)
-        self._refused: set[str] = set()
-        self._dead: dict[str, UnusableFileError] = {}
-        self._open: dict[str, BandFile] = {}
         self._frames: dict[str, Frame] = {}
         self._transforms: dict[str, Affine] = {}
-        self._files: dict[str, ExitStack] = {}
-        self._locks: dict[str, threading.Lock] = {}
-        self._guard = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def has_dead_files(self) -> bool:
-        """Whether a file has failed for good, and is not asked for any more."""
-        return bool(self._dead)
-
-    def close(self) -> None:
-        """Closes all files."""
-        for band in list(self._files):
-            with self._locks[band]:
-                self._forget(band)
+        self._checking = threading.Lock()
 
     def read(self, band: str, rect: Rect, out: np.ndarray | None = None) -> np.ndarray:
         """Raw values of a band under a rectangle of the grid: (height, width), 0 outside the file.
@@ -135,8 +62,8 @@ class SceneReader:
             UnusableFileError: the file is gone for good, or is no band of Sentinel-2's; names the asset.
             CatalogError: it could not be read, after as many tries as may help, but another time it may.
         """
-        asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: self._file(asset).read(rect, out))
+        self.scene.require([band])
+        return self._use(band, lambda file: file.read(rect, out))
 
     def declared_holes(self, band: str, rect: Rect) -> np.ndarray | None:
         """Where a band's file has no data other than by 0: by a mask, by another number, or because it ends before.
@@ -147,24 +74,23 @@ class SceneReader:
         known = self._frames.get(band)
         if known is not None and not self.verdicts[band].declares_holes:
             return known.outside(rect)  # as nearly always, without asking the file
-        asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: self._file(asset).declared_holes(rect))
+        self.scene.require([band])
+        return self._use(band, lambda file: file.declared_holes(rect))
 
     def overview(self, band: str, longest: int = _OVERVIEW) -> np.ndarray:
         """Raw values of the whole band at a coarse scale: at most so many pixels a side, from the file's overviews."""
-        asset = self.scene.require([band])[band]
-        return self._retried(asset, lambda: self._file(asset).overview(longest))
+        self.scene.require([band])
+        return self._use(band, lambda file: file.overview(longest))
 
     def is_small_at_a_glance(self, band: str) -> bool:
         """Whether an overview of the band costs little: its file has overviews, or is not much larger than one."""
         asset = self.scene.require([band])[band]
 
-        def has_overviews() -> bool:
-            dataset = self._file(asset).dataset
-            return bool(dataset.overviews(1)) or max(dataset.shape) <= 4 * _OVERVIEW
+        def has_overviews(file: BandFile) -> bool:
+            return bool(file.dataset.overviews(1)) or max(file.dataset.shape) <= 4 * _OVERVIEW
 
         # Of JPEG 2000 a coarse picture is decoded from all of the file.
-        return not asset.name.lower().endswith((".jp2", ".j2k")) and self._retried(asset, has_overviews)
+        return not asset.name.lower().endswith((".jp2", ".j2k")) and self._use(band, has_overviews)
 
     def overviews(self, bands: Iterable[str], longest: int) -> dict[str, np.ndarray]:
         """Overviews of several bands, read at the same time; see `overview`."""
@@ -172,180 +98,19 @@ class SceneReader:
         with ThreadPoolExecutor(_OVERVIEWS, thread_name_prefix="overview") as pool:
             return dict(zip(names, pool.map(lambda name: self.overview(name, longest), names), strict=True))
 
-    def _retried(self, asset: AssetRef, action: Callable[[], _T]) -> _T:
-        with self._guard:
-            lock = self._locks.setdefault(asset.band, threading.Lock())
-
-        # The lock is held until a failed file is closed: another block may be waiting to read it.
-        with lock, local_files(**gdal_options(asset.href)):
-            if asset.band in self._dead:
-                raise self._dead[asset.band]
-            if asset.band not in self._open:
-                self._failed.check(self.scene, asset)
-            tries = Tries(partial(self._tries, asset), partial(self._asked_to_wait, asset))
-            attempts = Retrying(
-                stop=tries.stop,
-                wait=tries.wait,
-                retry=retry_if_exception_type(FAILURES),
-                before_sleep=partial(self._before_retry, asset),
-                reraise=True,
+    def _seen(self, asset: AssetRef, dataset: DatasetReader, closing: ExitStack) -> BandFile:
+        facts = FileFacts.of(dataset)
+        with self._checking:
+            others = {band: other for band, other in self._transforms.items() if band != asset.band}
+            verdict = check_file(facts, band=asset.band, epsg=self.scene.epsg, others=others)
+            if not verdict.problem:
+                self._transforms[asset.band] = facts.transform
+        if verdict.problem:
+            raise UnusableFileError(
+                f"asset {asset.band} of {self.scene.key} {verdict.problem} ({shown(asset.href)})",
+                scene=self.scene.key,
             )
-            try:
-                return attempts(lambda: _in_time(asset.href, tries.left, action))
-            except CatalogError as error:  # the file is no band of Sentinel-2's, or gets no signature
-                self._give_up(asset, error)
-                raise
-            except FAILURES as error:
-                failure = self._failure(asset, error, attempts.statistics["attempt_number"], tries.later)
-                self._give_up(asset, failure)
-                raise failure from error
-
-    def _failure(self, asset: AssetRef, error: Exception, tries: int, later: str) -> CatalogError:
-        """What is told of a file that could not be read."""
-        lacks, remedy = _remedy(asset, self.scene, error)
-        line = (
-            f"asset {asset.band} of {self.scene.key} could not be read"
-            f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {line_of(error)}"
-            f"{lacks}{later}"
-        )
-        if self._is_for_good(asset, error):
-            return DeadAssetError(line, scene=self.scene.key)
-        return CatalogError(line, hint=f"{remedy}, or leave the scene out with --exclude {self.scene.key}")
-
-    def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
-        """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""
-        if is_refusal(error):
-            # With a fresh signature. Without one it may be the reader who lacks credentials, and not the file.
-            return is_signed(asset.href, self.scene.profile)
-        if is_missing(error) or is_too_short(error) or is_no_raster(error):
-            return True
-        # What the disk reads well and GDAL does not is broken. Of what comes over a network nobody can tell.
-        return _is_readable(asset.href)
-
-    def _tries(self, asset: AssetRef, error: BaseException) -> int:
-        """How often a file that fails like this is tried in all."""
-        if is_refusal(error):
-            return REFUSED.tries if is_signed(asset.href, self.scene.profile) else 1
-        # A server may send a page in a file's place for a moment.
-        if is_missing(error) or (is_no_raster(error) and "://" in asset.href):
-            return MISSING.tries
-        if is_hopeless(error):
-            return 1
-        if _is_readable(asset.href):
-            return MISSING.tries  # it is unlikely to become another one
-        return ASSET.tries
-
-    def _asked_to_wait(self, asset: AssetRef, error: BaseException) -> float | None:
-        """Seconds that a busy server asks to wait. GDAL does not tell, so it is asked once more, for one byte."""
-        if status_of(error) not in (429, 503) or not asset.href.startswith(("http://", "https://")):
-            return None
-        from terramosaic.storage.http import pause_asked_by  # for start-up time, and seldom
-
-        return pause_asked_by(sign(asset.href, self.scene.profile))
-
-    def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
-        error = failure_of(state)
-        logger.warning(
-            "reading %s of %s failed, trying again: %s", asset.band, self.scene.key, line_of(error)
-        )
-        self._forget(asset.band)
-        if is_refusal(error):
-            self._refused.add(asset.band)
-
-    def _give_up(self, asset: AssetRef, error: CatalogError) -> None:
-        self._forget(asset.band)
-        if isinstance(error, UnusableFileError):
-            self._dead[asset.band] = error  # the scene is left out, and on record as such
-        else:
-            self._failed.record(self.scene, asset, error)
-
-    def _file(self, asset: AssetRef) -> BandFile:
-        if asset.band not in self._open:
-            if refused := refusal(asset.href, self.scene.origin):
-                raise RefusedHrefError(
-                    f"asset {asset.band} of {self.scene.key} is not opened ({shown(asset.href)}): {refused}",
-                    scene=self.scene.key,
-                )
-            with ExitStack() as stack:
-                # Signed here and not stored: a token lives for less than a run.
-                href = sign(asset.href, self.scene.profile, anew=asset.band in self._refused)
-                self._refused.discard(asset.band)
-                dataset = stack.enter_context(_opened(href))
-                facts = FileFacts.of(dataset)
-                with self._guard:
-                    others = {band: other for band, other in self._transforms.items() if band != asset.band}
-                    verdict = check_file(facts, band=asset.band, epsg=self.scene.epsg, others=others)
-                    if not verdict.problem:
-                        self._transforms[asset.band] = facts.transform
-                if verdict.problem:
-                    raise UnusableFileError(
-                        f"asset {asset.band} of {self.scene.key} {verdict.problem} ({shown(asset.href)})",
-                        scene=self.scene.key,
-                    )
-                elsewhere = None if self.scene.epsg == self._epsg else self._epsg
-                file = BandFile.of(dataset, verdict, elsewhere, stack)
-                self._files[asset.band], self._open[asset.band] = stack.pop_all(), file
-                self.verdicts[asset.band], self._frames[asset.band] = verdict, file.frame
-        return self._open[asset.band]
-
-    def _forget(self, band: str) -> None:
-        self._open.pop(band, None)
-        files = self._files.pop(band, None)
-        if files is not None:
-            files.close()
-
-
-def _opened(href: str) -> DatasetReader:
-    try:
-        # Not `rasterio.open`, which takes one driver.
-        return DatasetReader(gdal_path(href), driver=DRIVERS)
-    except RasterioError as error:
-        # GDAL says of a file that it is no raster also where the server told its length and then gave nothing of it.
-        if is_no_raster(error) and href.startswith(("http://", "https://")):
-            from terramosaic.storage.http import first_bytes  # for start-up time, and seldom
-
-            if first_bytes(href, 12).startswith(_BEGINNINGS):
-                raise OSError("its header could not be read") from error
-        raise
-
-
-def _remedy(asset: AssetRef, scene: Scene, error: BaseException) -> tuple[str, str]:
-    """What a file lacks, as the end of the line that says that it failed, and how to go on."""
-    profile = PROFILES.get(scene.profile)
-    if profile is not None and profile.credentials and asset.href.startswith("s3://"):
-        return f"; its files need credentials: {profile.credentials}", GO_ON
-    # Some stores say of what they refuse that it is not there.
-    if not asset.came_signed or not (is_missing(error) or status_of(error) in _REFUSALS_OF_SIGNATURES):
-        return "", GO_ON
-    own = whole(asset.href)
-    if own == asset.href:
-        return (
-            "; its href held a signature or login, which no file keeps, and this process was not told it",
-            ("run the same request again in one process, or put the login into ~/.netrc"),
-        )
-    expiry = expiry_of(own)
-    if expiry is None or expiry > datetime.now(UTC):
-        return "; the signature or login in its href may have expired, or be of another file", _FRESH
-    return f"; the signature in its href expired at {expiry:%Y-%m-%d %H:%M:%S} UTC", _FRESH
-
-
-def _in_time(href: str, left: float, action: Callable[[], _T]) -> _T:
-    """One try, within what is left of the time."""
-    if "://" not in href or left > ASSET.within - 1:  # the first one
-        return action()
-    with local_files(**time_limits(left)):
-        return action()
-
-
-def _is_readable(href: str) -> bool:
-    """Whether it is a file of a disk that can be read to its end."""
-    path = Path(href.removeprefix("file://"))
-    if "://" in str(path) or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            while file.read(2**20):
-                pass
-    except OSError:
-        return False
-    return True
+        elsewhere = None if self.scene.epsg == self._epsg else self._epsg
+        file = BandFile.of(dataset, verdict, elsewhere, closing)
+        self.verdicts[asset.band], self._frames[asset.band] = verdict, file.frame
+        return file

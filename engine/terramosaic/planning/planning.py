@@ -27,6 +27,7 @@ from terramosaic.catalog import (
     hint_for_nothing,
     open_catalog,
     rank,
+    require_files,
     scene_from_item,
     tell_apart,
 )
@@ -254,7 +255,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     request = _naming_what_was_found(prepared, scenes.values(), found.dropped)
     for scene in scenes.values():
-        scene.require_files()
+        require_files(scene)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
     covered = covered_share(area, footprints)

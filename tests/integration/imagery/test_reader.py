@@ -214,7 +214,7 @@ def test_a_reader_with_a_dead_file_is_not_kept(files, scene):
 
 
 def test_a_refused_signature_is_replaced_once(files, scene, monkeypatch):
-    from terramosaic.imagery import reader as module
+    from terramosaic.imagery import item_reader as module
 
     signed = []
 
