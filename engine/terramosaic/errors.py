@@ -134,7 +134,7 @@ class UnusableItemError(CatalogError):
 
 
 class ForeignItemError(UnusableItemError):
-    """An item that is no scene of Sentinel-2 at all, such as a map that was written below the catalog's folder."""
+    """An item of something else than is wanted, such as a map that was written below the catalog's folder."""
 
     code = "foreign-item"
 

@@ -1,11 +1,22 @@
-"""Catalogs of Sentinel-2 L2A: search, scenes, their offsets and acquisitions. Nothing here reads pixels.
+"""Catalogs: search, scenes of Sentinel-2 with their offsets and acquisitions, and beside them radar. Reads no pixels.
 
 In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superseded`, `group_by_pass`, `rank`;
 `hint_for_nothing` if there is nothing.
+
+Of Sentinel-1 RTC in the same order: `open_backscatter`, `find_backscatter`, `of_one_direction`, `rank_passes`;
+`hint_for_no_backscatter` if there is nothing.
 """
 
 from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group_by_pass, rank
 from terramosaic.catalog.assets import AssetRef, Source, require_files
+from terramosaic.catalog.backscatter import BackscatterScene, backscatter_from_item
+from terramosaic.catalog.backscatter_passes import BackscatterPass, of_one_direction, rank_passes
+from terramosaic.catalog.backscatter_search import (
+    FoundBackscatter,
+    find_backscatter,
+    hint_for_no_backscatter,
+    open_backscatter,
+)
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
 from terramosaic.catalog.scene import Scene, scene_from_item, tell_apart
@@ -24,7 +35,10 @@ __all__ = [
     "PROFILES",
     "Acquisition",
     "AssetRef",
+    "BackscatterPass",
+    "BackscatterScene",
     "Catalog",
+    "FoundBackscatter",
     "Pass",
     "Profile",
     "Scene",
@@ -32,13 +46,19 @@ __all__ = [
     "Unusable",
     "UnusableItem",
     "above_the_limit",
+    "backscatter_from_item",
     "clouded",
     "drop_superseded",
+    "find_backscatter",
     "group_by_pass",
+    "hint_for_no_backscatter",
     "hint_for_nothing",
     "labels_of",
+    "of_one_direction",
+    "open_backscatter",
     "open_catalog",
     "rank",
+    "rank_passes",
     "require_files",
     "scene_from_item",
     "scenes_there",

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from terramosaic.storage.http import Answer
 
+#: What names of collections have in them, by which those are found that may be meant.
+_KINDS = ("sentinel-2", "sentinel-1", "cop-dem")
+
 #: Items in a page. Earth Search runs in functions whose answers may not exceed 6 MB, and an item has 30 kB.
 _PAGE = 100
 #: Bytes that a page may have, and those of a refusal that are looked at.
@@ -189,7 +192,8 @@ class ApiCatalog:
             for one in (listed if isinstance(listed, list) else [])
             if isinstance(one, dict) and isinstance(one.get("id"), str)
         )
-        likely = [name for name in names if "sentinel-2" in name] or names[:10]
+        kind = next(filter(self._collection.__contains__, _KINDS), _KINDS[0])
+        likely = [name for name in names if kind in name] or names[:10]
         return f"; it has {printable(', '.join(likely))}" if likely else ""
 
     def _page(self, request: PageRequest) -> tuple[Any, str]:

@@ -32,6 +32,7 @@ _TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])
 
 #: Relative orbits of Sentinel-2.
 _ORBITS = 143
+_SENTINEL_1_NAME = re.compile(r"S1[A-D]_")
 _SENTINEL_2 = re.compile(r"s(entinel)?[-_ ]?2", re.IGNORECASE)
 #: What our own items' properties begin with.
 _OWN = "terramosaic:"
@@ -365,7 +366,8 @@ def _told_tiles(item: Item) -> Iterator[str]:
     yield str(properties.get("s2:mgrs_tile"))
     yield from (product["tile"] for product in _products(item))
     yield str(properties.get("grid:code")).removeprefix("MGRS-")
-    if found := _TILE_IN_NAME.search(item["id"]):
+    # The mode in Sentinel-1's names, 1SDV, would be a tile.
+    if (found := _TILE_IN_NAME.search(item["id"])) and not _SENTINEL_1_NAME.match(item["id"]):
         yield found[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +16,9 @@ from terramosaic.url_secrets import bare, expiry_of, host_of, whole
 #: A token of Planetary Computer is renewed so many seconds before it expires, and has at most so many bytes.
 _RENEWED_BEFORE, _LARGEST_TOKEN = 60.0, 100_000
 _ASKING = threading.Lock()
+
+#: What collections of Sentinel-1 RTC and of the Copernicus DEM are called where they are.
+_RTC, _DEM, _DEM_90 = "sentinel-1-rtc", "cop-dem-glo-30", "cop-dem-glo-90"
 
 _RASTER_MARKS = {"raster:bands", "raster:offset", "bands"}
 
@@ -46,6 +49,9 @@ class Profile:
         title: its name for people.
         url: root of its STAC API, empty where a profile only describes items.
         collection: the collection that is searched when the request names none.
+        backscatter: that of Sentinel-1 RTC; empty if it has none with files ``vv`` and ``vh``.
+        elevation: that of the Copernicus DEM at 30 m; empty if it has none.
+        elevation_90: the same at 90 m.
         assets: band -> names its assets go by, the preferred first: a COG before its JPEG 2000 twin.
         offset_rule: what tells whether pixels carry the +1000 (see `terramosaic.catalog.offset`).
         signing: who must sign an asset's href before it is opened.
@@ -58,6 +64,9 @@ class Profile:
     offset_rule: Literal["baseline", "flag", "declared"]
     url: str = ""
     collection: str = "sentinel-2-l2a"
+    backscatter: str = ""
+    elevation: str = ""
+    elevation_90: str = ""
     signing: Literal["planetary-computer"] | None = None
     credentials: str = ""
 
@@ -71,6 +80,9 @@ PLANETARY_COMPUTER = Profile(
     name="planetary-computer",
     title="Microsoft Planetary Computer",
     url="https://planetarycomputer.microsoft.com/api/stac/v1",
+    backscatter=_RTC,
+    elevation=_DEM,
+    elevation_90=_DEM_90,
     assets=_ESA_NAMES,
     offset_rule="baseline",
     signing="planetary-computer",
@@ -82,6 +94,8 @@ EARTH_SEARCH = Profile(
     name="earth-search",
     title="Earth Search",
     url="https://earth-search.aws.element84.com/v1",
+    elevation=_DEM,
+    elevation_90=_DEM_90,
     assets=_EARTH_SEARCH_NAMES,
     offset_rule="flag",
 )
@@ -111,6 +125,9 @@ COPERNICUS = Profile(
 GENERIC = Profile(
     name="stac",
     title="STAC",
+    backscatter=_RTC,
+    elevation=_DEM,
+    elevation_90=_DEM_90,
     assets={
         band: (
             *_ESA_NAMES[band],
@@ -156,6 +173,11 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
     ):
         return PLANETARY_COMPUTER
     return GENERIC
+
+
+def profile_by_host(hrefs: Iterable[str]) -> Profile:
+    """Whose files these are, for who signs them, where nothing else of their item tells; `GENERIC` if nobody's."""
+    return PLANETARY_COMPUTER if any(map(_is_azure_blob, hrefs)) else GENERIC
 
 
 def sign(href: str, profile: str, *, anew: bool = False) -> str:

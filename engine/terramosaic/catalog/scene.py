@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from shapely.geometry import shape
@@ -229,7 +229,22 @@ def _asset_keys(
     return profile, keys
 
 
-def tell_apart(scenes: Iterable[Scene]) -> list[Scene]:
+class _Named(Protocol):
+    """What is told apart: scenes of any satellite."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def collection(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self: ...
+
+
+_AnyScene = TypeVar("_AnyScene", bound=_Named)
+
+
+def tell_apart(scenes: Iterable[_AnyScene]) -> list[_AnyScene]:
     """The scenes, each with a key that no other one of them has.
 
     That is its id. Where others share it, as STAC lets collections do, it is ``collection/id``; where that is shared as
@@ -249,7 +264,7 @@ def tell_apart(scenes: Iterable[Scene]) -> list[Scene]:
     ]
 
 
-def _names(scene: Scene) -> tuple[str, ...]:
+def _names(scene: _Named) -> tuple[str, ...]:
     """What a scene may be called, the shorter first."""
     full = f"{scene.collection}/{scene.id}" if scene.collection else scene.id
     return tuple(dict.fromkeys((scene.id, full)))

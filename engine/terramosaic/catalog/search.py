@@ -22,7 +22,7 @@ from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
 from terramosaic.errors import CatalogError, RequestError, printable
 
 #: How far from the period an API is asked for the nearest scenes, in days, one after the other.
-_HINT_DAYS = (16, 64, 366)
+HINT_DAYS = (16, 64, 366)
 
 
 class Catalog(Protocol):
@@ -80,13 +80,10 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
         RequestError: no provider has that name.
         CatalogError: nothing exists at that path.
     """
-    if catalog in PROFILES:
-        return _api_of(PROFILES[catalog], collection)
-    if catalog.lower().startswith(("http://", "https://")):
-        for profile in PROFILES.values():
-            if catalog.rstrip("/") == profile.url:
-                return ApiCatalog(catalog, collection or profile.collection, profile)
-        return ApiCatalog(catalog, collection or GENERIC.collection)
+    profile = profile_of_catalog(catalog)
+    if profile is not None:
+        url = profile.url if catalog in PROFILES else catalog
+        return ApiCatalog(url, collection or profile.collection, profile)
     path = Path(unquote(urlsplit(catalog).path) if catalog.startswith("file://") else catalog).expanduser()
     if _exists(path):
         return FileCatalog(path, collection)
@@ -96,6 +93,15 @@ def open_catalog(catalog: str, collection: str | None = None) -> Catalog:
         f"catalog: {catalog!r} is not known; take {', '.join(PROFILES)}, "
         "a STAC API's URL, or a path that exists"
     )
+
+
+def profile_of_catalog(catalog: str) -> Profile | None:
+    """The profile of a provider's name or URL, `GENERIC` of any other URL; None of what is no API."""
+    if catalog in PROFILES:
+        return PROFILES[catalog]
+    if not catalog.lower().startswith(("http://", "https://")):
+        return None
+    return next((one for one in PROFILES.values() if catalog.rstrip("/") == one.url), GENERIC)
 
 
 def hint_for_nothing(
@@ -162,10 +168,6 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _api_of(profile: Profile, collection: str | None) -> ApiCatalog:
-    return ApiCatalog(profile.url, collection or profile.collection, profile)
-
-
 def _nearest(
     catalog: Catalog,
     parts: Sequence[BaseGeometry],
@@ -175,11 +177,11 @@ def _nearest(
 ) -> dict[str, Any] | None:
     """The last item before a moment, or the first after it."""
     # Files are at hand, so there the first look goes as far as they do.
-    for days in (None,) if isinstance(catalog, FileCatalog) else _HINT_DAYS:
+    for days in (None,) if isinstance(catalog, FileCatalog) else HINT_DAYS:
         if before:
-            items = scenes_there(catalog, parts, _moved(before, days and -days), before)
+            items = scenes_there(catalog, parts, moved(before, days and -days), before)
         else:
-            items = scenes_there(catalog, parts, after, _moved(after, days))
+            items = scenes_there(catalog, parts, after, moved(after, days))
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None
@@ -190,7 +192,7 @@ def _overlaps(item: dict[str, Any], parts: Sequence[BaseGeometry]) -> bool:
     return any(footprint.intersection(part).area > 0 for part in parts)
 
 
-def _moved(moment: datetime | None, days: int | None) -> datetime | None:
+def moved(moment: datetime | None, days: int | None) -> datetime | None:
     """A moment so many days later; None, which is open, where there is none or the calendar ends before."""
     try:
         return moment + timedelta(days) if moment and days is not None else None
