@@ -26,9 +26,11 @@ _NAMED_SCENES, _NAMED_LETTERS = 5, 500
 _READ_BYTES_PER_PIXEL = 1.4
 
 _OUTPUT_BYTES_PER_PIXEL = {
-    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "LULC": 0.3, "DEM": 1.5},
-    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "LULC": 0.3, "DEM": 4.0},
+    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "DEM": 1.5},
+    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "DEM": 4.0},
 }
+#: Of any other: of classes, and of a band of values.
+_CLASSES_BYTES, _BAND_BYTES = 0.3, {"int16": 2.0, "float32": 4.1}
 
 #: The same of imagery that is kept, measured on patches of TerraMesh, by the metres between a band's own pixels.
 _IMAGERY_BYTES_PER_PIXEL = {10: 2.2, 20: 0.77, 60: 0.09}
@@ -57,13 +59,21 @@ def read_gigabytes(
     return total / 1e9
 
 
-def output_gigabytes(request: RegionRequest, area: Area, bands: Sequence[str]) -> dict[str, float]:
-    """Estimate by target, and of the imagery, if that is kept in these bands."""
+def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict[str, float]:
+    """Estimate by target, and of the imagery, if that is kept."""
     pixels = area.square_kilometres * 1e6 / RESOLUTION**2
-    sizes = _OUTPUT_BYTES_PER_PIXEL[request.dtype]
-    found: dict[str, float] = {target: pixels * sizes[target] / 1e9 for target in request.targets}
+
+    def size_of(target: str) -> float:
+        spec = bundle.targets[target]
+        if spec.classes:
+            return _CLASSES_BYTES
+        measured = _OUTPUT_BYTES_PER_PIXEL[request.dtype].get(target)
+        return measured or _BAND_BYTES[request.dtype] * len(spec.channels)
+
+    found: dict[str, float] = {target: pixels * size_of(target) / 1e9 for target in request.targets}
     if request.keep_imagery:
-        found["imagery"] = pixels * sum(_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in bands) / 1e9
+        sizes = (_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in bundle.bands)
+        found["imagery"] = pixels * sum(sizes) / 1e9
     return found
 
 

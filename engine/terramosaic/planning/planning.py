@@ -274,7 +274,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
         read_gigabytes=read_gigabytes(request, zones, acquisitions, bands),
-        output_gigabytes=output_gigabytes(request, area, bands),
+        output_gigabytes=output_gigabytes(request, area, bundle),
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)

@@ -13,7 +13,7 @@ from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.numbers import counted, degrees, percent, size, square_km
-from terramosaic.publishing.words import Code, region_in_words, targets_in_words
+from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
 
 #: What an overview of B04 shows, in words; see `terramosaic.imagery.offset.check_offset`.
 _VERDICTS = {
@@ -121,6 +121,7 @@ class PlanFacts:
             "Work": f"{counted(figures.windows, 'window')} in {counted(figures.blocks, 'block')}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",
             "To write": f"{', '.join(written)} (estimate)",
+            **({"Can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
             "Model": plan.bundle.title,
             "Searched": plan.searched,
             "Folder": Code(f"{plan.request.out}/{plan.run_id}"),

@@ -42,7 +42,7 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
 
-#: That of a run that keeps its imagery, too.
+#: That of a run with bands of Sentinel-2, too: those that it keeps, or generated ones.
 _EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 
 #: What the numbers of passes say, see `Pass.number`.
@@ -74,7 +74,7 @@ def make_item(run: RunFacts) -> pystac.Item:
         start_datetime=start,
         end_datetime=end,
         properties=_properties(run),
-        stac_extensions=[*EXTENSIONS, *([_EO] if run.imagery else [])],
+        stac_extensions=[*EXTENSIONS, *([_EO] if _has_optical_bands(plan) else [])],
     )
     for mosaic in run.layers:
         item.add_asset(mosaic.name, _mosaic_asset(run, mosaic))
@@ -107,6 +107,13 @@ def make_item(run: RunFacts) -> pystac.Item:
         href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))
     return item
+
+
+def _has_optical_bands(plan: Plan) -> bool:
+    return any(
+        layer.measure == "estimate" and not COMMON_NAMES.keys().isdisjoint(layer.bands)
+        for layer in plan.layers
+    )
 
 
 def told_warnings(plan: Plan, folder: RunFolder) -> list[str]:
@@ -268,7 +275,7 @@ def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
             band["unit"] = unit
         if layer.kind in ("value", "imagery"):
             band |= {"raster:scale": layer.scale, "raster:offset": 0}
-        if layer.kind == "imagery":
+        if name in COMMON_NAMES and layer.measure == "estimate":
             band["eo:common_name"] = COMMON_NAMES[name]
         band["statistics"] = {"valid_percent": round(100 * mosaic.census.valid_share, 3)}
         if mosaic.census.statistics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageColor
@@ -22,6 +22,7 @@ from terramosaic.planning.layers import (
     QUALITY_FILLED,
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
+    REFLECTANCE,
     Layer,
 )
 from terramosaic.planning.plan import Plan, Zone
@@ -119,6 +120,8 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
         return _DRAW_CATEGORIES[layer.kind](reduced)
     if not reduced.valid.any():
         return Quicklook(_rgba(np.zeros((*reduced.valid.shape, 3), np.uint8), reduced.valid), "No data.")
+    if layer.measure == "estimate" and set(PREVIEW_BANDS) <= set(layer.bands):
+        return _draw_reflectance(reduced)
     draw_measure = _DRAW_MEASURES.get(layer.measure) or _DRAW.get(layer.name, _draw_any)
     return draw_measure(reduced)
 
@@ -169,6 +172,13 @@ def _draw_imagery(reduced: ReducedMosaic) -> Quicklook:
     bands = reduced.layer.bands
     dn = reduced.stored[[bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]]
     return _visible(dn, reduced.valid, reduced.valid)
+
+
+def _draw_reflectance(reduced: ReducedMosaic) -> Quicklook:
+    """The true colour of reflectance that was generated."""
+    visible = np.nan_to_num(reduced.values[[reduced.layer.bands.index(band) for band in PREVIEW_BANDS]])
+    picture = _visible(visible / REFLECTANCE, reduced.valid, reduced.valid)
+    return replace(picture, caption=f"True colour ({', '.join(PREVIEW_BANDS)}) of generated reflectance.")
 
 
 def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray) -> Quicklook:

@@ -16,7 +16,7 @@ from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.quicklook import Swatch
 from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command
-from terramosaic.publishing.words import Code, attribution, software
+from terramosaic.publishing.words import Code, attribution, bounds_in_words, software
 
 #: Rows of a table before it is cut; the plan holds them all. A list of scenes up to the second is shown at once.
 _MOST_ROWS, _SHORT = 400, 12
@@ -136,6 +136,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         "Composite": request.composite,
         "Conditioning": request.conditioning,
         "Diffusion steps": f"{request.steps}, samples bounded to {request.x0_clip:g} std",
+        **({"Maps can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
         "Token sampling": request.sampling,
         "Reflectance offset": f"{request.offset}; on conflict: {request.offset_conflict}",
         "Versions": ", ".join(f"{name} {found}" for name, found in software(plan).items()),

@@ -7,7 +7,7 @@ from html import escape
 
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.numbers import square_km
+from terramosaic.publishing.numbers import number, square_km
 from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
 from terramosaic.trust.versions import versions
 
@@ -18,6 +18,7 @@ TITLES = {
     "NDVI": "Vegetation index (NDVI)",
     "LULC": "Land cover",
     "DEM": "Elevation",
+    "S2L2A": "Sentinel-2 reflectance, generated",
     "imagery": "Imagery that the model saw",
     "acquired": "Day of the imagery",
     "quality": "Quality flags",
@@ -28,7 +29,11 @@ SHORT_TITLES = {
     "NDVI": "NDVI",
     "LULC": "land cover",
     "DEM": "elevation",
+    "S2L2A": "generated reflectance",
 }
+
+#: Bands of a target whose bounds are told, and the digits that a unit is told with.
+_MOST_BOUNDS, _DIGITS = 2, {"m": 0, "dB": 1}
 
 
 class Code(str):
@@ -77,3 +82,22 @@ def attribution(plan: Plan) -> str:
 def software(plan: Plan) -> dict[str, str]:
     """Versions of what decides pixels: the plan's engine, and the rest as installed where this runs."""
     return versions() | {"terramosaic": plan.engine_version}
+
+
+def bounds_in_words(plan: Plan) -> str:
+    """What maps can hold at all where the model's samples are bounded; nothing where none is.
+
+    Of targets with more bands than two their number would tell nobody anything.
+    """
+    told = []
+    for layer in plan.layers:
+        if layer.is_estimate and 0 < len(layer.bounds) <= _MOST_BOUNDS:
+            unit, digits = (f" {layer.unit}", _DIGITS.get(layer.unit, 3)) if layer.unit != "1" else ("", 3)
+            bands = (
+                f"{band} {number(low, digits)} to {number(high, digits)}{unit}"
+                for band, (low, high) in zip(layer.bands, layer.bounds, strict=True)
+            )
+            told.append(
+                ", ".join(bands) if layer.bands == (layer.name,) else f"{layer.name} {', '.join(bands)}"
+            )
+    return "; ".join(told)

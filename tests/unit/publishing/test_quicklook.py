@@ -10,13 +10,21 @@ import pytest
 import rasterio
 from PIL import ImageColor
 
+from terramosaic.bands import S2L2A_BANDS
 from terramosaic.block.preview import preview_rect
 from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.assemble import profile_of
 from terramosaic.mosaic.cog import halve_average, halve_mode, write_cog
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_EDGE, QUALITY_FILLED, Category, Layer
+from terramosaic.planning.layers import (
+    QUALITY_CLOUD,
+    QUALITY_EDGE,
+    QUALITY_FILLED,
+    REFLECTANCE,
+    Category,
+    Layer,
+)
 from terramosaic.publishing.quicklook import draw, true_colour
 from terramosaic.publishing.reduced import ReducedMosaic, read_reduced
 
@@ -110,6 +118,17 @@ class TestPictures:
         )  # fmt: skip
         pixels = rgba(layer, [[[100, 50, 255]], [[0, 50, 255]]])[0]
         assert pixels.tolist() == [[200, 0, 0, 255], [100, 50, 25, 255], [0, 0, 0, 0]]
+
+    def test_generated_reflectance_is_seen_in_its_true_colours(self):
+        layer = Layer("S2L2A", "value", S2L2A_BANDS, "int16", NODATA, scale=REFLECTANCE, target="S2L2A")
+        stored = np.full((12, 20, 20), 500)
+        stored[S2L2A_BANDS.index("B04"), :, :10] = 3000
+        stored[S2L2A_BANDS.index("B02"), :, 10:] = 3000
+        stored[:, 0, 0] = NODATA
+        picture = rgba(layer, stored)
+        assert picture[5, 5].tolist() == [255, 0, 0, 255]
+        assert picture[5, 15].tolist() == [0, 0, 255, 255]
+        assert picture[0, 0, 3] == 0
 
     def test_days_have_colours_and_others_none(self):
         layer = Layer(

@@ -20,7 +20,7 @@ from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Ste
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
 from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
 from terramosaic.model.export.selftest import write_selftest
-from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED
+from terramosaic.model.export.variants import FACTORS, INPUTS, TARGETS, TOKENISED
 from terramosaic.model.manifest import (
     CLASSES,
     CONTEXT,
@@ -301,7 +301,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
         spec |= {"kind": "direct", "output": "probabilities", "classes": LULC_CLASSES}
         spec["graphs"] = {TOKENS: tokens, CLASSES: f"{target}.classes.onnx"}
         return TargetSpec.model_validate(spec)
-    scheduler = tokenizer.noise_scheduler.config
+    scheduler, factor = tokenizer.noise_scheduler.config, FACTORS.get(target, 1)
     spec["schedule"] = {
         "training_steps": scheduler.num_train_timesteps,
         "betas": scheduler.beta_schedule,
@@ -316,7 +316,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
     spec |= {"kind": "diffusion", "output": "values", "noise_channels": tokenizer.n_channels}
     spec |= {"x0_clip": scheduler.sample_max_value, "graphs": {TOKENS: tokens, STEP: f"{target}.step.onnx"}}
     spec |= {
-        "mean": model.pretraining_mean[key].flatten().double().tolist(),
-        "std": model.pretraining_std[key].flatten().double().tolist(),
+        "mean": (model.pretraining_mean[key] * factor).flatten().double().tolist(),
+        "std": (model.pretraining_std[key] * factor).flatten().double().tolist(),
     }
     return TargetSpec.model_validate(spec)

@@ -12,6 +12,7 @@ from torch import nn
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.nucleus import draw
 from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
+from terramosaic.model.export.variants import FACTORS
 
 _SIDE = WINDOW // PATCH
 _TOKENS = _SIDE * _SIDE
@@ -142,8 +143,9 @@ class Step(nn.Module):
         super().__init__()
         model, key = reference.model, tokens_key(target)
         self.unet = model.tokenizer[key].decoder
-        self.register_buffer("mean", model.pretraining_mean[key].clone())
-        self.register_buffer("std", model.pretraining_std[key].clone())
+        factor = FACTORS.get(target, 1)
+        self.register_buffer("mean", model.pretraining_mean[key] * factor)
+        self.register_buffer("std", model.pretraining_std[key] * factor)
 
     def forward(
         self, x: torch.Tensor, code: torch.Tensor, t: torch.Tensor, coefficients: torch.Tensor

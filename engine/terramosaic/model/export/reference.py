@@ -18,6 +18,7 @@ from terratorch.models.backbones.terramind.model.terramind_generation import Ter
 
 from terramosaic.model.export.checkpoints import Fetch, find_checkpoints, hash_of, load_weights
 from terramosaic.model.export.random_weights import randomise
+from terramosaic.model.export.variants import FACTORS
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ class Reference:
         finally:
             model.temps = temperature
         made = {target: values[model.output_mod_name_mapping[tokens_key(target)]] for target in self.targets}
-        return {target: array.numpy() for target, array in made.items()}, tokens
+        return {
+            target: array.numpy() * np.float32(FACTORS.get(target, 1)) for target, array in made.items()
+        }, tokens
 
 
 def pixels_key(name: str) -> str:

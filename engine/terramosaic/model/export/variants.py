@@ -17,6 +17,9 @@ TARGETS = {
     "S2L2A": (S2L2A_BANDS, None),
 }
 
+#: What a target's values are multiplied by: reflectance is reflectance, not the digital numbers that are put in.
+FACTORS = {"S2L2A": 1e-4}
+
 _OPTICAL = "DN = reflectance x 10 000, offset removed, at least 1; gaps filled"
 
 #: Inputs that can be exported as patches, with their unit and convention.
