@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,8 @@ class BadServer(ThreadingHTTPServer):
         self.folder, self.kind, self.rate, self.at_api = folder, "", 0.0, False
         self.over = threading.Event()
         self._lots, self._guard = random.Random(0), threading.Lock()
+        self._lost, self._lost_after, self._lost_until = "", 0, 0.0
+        self._outage = 0.0
 
     @property
     def url(self) -> str:
@@ -48,9 +51,24 @@ class BadServer(ThreadingHTTPServer):
         self.kind, self.rate, self.at_api = kind, rate, at_api
         self._lots = random.Random(seed)
 
+    def lose(self, kind: str, after: int, seconds: float) -> None:
+        """Has this fault at all requests for so many seconds, from one of those to come on; of "", never."""
+        with self._guard:
+            self._lost, self._lost_after, self._outage, self._lost_until = kind, after, seconds, 0.0
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds that a request hangs: to the end of the outage, or of the server."""
+        return max(0.0, self._lost_until - time.monotonic()) if self._lost else None
+
     def draw(self, is_search: bool) -> str:
         """The fault of the next request, or nothing."""
         with self._guard:
+            self._lost_after -= 1
+            if self._lost and self._lost_after <= 0:
+                self._lost_until = self._lost_until or time.monotonic() + self._outage
+                if time.monotonic() < self._lost_until:
+                    return self._lost
             hits = self.kind and is_search == self.at_api and self._lots.random() < self.rate
         return self.kind if hits else ""
 
@@ -114,7 +132,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         elif fault == "hang":
-            self.server.over.wait()
+            self.server.over.wait(self.server.silence)
             self.close_connection = True
         elif self.command == "HEAD" or not fault:
             self._send(206 if "Content-Range" in head else 200, body, head)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import moto.settings
@@ -117,10 +117,19 @@ class _Quiet(MotoRequestHandler):
         """Says nothing about each request."""
 
 
+AnyStore = TypeVar("AnyStore", bound=Store)
+
+
 @contextmanager
 def s3_server() -> Iterator[Store]:
     """A server that this process knows by its environment."""
-    server = Store()
+    with known(Store()) as server:
+        yield server
+
+
+@contextmanager
+def known(server: AnyStore) -> Iterator[AnyStore]:
+    """A server, known to this process by its environment until the context ends, and stopped then."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
