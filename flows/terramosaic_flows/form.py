@@ -33,7 +33,10 @@ BOXES = {
         (
             "catalog",
             "collection",
+            "catalogs",
             "max_cloud",
+            "direction",
+            "max_days_apart",
             "strict",
             "exclude",
             "trust",

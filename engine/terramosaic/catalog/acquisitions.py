@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.footprint import square_degrees
 from terramosaic.catalog.passes import Pass, passes_of
 from terramosaic.catalog.scene import Scene
@@ -22,8 +23,12 @@ _COVERAGE_STEPS = 20
 _CLOUD_DIGITS = 9
 
 
+#: Of Sentinel-2, or where a map is made of radar alone, of Sentinel-1.
+_AnyScene_co = TypeVar("_AnyScene_co", bound=Scene | BackscatterScene, covariant=True)
+
+
 @dataclass(frozen=True)
-class Acquisition:
+class Acquisition(Generic[_AnyScene_co]):
     """The scenes of one pass of a satellite.
 
     Attributes:
@@ -34,7 +39,7 @@ class Acquisition:
     """
 
     of_pass: Pass
-    scenes: tuple[Scene, ...]
+    scenes: tuple[_AnyScene_co, ...]
     coverage: float = 0.0
     cloud: float = 100.0
 
@@ -68,7 +73,7 @@ def drop_superseded(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[Sc
     return kept, [(scenes[index], _why(best, scenes[index])) for index, best in sorted(better.items())]
 
 
-def group_by_pass(scenes: Iterable[Scene]) -> list[Acquisition]:
+def group_by_pass(scenes: Iterable[Scene]) -> list[Acquisition[Scene]]:
     """Groups scenes into acquisitions by the pass that saw them, in order of time."""
     found = [
         Acquisition(Pass.of(scenes_of_pass), tuple(sorted(scenes_of_pass, key=_ground_order)))
@@ -77,7 +82,7 @@ def group_by_pass(scenes: Iterable[Scene]) -> list[Acquisition]:
     return sorted(found, key=lambda acquisition: acquisition.of_pass.order)
 
 
-def rank(acquisitions: Iterable[Acquisition], region: BaseGeometry) -> list[Acquisition]:
+def rank(acquisitions: Iterable[Acquisition[Scene]], region: BaseGeometry) -> list[Acquisition[Scene]]:
     """Orders acquisitions by how well they serve a region, the best first.
 
     By coverage in steps of 5 %, then by cloud, then the newer first. A scene that does not tell its cloud

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import shapely
@@ -24,7 +25,7 @@ _NEARBY = 20_000
 
 
 def cut_into_blocks(
-    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition]
+    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition[Any]]
 ) -> tuple[list[Zone], int]:
     """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
     zones, empty = [], 0
@@ -70,7 +71,7 @@ class _SceneFinder:
         rect: its pixels that will be asked for.
     """
 
-    def __init__(self, acquisitions: Sequence[Acquisition], epsg: int, rect: Rect) -> None:
+    def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect) -> None:
         # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
         around = lonlat_of(_box(rect.pad(WINDOW)).buffer(_NEARBY, join_style="mitre"), epsg)
         shapely.prepare(around)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD
 from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.hrefs import misnamed
 from terramosaic.errors import printable
 from terramosaic.ground.grid import RESOLUTION
@@ -16,7 +18,9 @@ from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
+from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.plan import Figures, Zone
+from terramosaic.planning.radar import RADAR
 from terramosaic.request.request import RegionRequest
 
 #: Scenes that a warning names; each of them is in the plan. Letters of all names.
@@ -24,6 +28,8 @@ _NAMED_SCENES, _NAMED_LETTERS = 5, 500
 
 #: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
 _READ_BYTES_PER_PIXEL = 1.4
+#: Of VV and VH together: compressed float32, of which the better part is noise.
+_RADAR_BYTES_PER_PIXEL = 6.0
 
 _OUTPUT_BYTES_PER_PIXEL = {
     "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "DEM": 1.5},
@@ -42,10 +48,18 @@ def covered_share(area: Area, footprints: BaseGeometry) -> float:
 
 
 def read_gigabytes(
-    request: RegionRequest, zones: Sequence[Zone], acquisitions: Sequence[Acquisition], bands: Sequence[str]
+    request: RegionRequest,
+    zones: Sequence[Zone],
+    acquisitions: Sequence[Acquisition[Any]],
+    bands: Sequence[str],
 ) -> float:
-    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy."""
+    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy.
+
+    Of Sentinel-1 every pixel is read of one pass.
+    """
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
+    per_pixel *= not is_led_by_radar(request)
+    radar = _RADAR_BYTES_PER_PIXEL if RADAR in request.inputs else 0
     cloud = {
         scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
     }
@@ -53,6 +67,7 @@ def read_gigabytes(
     for block in (block for zone in zones for block in zone.blocks):
         pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
         left = 1.0
+        total += pixels * radar
         for scenes in block.acquisitions:
             total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
             left *= cloud[scenes[0]]
@@ -78,7 +93,11 @@ def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict
 
 
 def warnings_of(
-    request: RegionRequest, bundle: Bundle, figures: Figures, scenes: Collection[Scene], hint: str = ""
+    request: RegionRequest,
+    bundle: Bundle,
+    figures: Figures,
+    scenes: Collection[Scene | BackscatterScene],
+    hint: str = "",
 ) -> list[str]:
     """What to know before a plan is carried out.
 
@@ -111,7 +130,7 @@ def warnings_of(
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     for why, keys in _misnamed(scenes).items():
         warnings.append(f"{len(keys)} of {figures.scenes} scenes cannot be read: {why}: {_some(keys)}")
-    unknown = [scene.key for scene in scenes if scene.offset_is_guessed]
+    unknown = [scene.key for scene in scenes if isinstance(scene, Scene) and scene.offset_is_guessed]
     if unknown:
         warnings.append(
             "no item says whether these carry the +1000 of baseline 04.00, so their files and pixels decide, or it is "
@@ -126,7 +145,7 @@ def _some(keys: Sequence[str]) -> str:
     return printable(", ".join(keys[:_NAMED_SCENES]), _NAMED_LETTERS) + more
 
 
-def _misnamed(scenes: Iterable[Scene]) -> dict[str, list[str]]:
+def _misnamed(scenes: Iterable[Scene | BackscatterScene]) -> dict[str, list[str]]:
     """Scenes whose files will not be opened, by the reason, as far as names tell it."""
     reasons: dict[str, list[str]] = {}
     for scene in scenes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,8 @@ def region_hash(region: AnyRegion, outline: dict[str, Any]) -> str:
 
 def _deciding(plan: Plan, *, checksums: bool = True) -> dict[str, Any]:
     used = {scene for block in plan.blocks for acquisition in block.acquisitions for scene in acquisition}
-    return {
+    found = _deciding_scenes(plan, used, checksums=checksums)
+    return found | {
         "pixels": plan.pixels,
         "request": _deciding_fields(plan.request),
         "region": _asked_for(plan.request.region, plan.region),
@@ -115,8 +117,17 @@ def _deciding(plan: Plan, *, checksums: bool = True) -> dict[str, Any]:
             [zone.epsg, _pixels(zone), [[_pixels(block), block.acquisitions] for block in zone.blocks]]
             for zone in plan.zones
         ],
-        "scenes": {scene: plan.scenes[scene].identity(checksums=checksums) for scene in used},
     }
+
+
+def _deciding_scenes(plan: Plan, used: Collection[str], *, checksums: bool) -> dict[str, Any]:
+    """What tells the scenes of blocks apart; of inputs beside those that lead only where a run has any."""
+    beside: dict[str, Any] = {}
+    if plan.radar is not None:
+        passes = [one.scenes for one in plan.radar.passes]
+        beside["radar"] = [plan.radar.moment.isoformat(), passes]
+        used = {*used, *(scene for scenes in passes for scene in scenes)}
+    return beside | {"scenes": {scene: plan.sources[scene].identity(checksums=checksums) for scene in used}}
 
 
 def _deciding_fields(request: RegionRequest) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from terramosaic.errors import RequestError
+from terramosaic.request.request import RegionRequest
 
 #: Inputs that blocks are read for.
-READ = ("S2L2A",)
+READ = ("S2L2A", "S1RTC")
 
 _WHY_NOT = {
     "S1GRD": "catalogs have it as amplitudes in radar geometry, neither calibrated nor on the ground",
@@ -26,3 +27,8 @@ def require_read(inputs: Iterable[str]) -> None:
         if name not in READ:
             why = _WHY_NOT.get(name, "this version does not find it in catalogs")
             raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")
+
+
+def is_led_by_radar(request: RegionRequest) -> bool:
+    """Whether passes of Sentinel-1 are a run's acquisitions: where it is an input, and Sentinel-2 is none."""
+    return "S2L2A" not in request.inputs

@@ -14,7 +14,8 @@ def places_of(request: RegionRequest) -> list[tuple[str, str]]:
     places = [("out", request.out)]
     if request.model != "demo":
         places.append(("model", request.model))
-    places += catalog_places(request.catalog)
+    for catalog in (request.catalog, *(said.partition("#")[0] for said in request.catalogs.values())):
+        places += catalog_places(catalog)
     if isinstance(request.region, GeoJsonFile):
         places.append(("region", request.region.path))
     for field in ("exclude", "trust"):

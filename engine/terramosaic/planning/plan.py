@@ -13,10 +13,13 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import Pass, Scene
+from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import Bundle
+from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.layers import Layer
+from terramosaic.planning.radar import Radar
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
 
@@ -192,7 +195,10 @@ class Plan(Shown, _Value):
     bundle: BundleRef
     layers: tuple[Layer, ...] = Field(description="The rasters that the run makes; quality comes last")
     acquisitions: tuple[RankedAcquisition, ...]
-    scenes: dict[str, Scene]
+    scenes: dict[str, Scene] = Field(description="Of Sentinel-2, by key")
+    radar: Radar | None = Field(
+        default=None, description="The Sentinel-1 that windows are cut from, if it is an input"
+    )
     dropped: tuple[DroppedScene, ...]
     zones: tuple[Zone, ...]
     figures: Figures
@@ -213,12 +219,22 @@ class Plan(Shown, _Value):
         return tuple(
             Pass(
                 date.fromisoformat(ranked.solar_day),
-                min(self.scenes[scene].datetime for scene in ranked.scenes),
+                min(self.sources[scene].datetime for scene in ranked.scenes),
                 ranked.platform,
                 ranked.relative_orbit,
             )
             for ranked in self.acquisitions
         )
+
+    @property
+    def is_led_by_radar(self) -> bool:
+        """Whether acquisitions are passes of Sentinel-1."""
+        return is_led_by_radar(self.request)
+
+    @cached_property
+    def sources(self) -> Mapping[str, Scene | BackscatterScene]:
+        """All scenes, of Sentinel-2 and of Sentinel-1, by key."""
+        return {**self.scenes, **(self.radar.scenes if self.radar else {})}
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -44,10 +44,11 @@ from terramosaic.planning.estimates import (
 )
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
-from terramosaic.planning.inputs import require_read
+from terramosaic.planning.inputs import is_led_by_radar, require_read
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
+from terramosaic.planning.radar import RADAR, Radar, find_radar
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJson, GeoJsonFile
 from terramosaic.request.request import RegionRequest
@@ -82,13 +83,18 @@ def plan(request: RegionRequest) -> Plan:
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
     prepared = _Prepared.of(request)
+    if is_led_by_radar(request):
+        radar = find_radar(prepared.request, prepared.area, near=None, exclude=prepared.named.exclude)
+        return _plan_from(prepared, _led_by(radar, prepared), radar)
     found = _search(prepared, () if request.strict else UnusableItemError)
     if not found.acquisitions:
         if not all(isinstance(item.error, ForeignItemError) for item in found.unusable):
             raise _none_usable(found)
         told = (f"no scene found in {found.searched}", found.hint(), *_left_out(found.unusable))
         raise NoScenesError("; ".join(told))
-    return _plan_from(prepared, found.best() if request.composite == "single" else found, whole_period=True)
+    if request.composite == "single":
+        found = found.best()
+    return _plan_from(prepared, found, _radar_beside(prepared, found), whole_period=True)
 
 
 def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
@@ -104,6 +110,8 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
     prepared = _Prepared.of(request)
+    if is_led_by_radar(request):
+        return _plans_of_passes(prepared), []
     found = _search(prepared, CatalogError)
     # What is no scene at all is of no pass, and concerns nobody who watches for scenes.
     errors = [item.error for item in found.unusable if not isinstance(item.error, ForeignItemError)]
@@ -112,7 +120,8 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
         if any(_is_part_of(item, acquisition) for item in found.unusable):
             continue
         try:
-            plans.append(_plan_from(prepared.on(acquisition), found.only(acquisition)))
+            alone, its_own = prepared.on(acquisition), found.only(acquisition)
+            plans.append(_plan_from(alone, its_own, _radar_beside(alone, its_own)))
         except CatalogError as error:
             errors.append(error)
     return plans, errors
@@ -185,7 +194,7 @@ class _Prepared:
         require_read(request.inputs)
         return cls(request, area, areas, bundle, _Named.of(request))
 
-    def on(self, acquisition: Acquisition) -> _Prepared:
+    def on(self, acquisition: Acquisition[Any]) -> _Prepared:
         """As a request for one acquisition."""
         datetimes = [scene.datetime for scene in acquisition.scenes]
         period = format_interval(min(datetimes), max(datetimes) + _SECOND)
@@ -199,16 +208,17 @@ class _Found:
     """What a search found.
 
     Attributes:
+        catalog: of Sentinel-2; None where passes of Sentinel-1 lead.
         acquisitions: in rank order.
         dropped: scenes that are not used, each with the reason.
         unusable: items of which no scene could be made.
         unknown: what to tell of scenes that the request names and that were not found.
     """
 
-    catalog: Catalog
+    catalog: Catalog | None
     prepared: _Prepared
     searched: str
-    acquisitions: Sequence[Acquisition]
+    acquisitions: Sequence[Acquisition[Any]]
     dropped: Sequence[tuple[Scene, str]]
     unknown: tuple[str, ...] = ()
     unusable: Sequence[UnusableItem] = ()
@@ -228,7 +238,7 @@ class _Found:
             for cause, dropped in causes.items()
         }
 
-    def only(self, acquisition: Acquisition) -> _Found:
+    def only(self, acquisition: Acquisition[Any]) -> _Found:
         """One acquisition, as if nothing else had been there."""
         dropped = [
             (scene, why) for scene, why in self.dropped if Pass.of([scene]).is_same(acquisition.of_pass)
@@ -241,17 +251,58 @@ class _Found:
         excluded = sum(reason == _EXCLUDED for _, reason in self.dropped)
         if excluded:
             return f"{excluded} scenes were found and are excluded by the request; name fewer in exclude"
+        assert self.catalog is not None  # what Sentinel-1 there is instead its own search says
         return hint_for_nothing(self.catalog, self.prepared.area.parts, *request.interval, request.max_cloud)
 
 
-def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False) -> Plan:
+def _led_by(radar: Radar, prepared: _Prepared) -> _Found:
+    """Passes of Sentinel-1 as what leads a run."""
+    acquisitions = [
+        Acquisition(
+            Pass(one.start.date(), one.start, one.platform, one.relative_orbit),
+            tuple(radar.scenes[key] for key in one.scenes),
+            one.coverage,
+            0.0,
+        )
+        for one in radar.passes
+    ]
+    return _Found(None, prepared, radar.searched, acquisitions, ())
+
+
+def _plans_of_passes(prepared: _Prepared) -> list[Plan]:
+    """A plan for each pass of Sentinel-1 in the period, the oldest first; none where there is no pass."""
+    try:
+        radar = find_radar(prepared.request, prepared.area, near=None, exclude=prepared.named.exclude)
+    except NoScenesError:
+        return []
+    plans = []
+    for one in sorted(radar.passes, key=lambda one: (one.start, one.label)):
+        alone = radar.only(one)
+        found = _led_by(alone, prepared)
+        plans.append(_plan_from(prepared.on(found.acquisitions[0]), found, alone))
+    return plans
+
+
+def _radar_beside(prepared: _Prepared, found: _Found) -> Radar | None:
+    """Sentinel-1 beside what leads a run; of the passes those that are near to its best acquisition."""
+    if RADAR not in prepared.request.inputs:
+        return None
+    near = found.acquisitions[0].of_pass.start
+    return find_radar(prepared.request, prepared.area, near=near, exclude=prepared.named.exclude)
+
+
+def _plan_from(
+    prepared: _Prepared, found: _Found, radar: Radar | None = None, *, whole_period: bool = False
+) -> Plan:
     """The plan of what was found.
 
     Args:
+        radar: the Sentinel-1 that windows are cut from, if it is an input.
         whole_period: whether this is all that the period has; of a single acquisition gaps are expected.
     """
     area, areas, bundle = prepared.area, prepared.areas, prepared.bundle
-    bands, acquisitions = bundle.bands, _told_apart(found.acquisitions)
+    led_by_radar = radar is not None and is_led_by_radar(prepared.request)
+    acquisitions = found.acquisitions if led_by_radar else _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     request = _naming_what_was_found(prepared, scenes.values(), found.dropped)
     for scene in scenes.values():
@@ -261,7 +312,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
     covered = covered_share(area, footprints)
     gaps, hint = (
         gaps_of(request, area, footprints, found.dropped_by_cause, found.catalog)
-        if whole_period and 1 - covered > TOLD
+        if whole_period and found.catalog is not None and 1 - covered > TOLD
         else ({}, "")
     )
     figures = Figures(
@@ -273,7 +324,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
         blocks=sum(len(zone.blocks) for zone in zones),
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
-        read_gigabytes=read_gigabytes(request, zones, acquisitions, bands),
+        read_gigabytes=read_gigabytes(request, zones, acquisitions, bundle.bands),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
@@ -299,7 +350,8 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
             )
             for acquisition in acquisitions
         ),
-        scenes=scenes,
+        scenes={} if led_by_radar else scenes,
+        radar=radar,
         dropped=(
             *(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
             *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in found.unusable),
@@ -308,6 +360,7 @@ def _plan_from(prepared: _Prepared, found: _Found, *, whole_period: bool = False
         figures=figures,
         warnings=(
             *warnings_of(request, bundle, figures, scenes.values(), hint),
+            *(radar.notes if radar else ()),
             *found.unknown,
             *_left_out(found.unusable),
         ),
@@ -328,7 +381,7 @@ def _naming_what_was_found(
     return prepared.request.model_copy(update={"exclude": tuple(exclude), "trust": tuple(trust)})
 
 
-def _told_apart(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
+def _told_apart(acquisitions: Sequence[Acquisition[Any]]) -> list[Acquisition[Any]]:
     """As they are, but each of the scenes with a key of its own among all that a plan uses."""
     told = iter(tell_apart(scene for acquisition in acquisitions for scene in acquisition.scenes))
     return [
@@ -376,7 +429,7 @@ def _search(prepared: _Prepared, tolerated: type[CatalogError] | tuple[()]) -> _
     return _Found(catalog, prepared, searched, ranked, dropped, unknown, unusable.items)
 
 
-def _is_part_of(item: UnusableItem, acquisition: Acquisition) -> bool:
+def _is_part_of(item: UnusableItem, acquisition: Acquisition[Any]) -> bool:
     """Whether an item is of the same pass, so that the acquisition is not whole without it."""
     return item.datetime is not None and any(
         abs(scene.datetime - item.datetime) <= PASS_GAP for scene in acquisition.scenes

@@ -123,8 +123,28 @@ class RegionRequest(Shown, BaseModel):
         description="Collection id; empty: the catalog's own Sentinel-2 L2A",
         examples=["sentinel-2-c1-l2a"],
     )
+    catalogs: _Choice[dict[Name, Annotated[str, AfterValidator(keep_written)]]] = Field(
+        default={},
+        title="Catalogs of other inputs",
+        description="Of inputs that are not where Sentinel-2 is, such as S1RTC=planetary-computer; after a # the "
+        "collection, DEM=planetary-computer#cop-dem-glo-30",
+        examples=[{"S1RTC": "planetary-computer", "DEM": "planetary-computer"}],
+    )
     max_cloud: _Choice[float] = Field(
         default=40, ge=0, le=100, title="Cloud limit", description="Largest scene cloud cover, in %"
+    )
+    direction: _Choice[Literal["best", "ascending", "descending"]] = Field(
+        default="best",
+        title="Orbit direction",
+        description="Of Sentinel-1, one for the whole map; best: whichever covers more of the region, then the nearer "
+        "in time",
+    )
+    max_days_apart: _Choice[float] = Field(
+        default=12,
+        gt=0,
+        le=366,
+        title="Days apart",
+        description="Most days between Sentinel-1 and the best acquisition of Sentinel-2, where a map is made of both",
     )
     strict: _Nothing[bool] = Field(
         default=False,

@@ -82,6 +82,7 @@ OTHER = {
     "offset": "keep", "offset_conflict": "pixels", "dtype": "float32", "extras": ("std",), "device": "cuda",
     "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",), "max_seam": 1.1,
     "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",),
+    "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
 }  # fmt: skip
 
 

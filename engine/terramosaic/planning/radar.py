@@ -1,0 +1,142 @@
+"""Which passes of Sentinel-1 a run's windows are cut from: found when it is planned, and kept in the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from terramosaic.catalog.backscatter import BackscatterScene, Direction
+from terramosaic.catalog.backscatter_passes import BackscatterPass, of_one_direction, rank_passes
+from terramosaic.catalog.backscatter_search import find_backscatter, hint_for_no_backscatter, open_backscatter
+from terramosaic.catalog.unusable import Unusable
+from terramosaic.errors import NoScenesError, UnusableItemError
+from terramosaic.ground.zones import Area
+from terramosaic.planning.input_catalogs import catalog_of
+from terramosaic.request.interval import format_interval
+from terramosaic.request.request import RegionRequest
+
+RADAR = "S1RTC"
+
+
+class RankedPass(BaseModel):
+    """A pass of Sentinel-1.
+
+    Attributes:
+        label: day, satellite, direction and relative orbit, in words.
+        scenes: keys of its slices, in the order of time.
+        coverage: share of the region under their footprints.
+        days: between it and the moment that is wanted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    start: datetime
+    platform: str
+    direction: Direction
+    absolute_orbit: int | None
+    relative_orbit: int | None
+    scenes: tuple[str, ...]
+    coverage: float
+    days: float
+
+
+class Radar(BaseModel):
+    """The Sentinel-1 that a run's windows are cut from: each window of one pass, all passes of one direction.
+
+    Attributes:
+        moment: that passes are wanted near to: of the best acquisition of Sentinel-2, or the middle of the period.
+        passes: the best for the region first. A window is of the one that is the best for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    moment: datetime
+    searched: str
+    passes: tuple[RankedPass, ...]
+    scenes: dict[str, BackscatterScene]
+    notes: tuple[str, ...] = Field(default=(), description="What was left out, and why")
+
+    def only(self, one: RankedPass) -> Radar:
+        """Of one pass, as if no other had been there."""
+        alone = one.model_copy(update={"days": 0.0})
+        scenes = {key: self.scenes[key] for key in one.scenes}
+        return Radar(moment=one.start, searched=self.searched, passes=(alone,), scenes=scenes)
+
+    def passes_with_scenes(self) -> list[BackscatterPass]:
+        """The passes as the catalog has them, in their order."""
+        return [
+            BackscatterPass(tuple(self.scenes[key] for key in one.scenes), one.coverage, one.days)
+            for one in self.passes
+        ]
+
+
+def find_radar(
+    request: RegionRequest, area: Area, *, near: datetime | None, exclude: Iterable[str] = ()
+) -> Radar:
+    """The passes that a request's windows are cut from.
+
+    Args:
+        request: says which direction, and how many days from ``near`` at most.
+        area: the region.
+        near: a moment of the imagery that leads, UTC; None where Sentinel-1 leads, whose period is the request's.
+        exclude: ids of scenes to leave out.
+
+    Raises:
+        NoScenesError: there is none; says what is there instead.
+        RequestError: the catalog has no Sentinel-1 RTC.
+        CatalogError: the catalog failed.
+    """
+    catalog = open_backscatter(*catalog_of(request, RADAR))
+    start, end = _period(request, near)
+    unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
+    found = find_backscatter(catalog, area.parts, start, end, unusable)
+    moment = near or _middle(start, end, found.passes)
+    passes, told = of_one_direction(found.passes, area.outline, moment, request.direction)
+    ranked = rank_passes(passes, area.outline, moment)
+    searched = f"{catalog.describe()}, {format_interval(start, end)}, {_in_words(request.direction)}"
+    if not ranked:
+        wanted: Direction = "" if request.direction == "best" else request.direction
+        hint = hint_for_no_backscatter(catalog, area.parts, start, end, direction=wanted)
+        raise NoScenesError(f"inputs: no Sentinel-1 found in {searched}; {hint}")
+    return Radar(
+        moment=moment,
+        searched=searched,
+        passes=tuple(
+            RankedPass(
+                label=one.label,
+                start=one.start,
+                platform=one.platform,
+                direction=one.direction,
+                absolute_orbit=one.absolute_orbit,
+                relative_orbit=one.relative_orbit,
+                scenes=tuple(scene.key for scene in one.scenes),
+                coverage=one.coverage,
+                days=round(one.days, 6),
+            )
+            for one in ranked
+        ),
+        scenes={scene.key: scene for one in ranked for scene in one.scenes},
+        notes=(*filter(None, [told]), *found.notes()),
+    )
+
+
+def _period(request: RegionRequest, near: datetime | None) -> tuple[datetime | None, datetime | None]:
+    if near is None:
+        return request.interval
+    reach = timedelta(days=request.max_days_apart)
+    return near - reach, near + reach
+
+
+def _middle(start: datetime | None, end: datetime | None, passes: Iterable[BackscatterPass]) -> datetime:
+    """The middle of a period; where an end is open, of what was found up to there."""
+    starts = [one.start for one in passes] or [datetime.now(UTC)]
+    first, last = start or min(starts), end or max(starts)
+    return first + (last - first) / 2
+
+
+def _in_words(direction: Literal["best", "ascending", "descending"]) -> str:
+    return "of one direction" if direction == "best" else direction

@@ -1,0 +1,151 @@
+"""Plans of maps that are made from Sentinel-1, alone and beside Sentinel-2: from made-up items, without pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shapely.geometry import box, mapping
+
+from terramosaic.errors import NoScenesError, RequestError
+from terramosaic.planning.folder import read_plan, write_plan
+from terramosaic.planning.identity import run_id_of
+from terramosaic.planning.plan import Plan
+from terramosaic.planning.planning import plan, plan_acquisitions
+from terramosaic.request.request import RegionRequest
+from tests.unit.model.toy_terramind import make_toy
+from tests.unit.planning.test_identity import BOX, item
+
+WEST, EAST = (13.7, 45.5, 14.12, 46.9), (13.7, 45.5, 15.2, 46.9)
+
+
+def slice_of(
+    orbit: int, day: int, *, direction: str = "ascending", ground: tuple[float, ...] = EAST, **more: Any
+) -> dict[str, Any]:
+    """An item of Sentinel-1 RTC."""
+    name = f"S1A_IW_GRDH_1SDV_202308{day:02}T165200_202308{day:02}T165225_{orbit:06}_rtc"
+    return {
+        "type": "Feature", "id": name, "collection": "sentinel-1-rtc", "geometry": mapping(box(*ground)),
+        "bbox": list(ground),
+        "properties": {
+            "datetime": f"2023-08-{day:02}T16:52:12Z", "platform": "SENTINEL-1A", "sat:orbit_state": direction,
+            "sat:absolute_orbit": orbit, "sat:relative_orbit": orbit % 175 + 1, "proj:epsg": 32633,
+            "start_datetime": f"2023-08-{day:02} 16:52:00+00:00", "sar:product_type": "GRD",
+        },
+        "assets": {
+            key: {"href": f"https://example.com/{name}/{key}.tif"} for key in ("vv", "vh")
+        },
+        **more,
+    }  # fmt: skip
+
+
+OPTICAL = [item("clear", 15, cloud=1.5), item("cloudy", 20, cloud=20.0)]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+def planned(folder: Path, toy: str, items: list[dict[str, Any]], **fields: Any) -> Plan:
+    return plan(request(folder, toy, items, **fields))
+
+
+def request(folder: Path, toy: str, items: list[dict[str, Any]], **fields: Any) -> RegionRequest:
+    (folder / "items.json").write_text(json.dumps(items))
+    given = {"region": BOX, "datetime": "2023-08", "catalog": str(folder / "items.json"), "out": str(folder)}
+    return RegionRequest.model_validate(
+        given | {"model": toy, "inputs": ["S1RTC"], "targets": ["NDVI"]} | fields
+    )
+
+
+def test_radar_alone_leads_by_passes_of_one_direction_near_the_middle_of_the_period(
+    tmp_path: Path, toy: str
+) -> None:
+    made = planned(
+        tmp_path,
+        toy,
+        [
+            slice_of(49700, 3),
+            slice_of(49875, 15),
+            slice_of(49801, 16, direction="descending", ground=WEST),
+            *OPTICAL,
+        ],
+    )
+    assert made.radar is not None
+    assert [one.label for one in made.radar.passes] == [
+        "2023-08-15 sentinel-1a ascending R001",
+        "2023-08-03 sentinel-1a ascending R001",
+    ]
+    assert made.scenes == {}
+    assert [ranked.scenes for ranked in made.acquisitions] == [one.scenes for one in made.radar.passes]
+    assert made.blocks and all(block.acquisitions[0] == made.radar.passes[0].scenes for block in made.blocks)
+    assert [one.platform for one in made.passes] == ["sentinel-1a"] * 2
+    assert any("passes are ascending; left out: 1 descending" in warning for warning in made.warnings)
+    write_plan(made)
+    assert read_plan(f"{made.request.out}/{made.run_id}").radar == made.radar
+
+
+def test_radar_beside_optical_is_the_nearest_to_its_best_acquisition(tmp_path: Path, toy: str) -> None:
+    items = [slice_of(49700, 3), slice_of(49875, 15), slice_of(50050, 27), *OPTICAL]
+    made = planned(tmp_path, toy, items, inputs=["S1RTC", "S2L2A"])
+    assert made.radar is not None
+    assert list(made.scenes) == ["clear", "cloudy"]
+    assert [round(one.days, 1) for one in made.radar.passes] == [0.3, 11.7]
+    assert made.request.inputs == ("S2L2A", "S1RTC")
+    wider = planned(tmp_path, toy, items, inputs=["S1RTC", "S2L2A"], max_days_apart=15)
+    assert wider.radar is not None
+    assert [round(one.days, 1) for one in wider.radar.passes] == [0.3, 11.7, 12.3]
+
+
+def test_a_runs_id_hangs_on_the_radar_that_it_is_made_from(tmp_path: Path, toy: str) -> None:
+    one, other = slice_of(49875, 15), slice_of(49876, 15)
+    both = ["S2L2A", "S1RTC"]
+    ids = [planned(tmp_path, toy, [radar, *OPTICAL], inputs=both).run_id for radar in (one, one, other)]
+    assert ids[0] == ids[1] != ids[2]
+    without = planned(tmp_path, toy, [one, *OPTICAL], inputs=["S2L2A"])
+    assert without.radar is None
+    assert run_id_of(without) == planned(tmp_path, toy, OPTICAL, inputs=["S2L2A"]).run_id
+
+
+def test_where_there_is_no_radar_it_says_what_there_is(tmp_path: Path, toy: str) -> None:
+    items = [slice_of(49700, 3), *OPTICAL]
+    with pytest.raises(
+        NoScenesError, match=r"inputs: no Sentinel-1 found in .*; the nearest there are ascending of"
+    ):
+        planned(tmp_path, toy, items, datetime="2023-08-20/2023-08-25")
+    with pytest.raises(NoScenesError, match="descending; all passes there in that period are ascending"):
+        planned(tmp_path, toy, items, direction="descending")
+    with pytest.raises(NoScenesError, match="the nearest there are ascending of 2023-08-03"):
+        planned(tmp_path, toy, items, inputs=["S2L2A", "S1RTC"], max_days_apart=3)
+
+
+def test_each_pass_of_a_watched_region_is_a_map(tmp_path: Path, toy: str) -> None:
+    items = [slice_of(49875, 15), slice_of(49700, 3), *OPTICAL]
+    plans, errors = plan_acquisitions(request(tmp_path, toy, items))
+    assert errors == []
+    assert [[one.label[:10] for one in made.radar.passes] for made in plans if made.radar] == [
+        ["2023-08-03"],
+        ["2023-08-15"],
+    ]
+    beside, _ = plan_acquisitions(request(tmp_path, toy, items, inputs=["S2L2A", "S1RTC"]))
+    assert [made.radar.passes[0].label[:10] for made in beside if made.radar] == ["2023-08-15", "2023-08-15"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"inputs": ["DEM"]}, "inputs: bundle 'toy' cannot take DEM"),
+        ({"inputs": ["NDVI"]}, "inputs: NDVI cannot be read: it is what maps are made of"),
+        ({"model": "demo", "targets": ["NDVI"]}, "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
+        ({"catalogs": {"S1RTC": "planetary-computer#sentinel-1-grd"}}, "sentinel-1-grd is Sentinel-1 GRD"),
+        ({"catalogs": {"S1RTC": "earth-search"}}, "has no terrain-corrected Sentinel-1"),
+    ],
+)
+def test_inputs_that_cannot_be_had_are_told(
+    tmp_path: Path, toy: str, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        planned(tmp_path, toy, [slice_of(49875, 15), *OPTICAL], **fields)
