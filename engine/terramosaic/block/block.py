@@ -138,7 +138,7 @@ def _computed(
     """Computes a block; anew without a scene one of whose files turns out, in the midst of it, to be of no use."""
     records, tally = SceneRecords(RunFolder.of(plan)), _Tally(on_windows)
     # Each time round there is a scene less, so there are no more of them than scenes.
-    for _ in plan.scenes:
+    for _ in plan.sources:
         try:
             return job(tally.begin()).run()
         except UnusableFileError as error:

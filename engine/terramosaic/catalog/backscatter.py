@@ -22,7 +22,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import fields, metadata
 from terramosaic.catalog.assets import AssetRef, asset_ref
-from terramosaic.catalog.footprint import footprint_of
+from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.profiles import GENERIC, Profile, profile_by_host
 from terramosaic.errors import (
@@ -103,6 +103,12 @@ class BackscatterScene(BaseModel):
     orbit_source: str = ""
     key: str = Field(default_factory=lambda told: str(told["id"]))
     origin: Origin = "disk"
+
+    @property
+    def solar_day(self) -> dt.date:
+        """The day at the footprint's middle by the sun."""
+        longitude = middle_longitude(self.geometry, self.epsg)
+        return (self.datetime + dt.timedelta(hours=longitude / 15)).date()
 
     @cached_property
     def geometry(self) -> BaseGeometry:

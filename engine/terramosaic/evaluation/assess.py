@@ -187,7 +187,7 @@ class _Comparing:
             if stored is not None and stored[0].any():
                 return date(1970, 1, 1) + timedelta(int(np.median(stored[0][stored[0] > 0])))
         days = sorted(
-            self._plan.scenes[scene].solar_day for ranked in part.block.acquisitions for scene in ranked
+            self._plan.leading[scene].solar_day for ranked in part.block.acquisitions for scene in ranked
         )
         return days[len(days) // 2]
 

@@ -88,7 +88,7 @@ def find(reference: Reference, plan: Plan, assets: Sequence[str]) -> Found:
     region = shape(plan.region)
     if reference.path:
         return _of_files(Path(reference.path), region)
-    days = sorted({scene.solar_day for scene in plan.scenes.values()})
+    days = sorted({scene.solar_day for scene in plan.leading.values()})
     catalog = open_catalog(reference.catalog, reference.collection)
     # Saved items of Planetary Computer say nowhere whose they are but in their hrefs, which alone are signed.
     signed_by = PLANETARY_COMPUTER if catalog.origin == "disk" else catalog.profile

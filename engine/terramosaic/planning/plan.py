@@ -231,6 +231,11 @@ class Plan(Shown, _Value):
         """Whether acquisitions are passes of Sentinel-1."""
         return is_led_by_radar(self.request)
 
+    @property
+    def leading(self) -> Mapping[str, Scene | BackscatterScene]:
+        """The scenes that acquisitions and blocks are of, by key."""
+        return self.radar.scenes if self.radar is not None and self.is_led_by_radar else self.scenes
+
     @cached_property
     def sources(self) -> Mapping[str, Scene | BackscatterScene]:
         """All scenes, of Sentinel-2 and of Sentinel-1, by key."""

@@ -133,10 +133,15 @@ def recall_secrets(made: Plan) -> None:
     Raises:
         RequestError, CatalogError, ModelError: as `plan`.
     """
-    if any(asset.came_signed for scene in made.scenes.values() for asset in scene.assets.values()):
+    if any(asset.came_signed for scene in made.sources.values() for asset in scene.assets.values()):
         # Its own file of a region may be signed, too; what it held is in the plan.
         request = made.request.model_copy(update={"region": GeoJson(geojson=made.region)})
-        _search(_Prepared.of(request), UnusableItemError)
+        prepared = _Prepared.of(request)
+        if made.scenes:
+            _search(prepared, UnusableItemError)
+        if made.radar is not None:
+            near = None if made.is_led_by_radar else made.radar.moment
+            find_radar(prepared.request, prepared.area, near=near)
 
 
 @dataclass(frozen=True)
@@ -259,7 +264,12 @@ def _led_by(radar: Radar, prepared: _Prepared) -> _Found:
     """Passes of Sentinel-1 as what leads a run."""
     acquisitions = [
         Acquisition(
-            Pass(one.start.date(), one.start, one.platform, one.relative_orbit),
+            Pass(
+                min(radar.scenes[key].solar_day for key in one.scenes),
+                one.start,
+                one.platform,
+                one.relative_orbit,
+            ),
             tuple(radar.scenes[key] for key in one.scenes),
             one.coverage,
             0.0,

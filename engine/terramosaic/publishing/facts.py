@@ -9,10 +9,11 @@ from functools import cached_property
 from shapely.geometry import shape
 
 from terramosaic.catalog import labels_of
+from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.plan import Plan, RankedAcquisition
-from terramosaic.publishing.numbers import counted, degrees, percent, size, square_km
+from terramosaic.publishing.numbers import counted, degrees, number, percent, size, square_km
 from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
 
 #: What an overview of B04 shows, in words; see `terramosaic.imagery.offset.check_offset`.
@@ -103,7 +104,7 @@ class PlanFacts:
     @property
     def days(self) -> list[str]:
         """The solar days of its scenes."""
-        return sorted({f"{scene.solar_day:%Y-%m-%d}" for scene in self.plan.scenes.values()})
+        return sorted({f"{scene.solar_day:%Y-%m-%d}" for scene in self.plan.leading.values()})
 
     @cached_property
     def figures(self) -> dict[str, str]:
@@ -117,6 +118,7 @@ class PlanFacts:
         return {
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
             "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
+            **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
             "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
             "Work": f"{counted(figures.windows, 'window')} in {counted(figures.blocks, 'block')}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",
@@ -137,6 +139,18 @@ class PlanFacts:
         )
 
     @property
+    def _radar_beside(self) -> str:
+        """Passes of Sentinel-1 beside what leads, in words; nothing where there are none."""
+        radar = self.plan.radar
+        if radar is None or self.plan.is_led_by_radar:
+            return ""
+        days = [one.days for one in radar.passes]
+        apart = number(min(days), 1) + (f" to {number(max(days), 1)}" if len(days) > 1 else "")
+        direction = f", {radar.passes[0].direction}" if radar.passes[0].direction else ""
+        passes = f"{len(days)} pass{'es' if len(days) > 1 else ''}"
+        return f"{passes}{direction}, {apart} days from the best acquisition"
+
+    @property
     def scenes(self) -> list[SceneFacts]:
         """All scenes in use, in the order of their acquisitions."""
         return [scene for day in self.acquisitions for scene in day.scenes]
@@ -151,7 +165,9 @@ class PlanFacts:
         return AcquisitionFacts(rank, day, percent(ranked.coverage), percent(ranked.cloud / 100), scenes)
 
     def _scene(self, id_: str) -> SceneFacts:
-        scene, found = self.plan.scenes[id_], self.decisions.get(id_)
+        scene, found = self.plan.leading[id_], self.decisions.get(id_)
+        if isinstance(scene, BackscatterScene):
+            return _of_radar(scene, found)
         planned = str(max(asset.offset for asset in scene.assets.values()))
         rule, subtracted, verdict = scene.offset_rule, None, ""
         pixels = "not read: better acquisitions were clear"
@@ -176,3 +192,25 @@ class PlanFacts:
             verdict=verdict,
             pixels=pixels,
         )
+
+
+def _of_radar(scene: BackscatterScene, found: SceneDecision | None) -> SceneFacts:
+    """A scene of Sentinel-1: where Sentinel-2 has tile and baseline it has orbit and the orbit's source."""
+    orbit = f"R{scene.relative_orbit:03}" if scene.relative_orbit else "?"
+    pixels = (
+        "not read: windows are of better passes" if found is None else found.reason or "as they should be"
+    )
+    if found is not None and not found.is_used:
+        pixels = f"left out ({found.cause}): {found.reason}"
+    return SceneFacts(
+        id=scene.key,
+        sensed=f"{scene.datetime:%Y-%m-%d %H:%M}",
+        tile=f"{orbit} {scene.direction}".strip(),
+        cloud="sees through",
+        baseline=scene.orbit_source or "?",
+        rule="none: gamma nought",
+        planned="0",
+        subtracted=None,
+        verdict="",
+        pixels=pixels,
+    )

@@ -32,7 +32,7 @@ def run_maps(run: RunFacts) -> tuple[Panel, Panel]:
     middle, region = in_one_piece(shape(plan.region))
     days = _footprints(plan, middle)
     scenes = Panel(
-        f"The region under the footprints of {counted(len(plan.scenes), 'scene')}",
+        f"The region under the footprints of {counted(len(plan.leading), 'scene')}",
         shapely.union_all([region, *(footprint for footprint, _ in days)]),
     )
     blocks = Panel(f"The region in {counted(len(plan.blocks), 'block')} (dashed)", region)
@@ -51,8 +51,8 @@ def plan_map(plan: Plan) -> Panel:
     if len(plan.acquisitions) <= _ACQUISITIONS:
         days, which = _footprints(plan, middle), "the footprints of all acquisitions"
     else:
-        which = f"the footprints of {counted(len(plan.scenes), 'scene')}, drawn as one"
-        covered = shapely.union_all([scene.geometry for scene in plan.scenes.values()])
+        which = f"the footprints of {counted(len(plan.leading), 'scene')}, drawn as one"
+        covered = shapely.union_all([scene.geometry for scene in plan.leading.values()])
         days = [(beside(covered, middle), "under at least one scene")]
     many = len(plan.blocks) > _DRAWN_BLOCKS
     drawn = f"{counted(len(plan.blocks), 'block')}{', too many to draw' if many else ''}"
@@ -79,7 +79,7 @@ def _footprints(plan: Plan, meridian: float) -> list[tuple[BaseGeometry, str]]:
     """Each acquisition's footprint with its label, the best drawn last."""
     return [
         (
-            beside(shapely.union_all([plan.scenes[id_].geometry for id_ in day.scenes]), meridian),
+            beside(shapely.union_all([plan.leading[id_].geometry for id_ in day.scenes]), meridian),
             f"scenes of {label}",
         )
         for day, label in reversed(list(zip(plan.acquisitions, labels_of(plan.passes), strict=True)))

@@ -75,7 +75,7 @@ def region_in_words(region: AnyRegion, square_kilometres: float) -> str:
 
 def attribution(plan: Plan) -> str:
     """The notice that Copernicus' licence asks of whoever passes modified data on."""
-    years = sorted({scene.datetime.year for scene in plan.scenes.values()})
+    years = sorted({scene.datetime.year for scene in plan.sources.values()})
     return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
 
 

@@ -94,7 +94,7 @@ class TestItem:
         assert properties["terramosaic:seed"] == 0
         model = properties["terramosaic:model"]
         assert model.items() >= plan.bundle.model_dump(exclude={"bands"}).items()
-        assert model["source"] == "terramosaic, engine/demo/make_bundle.py"
+        assert model["source"] == "terramosaic, tools/make_demo_bundle.py"
         assert not model["is_terramind"]
         assert properties["processing:software"]["terramosaic"] == plan.engine_version
         assert properties["terramosaic:offsets"]["S2B_33TWL_20230820"] == {
