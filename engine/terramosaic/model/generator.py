@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -59,6 +59,21 @@ class WindowRandomness:
 #: A batch of windows by input: float32 (N, bands, 224, 224) each, in the units that the bundle states, without gaps.
 Windows = Mapping[str, np.ndarray]
 
+Conditioning = Literal["chained", "independent"]
+
+
+def tokens_seen(targets: Sequence[str], conditioning: Conditioning) -> dict[str, tuple[str, ...]]:
+    """Of which targets each one sees the tokens: chained, of all before it in the order of generation."""
+    chained = conditioning == "chained"
+    return {target: tuple(targets[:k]) if chained else () for k, target in enumerate(targets)}
+
+
+def drawn_for(wanted: Collection[str], targets: Sequence[str], conditioning: Conditioning) -> tuple[str, ...]:
+    """The targets whose tokens must be drawn to make some of them: these, and those that they see; in order."""
+    seen = tokens_seen(targets, conditioning)
+    needed = {name for target in wanted for name in (target, *seen[target])}
+    return tuple(target for target in targets if target in needed)
+
 
 @dataclass(frozen=True)
 class GenerationOptions:
@@ -74,7 +89,7 @@ class GenerationOptions:
     """
 
     steps: int = 10
-    conditioning: Literal["chained", "independent"] = "chained"
+    conditioning: Conditioning = "chained"
     sampling: Literal["nucleus", "greedy"] = "nucleus"
     x0_clip: float | None = None
     inputs: tuple[str, ...] = ("S2L2A",)
@@ -92,12 +107,19 @@ class Generator(Protocol):
     def needs(self) -> Mapping[str, Needs]:
         """The randomness that each target asks for."""
 
-    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
-        """Generates all targets for a batch of windows.
+    def generate(
+        self,
+        windows: Windows,
+        randomness: Mapping[str, WindowRandomness],
+        wanted: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Generates targets for a batch of windows.
 
         Args:
             windows: of each input that the model was opened for.
-            randomness: What ``needs`` asks for, by target; a target that needs none may be left out.
+            randomness: What ``needs`` asks for, by target; a target that needs none may be left out. Noise of targets
+                that are not wanted may be left out, too.
+            wanted: Targets to generate, some of ``targets``; by default all of them. Each is as if all were.
 
         Returns:
             By target, float32 (N, C, 224, 224): values in the target's unit, or class probabilities.
@@ -116,8 +138,12 @@ class GeneratorWithTokens(Generator, Protocol):
         windows: Windows,
         randomness: Mapping[str, WindowRandomness],
         chain: Mapping[str, np.ndarray] | None = None,
+        wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
+
+        Of the targets that are not wanted, tokens are drawn for those that a wanted one sees, as `drawn_for` has it,
+        and nothing is made of them.
 
         With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
         makes can then be compared where another one drew another token.

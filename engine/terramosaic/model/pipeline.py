@@ -9,7 +9,7 @@ The way of a batch, target after target:
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import ddim_steps
-from terramosaic.model.generator import GenerationOptions, Windows
+from terramosaic.model.generator import GenerationOptions, Windows, drawn_for, tokens_seen
 from terramosaic.model.io_binding import BoundGraph, Tensor
 from terramosaic.model.manifest import (
     CLASSES,
@@ -69,8 +69,7 @@ class Pipeline:
         self._bundle, self._targets, self._device, self._options = bundle, tuple(targets), device, options
         self._threads = threads
         self._specs = {target: bundle.targets[target] for target in targets}
-        chained = options.conditioning == "chained"
-        self._before = {target: self._targets[:k] if chained else () for k, target in enumerate(targets)}
+        self._before = tokens_seen(self._targets, options.conditioning)
         # In the bundle's order, so that the order in which a request names them decides nothing.
         inputs = [name for name in bundle.inputs if name in options.inputs]
         self._as_tokens = tuple(name for name in inputs if is_tokenised(bundle, name, options))
@@ -104,23 +103,31 @@ class Pipeline:
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
     ) -> None:
-        """Copies a batch, full or not, to the device. Shapes are the generator's to check."""
+        """Copies a batch, full or not, to the device, with noise for what is to be made.
+
+        Shapes are the generator's to check.
+        """
         for name, tensor in buffers.windows.items():
             tensor.write(windows[name])
-        for target, tensor in buffers.noise.items():
-            tensor.write(noise[target])
+        for target, array in noise.items():
+            buffers.noise[target].write(array)
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
             for target, tensor in buffers.uniform.items():
                 tensor.write(uniform[target])
 
     def compute(
-        self, buffers: BatchBuffers, chain: Mapping[str, np.ndarray] | None = None
+        self,
+        buffers: BatchBuffers,
+        chain: Mapping[str, np.ndarray] | None = None,
+        made: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196).
 
         With ``chain``, int64 (batch or less, 196) by target, values are made of these tokens, and later targets see
-        them, instead of those that were drawn.
+        them, instead of those that were drawn. With ``made``, values are of these targets alone, and tokens of these
+        and those that they see.
         """
+        made = self._targets if made is None else made
         values: dict[str, np.ndarray] = {}
         tokens: dict[str, np.ndarray] = {}
         seen: dict[str, np.ndarray] = {}
@@ -128,7 +135,7 @@ class Pipeline:
             graph.run()
         given = [self._input_ids[name].read().copy() for name in self._as_tokens]
         encoded: tuple[str, ...] | None = None
-        for target in self._targets:
+        for target in drawn_for(made, self._targets, self._options.conditioning):
             before = self._before[target]
             if before != encoded:
                 if ids := [*given, *(seen[name] for name in before)]:
@@ -142,6 +149,8 @@ class Pipeline:
                 seen[target] = tokens[target].copy()
                 seen[target][: len(chain[target])] = chain[target]
                 self._codes[target].write(_code_of(seen[target], self._specs[target].codebook_levels))
+            if target not in made:
+                continue
             if target in self._denoisers:
                 self._denoisers[target].denoise(buffers.first_step[target])
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -51,12 +51,18 @@ class SingleGraphGenerator:
     def needs(self) -> dict[str, Needs]:
         return {target: Needs(spec.noise_channels, spec.uniform) for target, spec in self._specs.items()}
 
-    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
+    def generate(
+        self,
+        windows: Windows,
+        randomness: Mapping[str, WindowRandomness],
+        wanted: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
         given = checked_windows(self._inputs, windows)
         feeds = {self._fed[name]: np.ascontiguousarray(array) for name, array in given.items()}
         return {
             target: self._run(target, feeds, randomness.get(target, WindowRandomness()))
             for target in self.targets
+            if wanted is None or target in wanted
         }
 
     def _run(self, target: str, windows: dict[str, np.ndarray], randomness: WindowRandomness) -> np.ndarray:

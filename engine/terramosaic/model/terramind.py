@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -73,33 +73,40 @@ class TerraMindGenerator:
         """Windows in a run of the graphs; halved where the device's memory was too small."""
         return self._pipeline.batch
 
-    def generate(self, windows: Windows, randomness: Mapping[str, WindowRandomness]) -> dict[str, np.ndarray]:
-        """Generates all targets for a batch of windows; see `terramosaic.model.generator.Generator`."""
-        return self.generate_with_tokens(windows, randomness)[0]
+    def generate(
+        self,
+        windows: Windows,
+        randomness: Mapping[str, WindowRandomness],
+        wanted: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Generates targets for a batch of windows; see `terramosaic.model.generator.Generator`."""
+        return self.generate_with_tokens(windows, randomness, wanted=wanted)[0]
 
     def generate_with_tokens(
         self,
         windows: Windows,
         randomness: Mapping[str, WindowRandomness],
         chain: Mapping[str, np.ndarray] | None = None,
+        wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with tokens; see `terramosaic.model.generator.GeneratorWithTokens`."""
         given = checked_windows({name: self._bundle.inputs[name] for name in self._options.inputs}, windows)
         count = len(next(iter(given.values())))
-        noise, uniform = self._checked(count, randomness)
+        made = tuple(target for target in self.targets if wanted is None or target in wanted)
+        noise, uniform = self._checked(count, randomness, made)
         found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         start = 0
         while start < count:
-            found.append(self._run_some(start, given, noise, uniform, chain))
+            found.append(self._run_some(start, given, noise, uniform, chain, made))
             start += len(next(iter(found[-1][1].values())))
         values, tokens = (
-            {target: np.concatenate([part[kind][target] for part in found]) for target in self.targets}
+            {target: np.concatenate([part[kind][target] for part in found]) for target in found[0][kind]}
             for kind in (0, 1)
         )
-        for target, array in values.items():
+        for target, drawn in tokens.items():
             # A sum is finite only if all its terms are, and costs nothing beside what the model does. Logits that are
             # not even numbers leave no token to draw, which the graph tells by -1.
-            if not np.isfinite(array.sum()) or (tokens[target] < 0).any():
+            if (drawn < 0).any() or (target in values and not np.isfinite(values[target].sum())):
                 raise ModelError(
                     f"{target}: the model returned numbers that are not finite; nothing was written"
                 )
@@ -112,6 +119,7 @@ class TerraMindGenerator:
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
         chain: Mapping[str, np.ndarray] | None,
+        made: Sequence[str],
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Computes windows from ``start`` on, as many as one batch holds."""
         while True:
@@ -124,6 +132,7 @@ class TerraMindGenerator:
                     {target: array[part] for target, array in noise.items()},
                     {target: array[part] for target, array in uniform.items()},
                     chain and {target: array[part] for target, array in chain.items()},
+                    made,
                 )
             except TerramosaicError:
                 raise
@@ -143,10 +152,11 @@ class TerraMindGenerator:
         noise: Mapping[str, np.ndarray],
         uniform: Mapping[str, np.ndarray],
         chain: Mapping[str, np.ndarray] | None,
+        made: Sequence[str],
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         with pipeline.buffers() as buffers:
             pipeline.stage(buffers, windows, noise, uniform)
-            return self._model_thread.submit(pipeline.compute, buffers, chain).result()
+            return self._model_thread.submit(pipeline.compute, buffers, chain, made).result()
 
     def _halve_after(self, error: Exception, pipeline: Pipeline) -> None:
         """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
@@ -203,13 +213,13 @@ class TerraMindGenerator:
             raise ModelError(f"{self._device}: {one_line(error)}") from error
 
     def _checked(
-        self, count: int, randomness: Mapping[str, WindowRandomness]
+        self, count: int, randomness: Mapping[str, WindowRandomness], made: Collection[str]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         side = WINDOW // PATCH
         noise, uniform = {}, {}
         for target, need in self.needs.items():
             given = randomness.get(target, WindowRandomness())
-            if need.noise_channels:
+            if need.noise_channels and target in made:
                 shape = (count, need.noise_channels, WINDOW, WINDOW)
                 noise[target] = checked(f"{target}: noise", given.noise, shape)
             uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))

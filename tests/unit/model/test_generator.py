@@ -122,6 +122,15 @@ def test_sessions_are_made_once_per_process(bundle: Bundle, monkeypatch: pytest.
     assert sorted(opened) == sorted(TARGETS)
 
 
+def test_some_targets_alone(bundle: Bundle) -> None:
+    windows, randomness = a_batch(2)
+    given = {"S2L2A": windows}
+    generator = open_generator(bundle, TARGETS)
+    every, some = generator.generate(given, randomness), generator.generate(given, {}, ("NDVI",))
+    assert some.keys() == {"NDVI"} < every.keys()
+    np.testing.assert_array_equal(some["NDVI"], every["NDVI"])
+
+
 def test_windows_need_not_be_contiguous(bundle: Bundle) -> None:
     windows, _ = a_batch(4)
     generator = open_generator(bundle, ["NDVI"])

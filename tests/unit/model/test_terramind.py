@@ -15,7 +15,8 @@ import pytest
 import terramosaic.model.terramind
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
-from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness
+from terramosaic.model.denoiser import Denoiser
+from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness, drawn_for
 from terramosaic.model.opening import open_generator
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
 from tests.unit.model.toy_terramind import expected, make_toy
@@ -186,11 +187,11 @@ class Small(Pipeline):
     room = 2
 
     def compute(
-        self, buffers: BatchBuffers, chain: Any = None
+        self, buffers: BatchBuffers, chain: Any = None, made: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self.batch > self.room:
             raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        return super().compute(buffers, chain)
+        return super().compute(buffers, chain, made)
 
 
 def test_out_of_memory_halves_the_batch_once_and_says_so(
@@ -271,6 +272,49 @@ def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
         np.testing.assert_array_equal(drawn[target], tokens[target])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "conditioning", "drawn"),
+    [
+        (("LULC",), "chained", TARGETS),
+        (("LULC",), "independent", ("LULC",)),
+        (("S1GRD",), "chained", ("S1GRD",)),
+        (("LULC", "S1GRD"), "chained", TARGETS),
+        (("LULC", "S1GRD"), "independent", ("S1GRD", "LULC")),
+    ],
+)
+def test_some_targets_are_as_if_all_were_made_and_no_more_is_drawn_than_they_see(
+    toy: Bundle, wanted: tuple[str, ...], conditioning: Any, drawn: tuple[str, ...]
+) -> None:
+    windows, noise, uniform = a_batch(3)
+    generator = open_generator(toy, TARGETS, options=GenerationOptions(2, conditioning))
+    assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
+    all_values, all_tokens = generator.generate_with_tokens({"S2L2A": windows}, randomness(noise, uniform))
+    its_noise = {target: array for target, array in noise.items() if target in wanted}
+    values, tokens = generator.generate_with_tokens(
+        {"S2L2A": windows}, randomness(its_noise, uniform), wanted=wanted
+    )
+    assert values.keys() == set(wanted) and tuple(tokens) == drawn == drawn_for(wanted, TARGETS, conditioning)
+    for target in wanted:
+        np.testing.assert_array_equal(values[target], all_values[target])
+    for target in drawn:
+        np.testing.assert_array_equal(tokens[target], all_tokens[target])
+
+
+def test_of_targets_that_are_not_wanted_no_diffusion_is_run(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, _, uniform = a_batch(1)
+    runs: list[Denoiser] = []
+    monkeypatch.setattr(Denoiser, "denoise", lambda denoiser, first: runs.append(denoiser))
+    generator = open_generator(toy, TARGETS, options=FEW_STEPS)
+    assert (
+        generator.generate({"S2L2A": windows}, randomness({}, uniform), ("LULC",)).keys() == {"LULC"}
+        and not runs
+    )
+    with pytest.raises(ModelError, match=r"NDVI: noise must be .* and is absent"):
+        generator.generate({"S2L2A": windows}, randomness({}, uniform), ("LULC", "NDVI"))
+
+
 def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,7 +334,7 @@ def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytes
 
     class Broken(Pipeline):
         def compute(
-            self, buffers: BatchBuffers, chain: Any = None
+            self, buffers: BatchBuffers, chain: Any = None, made: Any = None
         ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             raise RuntimeError("Non-zero status code returned\nwhile running Mul")
 
