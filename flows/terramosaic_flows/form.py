@@ -67,7 +67,7 @@ BOXES = {
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",
-        ("stride", "blend", "block_size", "max_seam", "max_area_km2"),
+        ("stride", "strides", "blend", "block_size", "max_seam", "max_area_km2"),
     ),
 }
 

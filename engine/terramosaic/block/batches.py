@@ -1,8 +1,12 @@
-"""A block's windows, cut from the strips of its stack and put together to batches for the model."""
+"""A block's windows, cut from the strips of its stack and put together to batches for the model.
+
+Windows of several lattices are cut from the same strips, row after row by where they start, into batches of each
+lattice's own. What a row makes final, in all lattices, ends where the next row starts, whatever lattice that is of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +30,11 @@ class PlacedWindow:
 
 @dataclass(frozen=True)
 class RowEnd:
-    """All windows of a row have been handed out; the imagery under the rows that are now final."""
+    """All windows of a row have been handed out.
+
+    Attributes:
+        source: what lies under the rows that are final, once all windows have been that were cut so far.
+    """
 
     source: SourceRows
 
@@ -36,10 +44,12 @@ class Batch:
     """What one call of the model computes, and what becomes final by it.
 
     Attributes:
+        lattice: of its windows.
         pixels: float32 (N, bands, 224, 224), harmonised DN without gaps; the batch's own.
         items: its N windows in row-major order, and between them the ends of rows.
     """
 
+    lattice: Lattice
     pixels: np.ndarray
     items: tuple[PlacedWindow | RowEnd, ...]
 
@@ -50,8 +60,7 @@ class Batch:
 
 def batches(
     held: HeldRows,
-    rows: list[WindowRow],
-    lattice: Lattice,
+    rows: Sequence[WindowRow],
     block: Rect,
     region: np.ndarray,
     *,
@@ -62,32 +71,55 @@ def batches(
 
     Args:
         held: where pixels come from, as they are wanted.
-        rows: the windows that the block needs.
-        lattice: where they lie.
+        rows: the windows that the block needs, from top to bottom.
         block: its pixels.
         region: bool (height, width) of the block: which of them are wanted.
-        size: windows in a batch; the last one may have fewer, or none.
+        size: windows in a batch; the last one of a lattice may have fewer, or none.
         bands: of a window.
     """
-
-    def empty() -> np.ndarray:
-        return np.empty((size, bands, WINDOW, WINDOW), np.float32)
-
-    # Windows are cut straight into their place, for a copy of each would cost as much as cutting it.
-    pixels, items, count = empty(), list[PlacedWindow | RowEnd](), 0
-    for i, columns in rows:
-        held.drop_above(i * lattice.stride)
-        for j in columns:
-            valid = held.cut(lattice.window(i, j), pixels[count])
+    shape = size, bands, WINDOW, WINDOW
+    forming = {row.lattice: _OpenBatch(row.lattice, shape) for row in rows}
+    for row, end in zip(rows, [*(row.start for row in rows[1:]), block.row_end], strict=True):
+        held.drop_above(row.start)
+        batch = forming[row.lattice]
+        for j in row.columns:
+            valid = held.cut(row.lattice.window(row.i, j), batch.place)
             if not valid.any():
                 continue
-            items.append(PlacedWindow(i, j, _filled(pixels[count], valid)))
-            count += 1
-            if count == size:
-                yield Batch(pixels, tuple(items))
-                pixels, items, count = empty(), [], 0
-        items.append(RowEnd(_source(held, i, rows, lattice, block, region)))
-    yield Batch(pixels[:count], tuple(items))
+            batch.put(PlacedWindow(row.i, j, _filled(batch.place, valid)))
+            if batch.is_full:
+                yield batch.closed()
+                batch = forming[row.lattice] = _OpenBatch(row.lattice, shape)
+        batch.items.append(RowEnd(_source(held, row.start, end, block, region)))
+    for batch in forming.values():
+        yield batch.closed()
+
+
+class _OpenBatch:
+    """A batch that is not full yet."""
+
+    def __init__(self, lattice: Lattice, shape: tuple[int, int, int, int]) -> None:
+        self._lattice, self._count = lattice, 0
+        self._pixels = np.empty(shape, np.float32)
+        self.items: list[PlacedWindow | RowEnd] = []
+
+    @property
+    def place(self) -> np.ndarray:
+        """Where the next window is cut to: a copy of each would cost as much as cutting it."""
+        place: np.ndarray = self._pixels[self._count]
+        return place
+
+    @property
+    def is_full(self) -> bool:
+        return self._count == len(self._pixels)
+
+    def put(self, window: PlacedWindow) -> None:
+        """Takes the window that is in its place."""
+        self.items.append(window)
+        self._count += 1
+
+    def closed(self) -> Batch:
+        return Batch(self._lattice, self._pixels[: self._count], tuple(self.items))
 
 
 def _filled(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
@@ -98,12 +130,8 @@ def _filled(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
     return np.where(near_missing(valid), np.uint8(QUALITY_FILLED | QUALITY_EDGE), np.uint8(QUALITY_FILLED))
 
 
-def _source(
-    held: HeldRows, i: int, rows: list[WindowRow], lattice: Lattice, block: Rect, region: np.ndarray
-) -> SourceRows:
-    """What lies under the rows that row ``i`` of windows makes final."""
-    start = i * lattice.stride
-    end = block.row_end if i == rows[-1][0] else min(block.row_end, start + lattice.stride)
+def _source(held: HeldRows, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:
+    """What lies under a block's pixels in some rows of the grid."""
     top = max(block.row, start)
     final = Rect(top, block.col, max(0, end - top), block.width)
     return held.source(final, region[final.slices(block)])

@@ -203,7 +203,7 @@ class _BlockJob:
                     writes.popleft().result()
             for write in writes:
                 write.result()
-            written = rasters.finish(self._rows.tokens)
+            written = rasters.finish(self._rows.tokens.values())
             with self._fence.passing():
                 # Of two that were given the same block the first has done it; its receipt is of its own rasters.
                 first = finished_block(self._plan, self._block)
@@ -227,7 +227,7 @@ class _BlockJob:
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
             ndvi=rasters.ndvi,
-            tokens=self._rows.tokens.distinct,
+            tokens=self._rows.distinct_tokens,
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},
             seconds={"total": total, **seconds, "other": total - sum(seconds.values())},

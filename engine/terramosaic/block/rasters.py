@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from terramosaic.block.encoding import second_classes, stored_classes, stored_pe
 from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
-from terramosaic.block.tokens import NO_TOKEN, TOKENS, TOKENS_DTYPE, TokenSheet
+from terramosaic.block.tokens import NO_TOKEN, TOKENS_DTYPE, TokenSheet
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
 from terramosaic.ground.grid import Rect
@@ -152,16 +152,16 @@ class BlockRasters:
         """The NDVI that the imagery shows, and the one that was generated."""
         return self._ndvi.total
 
-    def finish(self, tokens: TokenSheet) -> dict[str, Written]:
+    def finish(self, tokens: Iterable[TokenSheet]) -> dict[str, Written]:
         """Closes all rasters, with what was drawn for the block, and says what was written."""
         # A sliver of a block may lie between two pixels of the preview.
         if not self._preview_rect.is_empty:
             transform = preview_transform(self._preview_rect, self._factor)
             self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, transform)
             self._put(PREVIEW, self._preview, self._preview_rect)
-        if tokens.targets:
-            self._open(TOKENS, tokens.rect, len(tokens.targets), TOKENS_DTYPE, NO_TOKEN, tokens.transform)
-            self._put(TOKENS, tokens.numbers, tokens.rect)
+        for sheet in tokens:
+            self._open(sheet.name, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, sheet.transform)
+            self._put(sheet.name, sheet.numbers, sheet.rect)
         try:
             while self._datasets:
                 self._datasets.popitem()[1].close()
@@ -236,8 +236,12 @@ def stored_layers(
         source: what it was made from.
         acquired: from `acquired_by`.
     """
-    # What several windows say, a single one does not.
-    several = source.valid & (band.windows > 1)
+
+    def several(target: str) -> np.ndarray:
+        """Where there is what a single window does not say."""
+        many: np.ndarray = source.valid & (band.windows[target] > 1)
+        return many
+
     confidences: dict[str, np.ndarray] = {}
     for layer in layers:
         if layer.measure == "second":
@@ -249,11 +253,11 @@ def stored_layers(
         elif layer.measure == "confidence":
             pixels = confidences[layer.target]
         elif layer.measure == "disagreement":
-            pixels = stored_percents(band.disagreements[layer.target][None], several)
+            pixels = stored_percents(band.disagreements[layer.target][None], several(layer.target))
         elif layer.measure == "probabilities":
             pixels = stored_percents(band.means[layer.target], source.valid)
         elif layer.measure == "std":
-            pixels = stored_values(layer, band.stds[layer.target], several)
+            pixels = stored_values(layer, band.stds[layer.target], several(layer.target))
         elif layer.kind == "value":
             pixels = stored_values(layer, band.means[layer.target], source.valid)
         elif layer.kind == "imagery":

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.block.tokens import NO_TOKEN, TOKENS, TOKENS_DTYPE, TokenSheet
+from terramosaic.block.tokens import NO_TOKEN, TOKENS_DTYPE, TokenSheet, token_sheets
 from terramosaic.errors import DamagedBlocksError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
@@ -67,7 +67,7 @@ class RasterReader:
     @classmethod
     def of_tokens(cls, path: Path, sheet: TokenSheet, receipt: BlockReceipt) -> Self:
         """Reads the tokens of a block, which are to fill a sheet."""
-        return cls(path, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, receipt.hash_of(TOKENS))
+        return cls(path, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, receipt.hash_of(sheet.name))
 
     def read(self, rows: Rect) -> np.ndarray:
         """The next rows, in all of the raster's width: (bands, rows, columns).
@@ -103,23 +103,24 @@ def is_as_expected(dataset: rasterio.DatasetReader, rect: Rect, count: int, dtyp
     return bool(dataset.shape == rect.shape and dataset.dtypes == (dtype,) * count)
 
 
-def tokens_of(plan: Plan, block: Block, receipt: BlockReceipt) -> TokenSheet | None:
+def tokens_of(plan: Plan, block: Block, receipt: BlockReceipt) -> dict[Lattice, TokenSheet] | None:
     """The tokens that a block was made of; None where they were not kept, or are not as they were written.
 
     Raises:
         OutputError: the store that they lie in failed.
     """
-    if TOKENS not in receipt.files:
+    sheets = token_sheets(plan.request, block.rect)
+    if not {sheet.name for sheet in sheets.values()} <= receipt.files.keys():
         return None
-    sheet = TokenSheet(Lattice(plan.request.stride), block.rect, plan.request.targets)
-    with LocalCopy(RunFolder.of(plan).block_raster(block, TOKENS)) as path, local_files():
-        try:
-            with closing(RasterReader.of_tokens(path, sheet, receipt)) as reader:
-                sheet.numbers[:] = reader.read(sheet.rect)
-        except DamagedRasterError as error:
-            logger.warning("block %s: its tokens are damaged: %s", block.id, error)
-            return None
-    return sheet
+    for sheet in sheets.values():
+        with LocalCopy(RunFolder.of(plan).block_raster(block, sheet.name)) as path, local_files():
+            try:
+                with closing(RasterReader.of_tokens(path, sheet, receipt)) as reader:
+                    sheet.numbers[:] = reader.read(sheet.rect)
+            except DamagedRasterError as error:
+                logger.warning("block %s: its tokens are damaged: %s", block.id, error)
+                return None
+    return sheets
 
 
 def forget_damaged(plan: Plan, blocks: Collection[str]) -> DamagedBlocksError:

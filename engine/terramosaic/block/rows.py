@@ -1,21 +1,22 @@
 """A block's rows as they become final, with memory that does not grow with its height; who keeps them is not said here.
 
-strips of the stack → windows → batches → model → accumulator → finished rows
+strips of the stack → windows → batches → model → accumulator of their lattice → rows that are finished in all lattices
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.rasters import SourceRows
-from terramosaic.block.tokens import TokenSheet
+from terramosaic.block.tokens import TokenSheet, token_sheets
 from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
+from terramosaic.ground.joining import JoinedBands
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.imagery.stack import Decisions, Imagery, StackReader, read_ahead
@@ -23,6 +24,7 @@ from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.identity import own_bundle
+from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Block, Plan
 
 
@@ -39,11 +41,12 @@ class BlockRows:
         on_windows: called with the number of windows done since the last call.
         run: where files that fail for good are marked; of None, nowhere.
         chain: tokens that values are made of, whatever the model draws; of a block that has all these windows.
+        only: the lattice whose targets are made, if not all are; windows of others then count for flags alone.
 
     Attributes:
         bundle: the plan's model as it describes itself.
-        tokens: what the model has drawn so far; of no target, where it has no tokens.
-        windows: windows computed so far.
+        tokens: what the model has drawn so far; of no lattice, where it has no tokens.
+        windows: windows cut so far.
         seconds: spent waiting for ``data`` and in the ``model`` so far.
     """
 
@@ -58,7 +61,8 @@ class BlockRows:
         check: Callable[[], None] = lambda: None,
         on_windows: Callable[[int], None] = lambda _: None,
         run: RunFolder | None = None,
-        chain: TokenSheet | None = None,
+        chain: Mapping[Lattice, TokenSheet] | None = None,
+        only: Lattice | None = None,
     ) -> None:
         request = plan.request
         self.bundle = own_bundle(plan)
@@ -73,9 +77,12 @@ class BlockRows:
             decisions=scenes,
             run=run,
         )
-        self._lattice = Lattice(request.stride)
+        self._targets = {
+            each.lattice: each.targets if only in (None, each.lattice) else ()
+            for each in lattices_of(request)
+        }
         has_tokens = isinstance(model, GeneratorWithTokens)
-        self.tokens = TokenSheet(self._lattice, block.rect, request.targets if has_tokens else ())
+        self.tokens = token_sheets(request, block.rect, only) if has_tokens else {}
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
@@ -86,15 +93,19 @@ class BlockRows:
             for name, need in model.needs.items()
             if need.uniform
         }
-        planes: dict[str, int] = {name: self.bundle.targets[name].planes for name in request.targets}
-        self._accumulator = RowBandAccumulator(
-            block.rect,
-            self._lattice,
-            planes,
-            window_weights(request.blend, request.stride),
-            std=tuple(layer.target for layer in plan.layers if layer.measure == "std"),
-            disagreement=tuple(layer.target for layer in plan.layers if layer.measure == "disagreement"),
-        )
+        self._accumulators = {
+            lattice: RowBandAccumulator(
+                block.rect,
+                lattice,
+                {name: self.bundle.targets[name].planes for name in targets},
+                window_weights(request.blend, lattice.stride),
+                std=self._with("std", targets),
+                disagreement=self._with("disagreement", targets),
+            )
+            for lattice, targets in self._targets.items()
+        }
+        self._joined = JoinedBands(self._targets)
+        self._sources: dict[int, SourceRows] = {}
 
     def finished(self) -> Generator[tuple[RowBand, SourceRows], None, None]:
         """Runs the model over batches of windows, and yields rows as they become final, with what lies under them."""
@@ -111,26 +122,49 @@ class BlockRows:
                 self.windows += len(batch.pixels)
                 self._on_windows(len(batch.pixels))
 
+    @property
+    def distinct_tokens(self) -> dict[str, int]:
+        """How many different tokens were drawn so far, by target, to make it of."""
+        return {
+            target: self.tokens[lattice].distinct[target]
+            for lattice, targets in self._targets.items()
+            for target in targets
+            if lattice in self.tokens
+        }
+
+    def _with(self, measure: str, targets: Collection[str]) -> tuple[str, ...]:
+        """Those of some targets that have a layer of such a measure."""
+        return tuple(
+            layer.target
+            for layer in self._plan.layers
+            if layer.measure == measure and layer.target in targets
+        )
+
     def _blended(
         self, batch: Batch, outputs: Mapping[str, np.ndarray]
     ) -> Iterator[tuple[RowBand, SourceRows]]:
-        index = 0
+        accumulator, index = self._accumulators[batch.lattice], 0
         for item in batch.items:
             if isinstance(item, RowEnd):
-                yield self._accumulator.finish_row(), item.source
+                # Another lattice may not have come this far; its windows are cut from top to bottom with these.
+                if not item.source.rect.is_empty:
+                    self._sources[item.source.rect.row] = item.source
+                for band in self._joined.put(batch.lattice, accumulator.finish_row()):
+                    yield band, self._sources.pop(band.rect.row)
             else:
                 values = {name: output[index] for name, output in outputs.items()}
-                self._accumulator.add(item.i, item.j, values, item.flags)
+                accumulator.add(item.i, item.j, values, item.flags)
                 index += 1
 
     def _generate(self, batch: Batch) -> dict[str, np.ndarray]:
-        rects = [self._lattice.window(window.i, window.j) for window in batch.windows]
-        if not rects:
+        rects = [batch.lattice.window(window.i, window.j) for window in batch.windows]
+        wanted = self._targets[batch.lattice]
+        if not rects or not wanted:
             return {}
         randomness = {
             name: WindowRandomness(
                 noise=np.stack([self._noise[name].cut(rect) for rect in rects])
-                if name in self._noise
+                if name in self._noise and name in wanted
                 else None,
                 uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
                 if name in self._uniform
@@ -140,31 +174,31 @@ class BlockRows:
         }
         seen = {"S2L2A": batch.pixels}
         if not isinstance(self._model, GeneratorWithTokens):
-            return self._model.generate(seen, randomness)
-        outputs, drawn = self._model.generate_with_tokens(seen, randomness, self._chained(batch))
+            return self._model.generate(seen, randomness, wanted)
+        outputs, drawn = self._model.generate_with_tokens(seen, randomness, self._chained(batch), wanted)
         for index, window in enumerate(batch.windows):
-            self.tokens.put(window.i, window.j, {name: tokens[index] for name, tokens in drawn.items()})
+            tokens = {name: tokens[index] for name, tokens in drawn.items()}
+            self.tokens[batch.lattice].put(window.i, window.j, tokens)
         return outputs
 
     def _chained(self, batch: Batch) -> dict[str, np.ndarray] | None:
         if self._chain is None:
             return None
-        held = [tokens for window in batch.windows if (tokens := self._chain.of(window.i, window.j))]
+        sheet = self._chain[batch.lattice]
+        held = [tokens for window in batch.windows if (tokens := sheet.of(window.i, window.j))]
         if len(held) < len(batch.windows):
             return None  # what was computed then had less imagery
-        return {name: np.stack([tokens[name] for tokens in held]) for name in self._chain.targets}
+        return {name: np.stack([tokens[name] for tokens in held]) for name in sheet.targets}
 
     def _batches(self) -> Generator[Batch, None, None]:
         block, bands = self._block, self.bundle.bands
         keeps_imagery = any(layer.kind == "imagery" for layer in self._plan.layers)
         region = region_mask(self._plan, block)
-        rows = windows_by_row(self._lattice, block.rect, region)
-        rect, wanted = pixels_under(self._lattice, rows, block.rect)
+        rows = windows_by_row(self._targets, block.rect, region)
+        rect, wanted = pixels_under(rows, block.rect)
         with StackReader(self._imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
             held = HeldRows(strips, bands, kept=keeps_imagery)
-            yield from batches(
-                held, rows, self._lattice, block.rect, region, size=self._batch_size, bands=len(bands)
-            )
+            yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=len(bands))
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

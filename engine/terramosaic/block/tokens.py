@@ -1,7 +1,8 @@
 """The tokens that a model draws for the windows of a block, kept as one more raster beside the block's others.
 
 A window of 224 pixels has 14 x 14 patches, each a token for every target. On the ground windows overlap, in this raster
-they lie beside each other: window (i, j) of the lattice has the pixels from row 14 i and column 14 j on.
+they lie beside each other: window (i, j) of the lattice has the pixels from row 14 i and column 14 j on. Each lattice
+of a run has a raster of its own, with the tokens of the targets that are made on it and of the earlier ones they see.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from affine import Affine
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import PATCH, WINDOW, Lattice
+from terramosaic.planning.lattices import lattices_of
+from terramosaic.request.request import RegionRequest
 
-#: Name of the raster; a block of a model without tokens has none.
+#: Name of the raster; a block of a model without tokens has none. That of a stride of some targets' own has it behind.
 TOKENS = "tokens"
 
 #: Type of its numbers, whatever the size of a codebook, and what stands for a window that was not computed.
@@ -31,6 +34,7 @@ class TokenSheet:
         lattice: the windows.
         rect: pixels of a block, or of a part of it.
         targets: that have tokens.
+        name: of the raster.
 
     Attributes:
         targets: in the order of bands.
@@ -38,9 +42,9 @@ class TokenSheet:
         numbers: uint32 (targets, height, width).
     """
 
-    def __init__(self, lattice: Lattice, rect: Rect, targets: Sequence[str]) -> None:
+    def __init__(self, lattice: Lattice, rect: Rect, targets: Sequence[str], name: str = TOKENS) -> None:
         rows, cols = lattice.rows(rect), lattice.cols(rect)
-        self.targets = tuple(targets)
+        self.name, self.targets = name, tuple(targets)
         self.rect = Rect(rows[0] * _SIDE, cols[0] * _SIDE, len(rows) * _SIDE, len(cols) * _SIDE)
         self.numbers = np.full((len(targets), *self.rect.shape), NO_TOKEN, TOKENS_DTYPE)
         self._stride = lattice.stride
@@ -84,3 +88,18 @@ class TokenSheet:
 
     def _slices(self, i: int, j: int) -> tuple[slice, slice]:
         return Rect(i * _SIDE, j * _SIDE, _SIDE, _SIDE).slices(self.rect)
+
+
+def token_sheets(
+    request: RegionRequest, rect: Rect, only: Lattice | None = None
+) -> dict[Lattice, TokenSheet]:
+    """A sheet for each lattice of a request's, or one of them, over a rectangle of pixels; nothing is in them yet."""
+    return {
+        each.lattice: TokenSheet(each.lattice, rect, each.drawn, _name(each.lattice.stride, request))
+        for each in lattices_of(request)
+        if only in (None, each.lattice)
+    }
+
+
+def _name(stride: int, request: RegionRequest) -> str:
+    return TOKENS if stride == request.stride else f"{TOKENS}_{stride}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import rasterio.features
@@ -20,32 +21,47 @@ from terramosaic.storage.gdal import local_files
 # rasterio rasterises into an array of its own first, and warns that this one lies nowhere.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.features")
 
-#: A row of windows: its index in the lattice, and the columns of those that touch the region in the block.
-WindowRow = tuple[int, list[int]]
+
+@dataclass(frozen=True)
+class WindowRow:
+    """A row of windows of one lattice: its index there, and the columns of those that touch the region in the block."""
+
+    lattice: Lattice
+    i: int
+    columns: Sequence[int]
+
+    @property
+    def start(self) -> int:
+        """The first row of pixels."""
+        return self.i * self.lattice.stride
 
 
-def windows_by_row(lattice: Lattice, block: Rect, region: np.ndarray) -> list[WindowRow]:
+def windows_by_row(lattices: Iterable[Lattice], block: Rect, region: np.ndarray) -> list[WindowRow]:
     """Each row of windows that touches the block, with the columns of those that touch the region in it.
 
     Args:
-        lattice: the windows' lattice.
+        lattices: of the windows; where two have a row that starts with the same pixels, the first comes first.
         block: the block's pixels.
         region: bool (height, width) of the block, from `region_mask`.
+
+    Returns:
+        From top to bottom.
     """
     found = []
-    for i in lattice.rows(block):
-        columns = []
-        for j in lattice.cols(block):
-            shared = lattice.window(i, j).intersection(block)
-            if region[shared.slices(block)].any():
-                columns.append(j)
-        found.append((i, columns))
-    return found
+    for lattice in lattices:
+        for i in lattice.rows(block):
+            columns = []
+            for j in lattice.cols(block):
+                shared = lattice.window(i, j).intersection(block)
+                if region[shared.slices(block)].any():
+                    columns.append(j)
+            found.append(WindowRow(lattice, i, columns))
+    return sorted(found, key=lambda row: row.start)
 
 
-def pixels_under(lattice: Lattice, rows: list[WindowRow], block: Rect) -> tuple[Rect, np.ndarray]:
+def pixels_under(rows: Iterable[WindowRow], block: Rect) -> tuple[Rect, np.ndarray]:
     """The rectangle that the windows cover (the block, where there is none), and in it the pixels under any of them."""
-    windows = [lattice.window(i, j) for i, columns in rows for j in columns]
+    windows = [row.lattice.window(row.i, j) for row in rows for j in row.columns]
     if not windows:
         return block, np.zeros(block.shape, bool)
     cover = windows[0]

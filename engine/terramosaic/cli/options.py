@@ -20,6 +20,7 @@ _METAVARS = {
     "Device": "cpu|cuda|cuda:N|auto",
     "Excluded scenes": "ID,ID|FILE",
     "Trusted scenes": "ID,ID|FILE",
+    "Strides of targets": "TARGET=N,...",
 }
 
 
@@ -85,7 +86,7 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     default = field.default
-    if default is PydanticUndefined or default in ((), ""):
+    if default is PydanticUndefined or default in ((), "", {}):
         return field.description or ""
     shown = (
         ",".join(default)

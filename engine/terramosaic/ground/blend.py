@@ -111,7 +111,7 @@ class RowBandAccumulator:
             stds={name: self._std(name, rows, weight) for name in self._squares},
             disagreements={name: self._disagreement(name, rows, means[name]) for name in self._entropies},
             flags=self._flags[rows].copy(),
-            windows=self._windows[rows].copy(),
+            windows=dict.fromkeys(self._sums, self._windows[rows].copy()),
         )
         rows_held: list[np.ndarray] = [
             self._weight,
@@ -166,8 +166,8 @@ class RowBand:
         stds: the same shapes, for targets whose standard deviation was asked for.
         disagreements: float32 (height, width) from 0 to 1, likewise; see `terramosaic.ground.divergence`.
         flags: uint8 (height, width).
-        windows: uint8 (height, width), how many made a pixel; under a single one there is neither deviation nor
-            disagreement.
+        windows: per target uint8 (height, width), how many made a pixel; under a single one there is neither deviation
+            nor disagreement.
     """
 
     rect: Rect
@@ -175,7 +175,25 @@ class RowBand:
     stds: dict[str, np.ndarray]
     disagreements: dict[str, np.ndarray]
     flags: np.ndarray
-    windows: np.ndarray
+    windows: dict[str, np.ndarray]
+
+    def rows(self, start: int, end: int) -> RowBand:
+        """Its rows from ``start`` up to ``end`` of the grid, as views."""
+        if (start, end) == (self.rect.row, self.rect.row_end):
+            return self
+        part = slice(start - self.rect.row, end - self.rect.row)
+
+        def cut(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: array[..., part, :] for name, array in arrays.items()}
+
+        return RowBand(
+            rect=Rect(start, self.rect.col, end - start, self.rect.width),
+            means=cut(self.means),
+            stds=cut(self.stds),
+            disagreements=cut(self.disagreements),
+            flags=self.flags[part],
+            windows=cut(self.windows),
+        )
 
 
 def _shared_parts(stride: int) -> list[tuple[slice, slice]]:

@@ -14,6 +14,7 @@ from terramosaic.catalog import Acquisition
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from terramosaic.ground.lattice import WINDOW, Lattice
 from terramosaic.ground.zones import ZoneArea, as_geojson, lonlat_of, utm_of
+from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Block, Zone
 from terramosaic.request.request import RegionRequest
 
@@ -34,7 +35,7 @@ def cut_into_blocks(
         blocks = []
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
-            inside = _box(rect) if area.outline is None else shapely.clip_by_rect(area.outline, *rect.bounds)
+            inside = _inside(rect, area.outline)
             if inside.area == 0:
                 continue
             touching = finder.touching(rect, inside)
@@ -48,7 +49,7 @@ def cut_into_blocks(
                     epsg=area.epsg,
                     row=rect.row, col=rect.col, height=rect.height, width=rect.width,
                     acquisitions=touching,
-                    windows=_count_windows(Lattice(request.stride), rect, inside),
+                    windows=sum(_count_windows(each.lattice, rect, inside) for each in lattices_of(request)),
                 )
             )  # fmt: skip
         if blocks:
@@ -60,6 +61,18 @@ def cut_into_blocks(
                 )
             )  # fmt: skip
     return zones, empty
+
+
+def windows_by_stride(request: RegionRequest, zones: Sequence[Zone]) -> dict[int, int]:
+    """Windows to compute on each of a request's lattices, all blocks together."""
+    return {
+        each.lattice.stride: sum(
+            _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape))
+            for zone in zones
+            for block in zone.blocks
+        )
+        for each in lattices_of(request)
+    }
 
 
 class _SceneFinder:
@@ -99,6 +112,11 @@ def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
     whole = rect.snap(size)
     rows, cols = range(whole.row, whole.row_end, size), range(whole.col, whole.col_end, size)
     return [Rect(row, col, size, size) for row in rows for col in cols]
+
+
+def _inside(rect: Rect, outline: BaseGeometry | None) -> BaseGeometry:
+    """What of a rectangle lies in the region; all of it where there is no outline."""
+    return _box(rect) if outline is None else shapely.clip_by_rect(outline, *rect.bounds)
 
 
 def _box(rect: Rect) -> BaseGeometry:

@@ -14,11 +14,11 @@ from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.hrefs import misnamed
 from terramosaic.errors import printable
 from terramosaic.ground.grid import RESOLUTION
-from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
 from terramosaic.planning.inputs import is_led_by_radar
+from terramosaic.planning.lattices import cover_of
 from terramosaic.planning.plan import Figures, Zone
 from terramosaic.planning.radar import RADAR
 from terramosaic.request.request import RegionRequest
@@ -65,7 +65,7 @@ def read_gigabytes(
     }
     total = 0.0
     for block in (block for zone in zones for block in zone.blocks):
-        pixels = np.prod(Lattice(request.stride).cover(block.rect).shape, dtype=float)
+        pixels = np.prod(cover_of(request, block.rect).shape, dtype=float)
         left = 1.0
         total += pixels * radar
         for scenes in block.acquisitions:

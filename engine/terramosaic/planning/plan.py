@@ -41,7 +41,7 @@ class Block(_Value):
     Attributes:
         id: names its folder, from the zone and the aligned block's row and column.
         acquisitions: ids of the scenes that touch it, one tuple for each acquisition in rank order.
-        windows: windows of the lattice that touch the region in it.
+        windows: windows that touch the region in it, of all lattices.
     """
 
     id: str
@@ -131,6 +131,9 @@ class Figures(_Value):
     blocks: int
     empty_blocks: int = Field(description="Blocks of the region that no scene touches; they are left out")
     windows: int = Field(description="Windows to compute; those on block borders count in each block")
+    windows_by_stride: dict[int, int] = Field(
+        default_factory=dict, description="The same by stride, where targets have strides of their own"
+    )
     read_gigabytes: float = Field(
         description="Estimate: bytes to fetch with the expected use of further acquisitions"
     )

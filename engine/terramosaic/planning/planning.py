@@ -35,7 +35,7 @@ from terramosaic.errors import CatalogError, ForeignItemError, NoScenesError, Re
 from terramosaic.ground.zones import Area, ZoneArea, as_geojson, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
-from terramosaic.planning.blocks import cut_into_blocks
+from terramosaic.planning.blocks import cut_into_blocks, windows_by_stride
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
@@ -334,6 +334,7 @@ def _plan_from(
         blocks=sum(len(zone.blocks) for zone in zones),
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
+        windows_by_stride=windows_by_stride(request, zones) if request.strides else {},
         read_gigabytes=read_gigabytes(request, zones, acquisitions, bundle.bands),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )

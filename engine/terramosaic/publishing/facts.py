@@ -12,6 +12,7 @@ from terramosaic.catalog import labels_of
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.numbers import counted, degrees, number, percent, size, square_km
 from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
@@ -114,13 +115,14 @@ class PlanFacts:
         gaps = f"gaps of {percent(figures.gap_share)}" if figures.gap_share > 0 else "no gaps"
         empty = figures.empty_blocks
         left_out = f"; {counted(empty, 'block')} without imagery left out" if empty else ""
+        work = f"{counted(figures.windows, 'window')}{self._by_stride} in {counted(figures.blocks, 'block')}"
         written = (f"{name} {size(each * 1e9)}" for name, each in figures.output_gigabytes.items())
         return {
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
             "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
             **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
             "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
-            "Work": f"{counted(figures.windows, 'window')} in {counted(figures.blocks, 'block')}{left_out}",
+            "Work": f"{work}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",
             "To write": f"{', '.join(written)} (estimate)",
             **({"Can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
@@ -128,6 +130,18 @@ class PlanFacts:
             "Searched": plan.searched,
             "Folder": Code(f"{plan.request.out}/{plan.run_id}"),
         }
+
+    @property
+    def _by_stride(self) -> str:
+        """What is made in how many windows, where targets have strides of their own; a class takes no diffusion."""
+        counts = self.plan.figures.windows_by_stride
+        classes = {layer.target for layer in self.plan.layers if layer.kind == "class"}
+        told = []
+        for each in lattices_of(self.plan.request) if counts else ():
+            cheap = ", without diffusion" if classes.issuperset(each.targets) else ""
+            stride = each.lattice.stride
+            told.append(f"{number(counts[stride])} of stride {stride} for {', '.join(each.targets)}{cheap}")
+        return f" ({'; '.join(told)})" if told else ""
 
     @cached_property
     def acquisitions(self) -> tuple[AcquisitionFacts, ...]:

@@ -32,7 +32,7 @@ from terramosaic.publishing.facts import SceneFacts
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.seams import seams_as_json
-from terramosaic.publishing.words import attribution, software, title_of
+from terramosaic.publishing.words import attribution, software, strides_in_words, title_of
 from terramosaic.storage.files import read_bytes
 from terramosaic.storage.hashes import multihash_of_bytes
 from terramosaic.storage.location import Location, is_remote
@@ -162,7 +162,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "processing:level": "L4",
         "processing:lineage": (
             f"{_imagery_in_words(plan)}, cut into windows of "
-            f"{WINDOW} pixels every {request.stride}, through {plan.bundle.title}; overlaps blended by "
+            f"{WINDOW} pixels every {strides_in_words(request)}, through {plan.bundle.title}; overlaps blended by "
             f"{request.blend}"
         ),
         "processing:software": software(plan),
@@ -171,6 +171,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:targets": list(request.targets),
         "terramosaic:seed": request.seed,
         "terramosaic:stride": request.stride,
+        **({"terramosaic:strides": dict(request.strides)} if request.strides else {}),
         "terramosaic:blend": request.blend,
         "terramosaic:composite": request.composite,
         "terramosaic:conditioning": request.conditioning,

@@ -336,7 +336,7 @@ def _seams(path: Path, zone: Zone, layer: Layer, plan: Plan) -> Seams:
             read: np.ndarray = dataset.read(window=window)
             return read
 
-        return seams_of(pixels, zone, layer, stride=plan.request.stride)
+        return seams_of(pixels, zone, layer, stride=plan.request.stride_of(layer.target))
 
 
 def _region_pixels(plan: Plan, block: Block) -> int:

@@ -16,7 +16,7 @@ from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.quicklook import Swatch
 from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command
-from terramosaic.publishing.words import Code, attribution, bounds_in_words, software
+from terramosaic.publishing.words import Code, attribution, bounds_in_words, software, strides_in_words
 
 #: Rows of a table before it is cut; the plan holds them all. A list of scenes up to the second is shown at once.
 _MOST_ROWS, _SHORT = 400, 12
@@ -132,7 +132,7 @@ def _settings(plan: Plan) -> dict[str, object]:
     return {
         "Targets, in order": ", ".join(request.targets),
         "Seed": request.seed,
-        "Stride and blend": f"{request.stride} pixels, {request.blend}",
+        "Stride and blend": f"{strides_in_words(request)} pixels, {request.blend}",
         "Composite": request.composite,
         "Conditioning": request.conditioning,
         "Diffusion steps": f"{request.steps}, samples bounded to {request.x0_clip:g} std",

@@ -9,6 +9,7 @@ from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import number, square_km
 from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
+from terramosaic.request.request import RegionRequest
 from terramosaic.trust.versions import versions
 
 #: Titles of what a run can make, and their short forms for the middle of a sentence.
@@ -71,6 +72,12 @@ def region_in_words(region: AnyRegion, square_kilometres: float) -> str:
             return f"A rectangle of {area}"
         case _:
             return f"A polygon of {area}"
+
+
+def strides_in_words(request: RegionRequest) -> str:
+    """How far windows lie apart: ``192``, or ``192 (LULC: 112)``."""
+    own = ", ".join(f"{target}: {stride}" for target, stride in request.strides.items())
+    return f"{request.stride} ({own})" if own else str(request.stride)
 
 
 def attribution(plan: Plan) -> str:

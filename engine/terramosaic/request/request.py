@@ -70,6 +70,9 @@ class Decides(Enum):
     NOTHING = "no pixel depends on it: it names or allows something"
 
 
+#: Pixels between windows of 224.
+_Stride = Annotated[int, Field(ge=16, le=224, multiple_of=16)]
+
 _T = TypeVar("_T")
 _Pixels = Annotated[_T, Decides.PIXELS]
 _Choice = Annotated[_T, Decides.CHOICE]
@@ -224,6 +227,13 @@ class RegionRequest(Shown, BaseModel):
         title="Stride",
         description="Pixels between windows of 224",
     )
+    strides: _Pixels[dict[Name, _Stride]] = Field(
+        default={},
+        title="Strides of targets",
+        description="Of targets that have a stride of their own. LULC=112 gives land cover four opinions everywhere; "
+        "no diffusion is run for them",
+        examples=[{"LULC": 112}],
+    )
     blend: _Pixels[Literal["mean", "cosine"]] = Field(
         default="mean",
         title="Blend",
@@ -364,6 +374,22 @@ class RegionRequest(Shown, BaseModel):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
+    @field_validator("strides", mode="before")
+    @classmethod
+    def _split_strides(cls, value: Any) -> Any:
+        return _pairs_in(value) if isinstance(value, str) else value
+
+    @field_validator("strides")
+    @classmethod
+    def _are_of_targets(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        targets = info.data.get("targets")
+        if targets is not None and (others := [name for name in value if name not in targets]):
+            raise ValueError(
+                f"{', '.join(others)} not among the targets {', '.join(targets)}; add it there, or leave it out here"
+            )
+        # One that is the request's is as if it were not given, so that the run is the same.
+        return {name: stride for name, stride in value.items() if stride != info.data.get("stride")}
+
     @field_validator("exclude", "trust", mode="before")
     @classmethod
     def _split_ids(cls, value: Any) -> Any:
@@ -416,6 +442,10 @@ class RegionRequest(Shown, BaseModel):
         """Start and end in UTC, both inclusive; None where open."""
         return parse_interval(self.datetime)
 
+    def stride_of(self, target: str) -> int:
+        """Pixels between the windows that a target is made in."""
+        return self.strides.get(target, self.stride)
+
     def area(self) -> Area:
         """The region as geometry; a region in a file is read here.
 
@@ -435,6 +465,19 @@ class RegionRequest(Shown, BaseModel):
                 "take a smaller one or raise max_area_km2"
             )
         return area
+
+
+def _pairs_in(text: str) -> dict[str, str]:
+    """The pairs of ``LULC=112,NDVI=160``."""
+    found: dict[str, str] = {}
+    for pair in filter(None, (pair.strip() for pair in text.split(","))):
+        name, equals, number = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise ValueError(f"'{printable(pair, 60)}' is no target with its stride; write LULC=112")
+        if name in found:
+            raise ValueError(f"{printable(name, 60)} has two strides; say one")
+        found[name] = number
+    return found
 
 
 def _warn_renamed(old: str, new: str, info: ValidationInfo) -> None:

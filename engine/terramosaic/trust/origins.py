@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from terramosaic.block.reading import tokens_of
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.block.tokens import TokenSheet
+from terramosaic.ground.lattice import Lattice
 from terramosaic.model.devices import Device, available_cpus
 from terramosaic.model.generator import BATCH_SIZES
 from terramosaic.model.surroundings import Surroundings
@@ -31,7 +33,7 @@ class Origins:
         how = Counter((one.threads, one.batch) for one in told if one is not None).most_common(1)
         threads, batch = how[0][0] if how else (available_cpus(), BATCH_SIZES[device.kind].call)
         self.here = Surroundings.of(device, threads=threads, batch=batch)
-        self._last: tuple[str, TokenSheet | None] = ("", None)
+        self._last: tuple[str, Mapping[Lattice, TokenSheet] | None] = ("", None)
 
     def unlike(self, block: Block) -> str:
         """Why bits may differ from those of a block, in words; nothing where they may not."""
@@ -41,7 +43,7 @@ class Origins:
             return "where is not on record"
         return there.unlike(self.here) or ("" if there.repeats else "a GPU adds in another order each time")
 
-    def tokens(self, block: Block) -> TokenSheet | None:
+    def tokens(self, block: Block) -> Mapping[Lattice, TokenSheet] | None:
         """The tokens that a block's values were made of, where its bits may differ here and they were kept."""
         if self._last[0] != block.id:
             receipt = self._receipts.get(block.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +18,7 @@ from terramosaic.block.rows import BlockRows
 from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.stack import Decisions
 from terramosaic.model.generator import Generator as Model
 from terramosaic.planning.folder import RunFolder
@@ -31,29 +33,33 @@ class Recomputed:
 
     Attributes:
         pixels: by layer the stored numbers, (bands, height, width).
-        tokens: that the model drew.
+        tokens: that the model drew on the lattice; none of one that draws none.
     """
 
     pixels: dict[str, np.ndarray]
-    tokens: TokenSheet
+    tokens: Mapping[Lattice, TokenSheet]
 
 
 def recomputed(
     plan: Plan,
     block: Block,
     rect: Rect,
+    lattice: Lattice,
     model: Model,
     scenes: Decisions,
     *,
     batch_size: int,
-    chain: TokenSheet | None = None,
+    chain: Mapping[Lattice, TokenSheet] | None = None,
 ) -> Recomputed:
-    """What all layers of a run hold under a part of a block, computed anew and written nowhere.
+    """What layers of a run hold under a part of a block, computed anew and written nowhere.
+
+    These are the layers of the targets that are made on a lattice, and those of no target.
 
     Args:
         plan: the run's.
         block: one of its blocks.
         rect: pixels of the block.
+        lattice: one of the run's.
         model: the run's.
         scenes: what the run has decided about its scenes.
         batch_size: windows per call of the model.
@@ -66,17 +72,19 @@ def recomputed(
     part = block.model_copy(
         update={"row": rect.row, "col": rect.col, "height": rect.height, "width": rect.width}
     )
-    found = {
-        layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype)
+    layers = [
+        layer
         for layer in plan.layers
+        if not layer.target or plan.request.stride_of(layer.target) == lattice.stride
+    ]
+    found = {
+        layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype) for layer in layers
     }
-    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size, chain=chain)
+    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size, chain=chain, only=lattice)
     acquired = acquired_by(plan, part)
     with closing(rows.finished()) as finished:
         for band, source in finished:
-            if band.rect.is_empty:
-                continue
-            for layer, pixels in stored_layers(plan.layers, rows.bundle, band, source, acquired):
+            for layer, pixels in stored_layers(layers, rows.bundle, band, source, acquired):
                 found[layer.name][:, *band.rect.slices(rect)] = pixels
     return Recomputed(found, rows.tokens)
 

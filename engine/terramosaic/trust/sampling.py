@@ -3,6 +3,8 @@
 In one dimension, with stride 192: window 10 covers [1920, 2144), its neighbours end at 1952 and begin at 2112, so
 [1952, 2112) is its *core*, which no other window touches: one window recomputed tells all about it. Compared whole, a
 window's pixels are those of all that overlap it: with both neighbours in each direction, nine of them.
+
+Targets with a stride of their own have windows of their own, which are drawn like the others, and looked at for them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from shapely.geometry import box
 from terramosaic.block.windows import region_mask
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Block, Plan
 
 
@@ -26,7 +29,7 @@ def has_cores(stride: int) -> bool:
 
 @dataclass(frozen=True)
 class Draw:
-    """A window of a block that is to be looked at.
+    """A window of a block that is to be looked at, for what is made on its lattice.
 
     Attributes:
         i: its row in the lattice.
@@ -35,6 +38,7 @@ class Draw:
     """
 
     block: Block
+    lattice: Lattice
     i: int
     j: int
     rect: Rect
@@ -47,13 +51,22 @@ class Windows:
 
     Args:
         plan: the run's.
-        whole: whether all of a window is compared, and not its core alone.
+        whole: whether all of a window is compared, and not its core alone; one without a core is in any case.
+
+    Attributes:
+        whole: whether all windows are compared whole.
     """
 
     def __init__(self, plan: Plan, *, whole: bool) -> None:
-        self._plan, self._lattice = plan, Lattice(plan.request.stride)
-        self._rim = 0 if whole else WINDOW - plan.request.stride
-        self._counts = np.array([self._count(block) for block in plan.blocks], np.int64)
+        lattices = [each.lattice for each in lattices_of(plan.request)]
+        self._plan = plan
+        self._rims = {
+            lattice: 0 if whole or not has_cores(lattice.stride) else WINDOW - lattice.stride
+            for lattice in lattices
+        }
+        self.whole = not any(self._rims.values())
+        self._strata = [(block, lattice) for block in plan.blocks for lattice in lattices]
+        self._counts = np.array([self._count(*stratum) for stratum in self._strata], np.int64)
 
     def __len__(self) -> int:
         return int(self._counts.sum())
@@ -65,12 +78,12 @@ class Windows:
         """
         rng = np.random.default_rng(seed)
         found = []
-        for block, share in zip(self._plan.blocks, self._shares(count, rng), strict=True):
+        for (block, lattice), share in zip(self._strata, self._shares(count, rng), strict=True):
             if share:
-                places = list(self._places(block))
+                places = list(self._places(block, lattice))
                 for index in np.sort(rng.choice(len(places), share, replace=False)):
                     i, j = places[index]
-                    found.append(Draw(block, i, j, self._compared(block, i, j)))
+                    found.append(Draw(block, lattice, i, j, self._compared(block, lattice, i, j)))
         return found
 
     def _shares(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -82,24 +95,24 @@ class Windows:
         ends = np.cumsum(self._counts)
         return np.bincount(np.searchsorted(ends, teeth, side="right"), minlength=len(ends))
 
-    def _count(self, block: Block) -> int:
+    def _count(self, block: Block, lattice: Lattice) -> int:
         if not self._is_cut(block):
-            rows, cols = self._lattice.rows(block.rect), self._lattice.cols(block.rect)
-            return sum(not self._compared(block, i, cols[0]).height <= 0 for i in rows) * sum(
-                not self._compared(block, rows[0], j).width <= 0 for j in cols
+            rows, cols = lattice.rows(block.rect), lattice.cols(block.rect)
+            return sum(not self._compared(block, lattice, i, cols[0]).height <= 0 for i in rows) * sum(
+                not self._compared(block, lattice, rows[0], j).width <= 0 for j in cols
             )
-        return sum(1 for _ in self._places(block))
+        return sum(1 for _ in self._places(block, lattice))
 
-    def _places(self, block: Block) -> Iterator[tuple[int, int]]:
+    def _places(self, block: Block, lattice: Lattice) -> Iterator[tuple[int, int]]:
         region = region_mask(self._plan, block)
-        for i in self._lattice.rows(block.rect):
-            for j in self._lattice.cols(block.rect):
-                rect = self._compared(block, i, j)
+        for i in lattice.rows(block.rect):
+            for j in lattice.cols(block.rect):
+                rect = self._compared(block, lattice, i, j)
                 if not rect.is_empty and region[rect.slices(block.rect)].any():
                     yield i, j
 
-    def _compared(self, block: Block, i: int, j: int) -> Rect:
-        return self._lattice.window(i, j).pad(-self._rim).intersection(block.rect)
+    def _compared(self, block: Block, lattice: Lattice, i: int, j: int) -> Rect:
+        return lattice.window(i, j).pad(-self._rims[lattice]).intersection(block.rect)
 
     def _is_cut(self, block: Block) -> bool:
         outline = self._plan.zone_of(block).shape

@@ -35,6 +35,7 @@ class DifferingWindow(_Value):
 
     Attributes:
         block: the block that it was looked at in.
+        stride: of its lattice, where that is of some targets' own.
         i: its row in the lattice.
         j: its column.
         mosaics: differing pixels in each mosaic that has any.
@@ -46,6 +47,7 @@ class DifferingWindow(_Value):
     """
 
     block: str
+    stride: int | None = None
     i: int
     j: int
     mosaics: dict[str, int]
@@ -56,7 +58,8 @@ class DifferingWindow(_Value):
     tokens_drawn: int = 0
 
     def __str__(self) -> str:
-        where = f"block {self.block}, window ({self.i}, {self.j})"
+        own = f" of stride {self.stride}" if self.stride else ""
+        where = f"block {self.block}, window ({self.i}, {self.j}){own}"
         told = []
         if self.mosaics:
             pixels = ", ".join(f"{count} in {name}" for name, count in self.mosaics.items())

@@ -24,13 +24,14 @@ from terramosaic.model.surroundings import processor
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of
 from terramosaic.planning.identity import PIXELS, other_model, run_id_of
+from terramosaic.planning.lattices import cover_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import exists
 from terramosaic.storage.gdal import local_files
 from terramosaic.trust.origins import Origins
 from terramosaic.trust.recomputing import PublishedMosaics, Recomputed, differing, recomputed
-from terramosaic.trust.sampling import Draw, Windows, has_cores
+from terramosaic.trust.sampling import Draw, Windows
 from terramosaic.trust.sources import RunSources
 from terramosaic.trust.tolerance import TOLERANCES
 from terramosaic.trust.verification import DifferingWindow, FileFlaw, Verification
@@ -72,7 +73,6 @@ def verified(
         raise RequestError(f"run: {folder.path} is not finished; run the same request again to go on with it")
     device = _device(plan, device)
     seed = secrets.randbits(32) if seed is None else seed
-    whole = whole or not has_cores(plan.request.stride)
     told = checksums_in(folder.item_file)
     flaws = [FileFlaw(file=path.name, reason=reason) for path, reason in flaws_of(plan, hashes=True)]
     flaws += _of_the_plan(plan)
@@ -96,7 +96,7 @@ def verified(
         processor=processor(),
         tolerance=str(check.tolerance) if check.elsewhere else "",
         seed=seed,
-        whole=whole,
+        whole=drawable.whole,
         files=sum(checksum is not None for checksum in told.values()),
         flaws=tuple(flaws),
         model=model,
@@ -130,7 +130,7 @@ class _Check:
         self.elsewhere: Counter[str] = Counter()
         self._plan, self._device, self._deadline = plan, parse_device(device), deadline
         self.tolerance = TOLERANCES[self._device.kind]
-        self._lattice, self.sources = Lattice(plan.request.stride), RunSources(plan)
+        self.sources = RunSources(plan)
 
     def run(self, drawn: list[Draw], on_window: Callable[[int, int], None]) -> None:
         with (
@@ -149,7 +149,7 @@ class _Check:
 
     def _look_at(self, draw: Draw, origins: Origins, model: Model, mosaics: PublishedMosaics) -> None:
         elsewhere, chain = origins.unlike(draw.block), origins.tokens(draw.block)
-        self.sources.begin(draw.block.epsg, self._lattice.cover(draw.rect))
+        self.sources.begin(draw.block.epsg, cover_of(self._plan.request, draw.rect))
         try:
             made = self._recomputed(draw, origins.here.batch, model, chain)
         except CatalogError as error:
@@ -181,12 +181,13 @@ class _Check:
         made: Recomputed,
         mosaics: PublishedMosaics,
         elsewhere: str,
-        chain: TokenSheet | None,
+        chain: Mapping[Lattice, TokenSheet] | None,
     ) -> tuple[DifferingWindow | None, bool]:
         """What differs of a window, by more than may differ there; and whether all of it has the same bits."""
         zone = self._plan.zone_of(draw.block)
-        published = {layer.name: mosaics.read(zone, layer, draw.rect) for layer in self._plan.layers}
-        same, drawn = chain.agreement(made.tokens) if chain else (0, 0)
+        published = {name: mosaics.read(zone, self._plan.layer(name), draw.rect) for name in made.pixels}
+        own = draw.lattice
+        same, drawn = chain[own].agreement(made.tokens[own]) if chain else (0, 0)
         self.tokens_same, self.tokens_drawn = self.tokens_same + same, self.tokens_drawn + drawn
         found = self._compared(draw, made, published, lambda _, ours, theirs: differing(ours, theirs))
         is_exact = found is None and same == drawn
@@ -198,11 +199,20 @@ class _Check:
             found = found.model_copy(update={"tokens": drawn - same, "tokens_drawn": drawn})
         return found and found.model_copy(update={"beyond_tolerance": True}), False
 
-    def _recomputed(self, draw: Draw, batch_size: int, model: Model, chain: TokenSheet | None) -> Recomputed:
+    def _recomputed(
+        self, draw: Draw, batch_size: int, model: Model, chain: Mapping[Lattice, TokenSheet] | None
+    ) -> Recomputed:
         while True:
             try:
                 return recomputed(
-                    self._plan, draw.block, draw.rect, model, self.sources, batch_size=batch_size, chain=chain
+                    self._plan,
+                    draw.block,
+                    draw.rect,
+                    draw.lattice,
+                    model,
+                    self.sources,
+                    batch_size=batch_size,
+                    chain=chain,
                 )
             except CatalogError as error:
                 if not self.sources.can_do_without(error):
@@ -218,19 +228,25 @@ class _Check:
         zone = self._plan.zone_of(draw.block)
         counts: dict[str, int] = {}
         anywhere = np.zeros(draw.rect.shape, bool)
-        for layer in self._plan.layers:
-            there = unlike(layer, made.pixels[layer.name], published[layer.name])
+        for name, ours in made.pixels.items():
+            there = unlike(self._plan.layer(name), ours, published[name])
             if there.any():
-                counts[RunFolder.of(self._plan).mosaic(self._plan, zone, layer.name).stem] = int(there.sum())
+                counts[RunFolder.of(self._plan).mosaic(self._plan, zone, name).stem] = int(there.sum())
                 anywhere |= there
         return self._differing(draw, counts, anywhere) if counts else None
 
     def _differing(self, draw: Draw, counts: dict[str, int], pixels: np.ndarray) -> DifferingWindow:
-        zone = self._plan.zone_of(draw.block)
+        zone, stride = self._plan.zone_of(draw.block), draw.lattice.stride
         row, col = np.argwhere(pixels)[0]
         first = int(row) + draw.rect.row - zone.rect.row, int(col) + draw.rect.col - zone.rect.col
         return DifferingWindow(
-            block=draw.block.id, i=draw.i, j=draw.j, mosaics=counts, compared=pixels.size, first=first
+            block=draw.block.id,
+            stride=None if stride == self._plan.request.stride else stride,
+            i=draw.i,
+            j=draw.j,
+            mosaics=counts,
+            compared=pixels.size,
+            first=first,
         )
 
 

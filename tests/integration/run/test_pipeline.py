@@ -369,7 +369,7 @@ class RecordingModel:
     def __init__(self):
         self.seen = []
 
-    def generate(self, windows, randomness):
+    def generate(self, windows, randomness, wanted=None):
         self.seen.append(windows["S2L2A"].copy())
         return {"NDVI": windows["S2L2A"][:, 3:4] / 10_000}
 

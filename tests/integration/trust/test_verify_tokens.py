@@ -43,7 +43,7 @@ def with_other_tokens(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Lets the model draw so many tokens of each window and target otherwise, as one does that rounds otherwise."""
     drawing = TerraMindGenerator.generate_with_tokens
 
-    def drawn(self, windows: np.ndarray, randomness: Mapping, chain: Mapping | None = None):
+    def drawn(self, windows: np.ndarray, randomness: Mapping, chain: Mapping | None = None, wanted=None):
         chain = drawing(self, windows, randomness)[1]
         for target in self.targets:  # each sees what was drawn for those before it
             chain[target] = drawing(self, windows, randomness, chain)[1][target]

@@ -12,6 +12,7 @@ from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.stack import Strip
 
 LATTICE = Lattice(192)
+SECOND = Lattice(112)
 BLOCK = Rect(192 * 1000, 192 * 50, 400, 400)
 #: What its windows cover, with a swath's rim in the east and nothing at all beyond it.
 COVER = Rect(192 * 999, 192 * 49, 192 * 5, 192 * 5)
@@ -30,11 +31,11 @@ def strips():
         yield Strip(rect, (dn * valid).astype(np.uint16), valid, masks, masks, masks, acquisition)
 
 
-def cut(size: int, region: np.ndarray) -> list[Batch]:
+def cut(size: int, region: np.ndarray, *lattices: Lattice) -> list[Batch]:
     """All batches at once, so that what two of them shared would show."""
-    rows = windows_by_row(LATTICE, BLOCK, region)
+    rows = windows_by_row(lattices or [LATTICE], BLOCK, region)
     held = HeldRows(strips(), BANDS)
-    return list(batches(held, rows, LATTICE, BLOCK, region, size=size, bands=len(BANDS)))
+    return list(batches(held, rows, BLOCK, region, size=size, bands=len(BANDS)))
 
 
 @pytest.mark.parametrize("size", [2, 5, 64])
@@ -55,11 +56,48 @@ def test_batches_of_any_size_hold_the_same_windows(size):
     assert len(ends) == len({i for i, _ in places})
 
 
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_each_lattice_has_batches_of_its_own_with_the_windows_that_it_has_alone(size):
+    region = np.ones(BLOCK.shape, bool)
+    region[:150] = False
+    together = cut(size, region, LATTICE, SECOND)
+    for lattice in (LATTICE, SECOND):
+        own, alone = [batch for batch in together if batch.lattice == lattice], cut(size, region, lattice)
+        assert sum(len(batch.pixels) for batch in own) > 6
+        for one, other in zip(own, alone, strict=True):
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+            for ours, theirs in zip(one.windows, other.windows, strict=True):
+                assert (ours.i, ours.j) == (theirs.i, theirs.j)
+                np.testing.assert_array_equal(ours.flags, theirs.flags)
+
+
+@pytest.mark.parametrize("lattices", [(LATTICE,), (LATTICE, SECOND), (SECOND, LATTICE)])
+def test_sources_end_where_the_next_row_of_any_lattice_starts(lattices):
+    region = np.ones(BLOCK.shape, bool)
+    rows = windows_by_row(lattices, BLOCK, region)
+    assert [row.start for row in rows] == sorted(row.start for row in rows)
+    assert {(row.lattice, row.i) for row in rows} == {
+        (lattice, i) for lattice in lattices for i in lattice.rows(BLOCK)
+    }
+    sources = {}
+    for batch in cut(4, region, *lattices):
+        for item in batch.items:
+            if isinstance(item, RowEnd) and not item.source.rect.is_empty:
+                sources[item.source.rect.row] = item.source
+    starts = sorted({BLOCK.row} | {row.start for row in rows if row.start > BLOCK.row})
+    assert sorted(sources) == starts
+    assert [source.rect.row_end for _, source in sorted(sources.items())] == [*starts[1:], BLOCK.row_end]
+    found = np.concatenate([source.dn[2] for _, source in sorted(sources.items())], axis=0)
+    lines, columns = np.mgrid[BLOCK.row : BLOCK.row_end, BLOCK.col : BLOCK.col_end]
+    wanted = np.where(columns < BLOCK.col + 250, (lines * 7 + columns * 3) % 9973 + 1, 0)
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_windows_are_filled_and_flagged_and_those_without_a_pixel_left_out():
     region = np.ones(BLOCK.shape, bool)
     windows = [window for batch in cut(4, region) for window in batch.windows]
-    rows = windows_by_row(LATTICE, BLOCK, region)
-    every = {(i, j) for i, columns in rows for j in columns}
+    rows = windows_by_row([LATTICE], BLOCK, region)
+    every = {(row.i, j) for row in rows for j in row.columns}
     valid_until = BLOCK.col + 250
     seen = {(i, j) for i, j in every if LATTICE.window(i, j).col < valid_until}
     assert {(window.i, window.j) for window in windows} == seen != every

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from terramosaic.block.tokens import NO_TOKEN, TokenSheet
+from terramosaic.block.tokens import NO_TOKEN, TokenSheet, token_sheets
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
+from terramosaic.request.request import RegionRequest
 
 LATTICE = Lattice(192)
 BLOCK = Rect(2048, 4096, 512, 512)
@@ -51,3 +52,18 @@ def test_it_begins_on_the_ground_where_its_windows_do():
     transform = filled().transform
     assert transform @ (0, 0) == Rect(1920, 4032, 1, 1).transform @ (0, 0)
     assert transform @ (14, 14) == Rect(2112, 4224, 1, 1).transform @ (0, 0)
+
+
+def test_each_lattice_has_a_sheet_with_what_is_drawn_on_it():
+    targets = ("S1GRD", "LULC", "NDVI")
+    request = RegionRequest(
+        region=(14, 45, 14.1, 45.1), datetime="2023", targets=targets, strides={"LULC": 112}
+    )
+    sheets = token_sheets(request, BLOCK)
+    assert [(sheet.name, sheet.targets) for sheet in sheets.values()] == [
+        ("tokens", targets),
+        ("tokens_112", ("S1GRD", "LULC")),
+    ]
+    # 2048 lies in windows 17 (from 1904 on) and 18 of stride 112, 2559 in window 22.
+    assert sheets[Lattice(112)].rect.shape[0] == 14 * len(range(17, 23))
+    assert list(token_sheets(request, BLOCK, Lattice(112))) == [Lattice(112)]

@@ -80,7 +80,7 @@ def test_boxes_and_flat_fields_mean_the_same_request():
     ("more", "line"),
     [
         ({"steps": 20, "generation": {"steps": 10}}, "steps: 20 here and 10 in generation; say it once"),
-        ({"windows": {"steps": 10}}, "windows: it has stride, blend"),
+        ({"windows": {"steps": 10}}, "windows: it has stride, strides, blend"),
         ({"output": "/data"}, "output: an object with out"),
         ({"generation": {"steps": 7}}, "steps: 7 does not divide 1000"),
     ],

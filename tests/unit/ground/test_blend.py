@@ -105,7 +105,7 @@ def blend_classes(rect, stride, how):
         for j in lattice.cols(rect):
             accumulator.add(i, j, {"x": class_values(i, j)})
         bands.append(accumulator.finish_row())
-    return joined(bands, lambda band: band.disagreements["x"]), joined(bands, lambda band: band.windows)
+    return joined(bands, lambda band: band.disagreements["x"]), joined(bands, lambda band: band.windows["x"])
 
 
 def entropy_of(probabilities):
@@ -154,7 +154,7 @@ def test_disagreement_is_nothing_where_windows_say_the_same_and_all_where_each_i
                 values[sure_of(i, j)] = 1
                 accumulator.add(i, j, {"x": values})
             bands.append(accumulator.finish_row())
-        assert (joined(bands, lambda band: band.windows) == 4).all()
+        assert (joined(bands, lambda band: band.windows["x"]) == 4).all()
         shares = joined(bands, lambda band: band.disagreements["x"])
         np.testing.assert_allclose(shares, expected, atol=1e-3)
 

@@ -83,6 +83,7 @@ OTHER = {
     "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",), "max_seam": 1.1,
     "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",),
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
+    "strides": {"LULC": 112},
 }  # fmt: skip
 
 
@@ -101,6 +102,13 @@ def test_an_id_hangs_on_the_fields_that_decide_pixels(tmp_path, name):
     other = made.model_copy(update={"request": request})
     decides = name in RegionRequest.fields_that_decide(Decides.PIXELS)
     assert (run_id_of(other) != run_id_of(made)) == decides
+
+
+def test_a_stride_of_a_targets_own_that_is_the_requests_is_none(tmp_path):
+    own, same = planned(tmp_path, strides={"LULC": 112}), planned(tmp_path, strides={"LULC": 192})
+    assert run_id_of(same) == run_id_of(planned(tmp_path)) != run_id_of(own)
+    both = planned(tmp_path, strides={"NDVI": 96, "LULC": 112}), planned(tmp_path, strides="LULC=112,NDVI=96")
+    assert run_id_of(both[0]) == run_id_of(both[1]) != run_id_of(own)
 
 
 def test_scenes_that_are_named_count_by_what_is_found_of_them(tmp_path):

@@ -81,6 +81,16 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ({"datetime": "../.."}, "datetime: both ends are open"),
         ({"stride": 100}, "stride: Input should be a multiple of 16 (not 100)"),
         ({"stride": 240}, "stride: Input should be less than or equal to 224 (not 240)"),
+        ({"strides": {"LULC": 100}}, "strides.LULC: Input should be a multiple of 16 (not 100)"),
+        ({"strides": {"LULC": 240}}, "strides.LULC: Input should be less than or equal to 224 (not 240)"),
+        ({"strides": "LULC=0"}, "strides.LULC: Input should be greater than or equal to 16 (not '0')"),
+        (
+            {"strides": "S1RTC=112"},
+            "strides: S1RTC not among the targets S1GRD, NDVI, LULC; add it there, or leave it out here",
+        ),
+        ({"strides": {"a b": 112}}, "strides.a b.[key]: String should match pattern"),
+        ({"strides": "LULC"}, "strides: 'LULC' is no target with its stride; write LULC=112"),
+        ({"strides": "LULC=112,LULC=96"}, "strides: LULC has two strides; say one"),
         ({"block_size": 1000}, "block_size: Input should be a multiple of 512 (not 1000)"),
         ({"max_cloud": 101}, "max_cloud: Input should be less than or equal to 100 (not 101)"),
         ({"steps": 3}, "steps: 3 does not divide 1000"),
@@ -106,6 +116,14 @@ def test_a_secret_under_another_name_is_not_repeated(field):
     with pytest.raises(RequestError) as error:
         request_of(**GOOD, **{field: "https://user:Pa55word@host.example/v1\n"})
     assert field in str(error.value) and "Pa55word" not in str(error.value)
+
+
+def test_strides_of_targets_are_said_as_text_or_pairs_and_the_requests_own_is_none():
+    request = request_of(**GOOD, strides="LULC=112, NDVI=192")
+    assert request.strides == {"LULC": 112} and request == request_of(**GOOD, strides={"LULC": 112})
+    assert RegionRequest.model_validate_json(request.model_dump_json()) == request
+    assert [request.stride_of(target) for target in request.targets] == [192, 192, 112]
+    assert request_of(**GOOD, strides="LULC=112", stride=112) == request_of(**GOOD, stride=112)
 
 
 def test_area_limit_is_configurable():

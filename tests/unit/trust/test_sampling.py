@@ -73,6 +73,23 @@ def test_each_window_is_as_likely_as_another():
     assert max(abs(count - expected) for count in hits.values()) < 5 * expected**0.5
 
 
+def test_targets_with_a_stride_of_their_own_have_windows_of_their_own():
+    plan = planned(targets=("NDVI", "LULC"), strides={"LULC": 112})
+    windows = Windows(plan, whole=False)
+    alone = {stride: len(Windows(planned(stride=stride), whole=stride == 112)) for stride in (192, 112)}
+    drawn = windows.draw(10_000, seed=0)
+    assert Counter(draw.lattice.stride for draw in drawn) == alone and len(windows) == len(drawn)
+    for draw in drawn:
+        window = draw.lattice.window(draw.i, draw.j)
+        # Those of the request's stride have cores, the others have none.
+        core = window.pad(-32) if draw.lattice.stride == 192 else window
+        assert draw.rect == core.intersection(draw.block.rect)
+    some = Counter(draw.lattice.stride for seed in range(40) for draw in windows.draw(30, seed))
+    expected = 40 * 30 * alone[112] / len(windows)
+    assert abs(some[112] - expected) < 5 * expected**0.5
+    assert not windows.whole and Windows(plan, whole=True).whole
+
+
 def test_the_same_seed_draws_the_same():
     windows = Windows(planned(), whole=False)
     assert windows.draw(20, seed=5) == windows.draw(20, seed=5) != windows.draw(20, seed=6)

@@ -1,0 +1,58 @@
+"""Which target is made on which lattice, and whose tokens are drawn there for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.planning.lattices import cover_of, lattices_of
+from terramosaic.request.request import RegionRequest
+
+
+def request_of(*targets: str, strides=None, **fields) -> RegionRequest:
+    return RegionRequest(
+        region=(14, 45, 14.1, 45.1), datetime="2023", targets=targets, strides=strides or {}, **fields
+    )
+
+
+def told(request: RegionRequest) -> list[tuple[int, str, str]]:
+    return [
+        (each.lattice.stride, " ".join(each.targets), " ".join(each.drawn)) for each in lattices_of(request)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "lattices"),
+    [
+        (request_of("S1GRD", "NDVI"), [(192, "S1GRD NDVI", "S1GRD NDVI")]),
+        (
+            request_of("S1GRD", "NDVI", "LULC", strides={"LULC": 112}),
+            [(192, "S1GRD NDVI", "S1GRD NDVI"), (112, "LULC", "S1GRD NDVI LULC")],
+        ),
+        # Of a target in the middle those behind it see the tokens, on their own lattice, and it sees none of theirs.
+        (
+            request_of("S1GRD", "LULC", "NDVI", strides={"LULC": 112}),
+            [(192, "S1GRD NDVI", "S1GRD LULC NDVI"), (112, "LULC", "S1GRD LULC")],
+        ),
+        (
+            request_of("S1GRD", "NDVI", "LULC", strides={"LULC": 112}, conditioning="independent"),
+            [(192, "S1GRD NDVI", "S1GRD NDVI"), (112, "LULC", "LULC")],
+        ),
+        (
+            request_of("S1GRD", "NDVI", "LULC", strides={"LULC": 112, "S1GRD": 112}),
+            [(112, "S1GRD LULC", "S1GRD NDVI LULC"), (192, "NDVI", "S1GRD NDVI")],
+        ),
+        (request_of("LULC", strides={"LULC": 112}), [(112, "LULC", "LULC")]),
+    ],
+)
+def test_lattices_of(request_, lattices):
+    assert told(request_) == lattices
+
+
+def test_what_is_read_is_all_that_any_window_covers():
+    rect, request = Rect(10_000, 20_000, 1, 1), request_of("NDVI", "LULC", strides={"LULC": 16})
+    # A pixel lies in one or two windows of stride 192 in each direction, and in 14 of stride 16.
+    covers = [Lattice(stride).cover(rect) for stride in (192, 16)]
+    assert cover_of(request, rect) == covers[0].union(covers[1]) != covers[0]
+    assert rect.pad(WINDOW - 1).intersection(cover_of(request, rect)) == cover_of(request, rect)
