@@ -11,6 +11,10 @@ plausibility        whether a scene can be a picture of the ground
 scene_decision      what is decided about a scene: used or left out, and what its numbers mean
 scene_records       the same on record, once for the whole run
 inspection          who decides, when a scene is first needed
+swath               where a radar saw the ground: gaps by their numbers, and edges
+resampling          numbers of a file under pixels of another grid, bilinear and without reaching over gaps
+backscatter_file    a file of Sentinel-1 RTC, held against its item
+backscatter         VV and VH in dB from the slices of one pass
 zeros               a band that is 0: a hole, or put right
 composite           whose reflectance a pixel gets
 stack               all of it, strip by strip, read ahead

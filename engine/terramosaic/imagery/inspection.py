@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from terramosaic.catalog.scene import Scene
+from terramosaic.catalog.assets import Source
 from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.asset_facts import asset_facts
 from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
-from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.request.request import RegionRequest
@@ -51,7 +51,7 @@ class SceneBook:
         self._request, self._run, self._records = request, run, SceneRecords(run)
         self._known: dict[str, SceneDecision | None] = {}
 
-    def leaves_out(self, scene: Scene) -> bool:
+    def leaves_out(self, scene: Source) -> bool:
         """Whether it is known by now that the scene is left out; asked before any file of it."""
         if scene.key not in self._known:
             self._known[scene.key] = self._records.read(scene.key)
@@ -61,29 +61,33 @@ class SceneBook:
         self.told[scene.key] = known.fingerprint
         return True
 
-    def decision(self, reader: SceneReader) -> SceneDecision:
+    def decision(self, reader: SceneReader | Inspectable) -> SceneDecision:
         """What is decided about a scene; asked before its first pixel is used.
 
         Raises:
             OffsetConflictError: metadata and pixels disagree, and the request does not say which to believe.
             CatalogError: an overview could not be read.
         """
-        scene = reader.scene
+        scene = reader.source
         decision = self._known.get(scene.key) or self._decide(reader)
         self._known[scene.key] = decision
         if not decision.is_used:
             self.told[scene.key] = decision.fingerprint
         return decision
 
-    def uses(self, scene: Scene) -> None:
+    def uses(self, scene: Source) -> None:
         """Notes a scene that has given pixels. Of one that has none under the block, nothing hangs on what it is."""
         if (known := self._known.get(scene.key)) is not None:
             self.told[scene.key] = known.fingerprint
 
-    def _decide(self, reader: SceneReader) -> SceneDecision:
+    def _decide(self, reader: SceneReader | Inspectable) -> SceneDecision:
         # Other blocks of this process wait for the first one; other processes may look at the same time.
-        with _turn((self._run, reader.scene.key)):
-            return self._records.read(reader.scene.key) or self._records.put(inspect(reader, self._request))
+        key = reader.source.key
+        with _turn((self._run, key)):
+            return self._records.read(key) or self._records.put(self._inspect(reader))
+
+    def _inspect(self, reader: SceneReader | Inspectable) -> SceneDecision:
+        return inspect(reader, self._request) if isinstance(reader, SceneReader) else reader.inspect()
 
 
 def inspect(reader: SceneReader, request: RegionRequest) -> SceneDecision:

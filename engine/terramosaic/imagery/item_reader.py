@@ -67,10 +67,13 @@ class ItemReader(ABC, Generic[_File]):
     Args:
         source: the item.
         run: the run that it is read for. A file that failed in it for good is not asked for again.
+
+    Attributes:
+        source: the item.
     """
 
     def __init__(self, source: Source, run: RunFolder | None = None) -> None:
-        self._source = source
+        self.source = source
         self._failed = FailedAssets(run)
         self._refused: set[str] = set()
         self._dead: dict[str, UnusableFileError] = {}
@@ -122,7 +125,7 @@ class ItemReader(ABC, Generic[_File]):
             UnusableFileError: the file is gone for good, or is not what its item says; names the asset.
             CatalogError: it could not be read, after as many tries as may help, but another time it may.
         """
-        asset = self._source.assets[band]
+        asset = self.source.assets[band]
         with self._guard:
             lock = self._locks.setdefault(band, threading.Lock())
 
@@ -131,7 +134,7 @@ class ItemReader(ABC, Generic[_File]):
             if band in self._dead:
                 raise self._dead[band]
             if band not in self._open:
-                self._failed.check(self._source, asset)
+                self._failed.check(self.source, asset)
             tries = Tries(partial(self._tries, asset), partial(self._asked_to_wait, asset))
             attempts = Retrying(
                 stop=tries.stop,
@@ -152,21 +155,21 @@ class ItemReader(ABC, Generic[_File]):
 
     def _failure(self, asset: AssetRef, error: Exception, tries: int, later: str) -> CatalogError:
         """What is told of a file that could not be read."""
-        lacks, remedy = _remedy(asset, self._source, error)
+        lacks, remedy = _remedy(asset, self.source, error)
         line = (
-            f"asset {asset.band} of {self._source.key} could not be read"
+            f"asset {asset.band} of {self.source.key} could not be read"
             f"{f' after {tries} tries' if tries > 1 else ''} ({shown(asset.href)}): {line_of(error)}"
             f"{lacks}{later}"
         )
         if self._is_for_good(asset, error):
-            return DeadAssetError(line, scene=self._source.key)
-        return CatalogError(line, hint=f"{remedy}, or leave the scene out with --exclude {self._source.key}")
+            return DeadAssetError(line, scene=self.source.key)
+        return CatalogError(line, hint=f"{remedy}, or leave the scene out with --exclude {self.source.key}")
 
     def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
         """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""
         if is_refusal(error):
             # With a fresh signature. Without one it may be the reader who lacks credentials, and not the file.
-            return is_signed(asset.href, self._source.profile)
+            return is_signed(asset.href, self.source.profile)
         if is_missing(error) or is_too_short(error) or is_no_raster(error):
             return True
         # What the disk reads well and GDAL does not is broken. Of what comes over a network nobody can tell.
@@ -175,7 +178,7 @@ class ItemReader(ABC, Generic[_File]):
     def _tries(self, asset: AssetRef, error: BaseException) -> int:
         """How often a file that fails like this is tried in all."""
         if is_refusal(error):
-            return REFUSED.tries if is_signed(asset.href, self._source.profile) else 1
+            return REFUSED.tries if is_signed(asset.href, self.source.profile) else 1
         # A server may send a page in a file's place for a moment.
         if is_missing(error) or (is_no_raster(error) and "://" in asset.href):
             return MISSING.tries
@@ -191,12 +194,12 @@ class ItemReader(ABC, Generic[_File]):
             return None
         from terramosaic.storage.http import pause_asked_by  # for start-up time, and seldom
 
-        return pause_asked_by(sign(asset.href, self._source.profile))
+        return pause_asked_by(sign(asset.href, self.source.profile))
 
     def _before_retry(self, asset: AssetRef, state: RetryCallState) -> None:
         error = failure_of(state)
         logger.warning(
-            "reading %s of %s failed, trying again: %s", asset.band, self._source.key, line_of(error)
+            "reading %s of %s failed, trying again: %s", asset.band, self.source.key, line_of(error)
         )
         self._forget(asset.band)
         if is_refusal(error):
@@ -207,18 +210,18 @@ class ItemReader(ABC, Generic[_File]):
         if isinstance(error, UnusableFileError):
             self._dead[asset.band] = error  # the scene is left out, and on record as such
         else:
-            self._failed.record(self._source, asset, error)
+            self._failed.record(self.source, asset, error)
 
     def _file(self, asset: AssetRef) -> _File:
         if asset.band not in self._open:
-            if refused := refusal(asset.href, self._source.origin):
+            if refused := refusal(asset.href, self.source.origin):
                 raise RefusedHrefError(
-                    f"asset {asset.band} of {self._source.key} is not opened ({shown(asset.href)}): {refused}",
-                    scene=self._source.key,
+                    f"asset {asset.band} of {self.source.key} is not opened ({shown(asset.href)}): {refused}",
+                    scene=self.source.key,
                 )
             with ExitStack() as stack:
                 # Signed here and not stored: a token lives for less than a run.
-                href = sign(asset.href, self._source.profile, anew=asset.band in self._refused)
+                href = sign(asset.href, self.source.profile, anew=asset.band in self._refused)
                 self._refused.discard(asset.band)
                 file = self._seen(asset, stack.enter_context(_opened(href)), stack)
                 self._closing[asset.band], self._open[asset.band] = stack.pop_all(), file

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Literal, Self, cast
+from typing import Literal, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from terramosaic.catalog.assets import Source
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import UnusableFileError
 from terramosaic.imagery.asset_facts import AssetFacts
@@ -78,3 +79,31 @@ class SceneDecision(BaseModel):
         """A hash of all in it that decides pixels: of the outcome, not of what led to it."""
         outcome = {"offsets": dict(self.offsets)} if self.is_used else "left out"
         return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Inspectable(Protocol):
+    """A reader of an item that is no scene of Sentinel-2, and decides about it by itself."""
+
+    @property
+    def source(self) -> Source:
+        """The item."""
+
+    def inspect(self) -> SceneDecision:
+        """Looks at the item's files.
+
+        Raises:
+            CatalogError: one could not be read, which another time it may.
+        """
+
+
+class SourceDecisions(Protocol):
+    """Who tells what is decided about items other than scenes of Sentinel-2; see `terramosaic.imagery.inspection`."""
+
+    def leaves_out(self, scene: Source) -> bool:
+        """Whether it is known by now that the item is left out; asked before any file of it."""
+
+    def decision(self, reader: Inspectable) -> SceneDecision:
+        """What is decided about an item; asked before its first pixel is used."""
+
+    def uses(self, scene: Source) -> None:
+        """The item had pixels that were asked for."""
