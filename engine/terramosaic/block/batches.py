@@ -6,13 +6,14 @@ lattice's own. What a row makes final, in all lattices, ends where the next row 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.rasters import SourceRows
-from terramosaic.block.windows import HeldRows, WindowRow
+from terramosaic.block.windows import WindowRow
 from terramosaic.ground.fill import fill_nearest, near_missing
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
@@ -45,12 +46,12 @@ class Batch:
 
     Attributes:
         lattice: of its windows.
-        pixels: float32 (N, bands, 224, 224), harmonised DN without gaps; the batch's own.
+        pixels: by input float32 (N, bands, 224, 224), without gaps; the batch's own.
         items: its N windows in row-major order, and between them the ends of rows.
     """
 
     lattice: Lattice
-    pixels: np.ndarray
+    pixels: dict[str, np.ndarray]
     items: tuple[PlacedWindow | RowEnd, ...]
 
     @property
@@ -59,13 +60,13 @@ class Batch:
 
 
 def batches(
-    held: HeldRows,
+    held: BlockInputs,
     rows: Sequence[WindowRow],
     block: Rect,
     region: np.ndarray,
     *,
     size: int,
-    bands: int,
+    bands: Mapping[str, int],
 ) -> Generator[Batch, None, None]:
     """Cuts windows into batches, also across rows; windows without a valid pixel are left out.
 
@@ -75,21 +76,22 @@ def batches(
         block: its pixels.
         region: bool (height, width) of the block: which of them are wanted.
         size: windows in a batch; the last one of a lattice may have fewer, or none.
-        bands: of a window.
+        bands: of a window, by input.
     """
-    shape = size, bands, WINDOW, WINDOW
-    forming = {row.lattice: _OpenBatch(row.lattice, shape) for row in rows}
+    shapes = {name: (size, count, WINDOW, WINDOW) for name, count in bands.items()}
+    forming = {row.lattice: _OpenBatch(row.lattice, shapes) for row in rows}
     for row, end in zip(rows, [*(row.start for row in rows[1:]), block.row_end], strict=True):
         held.drop_above(row.start)
         batch = forming[row.lattice]
         for j in row.columns:
-            valid = held.cut(row.lattice.window(row.i, j), batch.place)
-            if not valid.any():
+            place = batch.place
+            seen = held.cut(row.lattice.window(row.i, j), place)
+            if not all(mask.any() for mask in seen.values()):
                 continue
-            batch.put(PlacedWindow(row.i, j, _filled(batch.place, valid)))
+            batch.put(PlacedWindow(row.i, j, _filled(place, seen)))
             if batch.is_full:
                 yield batch.closed()
-                batch = forming[row.lattice] = _OpenBatch(row.lattice, shape)
+                batch = forming[row.lattice] = _OpenBatch(row.lattice, shapes)
         batch.items.append(RowEnd(_source(held, row.start, end, block, region)))
     for batch in forming.values():
         yield batch.closed()
@@ -98,20 +100,20 @@ def batches(
 class _OpenBatch:
     """A batch that is not full yet."""
 
-    def __init__(self, lattice: Lattice, shape: tuple[int, int, int, int]) -> None:
+    def __init__(self, lattice: Lattice, shapes: Mapping[str, tuple[int, int, int, int]]) -> None:
         self._lattice, self._count = lattice, 0
-        self._pixels = np.empty(shape, np.float32)
+        self._pixels = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+        self._size = next(iter(shapes.values()))[0]
         self.items: list[PlacedWindow | RowEnd] = []
 
     @property
-    def place(self) -> np.ndarray:
-        """Where the next window is cut to: a copy of each would cost as much as cutting it."""
-        place: np.ndarray = self._pixels[self._count]
-        return place
+    def place(self) -> dict[str, np.ndarray]:
+        """Where the next window is cut to, by input: a copy of each would cost as much as cutting it."""
+        return {name: pixels[self._count] for name, pixels in self._pixels.items()}
 
     @property
     def is_full(self) -> bool:
-        return self._count == len(self._pixels)
+        return self._count == self._size
 
     def put(self, window: PlacedWindow) -> None:
         """Takes the window that is in its place."""
@@ -119,18 +121,22 @@ class _OpenBatch:
         self._count += 1
 
     def closed(self) -> Batch:
-        return Batch(self._lattice, self._pixels[: self._count], tuple(self.items))
+        cut = {name: pixels[: self._count] for name, pixels in self._pixels.items()}
+        return Batch(self._lattice, cut, tuple(self.items))
 
 
-def _filled(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
-    """Fills what is missing of a window, in place, and flags it."""
+def _filled(place: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Fills what is missing of a window's inputs, each by itself and in place, and flags it."""
+    valid = np.logical_and.reduce(list(seen.values()))
     if valid.all():
         return None
-    fill_nearest(pixels, valid)
+    for name, mask in seen.items():
+        if not mask.all():
+            fill_nearest(place[name], mask)
     return np.where(near_missing(valid), np.uint8(QUALITY_FILLED | QUALITY_EDGE), np.uint8(QUALITY_FILLED))
 
 
-def _source(held: HeldRows, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:
+def _source(held: BlockInputs, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:
     """What lies under a block's pixels in some rows of the grid."""
     top = max(block.row, start)
     final = Rect(top, block.col, max(0, end - top), block.width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from affine import Affine
 
 from terramosaic.ground.grid import Rect
@@ -9,6 +10,22 @@ from terramosaic.ground.grid import Rect
 #: The small true-colour picture of a block, for the report: uint16 reflectance x 10 000, every n-th pixel.
 PREVIEW = "S2"
 PREVIEW_BANDS = ("B04", "B03", "B02")
+
+#: dB below which there is nothing, and steps of a dB, where the picture is of radar: VV and VH in its first two bands.
+_DARKEST, _STEPS = -60.0, 100.0
+
+
+def stored_backscatter(db: np.ndarray) -> np.ndarray:
+    """Backscatter in dB as a preview holds it, uint16 of the same shape; 0 where it is NaN."""
+    steps = np.clip((np.nan_to_num(db, nan=_DARKEST) - _DARKEST) * _STEPS, 1, 65535)
+    return np.where(np.isnan(db), 0, np.rint(steps)).astype(np.uint16)
+
+
+def backscatter_in(preview: np.ndarray) -> np.ndarray:
+    """VV and VH in dB, float32 (2, height, width), from a preview; NaN where it holds nothing."""
+    db: np.ndarray = (preview[:2] / _STEPS + _DARKEST).astype(np.float32)
+    db[:, (preview[:2] == 0).any(axis=0)] = np.nan
+    return db
 
 
 def preview_rect(rect: Rect, factor: int) -> Rect:

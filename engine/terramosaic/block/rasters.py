@@ -118,7 +118,8 @@ class BlockRasters:
         bounds = [
             layer.bounds[0] for layer in plan.layers if layer.key == ("NDVI", "estimate") and layer.bounds
         ]
-        self._ndvi = NdviTally(SOURCE_BANDS, bundle.bands, *bounds)
+        # Where radar leads there is no NDVI to compare with.
+        self._ndvi = NdviTally(SOURCE_BANDS, () if plan.is_led_by_radar else bundle.bands, *bounds)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0

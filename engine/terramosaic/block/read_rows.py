@@ -83,6 +83,19 @@ class ReadRows:
                 found[part.slices(rect)] = reading.result()[1][part.slices(strip)]
         return found
 
+    def values(self, rect: Rect) -> np.ndarray | None:
+        """What was read of a rectangle, float32 (bands, height, width), NaN elsewhere; None where nothing was."""
+        found: np.ndarray | None = None
+        for number, reading in self._strips.items():
+            strip = self._strip(number)
+            part = strip.intersection(rect)
+            if not part.is_empty:
+                values = reading.result()[0]
+                if found is None:
+                    found = np.full((len(values), *rect.shape), np.nan, np.float32)
+                found[:, *part.slices(rect)] = values[:, *part.slices(strip)]
+        return found
+
     def drop_above(self, row: int) -> None:
         """As `InputRows.drop_above`."""
         for number in [number for number in self._strips if (number + 1) * STRIP <= row]:

@@ -12,14 +12,14 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
+from terramosaic.block.opening import Decisions, held_inputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.tokens import TokenSheet, token_sheets
-from terramosaic.block.windows import HeldRows, pixels_under, region_mask, windows_by_row
+from terramosaic.block.windows import pixels_under, region_mask, windows_by_row
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.joining import JoinedBands
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
-from terramosaic.imagery.stack import Decisions, Imagery, StackReader, read_ahead
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.folder import RunFolder
@@ -69,14 +69,7 @@ class BlockRows:
         self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
         self._plan, self._block, self._model, self._chain = plan, block, model, chain
         self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
-        self._imagery = Imagery(
-            epsg=block.epsg,
-            bands=self.bundle.bands,
-            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
-            composite=request.composite,
-            decisions=scenes,
-            run=run,
-        )
+        self._scenes, self._run = scenes, run
         self._targets = {
             each.lattice: each.targets if only in (None, each.lattice) else ()
             for each in lattices_of(request)
@@ -119,8 +112,8 @@ class BlockRows:
                 with self._timed("model"):
                     outputs = self._generate(batch)
                 yield from self._blended(batch, outputs)
-                self.windows += len(batch.pixels)
-                self._on_windows(len(batch.pixels))
+                self.windows += len(batch.windows)
+                self._on_windows(len(batch.windows))
 
     @property
     def distinct_tokens(self) -> dict[str, int]:
@@ -172,10 +165,11 @@ class BlockRows:
             )
             for name in self._noise.keys() | self._uniform.keys()
         }
-        seen = {"S2L2A": batch.pixels}
         if not isinstance(self._model, GeneratorWithTokens):
-            return self._model.generate(seen, randomness, wanted)
-        outputs, drawn = self._model.generate_with_tokens(seen, randomness, self._chained(batch), wanted)
+            return self._model.generate(batch.pixels, randomness, wanted)
+        outputs, drawn = self._model.generate_with_tokens(
+            batch.pixels, randomness, self._chained(batch), wanted
+        )
         for index, window in enumerate(batch.windows):
             tokens = {name: tokens[index] for name, tokens in drawn.items()}
             self.tokens[batch.lattice].put(window.i, window.j, tokens)
@@ -191,14 +185,13 @@ class BlockRows:
         return {name: np.stack([tokens[name] for tokens in held]) for name in sheet.targets}
 
     def _batches(self) -> Generator[Batch, None, None]:
-        block, bands = self._block, self.bundle.bands
-        keeps_imagery = any(layer.kind == "imagery" for layer in self._plan.layers)
+        block, inputs = self._block, self._plan.request.inputs
         region = region_mask(self._plan, block)
         rows = windows_by_row(self._targets, block.rect, region)
         rect, wanted = pixels_under(rows, block.rect)
-        with StackReader(self._imagery, rect, wanted) as stack, closing(read_ahead(stack.strips())) as strips:
-            held = HeldRows(strips, bands, kept=keeps_imagery)
-            yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=len(bands))
+        bands = {name: len(self.bundle.inputs[name].bands) for name in inputs}
+        with held_inputs(self._plan, block, rect, wanted, self._scenes, self._run) as held:
+            yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=bands)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from terramosaic.catalog.scene import Scene
 from terramosaic.errors import ChangedError
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.folder import RunFolder
@@ -51,7 +52,7 @@ class SceneRecords:
     def read_all(self, plan: Plan) -> dict[str, SceneDecision]:
         """All that is decided by now. The folder is listed first: most scenes of a country are never read."""
         held = list_facts(self.run.scenes)
-        return self.read_some(key for key in plan.scenes if self.run.scene_file(key).name in held)
+        return self.read_some(key for key in plan.sources if self.run.scene_file(key).name in held)
 
     def forget(self, scene: str) -> None:
         """Lets a scene be decided again; for a run that has no pixel yet."""
@@ -106,11 +107,16 @@ class Decided:
     def planned(self, key: str) -> str:
         """The fingerprint of what metadata decides about a scene."""
         if key not in self._planned:
-            scene = self._plan.scenes.get(key)
-            self._planned[key] = (
-                "" if scene is None else SceneDecision.planned(scene, self._plan.request).fingerprint
-            )
+            self._planned[key] = self._by_metadata(key)
         return self._planned[key]
+
+    def _by_metadata(self, key: str) -> str:
+        scene = self._plan.sources.get(key)
+        if scene is None:
+            return ""
+        if isinstance(scene, Scene):
+            return SceneDecision.planned(scene, self._plan.request).fingerprint
+        return SceneDecision(scene=key).fingerprint
 
 
 def _content(text: str) -> dict[str, Any] | None:

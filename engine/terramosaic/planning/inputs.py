@@ -29,6 +29,18 @@ def require_read(inputs: Iterable[str]) -> None:
             raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")
 
 
+def require_composite(request: RegionRequest) -> None:
+    """Refuses a composite that what leads cannot have.
+
+    Raises:
+        RequestError: a median is asked for, of radar.
+    """
+    if is_led_by_radar(request) and request.composite == "median":
+        raise RequestError(
+            "composite: median is of Sentinel-2's clear observations; of Sentinel-1 alone take best, a pass a window"
+        )
+
+
 def is_led_by_radar(request: RegionRequest) -> bool:
     """Whether passes of Sentinel-1 are a run's acquisitions: where it is an input, and Sentinel-2 is none."""
     return "S2L2A" not in request.inputs

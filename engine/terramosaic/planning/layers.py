@@ -155,7 +155,7 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             found.append(replace(estimate, bounds=_bounds(target, request.x0_clip)))
             if "std" in request.extras:
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
-    if request.keep_imagery:
+    if request.keep_imagery and "S2L2A" in request.inputs:
         found.append(Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE))
     found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))

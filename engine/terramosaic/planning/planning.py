@@ -44,7 +44,7 @@ from terramosaic.planning.estimates import (
 )
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
-from terramosaic.planning.inputs import is_led_by_radar, require_read
+from terramosaic.planning.inputs import is_led_by_radar, require_composite, require_read
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
@@ -197,6 +197,7 @@ class _Prepared:
         bundle = load_bundle(request.model)
         bundle.require(request.targets, request.inputs)
         require_read(request.inputs)
+        require_composite(request)
         return cls(request, area, areas, bundle, _Named.of(request))
 
     def on(self, acquisition: Acquisition[Any]) -> _Prepared:

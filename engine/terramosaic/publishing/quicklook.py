@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageColor
 
-from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect
+from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, backscatter_in, preview_rect
 from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.ground.grid import RESOLUTION
@@ -129,7 +129,9 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
 def true_colour(
     plan: Plan, zone: Zone, receipts: Mapping[str, BlockReceipt], clear: np.ndarray | None = None
 ) -> Quicklook:
-    """Sentinel-2's true colour under a zone's mosaics, in their frame, from the previews that blocks left.
+    """What the model saw under a zone's mosaics, in their frame, from the previews that blocks left.
+
+    Sentinel-2's true colour; where Sentinel-1 leads, its false colour.
 
     Args:
         plan: the run's plan; its blocks are done.
@@ -163,6 +165,9 @@ def true_colour(
     missing = [-(-size // factor) - have for size, have in zip(zone.rect.shape, frame.shape, strict=True)]
     dn = np.pad(dn, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
     valid = (dn != 0).all(axis=0)
+    if plan.is_led_by_radar:
+        picture = _of_backscatter(backscatter_in(dn), valid)
+        return replace(picture, caption=f"Sentinel-1 that the model saw. {picture.caption}")
     shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
     return _visible(dn, valid, shown)
 
@@ -190,15 +195,19 @@ def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray) -> Quicklook:
 
 
 def _draw_backscatter(reduced: ReducedMosaic) -> Quicklook:
+    return _of_backscatter(reduced.values[:2], reduced.valid)
+
+
+def _of_backscatter(db: np.ndarray, valid: np.ndarray) -> Quicklook:
     """The usual false colour of two polarisations."""
-    vv, vh = reduced.values[:2]
+    vv, vh = db
     channels, scales = [], []
     for band, (name, low, high, colour) in zip((vv, vh, vv - vh), _BACKSCATTER, strict=True):
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
     caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
-    return Quicklook(_rgba(rgb, reduced.valid), caption, tuple(scales))
+    return Quicklook(_rgba(rgb, valid), caption, tuple(scales))
 
 
 def _draw_ndvi(reduced: ReducedMosaic) -> Quicklook:

@@ -134,6 +134,11 @@ class RunFacts(PlanFacts):
         """The imagery that the model saw, where it was kept."""
         return [record for record in self.layers if record.layer.kind == "imagery"]
 
+    @property
+    def seen(self) -> str:
+        """What pictures of the imagery show."""
+        return "Sentinel-1 that the model saw" if self.plan.is_led_by_radar else "Sentinel-2 true colour"
+
     def true_colour_name(self, zone: Zone) -> str:
         """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""
         return f"{PREVIEW}_{zone.epsg}" if len(self.plan.zones) > 1 else PREVIEW

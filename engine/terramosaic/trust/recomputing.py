@@ -13,13 +13,13 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from terramosaic.block.opening import Decisions
 from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
 from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
-from terramosaic.imagery.stack import Decisions
 from terramosaic.model.generator import Generator as Model
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import Layer

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from terramosaic.catalog.assets import Source
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import CatalogError, NotVerifiableError
 from terramosaic.ground.grid import Rect, rect_from_bounds
 from terramosaic.imagery.asset_facts import asset_facts
 from terramosaic.imagery.reader import SceneReader
-from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
 
 
 class RunSources:
-    """Tells what a run decided about its scenes; see `terramosaic.imagery.stack.Decisions`.
+    """Tells what a run decided about its scenes; see `terramosaic.block.opening.Decisions`.
 
     Args:
         plan: the run's.
@@ -25,11 +26,11 @@ class RunSources:
 
     def __init__(self, plan: Plan) -> None:
         self.changed: dict[str, tuple[str, ...]] = {}
-        self._asked_for: dict[str, Scene] = {}
+        self._asked_for: dict[str, Source] = {}
         self._looked_at: set[str] = set()
         self._decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
         self._failed: dict[str, CatalogError] = {}
-        self._asked: Scene | None = None
+        self._asked: Source | None = None
         self._epsg, self._rect = 0, Rect(0, 0, 0, 0)
 
     def begin(self, epsg: int, rect: Rect) -> None:
@@ -48,7 +49,7 @@ class RunSources:
         self._failed[self._asked.key] = error
         return self._lies_elsewhere(self._asked)
 
-    def leaves_out(self, scene: Scene) -> bool:
+    def leaves_out(self, scene: Source) -> bool:
         """Whether the run has left the scene out.
 
         Raises:
@@ -62,18 +63,18 @@ class RunSources:
         decision = self._decisions.get(scene.key)
         return decision is not None and not decision.is_used
 
-    def decision(self, reader: SceneReader) -> SceneDecision:
+    def decision(self, reader: SceneReader | Inspectable) -> SceneDecision:
         """What the run has decided about a scene.
 
         Raises:
             NotVerifiableError: that is not on record any more.
         """
-        key = reader.scene.key
+        key = reader.source.key
         if key not in self._decisions:
             raise NotVerifiableError(f"what was decided about scene {key} is not on record any more")
         return self._decisions[key]
 
-    def uses(self, scene: Scene) -> None:
+    def uses(self, scene: Source) -> None:
         """Nothing: also a scene that has no pixel to give by now may have changed."""
 
     def changed_meanwhile(self) -> list[str]:
@@ -91,8 +92,8 @@ class RunSources:
                 self.changed[key] = lines
         return [key for key in self._asked_for if key in self.changed]
 
-    def _lies_elsewhere(self, scene: Scene) -> bool:
+    def _lies_elsewhere(self, scene: Source) -> bool:
         """Whether a scene's item says that none of its pixels is wanted; its files cannot be asked any more."""
-        if scene.epsg != self._epsg or scene.grid_bounds is None:
+        if not isinstance(scene, Scene) or scene.epsg != self._epsg or scene.grid_bounds is None:
             return False
         return rect_from_bounds(scene.grid_bounds).intersection(self._rect).is_empty

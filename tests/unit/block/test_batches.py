@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from terramosaic.block.batches import Batch, PlacedWindow, RowEnd, batches
+from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.windows import HeldRows, windows_by_row
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
@@ -34,18 +35,18 @@ def strips():
 def cut(size: int, region: np.ndarray, *lattices: Lattice) -> list[Batch]:
     """All batches at once, so that what two of them shared would show."""
     rows = windows_by_row(lattices or [LATTICE], BLOCK, region)
-    held = HeldRows(strips(), BANDS)
-    return list(batches(held, rows, BLOCK, region, size=size, bands=len(BANDS)))
+    held = BlockInputs("S2L2A", HeldRows(strips(), BANDS))
+    return list(batches(held, rows, BLOCK, region, size=size, bands={"S2L2A": len(BANDS)}))
 
 
 @pytest.mark.parametrize("size", [2, 5, 64])
 def test_batches_of_any_size_hold_the_same_windows(size):
     region = np.ones(BLOCK.shape, bool)
     one_by_one, several = cut(1, region), cut(size, region)
-    assert [len(batch.pixels) for batch in several[:-1]] == [size] * (len(several) - 1)
+    assert [len(batch.pixels["S2L2A"]) for batch in several[:-1]] == [size] * (len(several) - 1)
     np.testing.assert_array_equal(
-        np.concatenate([batch.pixels for batch in several]),
-        np.concatenate([batch.pixels for batch in one_by_one]),
+        np.concatenate([batch.pixels["S2L2A"] for batch in several]),
+        np.concatenate([batch.pixels["S2L2A"] for batch in one_by_one]),
     )
     places = [(window.i, window.j) for batch in several for window in batch.windows]
     assert places == [(window.i, window.j) for batch in one_by_one for window in batch.windows]
@@ -63,9 +64,9 @@ def test_each_lattice_has_batches_of_its_own_with_the_windows_that_it_has_alone(
     together = cut(size, region, LATTICE, SECOND)
     for lattice in (LATTICE, SECOND):
         own, alone = [batch for batch in together if batch.lattice == lattice], cut(size, region, lattice)
-        assert sum(len(batch.pixels) for batch in own) > 6
+        assert sum(len(batch.pixels["S2L2A"]) for batch in own) > 6
         for one, other in zip(own, alone, strict=True):
-            np.testing.assert_array_equal(one.pixels, other.pixels)
+            np.testing.assert_array_equal(one.pixels["S2L2A"], other.pixels["S2L2A"])
             for ours, theirs in zip(one.windows, other.windows, strict=True):
                 assert (ours.i, ours.j) == (theirs.i, theirs.j)
                 np.testing.assert_array_equal(ours.flags, theirs.flags)
@@ -105,4 +106,63 @@ def test_windows_are_filled_and_flagged_and_those_without_a_pixel_left_out():
         whole = LATTICE.window(window.i, window.j).col_end <= valid_until
         assert (window.flags is None) == whole
     assert any(isinstance(window, PlacedWindow) and window.flags is not None for window in windows)
-    assert all((batch.pixels > 0).all() for batch in cut(4, region))
+    assert all((batch.pixels["S2L2A"] > 0).all() for batch in cut(4, region))
+
+
+class Elsewhere:
+    """Another input, of two bands, that has seen every row but those of a gap."""
+
+    def __init__(self, gap: range) -> None:
+        self._gap = gap
+
+    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
+        rows = np.arange(window.row, window.row_end)
+        pixels[:] = rows[:, None] % 1000 + 1
+        seen = np.broadcast_to(~np.isin(rows, self._gap)[:, None], window.shape).copy()
+        pixels *= seen
+        return seen
+
+    def seen(self, rect: Rect) -> np.ndarray:
+        return ~np.isin(np.arange(rect.row, rect.row_end), self._gap)[:, None] & np.ones(rect.shape, bool)
+
+    def drop_above(self, row: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def cut_both(gap: range) -> list[Batch]:
+    region = np.ones(BLOCK.shape, bool)
+    held = BlockInputs("S2L2A", HeldRows(strips(), BANDS), {"S1RTC": Elsewhere(gap)})
+    rows = windows_by_row([LATTICE], BLOCK, region)
+    return list(batches(held, rows, BLOCK, region, size=4, bands={"S2L2A": len(BANDS), "S1RTC": 2}))
+
+
+def test_each_input_has_its_own_pixels_of_the_same_windows():
+    alone, both = cut(4, np.ones(BLOCK.shape, bool)), cut_both(range(0))
+    for one, other in zip(alone, both, strict=True):
+        np.testing.assert_array_equal(one.pixels["S2L2A"], other.pixels["S2L2A"])
+        for window, pixels in zip(other.windows, other.pixels["S1RTC"], strict=True):
+            rows = np.arange(224) + window.i * LATTICE.stride
+            np.testing.assert_array_equal(pixels, np.broadcast_to(rows[:, None] % 1000 + 1, (2, 224, 224)))
+
+
+def test_what_one_input_has_not_seen_is_filled_flagged_and_not_mapped():
+    gap = range(BLOCK.row + 40, BLOCK.row + 60)
+    alone, both = cut(4, np.ones(BLOCK.shape, bool)), cut_both(gap)
+    flagged = 0
+    for one, other in zip(alone, both, strict=True):
+        np.testing.assert_array_equal(one.pixels["S2L2A"], other.pixels["S2L2A"])
+        assert (other.pixels["S1RTC"] > 0).all() or not other.windows
+        for window in other.windows:
+            flagged += window.flags is not None and bool(window.flags.any())
+    assert flagged > sum(window.flags is not None for batch in alone for window in batch.windows)
+    ends = [item.source for batch in both for item in batch.items if isinstance(item, RowEnd)]
+    rows = np.concatenate([np.arange(source.rect.row, source.rect.row_end) for source in ends])
+    valid = np.concatenate([source.valid for source in ends])
+    assert not valid[np.isin(rows, gap)].any()
+    assert valid[~np.isin(rows, gap)][:, :250].all()
+
+
+def test_a_window_that_one_input_has_not_seen_at_all_is_left_out():
+    both = cut_both(range(COVER.row, COVER.row_end))
+    assert not any(batch.windows for batch in both)

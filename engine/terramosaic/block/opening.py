@@ -1,0 +1,77 @@
+"""Opens what a block's windows are cut from, input by input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from terramosaic.block.inputs import BlockInputs
+from terramosaic.block.radar_rows import RadarLead, RadarRows
+from terramosaic.block.read_rows import InputRows
+from terramosaic.block.windows import HeldRows
+from terramosaic.catalog.assets import Source
+from terramosaic.ground.grid import Rect
+from terramosaic.imagery.reader import SceneReader
+from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
+from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Block, Plan
+from terramosaic.planning.radar import RADAR, Radar
+
+
+class Decisions(Protocol):
+    """Who tells what is decided about scenes of any satellite; see `terramosaic.imagery.inspection.SceneBook`."""
+
+    def leaves_out(self, scene: Source) -> bool:
+        """Whether it is known by now that the scene is left out; asked before any file of it."""
+
+    def decision(self, reader: SceneReader | Inspectable) -> SceneDecision:
+        """What is decided about a scene; asked before its first pixel is used."""
+
+    def uses(self, scene: Source) -> None:
+        """The scene had pixels that were asked for: what is made of them hangs on what was decided about it."""
+
+
+@contextmanager
+def held_inputs(
+    plan: Plan, block: Block, rect: Rect, wanted: np.ndarray, decisions: Decisions, run: RunFolder | None
+) -> Iterator[BlockInputs]:
+    """What windows of a block are cut from; reading ends with the context.
+
+    Args:
+        plan: the run's.
+        block: one of its blocks.
+        rect: all that windows may ask for.
+        wanted: bool (height, width) of ``rect``: pixels that a window needs; others may stay empty.
+        decisions: which scenes are used, and what their numbers mean.
+        run: where files that fail for good are marked; of None, nowhere.
+    """
+    with ExitStack() as opened:
+        radar = None
+        if plan.radar is not None:
+            radar = opened.enter_context(closing(RadarRows(plan.radar, rect, block.epsg, decisions, run)))
+        if radar is not None and plan.radar is not None and plan.is_led_by_radar:
+            yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)))
+            return
+        others: dict[str, InputRows] = {} if radar is None else {RADAR: radar}
+        imagery = Imagery(
+            epsg=block.epsg,
+            bands=plan.bundle.bands,
+            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
+            composite=plan.request.composite,
+            decisions=decisions,
+            run=run,
+        )
+        stack = opened.enter_context(StackReader(imagery, rect, wanted))
+        strips = opened.enter_context(closing(read_ahead(stack.strips())))
+        keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
+        yield BlockInputs("S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery), others)
+
+
+def _numbers(radar: Radar, block: Block) -> list[int]:
+    """By pass of a run, which of a block's acquisitions it is, counted from 1; 0 where it does not touch the block."""
+    of_scene = {key: number for number, keys in enumerate(block.acquisitions, start=1) for key in keys}
+    return [max((of_scene.get(key, 0) for key in one.scenes), default=0) for one in radar.passes]

@@ -1,0 +1,183 @@
+"""Maps from Sentinel-1, alone and beside Sentinel-2: pixels to mosaics, overlaps, gaps, two passes, verification."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from terramosaic import MapResult, map_region, open_run, verify
+from terramosaic.errors import RequestError
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.noise import GroundNoise, GroundUniform
+from terramosaic.model.bundle import load_bundle
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.opening import open_generator
+from terramosaic.planning.layers import day_number
+from tests.integration.conftest import Catalog
+from tests.support.pixels import read
+from tests.support.radar import power_at, write_rtc
+from tests.support.scenes import write_scene
+from tests.unit.model.toy_terramind import make_toy
+
+GROUND = Rect(490_002, 50_004, 900, 900)
+#: What is mapped, well inside.
+PLACE = Rect(GROUND.row + 250, GROUND.col + 250, 300, 320)
+#: Where radar is 0, which it calls no gap.
+HOLE = Rect(GROUND.row + 262, GROUND.col + 480, 40, 60)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """A scene of Sentinel-2, a pass of Sentinel-1 a day before with a hole, and another a week later without."""
+    folder = tmp_path_factory.mktemp("ground")
+    catalog = Catalog(folder)
+    catalog.add(write_scene(folder / "s2", GROUND))
+
+    def without(pixels: np.ndarray) -> np.ndarray:
+        pixels[HOLE.slices(GROUND)] = 0
+        return pixels
+
+    catalog.add(
+        write_rtc(
+            folder / "near",
+            GROUND,
+            name="S1A_near_rtc",
+            start="2023-08-14 05:00:00+00:00",
+            orbit=49863,
+            change=without,
+        )
+    )
+    # Half of the ground, so that for no window it is the better one where the other is whole.
+    west = Rect(GROUND.row, GROUND.col, GROUND.height, 300)
+    catalog.add(
+        write_rtc(folder / "far", west, name="S1A_far_rtc", start="2023-08-26 05:00:00+00:00", orbit=50038)
+    )
+    return catalog
+
+
+def mapped(ground: Catalog, toy: str, out: Path, rect: Rect = PLACE, **fields: Any) -> MapResult:
+    given = {"model": toy, "targets": ("NDVI", "LULC"), "steps": 1, "seed": 5, "inputs": ("S1RTC",)}
+    return map_region(ground.request(rect, out, **given | fields))
+
+
+@pytest.fixture(scope="module")
+def alone(ground: Catalog, toy: str, tmp_path_factory: pytest.TempPathFactory) -> MapResult:
+    return mapped(ground, toy, tmp_path_factory.mktemp("alone"))
+
+
+def test_the_model_sees_the_backscatter_that_is_on_the_ground(
+    alone: MapResult, toy: str, tmp_path: Path
+) -> None:
+    """A pixel under one window alone is what the model makes of that window's dB."""
+    ndvi, rect = read(alone.mosaics["NDVI"])
+    i, j = -(-PLACE.row // 192), -(-PLACE.col // 192)
+    window = Rect(i * 192, j * 192, 224, 224)
+    core = Rect(window.row + 40, window.col + 40, 100, 100)
+    assert HOLE.intersection(window).is_empty
+    rows, cols = np.mgrid[window.row : window.row_end, window.col : window.col_end]
+    db = np.stack([10 * np.log10(power_at(band, rows, cols)) for band in ("VV", "VH")]).astype(np.float32)
+    bundle = load_bundle(toy)
+    generator = open_generator(
+        bundle, ("NDVI", "LULC"), options=GenerationOptions(steps=1, inputs=("S1RTC",))
+    )
+    randomness = {
+        name: WindowRandomness(
+            GroundNoise(5, name, 32633, 1).cut(window)[None] if name == "NDVI" else None,
+            GroundUniform(5, name, 32633).cut(window)[None],
+        )
+        for name in ("NDVI", "LULC")
+    }
+    made = generator.generate({"S1RTC": db[None]}, randomness)["NDVI"][0]
+    expected = np.rint(made[:, *core.slices(window)] * 10_000).astype(np.int16)
+    np.testing.assert_allclose(ndvi[:, *core.slices(rect)], expected, atol=1)
+    assert expected.std() > 1
+
+
+def test_where_radar_saw_nothing_there_is_no_map(alone: MapResult) -> None:
+    ndvi, rect = read(alone.mosaics["NDVI"])
+    hole = HOLE.intersection(rect)
+    assert (ndvi[0][hole.slices(rect)] == -32768).all()
+    # Its rim is taken off, too: there speckle and border noise meet.
+    assert (ndvi[0] == -32768).sum() >= hole.height * hole.width
+    assert (ndvi[0] != -32768).mean() > 0.5
+
+
+def test_overlapping_regions_agree_and_parts_are_the_whole(
+    ground: Catalog, alone: MapResult, toy: str, tmp_path: Path
+) -> None:
+    other = mapped(ground, toy, tmp_path, Rect(PLACE.row + 90, PLACE.col - 60, 260, 300))
+    for name in ("NDVI", "LULC"):
+        one, here = read(alone.mosaics[name])
+        two, there = read(other.mosaics[name])
+        shared = here.intersection(there)
+        np.testing.assert_array_equal(one[:, *shared.slices(here)], two[:, *shared.slices(there)])
+
+
+def test_the_day_of_each_pixel_and_the_scenes_are_told(alone: MapResult) -> None:
+    days, ndvi = (read(alone.mosaics[name])[0][0] for name in ("acquired", "NDVI"))
+    assert np.unique(days[ndvi != -32768]).tolist() == [day_number(date(2023, 8, 14))]
+    item = json.loads((alone.folder / "item.json").read_text())
+    assert item["properties"]["constellation"] == "sentinel-1"
+    assert item["properties"]["terramosaic:inputs"] == ["S1RTC"]
+    titles = [link["title"] for link in item["links"] if link["rel"] == "derived_from"]
+    assert "S1A_near_rtc" in titles
+    report = alone.report.read_text()
+    assert "S1A_<wbr>near" in report
+    assert "Sentinel-1 that the model saw" in report
+
+
+def test_a_map_from_radar_can_be_verified(alone: MapResult) -> None:
+    found = verify(alone.folder, windows=20, write=False)
+    assert found.failure is None
+    assert found.verified == found.drawn > 0
+
+
+def test_radar_beside_optical_changes_the_map_and_is_told(
+    ground: Catalog, alone: MapResult, toy: str, tmp_path: Path
+) -> None:
+    both = mapped(ground, toy, tmp_path / "both", inputs=("S1RTC", "S2L2A"))
+    optical = mapped(ground, toy, tmp_path / "optical", inputs=("S2L2A",))
+    assert both.plan.radar is not None
+    assert [one.label[:10] for one in both.plan.radar.passes] == ["2023-08-14", "2023-08-26"]
+    maps = {name: read(result.mosaics["NDVI"])[0] for name, result in
+            {"both": both, "optical": optical, "alone": alone}.items()}  # fmt: skip
+    everywhere = np.logical_and.reduce([pixels != -32768 for pixels in maps.values()])
+    for other in ("optical", "alone"):
+        assert (maps["both"] != maps[other])[everywhere].mean() > 0.1
+    # Pixels count where both have seen the ground.
+    np.testing.assert_array_equal(maps["both"] == -32768, maps["alone"] == -32768)
+    again = open_run(both.folder)
+    assert again.plan.radar == both.plan.radar
+    assert verify(both.folder, windows=10, write=False).failure is None
+
+
+def test_a_pass_that_is_gone_gives_way_to_the_next(ground: Catalog, toy: str, tmp_path: Path) -> None:
+    """Its files are dead: the map is of the other pass where that has seen the ground, and it says so."""
+    catalog = Catalog(tmp_path / "items")
+    catalog.folder.mkdir()
+    for file in ground.folder.glob("*.json"):
+        item = json.loads(file.read_text())
+        if item["id"] == "S1A_near_rtc":
+            for key, asset in item["assets"].items():
+                asset["href"] = str(tmp_path / f"gone_{key}.tif")
+        catalog.add(item)
+    result = mapped(catalog, toy, tmp_path / "out")
+    days = read(result.mosaics["acquired"])[0][0]
+    assert np.unique(days).tolist() == [0, day_number(date(2023, 8, 26))]
+    item = json.loads((result.folder / "item.json").read_text())
+    assert list(item["properties"]["terramosaic:left_out"]) == ["S1A_near_rtc"]
+
+
+def test_a_median_needs_optical_imagery(ground: Catalog, toy: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="composite: median is of Sentinel-2"):
+        mapped(ground, toy, tmp_path, composite="median")
