@@ -34,7 +34,7 @@ class RowEnd:
     """All windows of a row have been handed out.
 
     Attributes:
-        source: what lies under the rows that are final, once all windows have been that were cut so far.
+        source: what lies under the rows that are final as soon as all windows are computed that were cut so far.
     """
 
     source: SourceRows

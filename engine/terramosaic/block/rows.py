@@ -117,13 +117,12 @@ class BlockRows:
 
     @property
     def distinct_tokens(self) -> dict[str, int]:
-        """How many different tokens were drawn so far, by target, to make it of."""
-        return {
-            target: self.tokens[lattice].distinct[target]
-            for lattice, targets in self._targets.items()
-            for target in targets
-            if lattice in self.tokens
-        }
+        """How many different tokens were drawn so far to make each target of."""
+        found: dict[str, int] = {}
+        for lattice, sheet in self.tokens.items():
+            distinct = sheet.distinct
+            found |= {target: distinct[target] for target in self._targets[lattice]}
+        return found
 
     def _with(self, measure: str, targets: Collection[str]) -> tuple[str, ...]:
         """Those of some targets that have a layer of such a measure."""

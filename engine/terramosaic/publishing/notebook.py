@@ -213,4 +213,6 @@ def _region(request: RegionRequest) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {each}" for name, each in value.items()) or "none"
     return f"{value:,.10g}" if isinstance(value, float) else str(value)

@@ -36,5 +36,7 @@ def map_command(request: RegionRequest, folder: str) -> str:
 def _argument(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={each}" for name, each in value.items())
     # repr is the shortest text that gives the same float again.
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -230,8 +230,8 @@ class RegionRequest(Shown, BaseModel):
     strides: _Pixels[dict[Name, _Stride]] = Field(
         default={},
         title="Strides of targets",
-        description="Of targets that have a stride of their own. LULC=112 gives land cover four opinions everywhere; "
-        "no diffusion is run for them",
+        description="Strides that targets have of their own. LULC at 112 has four opinions everywhere, for what the "
+        "transformer takes: no diffusion is run for it",
         examples=[{"LULC": 112}],
     )
     blend: _Pixels[Literal["mean", "cosine"]] = Field(

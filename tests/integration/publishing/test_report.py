@@ -225,6 +225,7 @@ class TestCommand:
                 "region": [13.1, 45.123456789012, 13.2, 45.2],
                 "seed": 7,
                 "stride": 96,
+                "strides": {"S1GRD": 224, "LULC": 112},
                 "out": "a b/c",
                 "dtype": "float32",
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_NODATA
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.seams import told_seams
 from terramosaic.storage.files import read_json, write_json
 from tests.integration.conftest import LAND
@@ -77,6 +79,24 @@ def test_windows_of_both_are_planned_and_computed(own, alike):
         for run in (own, alike[192], alike[112])
     ]
     assert done[0] == done[1] + done[2] <= planned[0]
+
+
+def test_plan_files_item_and_report_tell_it(own, alike):
+    counts = [alike[stride].plan.figures.windows for stride in (192, 112)]
+    assert own.plan.figures.windows_by_stride == dict(zip((192, 112), counts, strict=True))
+    assert (
+        f"({counts[0]} of stride 192 for S1GRD, NDVI; {counts[1]} of stride 112 for LULC, without diffusion)"
+        in PlanFacts(plan=own.plan).figures["Work"]
+    )
+    told = json.loads(own.item.read_text())["properties"]
+    assert (told["terramosaic:stride"], told["terramosaic:strides"]) == (192, {"LULC": 112})
+    assert "every 192 (LULC: 112), through" in told["processing:lineage"]
+    assert "192 (LULC: 112) pixels, mean" in own.report.read_text()
+    for name, stride in (("NDVI", "192"), ("LULC", "112"), ("LULC_confidence", "112"), ("quality", "192")):
+        with rasterio.open(own.mosaics[name]) as mosaic:
+            assert mosaic.tags()["TERRAMOSAIC_STRIDE"] == stride
+    assert "terramosaic:strides" not in json.loads(alike[192].item.read_text())["properties"]
+    assert alike[192].plan.figures.windows_by_stride == {}
 
 
 def test_seams_are_looked_for_where_a_targets_windows_meet(own, alike):
