@@ -58,6 +58,7 @@ BOXES = {
             "steps",
             "sampling",
             "x0_clip",
+            "x0_clips",
             "seed",
         ),
     ),

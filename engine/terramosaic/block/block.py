@@ -120,6 +120,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         conditioning=request.conditioning,
         sampling=request.sampling,
         x0_clip=request.x0_clip,
+        x0_clips=tuple(sorted(request.x0_clips.items())),
         inputs=request.inputs,
         tokenised=request.tokenised,
     )

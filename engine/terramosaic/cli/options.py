@@ -21,6 +21,8 @@ _METAVARS = {
     "Excluded scenes": "ID,ID|FILE",
     "Trusted scenes": "ID,ID|FILE",
     "Strides of targets": "TARGET=N,...",
+    "Sample bounds of targets": "TARGET=X,...",
+    "Catalogs of other inputs": "INPUT=CATALOG,...",
 }
 
 

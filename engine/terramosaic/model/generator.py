@@ -84,6 +84,7 @@ class GenerationOptions:
         conditioning: ``chained``, where a target sees the tokens of those before it, or ``independent``.
         sampling: ``nucleus``, by the bundle's top-p and the window's uniforms, or ``greedy``.
         x0_clip: bound of the predicted sample in standard deviations; None for the bundle's own.
+        x0_clips: of targets that have another one, by name.
         inputs: what the model sees of a window, together.
         tokenised: those of the inputs that it sees as tokens; all that it has no other form of are.
     """
@@ -92,6 +93,7 @@ class GenerationOptions:
     conditioning: Conditioning = "chained"
     sampling: Literal["nucleus", "greedy"] = "nucleus"
     x0_clip: float | None = None
+    x0_clips: tuple[tuple[str, float], ...] = ()
     inputs: tuple[str, ...] = ("S2L2A",)
     tokenised: tuple[str, ...] = ()
 

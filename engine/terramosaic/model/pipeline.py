@@ -218,9 +218,14 @@ class Pipeline:
                 self._classes[target] = BoundGraph(session, {"code": code}, {"probabilities": values})
             else:
                 steps = ddim_steps(spec.schedule, self._options.steps)
-                clip = self._options.x0_clip or spec.x0_clip or float(np.finfo(np.float32).max)
+                clip = self._bound_of(target)
                 session = self._open(STEP, spec.graphs)
                 self._denoisers[target] = Denoiser(session, steps, clip, self._device, code, values)
+
+    def _bound_of(self, target: str) -> float:
+        """Bound of a target's predicted sample: its own, the run's, the bundle's, or none."""
+        own = dict(self._options.x0_clips).get(target) or self._options.x0_clip
+        return own or self._specs[target].x0_clip or float(np.finfo(np.float32).max)
 
     def _make_buffers(self, number: int) -> BatchBuffers:
         windows = {

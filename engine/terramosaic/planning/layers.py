@@ -152,7 +152,7 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
                 found.append(_probabilities_layer(name, target))
         else:
             estimate = _value_layer(name, target, request.dtype)
-            found.append(replace(estimate, bounds=_bounds(target, request.x0_clip)))
+            found.append(replace(estimate, bounds=_bounds(target, request.x0_clip_of(name))))
             if "std" in request.extras:
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
     if request.keep_imagery and "S2L2A" in request.inputs:

@@ -178,6 +178,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:steps": request.steps,
         "terramosaic:sampling": request.sampling,
         "terramosaic:x0_clip": request.x0_clip,
+        "terramosaic:x0_clips": request.x0_clips,
         # Enough to cite the model and to find the same weights again.
         "terramosaic:model": plan.bundle.model_dump(exclude={"bands"}),
         "terramosaic:cloud_share": round(run.cloud_share, 6),

@@ -16,7 +16,14 @@ from terramosaic.publishing.pictures import embedded
 from terramosaic.publishing.quicklook import Swatch
 from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command
-from terramosaic.publishing.words import Code, attribution, bounds_in_words, software, strides_in_words
+from terramosaic.publishing.words import (
+    Code,
+    attribution,
+    bounds_in_words,
+    bounds_of_samples,
+    software,
+    strides_in_words,
+)
 
 #: Rows of a table before it is cut; the plan holds them all. A list of scenes up to the second is shown at once.
 _MOST_ROWS, _SHORT = 400, 12
@@ -135,7 +142,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         "Stride and blend": f"{strides_in_words(request)} pixels, {request.blend}",
         "Composite": request.composite,
         "Conditioning": request.conditioning,
-        "Diffusion steps": f"{request.steps}, samples bounded to {request.x0_clip:g} std",
+        "Diffusion steps": f"{request.steps}, samples bounded to {bounds_of_samples(request)} std",
         **({"Maps can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
         "Token sampling": request.sampling,
         "Reflectance offset": f"{request.offset}; on conflict: {request.offset_conflict}",

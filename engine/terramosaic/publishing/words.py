@@ -91,6 +91,12 @@ def software(plan: Plan) -> dict[str, str]:
     return versions() | {"terramosaic": plan.engine_version}
 
 
+def bounds_of_samples(request: RegionRequest) -> str:
+    """The bound of predicted samples, and of targets that have one of their own."""
+    own = (f"{target} to {bound:g}" for target, bound in request.x0_clips.items())
+    return ", ".join((f"{request.x0_clip:g}", *own))
+
+
 def bounds_in_words(plan: Plan) -> str:
     """What maps can hold at all where the model's samples are bounded; nothing where none is.
 

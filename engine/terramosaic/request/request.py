@@ -218,6 +218,13 @@ class RegionRequest(Shown, BaseModel):
         description="Bound of the predicted sample in standard deviations from the mean; 1 as the reference. "
         "More lets extremes out",
     )
+    x0_clips: _Pixels[dict[Name, Annotated[float, Field(gt=0)]]] = Field(
+        default={},
+        title="Sample bounds of targets",
+        description="Of targets that have a bound of their own: at 1, a DEM never leaves -281 to 1622 m, nor NDVI "
+        "0.005 to 0.649",
+        examples=[{"DEM": 3}],
+    )
     seed: _Pixels[int] = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
     stride: _Pixels[int] = Field(
         default=192,
@@ -374,21 +381,24 @@ class RegionRequest(Shown, BaseModel):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("strides", mode="before")
+    @field_validator("catalogs", "strides", "x0_clips", mode="before")
     @classmethod
-    def _split_strides(cls, value: Any) -> Any:
-        return _pairs_in(value) if isinstance(value, str) else value
+    def _split_pairs(cls, value: Any, info: ValidationInfo) -> Any:
+        example = cls.model_fields[info.field_name or ""].examples
+        name, given = next(iter(example[0].items())) if example else ("", "")
+        return _pairs_in(value, f"{name}={given}") if isinstance(value, str) else value
 
-    @field_validator("strides")
+    @field_validator("strides", "x0_clips")
     @classmethod
-    def _are_of_targets(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+    def _are_of_targets(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         targets = info.data.get("targets")
         if targets is not None and (others := [name for name in value if name not in targets]):
             raise ValueError(
                 f"{', '.join(others)} not among the targets {', '.join(targets)}; add it there, or leave it out here"
             )
         # One that is the request's is as if it were not given, so that the run is the same.
-        return {name: stride for name, stride in value.items() if stride != info.data.get("stride")}
+        of_all = info.data.get({"strides": "stride", "x0_clips": "x0_clip"}[info.field_name or ""])
+        return {name: own for name, own in value.items() if own != of_all}
 
     @field_validator("exclude", "trust", mode="before")
     @classmethod
@@ -446,6 +456,10 @@ class RegionRequest(Shown, BaseModel):
         """Pixels between the windows that a target is made in."""
         return self.strides.get(target, self.stride)
 
+    def x0_clip_of(self, target: str) -> float:
+        """The bound of a target's predicted sample, in standard deviations."""
+        return next((own for name, own in self.x0_clips.items() if name == target), self.x0_clip)
+
     def area(self) -> Area:
         """The region as geometry; a region in a file is read here.
 
@@ -467,16 +481,16 @@ class RegionRequest(Shown, BaseModel):
         return area
 
 
-def _pairs_in(text: str) -> dict[str, str]:
+def _pairs_in(text: str, example: str) -> dict[str, str]:
     """The pairs of ``LULC=112,NDVI=160``."""
     found: dict[str, str] = {}
     for pair in filter(None, (pair.strip() for pair in text.split(","))):
-        name, equals, number = (part.strip() for part in pair.partition("="))
+        name, equals, said = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise ValueError(f"'{printable(pair, 60)}' is no target with its stride; write LULC=112")
+            raise ValueError(f"'{printable(pair, 60)}' is no pair of a name and what it has; write {example}")
         if name in found:
-            raise ValueError(f"{printable(name, 60)} has two strides; say one")
-        found[name] = number
+            raise ValueError(f"{printable(name, 60)} is said twice; say it once")
+        found[name] = said
     return found
 
 

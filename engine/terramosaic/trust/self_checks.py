@@ -105,7 +105,7 @@ def doubts_about_layer(layer: Layer, counts: np.ndarray, imagery: NdviAgreement)
             low, high = layer.bounds[index]
             found.append(
                 f"{layer.name}: {_share(at_bound)} of {band} lies at the bound of samples, {low:.4g} to {high:.4g}, "
-                "which flattens extremes; a larger x0_clip lets them out"
+                "which flattens extremes; a larger x0_clip (or x0_clips, for this target alone) lets them out"
             )
     return found
 

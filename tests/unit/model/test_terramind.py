@@ -76,6 +76,7 @@ def randomness(
         (("LULC", "NDVI", "S1GRD"), GenerationOptions(steps=1)),
         (("NDVI",), GenerationOptions(steps=10, sampling="greedy")),
         (TARGETS, GenerationOptions(steps=5, conditioning="independent", x0_clip=2.5)),
+        (TARGETS, GenerationOptions(steps=5, x0_clip=1, x0_clips=(("NDVI", 2.5),))),
         (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC",))),
         (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC", "S2L2A"))),
         (("S1GRD", "LULC"), GenerationOptions(steps=1, inputs=("S2L2A", "NDVI", "S1RTC"))),

@@ -312,7 +312,7 @@ def expected(
             odds = np.exp(wide * np.arange(10)[:, None, None])
             values[target] = odds / odds.sum(1, keepdims=True)
             continue
-        x, clip = noise[target].astype(float), options.x0_clip or 1
+        x, clip = noise[target].astype(float), dict(options.x0_clips).get(target) or options.x0_clip or 1
         for step in ddim_steps(SCHEDULE, options.steps):
             x0 = 0.5 * x + wide + step.t / 1000
             x = step.a * np.clip(x0, -clip, clip) + step.b * x - step.c * x0

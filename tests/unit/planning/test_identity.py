@@ -83,7 +83,7 @@ OTHER = {
     "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",), "max_seam": 1.1,
     "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",),
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
-    "strides": {"LULC": 112},
+    "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3},
 }  # fmt: skip
 
 

@@ -89,8 +89,8 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
             "strides: S1RTC not among the targets S1GRD, NDVI, LULC; add it there, or leave it out here",
         ),
         ({"strides": {"a b": 112}}, "strides.a b.[key]: String should match pattern"),
-        ({"strides": "LULC"}, "strides: 'LULC' is no target with its stride; write LULC=112"),
-        ({"strides": "LULC=112,LULC=96"}, "strides: LULC has two strides; say one"),
+        ({"strides": "LULC"}, "strides: 'LULC' is no pair of a name and what it has; write LULC=112"),
+        ({"strides": "LULC=112,LULC=96"}, "strides: LULC is said twice; say it once"),
         ({"block_size": 1000}, "block_size: Input should be a multiple of 512 (not 1000)"),
         ({"max_cloud": 101}, "max_cloud: Input should be less than or equal to 100 (not 101)"),
         ({"steps": 3}, "steps: 3 does not divide 1000"),
@@ -124,6 +124,21 @@ def test_strides_of_targets_are_said_as_text_or_pairs_and_the_requests_own_is_no
     assert RegionRequest.model_validate_json(request.model_dump_json()) == request
     assert [request.stride_of(target) for target in request.targets] == [192, 192, 112]
     assert request_of(**GOOD, strides="LULC=112", stride=112) == request_of(**GOOD, stride=112)
+
+
+def test_what_belongs_to_targets_and_inputs_is_said_as_text_or_pairs():
+    request = request_of(
+        **GOOD, x0_clips="NDVI=2.5", catalogs="DEM=earth-search, S1RTC=https://a.org/stac#rtc"
+    )
+    assert (request.x0_clip_of("NDVI"), request.x0_clip_of("S1GRD")) == (2.5, 1)
+    assert request.catalogs == {"DEM": "earth-search", "S1RTC": "https://a.org/stac#rtc"}
+    assert request_of(**GOOD, x0_clips={"NDVI": 1}) == request_of(**GOOD)
+    with pytest.raises(
+        RequestError, match="x0_clips: 'NDVI' is no pair of a name and what it has; write DEM=3"
+    ):
+        request_of(**GOOD, x0_clips="NDVI")
+    with pytest.raises(RequestError, match=r"x0_clips\.NDVI: Input should be greater than 0"):
+        request_of(**GOOD, x0_clips="NDVI=0")
 
 
 def test_area_limit_is_configurable():
