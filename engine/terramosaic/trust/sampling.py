@@ -64,7 +64,7 @@ class Windows:
             lattice: 0 if whole or not has_cores(lattice.stride) else WINDOW - lattice.stride
             for lattice in lattices
         }
-        self.whole = not any(self._rims.values())
+        self.whole = whole or not any(has_cores(lattice.stride) for lattice in lattices)
         self._strata = [(block, lattice) for block in plan.blocks for lattice in lattices]
         self._counts = np.array([self._count(*stratum) for stratum in self._strata], np.int64)
 

@@ -112,5 +112,7 @@ def test_a_window_without_a_pixel_of_the_region_is_never_drawn():
 )
 def test_windows_far_apart_have_cores(stride, cores):
     assert has_cores(stride) is cores
-    drawn = Windows(planned(stride=stride), whole=not cores).draw(5, seed=0)
+    windows = Windows(planned(stride=stride), whole=False)
+    drawn = windows.draw(5, seed=0)
+    assert windows.whole is not cores
     assert len(drawn) == 5 and not any(draw.rect.is_empty for draw in drawn)
