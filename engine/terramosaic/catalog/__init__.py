@@ -4,7 +4,7 @@ In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superse
 `hint_for_nothing` if there is nothing.
 
 Of Sentinel-1 RTC in the same order: `open_backscatter`, `find_backscatter`, `of_one_direction`, `rank_passes`;
-`hint_for_no_backscatter` if there is nothing.
+`hint_for_no_backscatter` if there is nothing. Of the Copernicus DEM: `open_elevation`, `find_elevation`.
 """
 
 from terramosaic.catalog.acquisitions import Acquisition, drop_superseded, group_by_pass, rank
@@ -16,6 +16,13 @@ from terramosaic.catalog.backscatter_search import (
     find_backscatter,
     hint_for_no_backscatter,
     open_backscatter,
+)
+from terramosaic.catalog.elevation import (
+    Elevation,
+    ElevationTile,
+    FoundElevation,
+    find_elevation,
+    open_elevation,
 )
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
@@ -38,7 +45,10 @@ __all__ = [
     "BackscatterPass",
     "BackscatterScene",
     "Catalog",
+    "Elevation",
+    "ElevationTile",
     "FoundBackscatter",
+    "FoundElevation",
     "Pass",
     "Profile",
     "Scene",
@@ -50,6 +60,7 @@ __all__ = [
     "clouded",
     "drop_superseded",
     "find_backscatter",
+    "find_elevation",
     "group_by_pass",
     "hint_for_no_backscatter",
     "hint_for_nothing",
@@ -57,6 +68,7 @@ __all__ = [
     "of_one_direction",
     "open_backscatter",
     "open_catalog",
+    "open_elevation",
     "rank",
     "rank_passes",
     "require_files",

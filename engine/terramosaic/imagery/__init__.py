@@ -15,6 +15,7 @@ swath               where a radar saw the ground: gaps by their numbers, and edg
 resampling          numbers of a file under pixels of another grid, bilinear and without reaching over gaps
 backscatter_file    a file of Sentinel-1 RTC, held against its item
 backscatter         VV and VH in dB from the slices of one pass
+elevation           heights from tiles that are read as one mosaic
 zeros               a band that is 0: a hole, or put right
 composite           whose reflectance a pixel gets
 stack               all of it, strip by strip, read ahead
