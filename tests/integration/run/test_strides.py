@@ -15,6 +15,8 @@ from terramosaic import map_region, plan, read_plan, run_block, verify
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.block.tokens import TOKENS
 from terramosaic.ground.grid import Rect
+from terramosaic.model.denoiser import Denoiser
+from terramosaic.model.io_binding import BoundGraph
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import QUALITY_NODATA
@@ -22,6 +24,7 @@ from terramosaic.planning.plan import Plan
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.seams import told_seams
 from terramosaic.storage.files import read_json, write_json
+from terramosaic.trust.sampling import Windows
 from tests.integration.conftest import LAND
 from tests.support.pixels import assert_same_on_shared_pixels, read
 from tests.unit.model.toy_terramind import make_toy
@@ -215,9 +218,21 @@ class TestTokens:
         told, (of_112,) = finished_blocks(own)[block.id].tokens, finished_blocks(alone).values()
         assert told.keys() == set(TARGETS) and told["LULC"] == of_112.tokens["LULC"]
 
-    def test_the_map_is_verified(self, mapped):
-        found = verify(mapped(strides={"LULC": 112}), write=False)
+    def test_the_map_is_verified_and_windows_of_land_cover_take_no_diffusion(self, mapped, monkeypatch):
+        run = mapped(strides={"LULC": 112})
+        runs: list[Denoiser] = []
+        denoise = Denoiser.denoise
+
+        def counted(denoiser: Denoiser, first: BoundGraph) -> None:
+            runs.append(denoiser)
+            denoise(denoiser, first)
+
+        monkeypatch.setattr(Denoiser, "denoise", counted)
+        found = verify(run, write=False)
         assert found.passed and found.verified == found.windows and not found.elsewhere and not found.whole
+        # A core is of one window, and two of the targets of its stride are by diffusion.
+        of_192 = [draw for draw in Windows(run.plan, whole=False).draw(300, 0) if draw.lattice.stride == 192]
+        assert len(runs) == 2 * len(of_192) < 2 * found.windows
 
     @pytest.mark.slow
     def test_elsewhere_tokens_of_each_lattice_are_drawn_again(self, mapped, tmp_path):
