@@ -139,7 +139,7 @@ def _computed(
     """Computes a block; anew without a scene one of whose files turns out, in the midst of it, to be of no use."""
     records, tally = SceneRecords(RunFolder.of(plan)), _Tally(on_windows)
     # Each time round there is a scene less, so there are no more of them than scenes.
-    for _ in plan.sources:
+    for _ in plan.items:
         try:
             return job(tally.begin()).run()
         except UnusableFileError as error:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.radar_rows import RadarLead, RadarRows
-from terramosaic.block.read_rows import InputRows
+from terramosaic.block.read_rows import InputRows, ReadRows
 from terramosaic.block.windows import HeldRows
 from terramosaic.catalog.assets import Source
+from terramosaic.catalog.elevation import Elevation
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.elevation import read_elevation
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.heights import DEM
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.planning.radar import RADAR, Radar
 
@@ -50,13 +54,18 @@ def held_inputs(
         run: where files that fail for good are marked; of None, nowhere.
     """
     with ExitStack() as opened:
+        others: dict[str, InputRows] = {}
+        if plan.heights is not None:
+            read = partial(_read_heights, plan.heights.elevation, block.epsg, decisions, run)
+            others[DEM] = opened.enter_context(ReadRows(read, rect))
         radar = None
         if plan.radar is not None:
             radar = opened.enter_context(closing(RadarRows(plan.radar, rect, block.epsg, decisions, run)))
         if radar is not None and plan.radar is not None and plan.is_led_by_radar:
-            yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)))
+            yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)), others)
             return
-        others: dict[str, InputRows] = {} if radar is None else {RADAR: radar}
+        if radar is not None:
+            others[RADAR] = radar
         imagery = Imagery(
             epsg=block.epsg,
             bands=plan.bundle.bands,
@@ -69,6 +78,13 @@ def held_inputs(
         strips = opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
         yield BlockInputs("S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery), others)
+
+
+def _read_heights(
+    elevation: Elevation, epsg: int, decisions: Decisions, run: RunFolder | None, rect: Rect
+) -> tuple[np.ndarray, np.ndarray]:
+    found = read_elevation(elevation, rect, epsg, decisions, run)
+    return found.metres, ~np.isnan(found.metres[0])
 
 
 def _numbers(radar: Radar, block: Block) -> list[int]:

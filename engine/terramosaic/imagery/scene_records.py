@@ -52,7 +52,7 @@ class SceneRecords:
     def read_all(self, plan: Plan) -> dict[str, SceneDecision]:
         """All that is decided by now. The folder is listed first: most scenes of a country are never read."""
         held = list_facts(self.run.scenes)
-        return self.read_some(key for key in plan.sources if self.run.scene_file(key).name in held)
+        return self.read_some(key for key in plan.items if self.run.scene_file(key).name in held)
 
     def forget(self, scene: str) -> None:
         """Lets a scene be decided again; for a run that has no pixel yet."""
@@ -111,7 +111,7 @@ class Decided:
         return self._planned[key]
 
     def _by_metadata(self, key: str) -> str:
-        scene = self._plan.sources.get(key)
+        scene = self._plan.items.get(key)
         if scene is None:
             return ""
         if isinstance(scene, Scene):

@@ -17,6 +17,7 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
+from terramosaic.planning.heights import DEM
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import cover_of
 from terramosaic.planning.plan import Figures, Zone
@@ -30,6 +31,8 @@ _NAMED_SCENES, _NAMED_LETTERS = 5, 500
 _READ_BYTES_PER_PIXEL = 1.4
 #: Of VV and VH together: compressed float32, of which the better part is noise.
 _RADAR_BYTES_PER_PIXEL = 6.0
+#: Of a DEM of 30 m, compressed.
+_HEIGHT_BYTES_PER_PIXEL = 0.3
 
 _OUTPUT_BYTES_PER_PIXEL = {
     "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "DEM": 1.5},
@@ -59,7 +62,9 @@ def read_gigabytes(
     """
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
     per_pixel *= not is_led_by_radar(request)
-    radar = _RADAR_BYTES_PER_PIXEL if RADAR in request.inputs else 0
+    beside = _RADAR_BYTES_PER_PIXEL * (RADAR in request.inputs) + _HEIGHT_BYTES_PER_PIXEL * (
+        DEM in request.inputs
+    )
     cloud = {
         scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
     }
@@ -67,7 +72,7 @@ def read_gigabytes(
     for block in (block for zone in zones for block in zone.blocks):
         pixels = np.prod(cover_of(request, block.rect).shape, dtype=float)
         left = 1.0
-        total += pixels * radar
+        total += pixels * beside
         for scenes in block.acquisitions:
             total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
             left *= cloud[scenes[0]]

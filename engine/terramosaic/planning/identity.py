@@ -127,6 +127,10 @@ def _deciding_scenes(plan: Plan, used: Collection[str], *, checksums: bool) -> d
         passes = [one.scenes for one in plan.radar.passes]
         beside["radar"] = [plan.radar.moment.isoformat(), passes]
         used = {*used, *(scene for scenes in passes for scene in scenes)}
+    if plan.heights is not None:
+        found = plan.heights.elevation
+        tiles = {key: tile.identity(checksums=checksums) for key, tile in found.by_key.items()}
+        beside["heights"] = [tiles, found.sea]
     return beside | {"scenes": {scene: plan.sources[scene].identity(checksums=checksums) for scene in used}}
 
 

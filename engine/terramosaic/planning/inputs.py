@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from terramosaic.errors import RequestError
 from terramosaic.request.request import RegionRequest
 
 #: Inputs that blocks are read for.
-READ = ("S2L2A", "S1RTC")
+READ = ("S2L2A", "S1RTC", "DEM")
+
+#: Those whose acquisitions a run can be of.
+LEADING = frozenset(("S2L2A", "S1RTC"))
 
 _WHY_NOT = {
     "S1GRD": "catalogs have it as amplitudes in radar geometry, neither calibrated nor on the ground",
@@ -17,7 +20,7 @@ _WHY_NOT = {
 }
 
 
-def require_read(inputs: Iterable[str]) -> None:
+def require_read(inputs: Collection[str]) -> None:
     """Refuses inputs that no imagery is read for.
 
     Raises:
@@ -27,6 +30,10 @@ def require_read(inputs: Iterable[str]) -> None:
         if name not in READ:
             why = _WHY_NOT.get(name, "this version does not find it in catalogs")
             raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")
+    if not LEADING & set(inputs):
+        raise RequestError(
+            f"inputs: {' and '.join(inputs)} alone is of no day and no pass; name {' or '.join(sorted(LEADING))}, too"
+        )
 
 
 def require_composite(request: RegionRequest) -> None:

@@ -14,9 +14,11 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import Pass, Scene
 from terramosaic.catalog.backscatter import BackscatterScene
+from terramosaic.catalog.elevation import ElevationTile
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import Bundle
+from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.radar import Radar
@@ -202,6 +204,9 @@ class Plan(Shown, _Value):
     radar: Radar | None = Field(
         default=None, description="The Sentinel-1 that windows are cut from, if it is an input"
     )
+    heights: Heights | None = Field(
+        default=None, description="The DEM that windows are cut from, if it is an input"
+    )
     dropped: tuple[DroppedScene, ...]
     zones: tuple[Zone, ...]
     figures: Figures
@@ -243,6 +248,11 @@ class Plan(Shown, _Value):
     def sources(self) -> Mapping[str, Scene | BackscatterScene]:
         """All scenes, of Sentinel-2 and of Sentinel-1, by key."""
         return {**self.scenes, **(self.radar.scenes if self.radar else {})}
+
+    @cached_property
+    def items(self) -> Mapping[str, Scene | BackscatterScene | ElevationTile]:
+        """All that files are read of: scenes, and tiles of heights, by key."""
+        return {**self.sources, **(self.heights.elevation.by_key if self.heights else {})}
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -43,6 +43,7 @@ from terramosaic.planning.estimates import (
     warnings_of,
 )
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS, TOLD, gaps_of
+from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar, require_composite, require_read
 from terramosaic.planning.layers import layers_of
@@ -133,7 +134,7 @@ def recall_secrets(made: Plan) -> None:
     Raises:
         RequestError, CatalogError, ModelError: as `plan`.
     """
-    if any(asset.came_signed for scene in made.sources.values() for asset in scene.assets.values()):
+    if any(asset.came_signed for item in made.items.values() for asset in item.assets.values()):
         # Its own file of a region may be signed, too; what it held is in the plan.
         request = made.request.model_copy(update={"region": GeoJson(geojson=made.region)})
         prepared = _Prepared.of(request)
@@ -142,6 +143,7 @@ def recall_secrets(made: Plan) -> None:
         if made.radar is not None:
             near = None if made.is_led_by_radar else made.radar.moment
             find_radar(prepared.request, prepared.area, near=near)
+        prepared.heights()
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,12 @@ class _Prepared:
         require_read(request.inputs)
         require_composite(request)
         return cls(request, area, areas, bundle, _Named.of(request))
+
+    def heights(self) -> Heights | None:
+        """The DEM that windows are cut from, if it is an input."""
+        if DEM not in self.request.inputs:
+            return None
+        return find_heights(self.request, self.area, exclude=self.named.exclude)
 
     def on(self, acquisition: Acquisition[Any]) -> _Prepared:
         """As a request for one acquisition."""
@@ -312,6 +320,7 @@ def _plan_from(
         whole_period: whether this is all that the period has; of a single acquisition gaps are expected.
     """
     area, areas, bundle = prepared.area, prepared.areas, prepared.bundle
+    heights = prepared.heights()
     led_by_radar = radar is not None and is_led_by_radar(prepared.request)
     acquisitions = found.acquisitions if led_by_radar else _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
@@ -364,6 +373,7 @@ def _plan_from(
         ),
         scenes={} if led_by_radar else scenes,
         radar=radar,
+        heights=heights,
         dropped=(
             *(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
             *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in found.unusable),
@@ -373,6 +383,7 @@ def _plan_from(
         warnings=(
             *warnings_of(request, bundle, figures, scenes.values(), hint),
             *(radar.notes if radar else ()),
+            *(heights.notes if heights else ()),
             *found.unknown,
             *_left_out(found.unusable),
         ),

@@ -121,6 +121,7 @@ class PlanFacts:
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
             "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
             **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
+            **({"DEM": counted(len(plan.heights.elevation.by_key), "tile")} if plan.heights else {}),
             "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
             "Work": f"{work}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",

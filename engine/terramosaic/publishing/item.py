@@ -16,6 +16,7 @@ from shapely.geometry import shape
 
 from terramosaic.bands import COMMON_NAMES
 from terramosaic.catalog.backscatter import BackscatterScene
+from terramosaic.catalog.elevation import VERTICAL, ElevationTile
 from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
@@ -24,6 +25,7 @@ from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.finished import GAPS, SEAMS, VALID_PIXELS, WARNINGS, told_in
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.heights import DEM
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Plan, Zone
@@ -107,7 +109,8 @@ def make_item(run: RunFacts) -> pystac.Item:
                 roles=["metadata"],
             )
             item.add_asset(name, asset)
-    for scene in used:
+    tiles = plan.heights.elevation.by_key.items() if plan.heights else ()
+    for scene in (*used, *(tile for key, tile in tiles if key not in run.left_out)):
         href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))
     return item
@@ -126,15 +129,15 @@ def told_warnings(plan: Plan, folder: RunFolder) -> list[str]:
     return list(plan.warnings if told is None or told.warnings is None else told.warnings)
 
 
-def scene_href(scene: Scene | BackscatterScene, plan: Plan, folder: Location) -> str:
+def scene_href(scene: Scene | BackscatterScene | ElevationTile, plan: Plan, folder: Location) -> str:
     """Where a scene's item can be found again: in its STAC API, beside its pixels, or in the run's catalog.
 
     A scene records its assets' hrefs only, so a static catalog's item is looked for beside them. It is named
     relative to the run folder, or by a file URL if that is in a store.
     """
-    named = (
-        catalog_of(plan.request, RADAR)[0] if isinstance(scene, BackscatterScene) else plan.request.catalog
-    )
+    inputs = {BackscatterScene: RADAR, ElevationTile: DEM}
+    name = next((name for kind, name in inputs.items() if isinstance(scene, kind)), None)
+    named = plan.request.catalog if name is None else catalog_of(plan.request, name)[0]
     profile = PROFILES.get(named)
     catalog = (profile and profile.url) or named
     if urlsplit(catalog).scheme in ("http", "https"):
@@ -214,6 +217,8 @@ def _imagery_in_words(plan: Plan) -> str:
         found.append(
             f"Sentinel-1 RTC ({plan.radar.passes[0].direction or 'of one direction'}, a pass a window)"
         )
+    if plan.heights:
+        found.append(f"Copernicus DEM ({VERTICAL})")
     return " and ".join(found)
 
 

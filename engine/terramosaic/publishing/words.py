@@ -33,6 +33,11 @@ SHORT_TITLES = {
     "S2L2A": "generated reflectance",
 }
 
+_OF_THE_DEM = (
+    "Produced using Copernicus WorldDEM-30 © DLR e.V. 2010-2014 and © Airbus Defence and Space GmbH 2014-2018 provided "
+    "under COPERNICUS by the European Union and ESA; all rights reserved."
+)
+
 #: Bands of a target whose bounds are told, and the digits that a unit is told with.
 _MOST_BOUNDS, _DIGITS = 2, {"m": 0, "dB": 1}
 
@@ -83,7 +88,8 @@ def strides_in_words(request: RegionRequest) -> str:
 def attribution(plan: Plan) -> str:
     """The notice that Copernicus' licence asks of whoever passes modified data on."""
     years = sorted({scene.datetime.year for scene in plan.sources.values()})
-    return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
+    sentinel = f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
+    return f"{sentinel} {_OF_THE_DEM}" if plan.heights else sentinel
 
 
 def software(plan: Plan) -> dict[str, str]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from shapely.geometry import box, mapping
 
 from terramosaic import MapResult, map_region, open_run, verify
-from terramosaic.errors import RequestError
+from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.noise import GroundNoise, GroundUniform
+from terramosaic.ground.zones import lonlat_of
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.generator import GenerationOptions, WindowRandomness
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.layers import day_number
 from tests.integration.conftest import Catalog
+from tests.support.heights import write_tile
 from tests.support.pixels import read
 from tests.support.radar import power_at, write_rtc
 from tests.support.scenes import write_scene
@@ -181,3 +185,61 @@ def test_a_pass_that_is_gone_gives_way_to_the_next(ground: Catalog, toy: str, tm
 def test_a_median_needs_optical_imagery(ground: Catalog, toy: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="composite: median is of Sentinel-2"):
         mapped(ground, toy, tmp_path, composite="median")
+
+
+@pytest.fixture(scope="module")
+def hills(ground: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The same ground with its heights: a plane that rises to the east and north."""
+    folder = tmp_path_factory.mktemp("hills")
+    catalog = Catalog(folder)
+    for file in ground.folder.glob("*.json"):
+        catalog.add(json.loads(file.read_text()))
+    lon, lat = (float(middle) for middle in lonlat_of(box(*GROUND.bounds).centroid, 32633).coords[0])
+    south, west = math.floor(lat), math.floor(lon)
+    tile = write_tile(folder / "dem", south, west, around=(lon, lat))
+    assert tile.transform is not None
+    catalog.add({
+        "type": "Feature", "stac_version": "1.0.0", "id": tile.id, "collection": tile.collection, "links": [],
+        "geometry": mapping(tile.geometry), "bbox": list(tile.geometry.bounds),
+        "properties": {"datetime": "2021-04-22T00:00:00Z", "proj:epsg": 4326, "proj:transform": tile.transform,
+                       "proj:shape": tile.shape},
+        "assets": {"data": {"href": tile.assets["DEM"].href}},
+    })  # fmt: skip
+    return catalog
+
+
+def test_heights_beside_radar_are_what_the_model_sees(
+    ground: Catalog, hills: Catalog, alone: MapResult, toy: str, tmp_path: Path
+) -> None:
+    both = mapped(hills, toy, tmp_path / "both", inputs=("S1RTC", "DEM"))
+    assert both.plan.heights is not None
+    assert both.plan.run_id != alone.plan.run_id
+    one, other = (read(result.mosaics["NDVI"])[0] for result in (both, alone))
+    np.testing.assert_array_equal(one == -32768, other == -32768)
+    assert (one != other)[one != -32768].mean() > 0.1
+    item = json.loads((both.folder / "item.json").read_text())
+    assert "Copernicus DEM (metres above the geoid EGM2008" in item["properties"]["processing:lineage"]
+    assert any("DSM" in link.get("title", "") for link in item["links"] if link["rel"] == "derived_from")
+    shifted = mapped(
+        hills,
+        toy,
+        tmp_path / "shifted",
+        Rect(PLACE.row + 90, PLACE.col - 60, 260, 300),
+        inputs=("DEM", "S1RTC"),
+    )
+    (whole, here), (part, there) = (read(result.mosaics["NDVI"]) for result in (both, shifted))
+    shared = here.intersection(there)
+    np.testing.assert_array_equal(whole[:, *shared.slices(here)], part[:, *shared.slices(there)])
+    assert verify(both.folder, windows=10, write=False).failure is None
+
+
+def test_all_three_inputs_make_a_map(hills: Catalog, toy: str, tmp_path: Path) -> None:
+    result = mapped(hills, toy, tmp_path, inputs=("DEM", "S2L2A", "S1RTC"))
+    assert result.plan.request.inputs == ("S2L2A", "S1RTC", "DEM")
+    assert (read(result.mosaics["NDVI"])[0] != -32768).mean() > 0.5
+    assert verify(result.folder, windows=10, write=False).failure is None
+
+
+def test_without_heights_a_map_of_them_is_refused(ground: Catalog, toy: str, tmp_path: Path) -> None:
+    with pytest.raises(NoScenesError, match="no tile of the Copernicus DEM there"):
+        mapped(ground, toy, tmp_path, inputs=("S1RTC", "DEM"))

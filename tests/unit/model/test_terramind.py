@@ -57,7 +57,8 @@ def all_inputs(windows: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(4)
     radar = rng.normal(-15, 5, (len(windows), 2, 14, 14)).astype(np.float32).repeat(16, 2).repeat(16, 3)
     ndvi = rng.random((len(windows), 1, 14, 14), np.float32).repeat(16, 2).repeat(16, 3)
-    return {"S2L2A": windows, "S1RTC": radar, "NDVI": ndvi}
+    heights = rng.normal(800, 300, (len(windows), 1, 14, 14)).astype(np.float32).repeat(16, 2).repeat(16, 3)
+    return {"S2L2A": windows, "S1RTC": radar, "DEM": heights, "NDVI": ndvi}
 
 
 def randomness(
@@ -79,6 +80,7 @@ def randomness(
         (TARGETS, GenerationOptions(steps=5, x0_clip=1, x0_clips=(("NDVI", 2.5),))),
         (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC",))),
         (TARGETS, GenerationOptions(steps=1, inputs=("S1RTC", "S2L2A"))),
+        (TARGETS, GenerationOptions(steps=1, inputs=("DEM", "S1RTC"))),
         (("S1GRD", "LULC"), GenerationOptions(steps=1, inputs=("S2L2A", "NDVI", "S1RTC"))),
         (TARGETS, GenerationOptions(steps=1, inputs=("S2L2A", "NDVI"), conditioning="independent")),
     ],
@@ -374,7 +376,10 @@ def test_a_cache_that_cannot_be_written_is_named(
 def test_inputs_that_a_bundle_cannot_take_are_named(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(1)
     for options, words in (
-        (GenerationOptions(inputs=("S2L2A", "DEM")), "inputs: bundle 'toy' cannot take DEM; it takes S2L2A"),
+        (
+            GenerationOptions(inputs=("S2L2A", "S2L1C")),
+            "inputs: bundle 'toy' cannot take S2L1C; it takes S2L2A",
+        ),
         (GenerationOptions(tokenised=("S2L2A",)), "tokenised: bundle 'toy' makes no tokens of S2L2A"),
         (GenerationOptions(tokenised=("NDVI",)), "tokenised: NDVI is not among the inputs S2L2A"),
     ):

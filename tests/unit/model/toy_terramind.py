@@ -34,7 +34,7 @@ SCHEDULE = Schedule(
     default_steps=10,
 )
 #: Bands of inputs that are taken as pixels, and what they are multiplied by.
-EMBEDDED = {"S2L2A": (12, 0.0001), "S1RTC": (2, 0.01)}
+EMBEDDED = {"S2L2A": (12, 0.0001), "S1RTC": (2, 0.01), "DEM": (1, 0.0001)}
 MEAN, STD = {"S1GRD": (-12.0, -20.0), "NDVI": (0.5,)}, {"S1GRD": (5.0, 6.0), "NDVI": (0.25,)}
 
 _EMBED = """
@@ -237,6 +237,9 @@ def make_toy(folder: Path) -> Path:
             "S1RTC": InputSpec(
                 bands=("VV", "VH"), unit="dB", convention="gamma0", graphs={"embed": "S1RTC.embed.onnx"}
             ),
+            "DEM": InputSpec(
+                bands=("DEM",), unit="m", convention="geoid", graphs={"embed": "DEM.embed.onnx"}
+            ),
             "NDVI": InputSpec(
                 bands=("NDVI",), convention="0 to 1", graphs={"tokenise": "NDVI.tokenise.onnx"}
             ),
@@ -256,6 +259,7 @@ def _write_selftest(path: Path) -> bytes:
     windows = {
         "S2L2A": rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32),
         "S1RTC": rng.normal(-15, 5, (2, 2, 224, 224)).astype(np.float32),
+        "DEM": rng.normal(800, 300, (2, 1, 224, 224)).astype(np.float32),
     }
     ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}

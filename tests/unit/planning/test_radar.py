@@ -137,7 +137,8 @@ def test_each_pass_of_a_watched_region_is_a_map(tmp_path: Path, toy: str) -> Non
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"inputs": ["DEM"]}, "inputs: bundle 'toy' cannot take DEM"),
+        ({"inputs": ["DEM"]}, "inputs: DEM alone is of no day and no pass; name S1RTC or S2L2A, too"),
+        ({"inputs": ["S1RTC", "S2L1C"]}, "inputs: bundle 'toy' cannot take S2L1C"),
         ({"inputs": ["NDVI"]}, "inputs: NDVI cannot be read: it is what maps are made of"),
         ({"model": "demo", "targets": ["NDVI"]}, "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
         ({"catalogs": {"S1RTC": "planetary-computer#sentinel-1-grd"}}, "sentinel-1-grd is Sentinel-1 GRD"),

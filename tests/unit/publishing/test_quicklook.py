@@ -179,7 +179,11 @@ class TestTrueColour:
         left, right = Rect(1002, 2003, 45, 45), Rect(1002, 2048, 45, 45)
         blocks = [SimpleNamespace(id=f"b{index}", rect=rect) for index, rect in enumerate((left, right))]
         plan = SimpleNamespace(
-            preview_factor=factor, is_led_by_radar=False, request=SimpleNamespace(out=str(tmp_path)), run_id="run", blocks=blocks
+            preview_factor=factor,
+            is_led_by_radar=False,
+            request=SimpleNamespace(out=str(tmp_path)),
+            run_id="run",
+            blocks=blocks,
         )
         for block in blocks:
             rect = preview_rect(block.rect, factor)
