@@ -131,6 +131,8 @@ def warnings_of(
         if share > TOLD:
             more = f"; {hint}" if cause == CLOUD_LIMIT else ""
             warnings.append(f"{share:.1%} of the region lies {WHERE[cause]} and stays without data{more}")
+    if request.keep_imagery and is_led_by_radar(request):
+        warnings.append("keep_imagery keeps Sentinel-2, which is not among the inputs: no imagery is kept")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     for why, keys in _misnamed(scenes).items():

@@ -86,6 +86,8 @@ def plan(request: RegionRequest) -> Plan:
     prepared = _Prepared.of(request)
     if is_led_by_radar(request):
         radar = find_radar(prepared.request, prepared.area, near=None, exclude=prepared.named.exclude)
+        if request.composite == "single":
+            radar = radar.only(radar.passes[0])
         return _plan_from(prepared, _led_by(radar, prepared), radar)
     found = _search(prepared, () if request.strict else UnusableItemError)
     if not found.acquisitions:
@@ -384,7 +386,8 @@ def _plan_from(
             *warnings_of(request, bundle, figures, scenes.values(), hint),
             *(radar.notes if radar else ()),
             *(heights.notes if heights else ()),
-            *found.unknown,
+            # Scenes that are named may be of the other inputs, which tell themselves what they leave out.
+            *(found.unknown if radar is None and heights is None else ()),
             *_left_out(found.unusable),
         ),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),

@@ -9,11 +9,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from terramosaic.catalog.backscatter import BackscatterScene, Direction
-from terramosaic.catalog.backscatter_passes import BackscatterPass, of_one_direction, rank_passes
+from terramosaic.catalog.backscatter_passes import (
+    BackscatterPass,
+    covered_share,
+    of_one_direction,
+    rank_passes,
+)
 from terramosaic.catalog.backscatter_search import find_backscatter, hint_for_no_backscatter, open_backscatter
 from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import NoScenesError, UnusableItemError
 from terramosaic.ground.zones import Area
+from terramosaic.planning.gaps import TOLD
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import RegionRequest
@@ -97,6 +103,8 @@ def find_radar(
     moment = near or _middle(start, end, found.passes)
     passes, told = of_one_direction(found.passes, area.outline, moment, request.direction)
     ranked = rank_passes(passes, area.outline, moment)
+    covered = covered_share((scene.geometry for one in ranked for scene in one.scenes), area.outline)
+    without = f"Sentinel-1: {1 - covered:.1%} of the region lies under no pass and stays without data"
     searched = f"{catalog.describe()}, {format_interval(start, end)}, {_in_words(request.direction)}"
     if not ranked:
         wanted: Direction = "" if request.direction == "best" else request.direction
@@ -120,7 +128,7 @@ def find_radar(
             for one in ranked
         ),
         scenes={scene.key: scene for one in ranked for scene in one.scenes},
-        notes=(*filter(None, [told]), *found.notes()),
+        notes=(*filter(None, [told]), *([without] if 1 - covered > TOLD else []), *found.notes()),
     )
 
 

@@ -150,3 +150,29 @@ def test_inputs_that_cannot_be_had_are_told(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         planned(tmp_path, toy, [slice_of(49875, 15), *OPTICAL], **fields)
+
+
+def test_of_a_single_composite_the_best_pass_alone_is_taken(tmp_path: Path, toy: str) -> None:
+    made = planned(
+        tmp_path, toy, [slice_of(49875, 15), slice_of(49700, 3)], composite="single", keep_imagery=True
+    )
+    assert made.radar is not None
+    assert [one.label[:10] for one in made.radar.passes] == ["2023-08-15"]
+    assert len(made.acquisitions) == 1
+    assert "imagery" not in [layer.name for layer in made.layers]
+    assert any("keep_imagery keeps Sentinel-2" in warning for warning in made.warnings)
+
+
+def test_ground_that_no_pass_has_seen_is_told(tmp_path: Path, toy: str) -> None:
+    made = planned(tmp_path, toy, [slice_of(49875, 15, ground=WEST), *OPTICAL], inputs=["S2L2A", "S1RTC"])
+    assert any(
+        "% of the region lies under no pass and stays without data" in warning for warning in made.warnings
+    )
+
+
+def test_a_pass_can_be_excluded_by_name(tmp_path: Path, toy: str) -> None:
+    items = [slice_of(49875, 15), slice_of(49700, 3), *OPTICAL]
+    made = planned(tmp_path, toy, items, exclude=[items[0]["id"]])
+    assert made.radar is not None
+    assert [one.label[:10] for one in made.radar.passes] == ["2023-08-03"]
+    assert not any("are not among the scenes" in warning for warning in made.warnings)
