@@ -128,7 +128,11 @@ def find_radar(
             for one in ranked
         ),
         scenes={scene.key: scene for one in ranked for scene in one.scenes},
-        notes=(*filter(None, [told]), *([without] if 1 - covered > TOLD else []), *found.notes()),
+        notes=(
+            *([told] if len(passes) < len(found.passes) else []),
+            *([without] if 1 - covered > TOLD else []),
+            *found.notes(),
+        ),
     )
 
 

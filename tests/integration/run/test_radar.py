@@ -21,7 +21,9 @@ from terramosaic.model.bundle import load_bundle
 from terramosaic.model.generator import GenerationOptions, WindowRandomness
 from terramosaic.model.opening import open_generator
 from terramosaic.planning.layers import day_number
+from terramosaic.watch.collection import MapCollection
 from tests.integration.conftest import Catalog
+from tests.integration.watch.newest_region import watch
 from tests.support.heights import write_tile
 from tests.support.pixels import read
 from tests.support.radar import power_at, write_rtc
@@ -243,3 +245,16 @@ def test_all_three_inputs_make_a_map(hills: Catalog, toy: str, tmp_path: Path) -
 def test_without_heights_a_map_of_them_is_refused(ground: Catalog, toy: str, tmp_path: Path) -> None:
     with pytest.raises(NoScenesError, match="no tile of the Copernicus DEM there"):
         mapped(ground, toy, tmp_path, inputs=("S1RTC", "DEM"))
+
+
+def test_a_watched_region_is_mapped_pass_by_pass(ground: Catalog, toy: str, tmp_path: Path) -> None:
+    """Passes are acquisitions: each a map of its own, and the newest mosaic is of the newest one that saw a pixel."""
+    given = {"model": toy, "targets": ("NDVI",), "steps": 1, "inputs": ("S1RTC",), "datetime": "2023-08"}
+    watch(ground.request(PLACE, tmp_path, **given), "2023-08-31")
+    mapped_passes = MapCollection(tmp_path).mapped
+    assert [str(held.of_pass.solar_day) for held in mapped_passes] == ["2023-08-14", "2023-08-26"]
+    assert [held.of_pass.platform for held in mapped_passes] == ["sentinel-1a"] * 2
+    pixels = read(tmp_path / "newest" / "NDVI.tif")[0]
+    assert (pixels != -32768).mean() > 0.5
+    again = watch(ground.request(PLACE, tmp_path, **given), "2023-08-31")
+    assert (again.found, again.new) == (2, {})
