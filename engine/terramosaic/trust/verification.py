@@ -82,7 +82,7 @@ class Verification(_Value):
         device: where windows were computed again.
         processor: the kind of CPU, here.
         seed: of the drawing; the same one draws the same windows.
-        whole: whether all of a window was compared, and not its core alone.
+        whole: whether all of each window was compared, and not of those that have a core that alone.
         files: files that were compared with the item.
         flaws: those that are not as it says.
         model: how the model differs from the run's; empty if it does not.

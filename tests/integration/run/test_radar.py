@@ -148,6 +148,17 @@ def test_a_map_from_radar_can_be_verified(alone: MapResult) -> None:
     assert found.verified == found.drawn > 0
 
 
+@pytest.mark.slow
+def test_a_target_has_a_stride_of_its_own(
+    ground: Catalog, alone: MapResult, toy: str, tmp_path: Path
+) -> None:
+    own = mapped(ground, toy, tmp_path / "own", strides={"LULC": 112})
+    at_112 = mapped(ground, toy, tmp_path / "112", stride=112)
+    for name, other in (("NDVI", alone), ("LULC", at_112), ("LULC_disagreement", at_112)):
+        np.testing.assert_array_equal(read(own.mosaics[name])[0], read(other.mosaics[name])[0], err_msg=name)
+    assert verify(own, windows=20, write=False).passed
+
+
 def test_radar_beside_optical_changes_the_map_and_is_told(
     ground: Catalog, alone: MapResult, toy: str, tmp_path: Path
 ) -> None:
