@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from shapely.geometry import box
 
+from terramosaic import RegionRequest, map_region, verify
 from terramosaic.bands import INPUT_BANDS
+from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import Reference, pixels_key
@@ -20,9 +24,11 @@ from terramosaic.model.generator import GenerationOptions
 from terramosaic.model.opening import open_generator
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.terramind import TerraMindGenerator
-from tests.export.conftest import narrow_reference, read_patches
+from tests.export.conftest import PATCHES, narrow_reference, read_patches
 from tests.export.inputs import forced_tokens, noise_for, randomness, relative
 from tests.export.test_parity import compare, margins_kept
+from tests.support.pixels import read
+from tests.support.real_radar import add_heights, add_radar
 
 TARGETS = ("S2L2A", "NDVI", "LULC")
 TOKENISED = ("S2L2A", "S1RTC", "NDVI", "DEM", "LULC")
@@ -190,3 +196,35 @@ def test_the_selftest_covers_every_input(bundle: Bundle) -> None:
     check = check_bundle(bundle)
     assert check.failures == ()
     assert set(check.tokenised) == set(TOKENISED)
+
+
+def test_a_map_of_real_backscatter_and_heights(bundle: Bundle, shared_data: Path, tmp_path: Path) -> None:
+    """Local items of the real form, pixels of TerraMesh's example: LULC, NDVI and cloud-free optical from radar."""
+    catalog = tmp_path / "catalog"
+    catalog.mkdir()
+    rect, epsg = add_radar(shared_data, catalog, PATCHES[0], start="2021-06-14 05:00:00+00:00")
+    add_heights(shared_data, catalog, PATCHES[0])
+    left, bottom, right, top = rect.bounds
+    outline = lonlat_of(box(left + 504, bottom + 504, right - 504, top - 504), epsg)
+    request = RegionRequest(
+        region=as_geojson(outline),
+        datetime="2021-06",
+        catalog=str(catalog),
+        out=str(tmp_path / "maps"),
+        model=str(bundle.folder),
+        inputs=("S1RTC", "DEM"),
+        targets=TARGETS,
+        steps=2,
+    )
+    result = map_region(request)
+    reflectance, place = read(result.mosaics["S2L2A"])
+    assert reflectance.shape == (12, *place.shape)
+    for name in TARGETS:
+        pixels = read(result.mosaics[name])[0]
+        assert (pixels != (0 if name == "LULC" else -32768)).all(), name
+        assert len(np.unique(pixels)) > 2, name
+    item = json.loads((result.folder / "item.json").read_text())
+    bands = item["assets"]["S2L2A"]["bands"]
+    assert [band["name"] for band in bands] == list(INPUT_BANDS["S2L2A"])
+    assert bands[3]["eo:common_name"] == "red"
+    assert verify(result.folder, windows=2, write=False).failure is None
