@@ -1,0 +1,111 @@
+"""A request with what is known of it before a catalog is searched: its ground, its model, the scenes it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from terramosaic.catalog import Acquisition, Scene
+from terramosaic.errors import RequestError
+from terramosaic.ground.zones import Area, ZoneArea, zone_areas
+from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.devices import AUTO, resolve
+from terramosaic.planning.heights import DEM, Heights, find_heights
+from terramosaic.planning.inputs import require_composite, require_read
+from terramosaic.planning.places import require_places_within_roots
+from terramosaic.request.interval import format_interval
+from terramosaic.request.region import GeoJsonFile
+from terramosaic.request.request import RegionRequest
+from terramosaic.request.scene_ids import ids_in
+from terramosaic.storage.documents import shown
+from terramosaic.storage.location import anchored
+
+#: Periods are told in whole seconds.
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class NamedScenes:
+    """The scenes that a request names, with those of its files."""
+
+    exclude: frozenset[str]
+    trust: frozenset[str]
+
+    @classmethod
+    def of(cls, request: RegionRequest) -> NamedScenes:
+        return cls(ids_in(request.exclude, "exclude"), ids_in(request.trust, "trust"))
+
+    def excludes(self, scene: Scene) -> bool:
+        return not self.exclude.isdisjoint(_names_of(scene))
+
+    def trusts(self, scene: Scene) -> bool:
+        return not self.trust.isdisjoint(_names_of(scene))
+
+    def unknown(self, scenes: Iterable[Scene]) -> Iterator[str]:
+        """What to tell of names that none of the found scenes has."""
+        names = {name for scene in scenes for name in _names_of(scene)}
+        for field, named in (("exclude", self.exclude), ("trust", self.trust)):
+            if unknown := len(named - names):
+                yield f"{field}: {unknown} of {len(named)} ids are not among the scenes that were found"
+
+
+def _names_of(scene: Scene) -> set[str]:
+    """What a request may call a scene: its item's id, also with the collection, or the name that a plan gives it."""
+    return {scene.id, scene.key, f"{scene.collection}/{scene.id}"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request with what is known before the catalog is searched."""
+
+    request: RegionRequest
+    area: Area
+    areas: Sequence[ZoneArea]
+    bundle: Bundle
+    named: NamedScenes
+
+    @classmethod
+    def of(cls, request: RegionRequest) -> Prepared:
+        require_places_within_roots(request)
+        area = request.area()
+        request = _anchored(request)
+        areas = zone_areas(area)
+        if not any(part.holds_a_pixel for part in areas):
+            raise RequestError(
+                "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
+            )
+        bundle = load_bundle(request.model)
+        bundle.require(request.targets, request.inputs)
+        require_read(request.inputs)
+        require_composite(request)
+        return cls(request, area, areas, bundle, NamedScenes.of(request))
+
+    def heights(self) -> Heights | None:
+        """The DEM that windows are cut from, if it is an input."""
+        if DEM not in self.request.inputs:
+            return None
+        return find_heights(self.request, self.area, exclude=self.named.exclude)
+
+    def on(self, acquisition: Acquisition[Any]) -> Prepared:
+        """As a request for one acquisition."""
+        datetimes = [scene.datetime for scene in acquisition.scenes]
+        period = format_interval(min(datetimes), max(datetimes) + _SECOND)
+        return replace(
+            self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
+        )
+
+
+def _anchored(request: RegionRequest) -> RegionRequest:
+    """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
+    absolute: dict[str, Any] = {"out": anchored(request.out)}
+    if request.model != "demo":
+        absolute["model"] = str(Path(request.model).expanduser().resolve())
+    if isinstance(request.region, GeoJsonFile):
+        # The area has been read; what stays on record must not tell a signature.
+        absolute["region"] = request.region.model_copy(update={"path": shown(request.region.path)})
+    if request.device == AUTO:
+        absolute["device"] = resolve(AUTO).kind
+    return request.model_copy(update=absolute)
