@@ -17,6 +17,7 @@ from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import PASS_GAP, Unusable, open_catalog
+from terramosaic.catalog.backscatter_passes import covered_share
 from terramosaic.catalog.footprint import footprint_of
 from terramosaic.catalog.hrefs import Origin, refusal
 from terramosaic.catalog.metadata import check_item, is_href, item_datetime, name_of
@@ -141,7 +142,7 @@ def choose(
             return [], 0
 
         def rank(flight: list[ReferenceItem]) -> tuple[float, int, str]:
-            covered = shapely.union_all([one.footprint for one in flight]).intersection(part).area / part.area
+            covered = covered_share((one.footprint for one in flight), part)
             return -round(covered, 2), _days_between(flight[0], day), flight[0].flight
 
         best = min(flights.values(), key=rank)
@@ -233,7 +234,7 @@ def _keep_one_direction(found: Found, region: BaseGeometry, days: Sequence[date]
 
     def rank(direction: str) -> tuple[float, int, str]:
         items = by_direction[direction]
-        covered = shapely.union_all([one.footprint for one in items]).intersection(region).area / region.area
+        covered = covered_share((one.footprint for one in items), region)
         return -round(covered, 2), min(_days_between(one, day) for one in items for day in days), direction
 
     best = min(by_direction, key=rank)
