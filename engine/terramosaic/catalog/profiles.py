@@ -17,6 +17,9 @@ from terramosaic.url_secrets import bare, expiry_of, host_of, whole
 _RENEWED_BEFORE, _LARGEST_TOKEN = 60.0, 100_000
 _ASKING = threading.Lock()
 
+#: Where planetary_computer finds a user's key. Most collections do without.
+KEY_SETTING = "PC_SDK_SUBSCRIPTION_KEY"
+
 #: What collections of Sentinel-1 RTC and of the Copernicus DEM are called where they are.
 _RTC, _DEM, _DEM_90 = "sentinel-1-rtc", "cop-dem-glo-30", "cop-dem-glo-90"
 
@@ -236,6 +239,7 @@ def _signed(href: str, anew: bool) -> str:
             except (OSError, ValueError) as error:
                 raise CatalogError(
                     f"Planetary Computer gave no token for {href}: {one_line(error)}; try again later"
+                    + ("" if key else f", or set {KEY_SETTING}, which some collections want")
                 ) from error
     signed: str = token.sign(href).href
     return signed

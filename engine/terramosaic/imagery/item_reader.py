@@ -19,7 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from terramosaic.catalog.assets import AssetRef, Source
 from terramosaic.catalog.hrefs import refusal
-from terramosaic.catalog.profiles import PROFILES, is_signed, sign
+from terramosaic.catalog.profiles import KEY_SETTING, PROFILES, is_signed, sign
 from terramosaic.errors import GO_ON, CatalogError, DeadAssetError, RefusedHrefError, UnusableFileError
 from terramosaic.imagery.failed_assets import FailedAssets
 from terramosaic.imagery.failures import (
@@ -253,6 +253,8 @@ def _remedy(asset: AssetRef, source: Source, error: BaseException) -> tuple[str,
     profile = PROFILES.get(source.profile)
     if profile is not None and profile.credentials and asset.href.startswith("s3://"):
         return f"; its files need credentials: {profile.credentials}", GO_ON
+    if is_refusal(error) and is_signed(asset.href, source.profile):
+        return f"; its collection may want a key: set {KEY_SETTING}", GO_ON
     # Some stores say of what they refuse that it is not there.
     if not asset.came_signed or not (is_missing(error) or status_of(error) in _REFUSALS_OF_SIGNATURES):
         return "", GO_ON

@@ -230,6 +230,7 @@ def test_a_refused_signature_is_replaced_once(files, scene, monkeypatch):
     with pytest.raises(CatalogError, match="after 2 tries") as error:
         read(scene)
     assert signed == [False, True] * 2 and "secret" not in str(error.value)
+    assert "its collection may want a key: set PC_SDK_SUBSCRIPTION_KEY" in str(error.value)
 
 
 def test_a_scene_of_the_network_names_no_file_of_this_machine(scene, tmp_path):
