@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 import time
 from collections import Counter
@@ -62,7 +63,8 @@ class BadStore(Store):
         if how == "lost":
             # The other end sees its connection end without a word.
             with suppress(OSError):
-                environ["werkzeug.socket"].shutdown(2)
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            start_response("500 InternalError", [])
             return []
         if how in ("busy", "failed after all"):
             status = "503 SlowDown" if how == "busy" else "500 InternalError"
