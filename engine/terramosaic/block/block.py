@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 from terramosaic.block.fence import Fence
+from terramosaic.block.opening import scenes_under
 from terramosaic.block.rasters import BlockRasters, Written
 from terramosaic.block.receipt import BlockReceipt, finished_block
 from terramosaic.block.rows import BlockRows
@@ -184,11 +185,10 @@ class _BlockJob:
             plan,
             block,
             model,
-            self._scenes,
+            scenes_under(plan, block, self._scenes, RunFolder.of(plan)),
             batch_size=surroundings.batch,
             check=fence.check,
             on_windows=on_windows,
-            run=RunFolder.of(plan),
         )
 
     def run(self) -> BlockReceipt:

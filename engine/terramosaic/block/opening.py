@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -37,6 +37,15 @@ class Decisions(Protocol):
 
     def uses(self, scene: Source) -> None:
         """The scene had pixels that were asked for: what is made of them hangs on what was decided about it."""
+
+
+#: Opens what windows are cut from: of a rectangle, and of a mask that tells which of its pixels a window needs.
+OpenInputs = Callable[[Rect, np.ndarray], AbstractContextManager[BlockInputs]]
+
+
+def scenes_under(plan: Plan, block: Block, decisions: Decisions, run: RunFolder | None = None) -> OpenInputs:
+    """Has windows of a block, or of a part of it, cut from the scenes; see `held_inputs`."""
+    return partial(held_inputs, plan, block, decisions=decisions, run=run)
 
 
 @contextmanager

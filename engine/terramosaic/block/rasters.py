@@ -54,9 +54,9 @@ class SourceRows:
     """What lies under some finished rows: uint16 (bands, height, width) and bool (height, width) masks.
 
     Attributes:
-        dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first. Behind
-            them all that the model takes, where the run keeps its imagery.
+        dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
+        strips: of the stack, margin and all, that were read since the rows before: where the run keeps its imagery.
     """
 
     rect: Rect
@@ -66,16 +66,17 @@ class SourceRows:
     other_zone: np.ndarray
     repaired: np.ndarray
     acquisition: np.ndarray
+    strips: tuple[Strip, ...] = ()
 
     @classmethod
-    def empty(cls, rect: Rect, bands: int) -> SourceRows:
+    def empty(cls, rect: Rect, bands: int, strips: tuple[Strip, ...] = ()) -> SourceRows:
         """Rows that no scene covers, of so many bands."""
         valid, cloudy, other_zone, repaired = (np.zeros(rect.shape, bool) for _ in range(4))
         dn, acquisition = (
             np.zeros((bands, *rect.shape), np.uint16),
             np.zeros(rect.shape, np.uint16),
         )
-        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition)
+        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition, strips)
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
         """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
@@ -126,7 +127,7 @@ class BlockRasters:
 
     def __enter__(self) -> Self:
         for layer in self._layers:
-            self._open(layer.name, self._block.rect, len(layer.bands), layer.dtype, layer.nodata)
+            self._open(layer.name, layer.rect(self._block.rect), len(layer.bands), layer.dtype, layer.nodata)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -138,6 +139,10 @@ class BlockRasters:
 
     def write(self, band: RowBand, source: SourceRows) -> None:
         """Encodes and writes finished rows of all layers."""
+        for layer in self._layers:
+            if layer.kind == "imagery":
+                for strip in source.strips:
+                    self._put(layer.name, *self._in_full_width(layer.name, strip))
         if band.rect.is_empty:
             return
         self.valid_pixels += int(source.valid.sum())
@@ -206,6 +211,14 @@ class BlockRasters:
         except RasterioError as error:
             raise OutputError(f"{partial} could not be made: {error}") from error
 
+    def _in_full_width(self, name: str, strip: Strip) -> tuple[np.ndarray, Rect]:
+        """A strip of the stack as rows of a raster, and where these lie."""
+        own = self._rects[name]
+        rows = Rect(strip.rect.row, own.col, strip.rect.height, own.width)
+        pixels = np.zeros((len(strip.dn), *rows.shape), strip.dn.dtype)
+        pixels[:, *strip.rect.slices(rows)] = strip.dn
+        return pixels, rows
+
     def _put(self, name: str, pixels: np.ndarray, rect: Rect) -> None:
         own = self._rects[name]
         try:
@@ -230,6 +243,8 @@ def stored_layers(
 ) -> Iterator[tuple[Layer, np.ndarray]]:
     """Finished rows as the numbers that each layer stores: (bands, height, width) of its dtype.
 
+    But for imagery, which is stored as its strips are read.
+
     Args:
         layers: of the run.
         bundle: its model.
@@ -245,6 +260,8 @@ def stored_layers(
 
     confidences: dict[str, np.ndarray] = {}
     for layer in layers:
+        if layer.kind == "imagery":
+            continue
         if layer.measure == "second":
             pixels = second_classes(layer, bundle, band.means[layer.target], source.valid)
         elif layer.kind == "class":
@@ -261,8 +278,6 @@ def stored_layers(
             pixels = stored_values(layer, band.stds[layer.target], several(layer.target))
         elif layer.kind == "value":
             pixels = stored_values(layer, band.means[layer.target], source.valid)
-        elif layer.kind == "imagery":
-            pixels = source.dn[len(SOURCE_BANDS) :] * source.valid
         elif layer.kind == "days":
             pixels = acquired[:, source.acquisition * source.valid]
         else:

@@ -57,7 +57,8 @@ class RasterReader:
     @classmethod
     def of(cls, path: Path, block: Block, layer: Layer, receipt: BlockReceipt) -> Self:
         """Reads a layer of a block."""
-        return cls(path, block.rect, len(layer.bands), layer.dtype, layer.nodata, receipt.hash_of(layer.name))
+        rect = layer.rect(block.rect)
+        return cls(path, rect, len(layer.bands), layer.dtype, layer.nodata, receipt.hash_of(layer.name))
 
     @classmethod
     def of_preview(cls, path: Path, rect: Rect, receipt: BlockReceipt) -> Self:

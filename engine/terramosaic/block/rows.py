@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
-from terramosaic.block.opening import Decisions, held_inputs
+from terramosaic.block.opening import OpenInputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.tokens import TokenSheet, token_sheets
 from terramosaic.block.windows import pixels_under, region_mask, windows_by_row
@@ -22,7 +22,6 @@ from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
-from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.identity import own_bundle
 from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Block, Plan
@@ -35,11 +34,10 @@ class BlockRows:
         plan: the run's plan.
         block: the block.
         model: the run's.
-        scenes: which scenes are used, and what their numbers mean.
+        inputs: opens what windows are cut from; see `scenes_under`.
         batch_size: windows per call of the model.
         check: called between two batches; what it raises ends the work.
         on_windows: called with the number of windows done since the last call.
-        run: where files that fail for good are marked; of None, nowhere.
         chain: tokens that values are made of, whatever the model draws; of a block that has all these windows.
         only: the lattice whose targets are made, if not all are; windows of others then count for flags alone.
 
@@ -55,12 +53,11 @@ class BlockRows:
         plan: Plan,
         block: Block,
         model: Model,
-        scenes: Decisions,
+        inputs: OpenInputs,
         *,
         batch_size: int,
         check: Callable[[], None] = lambda: None,
         on_windows: Callable[[int], None] = lambda _: None,
-        run: RunFolder | None = None,
         chain: Mapping[Lattice, TokenSheet] | None = None,
         only: Lattice | None = None,
     ) -> None:
@@ -69,7 +66,7 @@ class BlockRows:
         self.windows, self.seconds = 0, {"data": 0.0, "model": 0.0}
         self._plan, self._block, self._model, self._chain = plan, block, model, chain
         self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
-        self._scenes, self._run = scenes, run
+        self._open_inputs = inputs
         self._targets = {
             each.lattice: each.targets if only in (None, each.lattice) else ()
             for each in lattices_of(request)
@@ -189,7 +186,7 @@ class BlockRows:
         rows = windows_by_row(self._targets, block.rect, region)
         rect, wanted = pixels_under(rows, block.rect)
         bands = {name: len(self.bundle.inputs[name].bands) for name in inputs}
-        with held_inputs(self._plan, block, rect, wanted, self._scenes, self._run) as held:
+        with self._open_inputs(rect, wanted) as held:
             yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=bands)
 
     @contextmanager

@@ -79,15 +79,15 @@ class HeldRows:
     Args:
         strips: of the stack.
         bands: of the strips.
-        kept: whether all of them are wanted of what lies under finished rows; see `SourceRows`.
+        kept: whether strips are wanted themselves, behind finished rows; see `SourceRows`.
     """
 
     def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False) -> None:
-        self._strips = strips
+        self._strips, self._kept = strips, kept
         # A model without a visible band is shown by its first one.
         self._shown = [bands.index(band) if band in bands else 0 for band in SOURCE_BANDS]
-        self._shown += range(len(bands)) if kept else ()
         self._held: list[Strip] = []
+        self._new: list[Strip] = []
 
     def drop_above(self, row: int) -> None:
         """Forgets strips that end above ``row``."""
@@ -116,7 +116,7 @@ class HeldRows:
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
         self._take_until(rect.row_end)
-        source = SourceRows.empty(rect, len(self._shown))
+        source = SourceRows.empty(rect, len(self._shown), self._taken(rect))
         for strip in self._held:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:
@@ -124,11 +124,20 @@ class HeldRows:
         source.valid[~region] = False
         return source
 
+    def _taken(self, rect: Rect) -> tuple[Strip, ...]:
+        """Strips that nobody has been given yet, for rows that go on to be written."""
+        if rect.is_empty:
+            return ()
+        new, self._new = self._new, []
+        return tuple(new)
+
     def _take_until(self, row: int) -> None:
         while (not self._held or self._held[-1].rect.row_end < row) and (
             strip := next(self._strips, None)
         ) is not None:
             self._held.append(strip)
+            if self._kept:
+                self._new.append(strip)
 
 
 def region_mask(plan: Plan, block: Block) -> np.ndarray:

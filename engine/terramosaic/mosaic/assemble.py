@@ -67,7 +67,7 @@ def assemble(plan: Plan) -> list[Location]:
     for zone, layer, path in unmade:
         try:
             with local_files():
-                geobox = zone.rect.geobox(zone.epsg)
+                geobox = layer.rect(zone.rect).geobox(zone.epsg)
                 tags = _tags(plan, layer)
                 if layer.key == ACQUIRED.key:
                     tags |= _acquisition_tags(plan)
@@ -89,7 +89,7 @@ def _is_made(zone: Zone, layer: Layer, path: Location) -> bool:
         with LocalCopy(path) as local, local_files():
             with rasterio.open(local) as dataset:
                 levels = [None, *range(len(dataset.overviews(1)))]
-                if not is_as_expected(dataset, zone.rect, len(layer.bands), layer.dtype):
+                if not is_as_expected(dataset, layer.rect(zone.rect), len(layer.bands), layer.dtype):
                     reason, levels = "it is another raster", []
             for level in levels:
                 with rasterio.open(local, **({} if level is None else {"overview_level": level})) as dataset:
@@ -146,15 +146,15 @@ def _rows(plan: Plan, zone: Zone, layer: Layer, receipts: Mapping[str, BlockRece
     Raises:
         DamagedBlocksError: rasters are not as they were written; before the last rows, so that no mosaic is made.
     """
-    folder = RunFolder.of(plan)
+    folder, whole = RunFolder.of(plan), layer.rect(zone.rect)
     opened: dict[str, _OpenBlock] = {}
     damaged: list[str] = []
     waiting = sorted(zone.blocks, key=lambda block: block.row, reverse=True)
     try:
-        for row in range(zone.rect.row, zone.rect.row_end, _BAND):
-            band = Rect(row, zone.rect.col, min(_BAND, zone.rect.row_end - row), zone.rect.width)
+        for row in range(whole.row, whole.row_end, _BAND):
+            band = Rect(row, whole.col, min(_BAND, whole.row_end - row), whole.width)
             coming = []
-            while waiting and waiting[-1].row < band.row_end:
+            while waiting and layer.rect(waiting[-1].rect).row < band.row_end:
                 coming.append(waiting.pop())
             copies = local_copies([folder.block_raster(block, layer.name) for block in coming])
             for block, copy in zip(coming, copies, strict=True):
@@ -162,11 +162,14 @@ def _rows(plan: Plan, zone: Zone, layer: Layer, receipts: Mapping[str, BlockRece
                 opened[block.id] = _OpenBlock(block, reader, copy)
             pixels = np.full((len(layer.bands), *band.shape), layer.nodata, layer.dtype)
             for each in list(opened.values()):
-                block = each.block
-                shared = block.rect.intersection(band)
+                block, rect = each.block, layer.rect(each.block.rect)
+                shared = rect.intersection(band)
                 try:
-                    pixels[:, *shared.slices(band)] = each.reader.read(shared)
-                    is_over = block.rect.row_end <= band.row_end
+                    read = each.reader.read(shared)
+                    # Where margins lie over each other, one block may have needed what another did not.
+                    is_held = read != layer.nodata if layer.margin else True
+                    np.copyto(pixels[:, *shared.slices(band)], read, where=is_held)
+                    is_over = rect.row_end <= band.row_end
                 except DamagedRasterError as error:
                     logger.warning("block %s: %s is damaged: %s", block.id, layer.name, error)
                     damaged.append(block.id)
@@ -174,7 +177,7 @@ def _rows(plan: Plan, zone: Zone, layer: Layer, receipts: Mapping[str, BlockRece
                 if is_over:
                     each.close()
                     del opened[block.id]
-            if damaged and band.row_end == zone.rect.row_end:
+            if damaged and band.row_end == whole.row_end:
                 raise DamagedBlocksError(damaged)
             yield pixels
     finally:

@@ -11,6 +11,8 @@ import numpy as np
 from PIL import ImageColor
 
 from terramosaic.catalog import Pass
+from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec
 from terramosaic.request.request import RegionRequest
@@ -74,6 +76,7 @@ class Layer:
             probability of the class that was chosen, how far windows disagree about it, the class that is the next
             best, or the probabilities of all classes.
         bounds: of each band, the least and the most that the model can make of it, where its samples are bounded.
+        margin: pixels that its rasters reach beyond those of the others on each side.
     """
 
     name: str
@@ -88,11 +91,16 @@ class Layer:
     target: str = ""
     measure: Literal["estimate", "std", "confidence", "disagreement", "second", "probabilities"] = "estimate"
     bounds: tuple[tuple[float, float], ...] = ()
+    margin: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
         """What tells it from the other layers of a run, whatever its file is called."""
         return self.target or self.name, self.measure
+
+    def rect(self, inner: Rect) -> Rect:
+        """The pixels of its raster of a block or a zone that has these."""
+        return inner.pad(self.margin)
 
     @property
     def is_estimate(self) -> bool:
@@ -156,7 +164,9 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             if "std" in request.extras:
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
     if request.keep_imagery and "S2L2A" in request.inputs:
-        found.append(Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE))
+        imagery = Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE)
+        # As far as a window can reach that touches the map, so that each can be cut from it again.
+        found.append(replace(imagery, margin=WINDOW - 1))
     found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return tuple(found)

@@ -256,7 +256,7 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
         roles=_roles(layer),
         extra_fields={"file:size": mosaic.size, "file:checksum": mosaic.checksum},
     )
-    asset.extra_fields |= _projection(mosaic.zone) | {"bands": _bands(mosaic)}
+    asset.extra_fields |= _projection(mosaic.zone, layer.margin) | {"bands": _bands(mosaic)}
     if layer.kind == "days":
         days, passes = asset.extra_fields["bands"]
         days |= {"description": "days since 1970-01-01", "classification:classes": _days(run, mosaic)}
@@ -287,12 +287,13 @@ def _file_asset(
     )
 
 
-def _projection(zone: Zone) -> dict[str, Any]:
+def _projection(zone: Zone, margin: int = 0) -> dict[str, Any]:
+    rect = zone.rect.pad(margin)
     return {
         "proj:code": f"EPSG:{zone.epsg}",
-        "proj:shape": list(zone.rect.shape),
-        "proj:transform": list(zone.rect.transform)[:6],
-        "proj:bbox": list(zone.rect.bounds),
+        "proj:shape": list(rect.shape),
+        "proj:transform": list(rect.transform)[:6],
+        "proj:bbox": list(rect.bounds),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +13,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from terramosaic.block.opening import Decisions
+from terramosaic.block.opening import OpenInputs
 from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
 from terramosaic.block.tokens import TokenSheet
@@ -46,14 +46,15 @@ def recomputed(
     rect: Rect,
     lattice: Lattice,
     model: Model,
-    scenes: Decisions,
+    inputs: OpenInputs,
     *,
+    layers: Sequence[Layer],
     batch_size: int,
     chain: Mapping[Lattice, TokenSheet] | None = None,
 ) -> Recomputed:
     """What layers of a run hold under a part of a block, computed anew and written nowhere.
 
-    These are the layers of the targets that are made on a lattice, and those of no target.
+    These are those of the targets that are made on a lattice, and those of no target.
 
     Args:
         plan: the run's.
@@ -61,7 +62,8 @@ def recomputed(
         rect: pixels of the block.
         lattice: one of the run's.
         model: the run's.
-        scenes: what the run has decided about its scenes.
+        inputs: opens what windows are cut from.
+        layers: of the run.
         batch_size: windows per call of the model.
         chain: the block's own tokens, to make values of them whatever the model draws.
 
@@ -74,16 +76,22 @@ def recomputed(
     )
     layers = [
         layer
-        for layer in plan.layers
+        for layer in layers
         if not layer.target or plan.request.stride_of(layer.target) == lattice.stride
     ]
     found = {
         layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype) for layer in layers
     }
-    rows = BlockRows(plan, part, model, scenes, batch_size=batch_size, chain=chain, only=lattice)
+    rows = BlockRows(plan, part, model, inputs, batch_size=batch_size, chain=chain, only=lattice)
     acquired = acquired_by(plan, part)
+    imagery = [layer for layer in layers if layer.kind == "imagery"]
     with closing(rows.finished()) as finished:
         for band, source in finished:
+            for layer in imagery:
+                for strip in source.strips:
+                    shared = strip.rect.intersection(rect)
+                    if not shared.is_empty:
+                        found[layer.name][:, *shared.slices(rect)] = strip.dn[:, *shared.slices(strip.rect)]
             for layer, pixels in stored_layers(layers, rows.bundle, band, source, acquired):
                 found[layer.name][:, *band.rect.slices(rect)] = pixels
     return Recomputed(found, rows.tokens)
@@ -110,7 +118,8 @@ class PublishedMosaics:
         dataset = self._dataset(zone, layer)
         if dataset is None:
             return None
-        window = Window(rect.col - zone.rect.col, rect.row - zone.rect.row, rect.width, rect.height)
+        own = layer.rect(zone.rect)
+        window = Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
         try:
             pixels: np.ndarray = dataset.read(window=window)
         except RasterioError:

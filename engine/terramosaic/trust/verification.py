@@ -99,6 +99,8 @@ class Verification(_Value):
         pixels: pixels of ground in these.
         differing: windows that are not.
         not_verifiable: windows that cannot be computed again, by reason.
+        from_imagery: of those that were looked at the ones that were cut from the imagery that the run kept, by what is
+            wrong with their sources.
         changed: scenes with files that are not as they were when the run read them, and what has changed.
         mosaics: checksum of each mosaic that all this is about.
         seconds: what it took.
@@ -128,6 +130,7 @@ class Verification(_Value):
     pixels: int
     differing: tuple[DifferingWindow, ...] = ()
     not_verifiable: dict[str, int] = Field(default_factory=dict)
+    from_imagery: dict[str, int] = Field(default_factory=dict)
     changed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     mosaics: dict[str, str]
     seconds: float
@@ -151,14 +154,28 @@ class Verification(_Value):
         if not self.looked_at:
             return "No window was compared, so nothing is known of the pixels."
         if self.differing:
-            return f"{len(self.differing)} of {self.looked_at} {what} differ from what their sources give."
+            return f"{len(self.differing)} of {self.looked_at} {what} differ from what {self._source}."
         if self.looked_at == self.windows:
-            return f"All {self.windows} {what} are what their sources give, {self._how}."
+            return f"All {self.windows} {what} are what {self._source}, {self._how}.{self._caveat}"
         return (
-            f"{self.verified} {what} in {self.blocks_seen} of {self.blocks} blocks are what their sources give, "
+            f"{self.verified} {what} in {self.blocks_seen} of {self.blocks} blocks are what {self._source}, "
             f"{self._how}: with {CONFIDENCE:.0%} confidence fewer than {_percent(largest_share(self.verified))} of all "
-            f"windows are wrong{of_these}."
+            f"windows are wrong{of_these}.{self._caveat}"
         )
+
+    @property
+    def _source(self) -> str:
+        """What windows were computed from, as the subject of a clause."""
+        kept = sum(self.from_imagery.values())
+        if not kept:
+            return "their sources give"
+        if kept == self.looked_at:
+            return "the imagery that the run kept gives"
+        return f"their sources give, or for {kept} of them the imagery that the run kept gives"
+
+    @property
+    def _caveat(self) -> str:
+        return " What was kept does not prove what the sources held." if self.from_imagery else ""
 
     @property
     def _how(self) -> str:
@@ -174,6 +191,7 @@ class Verification(_Value):
         return [
             *self._faults,
             *(f"not verifiable: {count} windows: {reason}" for reason, count in self.not_verifiable.items()),
+            *(f"from kept imagery: {count} windows: {reason}" for reason, count in self.from_imagery.items()),
             *(f"computed elsewhere: {count} windows: {what}" for what, count in self.elsewhere.items()),
             *self._tokens,
             *(

@@ -6,13 +6,16 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
 from terramosaic.block.block import open_model
+from terramosaic.block.opening import OpenInputs, scenes_under
 from terramosaic.block.tokens import TokenSheet
-from terramosaic.errors import CatalogError, RequestError
+from terramosaic.errors import CatalogError, NotVerifiableError, RequestError
 from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.pool import READERS
 from terramosaic.model.bundle import load_bundle
@@ -29,6 +32,7 @@ from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import exists
 from terramosaic.storage.gdal import local_files
+from terramosaic.trust.kept import KeptImagery
 from terramosaic.trust.origins import Origins
 from terramosaic.trust.recomputing import PublishedMosaics, Recomputed, differing, recomputed
 from terramosaic.trust.sampling import Draw, Windows
@@ -36,6 +40,9 @@ from terramosaic.trust.sources import RunSources
 from terramosaic.trust.tolerance import TOLERANCES
 from terramosaic.trust.verification import DifferingWindow, FileFlaw, Verification
 from terramosaic.trust.versions import versions
+
+#: What differs of a window, if anything, and whether all of it has the same bits.
+_Outcome = tuple[DifferingWindow | None, bool]
 
 
 def verified(
@@ -112,6 +119,7 @@ def verified(
         pixels=check.pixels,
         differing=tuple(check.differing),
         not_verifiable=dict(check.not_verifiable),
+        from_imagery=dict(check.from_imagery),
         changed=check.sources.changed,
         mosaics={name: told.get(path.name) or "" for name, path in mosaics_of(plan).items()},
         seconds=round(time.perf_counter() - started, 3),
@@ -128,6 +136,7 @@ class _Check:
         self.differing: list[DifferingWindow] = []
         self.not_verifiable: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
+        self.from_imagery: Counter[str] = Counter()
         self._plan, self._device, self._deadline = plan, parse_device(device), deadline
         self.tolerance = TOLERANCES[self._device.kind]
         self.sources = RunSources(plan)
@@ -149,23 +158,29 @@ class _Check:
 
     def _look_at(self, draw: Draw, origins: Origins, model: Model, mosaics: PublishedMosaics) -> None:
         elsewhere, chain = origins.unlike(draw.block), origins.tokens(draw.block)
-        self.sources.begin(draw.block.epsg, cover_of(self._plan.request, draw.rect))
-        try:
-            made = self._recomputed(draw, origins.here.batch, model, chain)
-        except CatalogError as error:
-            self.not_verifiable[error.text] += 1
-            self.sources.changed_meanwhile()
-            return
-        found, is_exact = self._held_against(draw, made, mosaics, elsewhere, chain)
-        changed = self.sources.changed_meanwhile()
-        if found is not None and changed:
-            self.not_verifiable[f"files of {', '.join(changed)} have changed since the run read them"] += 1
+
+        def against(inputs: OpenInputs, layers: tuple[Layer, ...]) -> _Outcome:
+            how: dict[str, Any] = {"layers": layers, "batch_size": origins.here.batch, "chain": chain}
+            made = recomputed(self._plan, draw.block, draw.rect, draw.lattice, model, inputs, **how)
+            return self._held_against(draw, made, mosaics, elsewhere, chain)
+
+        found, is_exact, lost = self._against_sources(draw, against)
+        kept, is_kept = KeptImagery(self._plan, mosaics), False
+        if lost and kept.reaches:
+            # That the mosaic itself is missing or damaged is told where files are checked.
+            with suppress(NotVerifiableError):
+                found, is_exact = against(kept.under(self._plan.zone_of(draw.block)), kept.layers)
+                is_kept = True
+        if lost and not is_kept:
+            self.not_verifiable[lost] += 1
             return
         if found is not None and elsewhere and not chain and isinstance(model, GeneratorWithTokens):
             # One token that falls to the other side of an equal lead changes a patch, and all that follows from it.
             self.not_verifiable[f"its tokens were not kept, and it was computed elsewhere ({elsewhere})"] += 1
             return
         self.blocks.add(draw.block.id)
+        if is_kept:
+            self.from_imagery[lost] += 1
         if elsewhere:
             self.elsewhere[elsewhere] += 1
         if found is not None:
@@ -175,6 +190,26 @@ class _Check:
         self.close += not is_exact
         self.pixels += draw.rect.height * draw.rect.width
 
+    def _against_sources(
+        self, draw: Draw, against: Callable[[OpenInputs, tuple[Layer, ...]], _Outcome]
+    ) -> tuple[DifferingWindow | None, bool, str]:
+        """The outcome by the sources as they are by now, and why they tell nothing, if so."""
+        self.sources.begin(draw.block.epsg, cover_of(self._plan.request, draw.rect))
+        while True:
+            try:
+                found, is_exact = against(
+                    scenes_under(self._plan, draw.block, self.sources), self._plan.layers
+                )
+                break
+            except CatalogError as error:
+                if not self.sources.can_do_without(error):
+                    self.sources.changed_meanwhile()
+                    return None, False, error.text
+        changed = self.sources.changed_meanwhile()
+        if found is not None and changed:
+            return None, False, f"files of {', '.join(changed)} have changed since the run read them"
+        return found, is_exact, ""
+
     def _held_against(
         self,
         draw: Draw,
@@ -182,7 +217,7 @@ class _Check:
         mosaics: PublishedMosaics,
         elsewhere: str,
         chain: Mapping[Lattice, TokenSheet] | None,
-    ) -> tuple[DifferingWindow | None, bool]:
+    ) -> _Outcome:
         """What differs of a window, by more than may differ there; and whether all of it has the same bits."""
         zone = self._plan.zone_of(draw.block)
         published = {name: mosaics.read(zone, self._plan.layer(name), draw.rect) for name in made.pixels}
@@ -198,25 +233,6 @@ class _Check:
             found = found or self._differing(draw, {}, np.ones(draw.rect.shape, bool))
             found = found.model_copy(update={"tokens": drawn - same, "tokens_drawn": drawn})
         return found and found.model_copy(update={"beyond_tolerance": True}), False
-
-    def _recomputed(
-        self, draw: Draw, batch_size: int, model: Model, chain: Mapping[Lattice, TokenSheet] | None
-    ) -> Recomputed:
-        while True:
-            try:
-                return recomputed(
-                    self._plan,
-                    draw.block,
-                    draw.rect,
-                    draw.lattice,
-                    model,
-                    self.sources,
-                    batch_size=batch_size,
-                    chain=chain,
-                )
-            except CatalogError as error:
-                if not self.sources.can_do_without(error):
-                    raise
 
     def _compared(
         self,

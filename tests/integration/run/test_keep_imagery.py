@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 import rasterio
 from rio_cogeo import cog_validate
+from shapely.geometry import Polygon
 
 from terramosaic import map_region, open_run, plan, verify
 from terramosaic.bands import COMMON_NAMES, GSD, S2L2A_BANDS
 from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import WINDOW
+from terramosaic.imagery.pool import READERS
 from terramosaic.mosaic.result import MapResult
+from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.planning.layers import QUALITY_NODATA, QUALITY_REPAIRED
+from terramosaic.planning.plan import Plan
 from terramosaic.watch.generation import Mosaics
-from tests.integration.conftest import LAND
-from tests.support.scenes import dn_of
+from tests.integration.conftest import LAND, Catalog
+from tests.integration.trust.test_verify import change_pixels, made_again
+from tests.support.scenes import dn_of, write_scene
 
 #: Four blocks, over the hole and both acquisitions' clouds.
 RECT = Rect(LAND.row + 400, LAND.col + 350, 500, 500)
@@ -36,7 +43,14 @@ def test_it_holds_what_the_model_saw(kept):
     with rasterio.open(path) as mosaic:
         assert mosaic.descriptions == S2L2A_BANDS and mosaic.nodata == 0 and mosaic.dtypes == ("uint16",) * 12
         assert mosaic.scales == (0.0001,) * 12
+        # Windows see beyond the map's edge; what they see there is kept, too.
+        around = RECT.pad(WINDOW - 1)
+        assert tuple(mosaic.bounds) == around.bounds
         found = mosaic.read()
+    beyond = np.ones(around.shape, bool)
+    beyond[RECT.slices(around)] = False
+    assert (found[:, beyond] > 0).any()
+    found = found[:, *RECT.slices(around)]
     day, quality = (rasterio.open(kept.mosaics[name]).read(1) for name in ("acquired", "quality"))
     assert len(np.unique(day[day > 0])) == 2 and (day == 0).any()
     inside = RECT.slices(LAND)
@@ -63,6 +77,7 @@ def test_the_run_and_its_other_mosaics_are_the_same(kept, land, tmp_path):
 def test_item_and_report_tell_it(kept):
     item = json.loads(kept.item.read_text())
     asset = item["assets"]["imagery"]
+    assert asset["proj:shape"] == [500 + 2 * 223] * 2 and item["properties"]["proj:shape"] == [500, 500]
     assert asset["roles"] == ["data", "reflectance"] and asset["title"] == "Imagery that the model saw"
     assert [band["eo:common_name"] for band in asset["bands"]] == list(COMMON_NAMES.values())
     assert all((band["raster:scale"], band["nodata"]) == (0.0001, 0) for band in asset["bands"])
@@ -77,7 +92,77 @@ def test_item_and_report_tell_it(kept):
 
 
 def test_it_is_verified_as_the_others_are(kept):
-    assert verify(kept, windows=6, write=False).passed
+    found = verify(kept, windows=6, write=False)
+    assert found.passed and not found.from_imagery
+
+
+@pytest.fixture(
+    params=[{"composite": "median"}, {"extras": ("std",), "outline": True}], ids=["median", "cut"]
+)
+def without_sources(request, tmp_path, quick_retries) -> Plan:
+    """A finished run over two acquisitions with clouds and a hole, whose files are all gone."""
+    catalog = Catalog(tmp_path / "gone")
+    rect, holes = Rect(490_002, 50_004, 900, 900), np.zeros((900, 900), bool)
+    holes[300:420, 350:500] = True
+    scl = np.full((450, 450), 4)
+    scl[100:220, 200:330] = 9
+    for day, offset, classes in ((15, 0, scl), (20, 1000, scl.T)):
+        catalog.add(
+            write_scene(
+                catalog.folder / f"{day}",
+                rect,
+                name=f"S2A_33TWL_202308{day}",
+                day=f"2023-08-{day}",
+                offset=offset,
+                scl=classes,
+                holes=holes,
+                level=offset // 4,
+            )
+        )
+    part = Rect(rect.row + 350, rect.col + 100, 300, 500)
+    options = dict(request.param)
+    if options.pop("outline", False):
+        left, bottom, right, top = part.bounds
+        options["outline"] = Polygon([(left, bottom), (right, bottom), (left, top)])
+    result = map_region(
+        catalog.request(part, tmp_path / "out", targets=("S1GRD", "LULC"), keep_imagery=True, **options)
+    )
+    assert verify(result, whole=True, write=False).passed
+    shutil.rmtree(catalog.folder)
+    READERS.close_idle()
+    return result.plan
+
+
+@pytest.mark.slow
+def test_a_run_whose_sources_are_gone_is_verified_from_it(without_sources):
+    folder = RunFolder.of(without_sources)
+    for whole in (True, False):
+        found = verify(folder.path, whole=whole)
+        assert found.passed and found.verified == found.windows == sum(found.from_imagery.values()) > 4
+        assert found.confidence.endswith(
+            "are what the imagery that the run kept gives, bit for bit. What was kept does not prove what the sources "
+            "held."
+        )
+        assert (
+            all("could not be read" in reason for reason in found.from_imagery) and not found.not_verifiable
+        )
+    assert found.confidence in folder.report_file.read_text()
+    block = without_sources.blocks[-1]
+    row, col = (-(-start // 192) * 192 + 40 - start for start in (block.row, block.col))
+
+    def by_a_step(pixels: np.ndarray) -> None:
+        pixels[0, row, col] += 1
+
+    change_pixels(without_sources, block, "S1GRD", by_a_step)
+    made_again(without_sources)
+    told = verify(folder.path, whole=True)
+    assert {window.block for window in told.differing} == {block.id}, told
+    assert all(window.mosaics == {"S1GRD": 1} for window in told.differing)
+    assert "or for" not in told.confidence and told.failure.exit_code == 7
+    # With the imagery gone as well nothing is left to compute from.
+    mosaics_of(without_sources)["imagery"].unlink()
+    none = verify(folder.path, write=False)
+    assert not none.looked_at and sum(none.not_verifiable.values()) == none.drawn
 
 
 def test_newest_mosaics_do_without(kept):

@@ -38,6 +38,20 @@ def test_good_windows_bound_what_may_be_wrong():
     assert verification(windows=300).confidence.startswith("All 300 windows (their cores) are")
 
 
+def test_kept_imagery_is_told_from_sources():
+    some = verification(from_imagery={"its scene is gone": 20})
+    assert some.passed and some.confidence.endswith("What was kept does not prove what the sources held.")
+    assert (
+        "are what their sources give, or for 20 of them the imagery that the run kept gives, bit"
+        in some.confidence
+    )
+    assert "from kept imagery: 20 windows: its scene is gone" in some.details
+    every = verification(from_imagery={"its scene is gone": 299, "another": 1})
+    assert "are what the imagery that the run kept gives, bit for bit:" in every.confidence
+    bad = verification(from_imagery={"gone": 300}, verified=299, differing=[DIFFERING])
+    assert "differ from what the imagery that the run kept gives." in bad.confidence
+
+
 def test_it_says_how_windows_were_compared():
     assert "are what their sources give, bit for bit:" in verification(elsewhere={"x": 9}).confidence
     told = {"close": 200, "tolerance": "a step", "elsewhere": {"onnxruntime 1.2, here 1.3": 250}}
