@@ -126,7 +126,6 @@ def _model(plan: Plan) -> dict[str, str]:
         "Planned": f"{plan.created:%Y-%m-%d %H:%M} UTC",
         "Model": bundle.title,
         "Model's fingerprint": Code(bundle.fingerprint),
-        "Model's bands": " ".join(bundle.bands),
         "Model's licence": bundle.licence,
         "Model's source": bundle.source,
         **{f"Hash of {name}": Code(sha256) for name, sha256 in bundle.checkpoints.items()},
@@ -137,6 +136,12 @@ def _settings(plan: Plan) -> dict[str, object]:
     """All that decides the result, beside the model."""
     request = plan.request
     return {
+        "Inputs": ", ".join(
+            f"{name} as tokens" if name in request.tokenised else name for name in request.inputs
+        ),
+        **({"Bands of S2L2A": " ".join(plan.bundle.bands)} if plan.scenes else {}),
+        **({"Sentinel-1 searched": plan.radar.searched} if plan.radar else {}),
+        **({"DEM searched": plan.heights.searched} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),
         "Seed": request.seed,
         "Stride and blend": f"{strides_in_words(request)} pixels, {request.blend}",
