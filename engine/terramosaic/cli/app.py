@@ -41,7 +41,7 @@ _COMMANDS = {
     "evaluate": _Subcommand(
         "evaluate",
         "evaluate_command",
-        "Grades a bundle on TerraMesh, beside the figures of TerraMind's paper.",
+        "Grades a bundle on TerraMesh or on chips of water, beside the figures of TerraMind's paper.",
     ),
     "map": _Subcommand(
         "mapping", "map_command", "Maps a region. A run that was stopped goes on where it was."

@@ -10,8 +10,13 @@ shards      tars of samples, read by range
 samples     a sample unpacked
 sampling    samples as a model sees them: windows and references
 
+randomness  of samples: of made-up places
+
 evaluate    a bundle graded on them
 outcome     what came of it
+overlaps    two overlapping windows of each: do they agree?
+chips       chips with masks of water
+water       a bundle's water graded on them
 paper       what TerraMind's paper reports
 
 references.yaml   what runs are compared with by name

@@ -1,4 +1,4 @@
-"""What threads prepare in order while the next is prepared: a bounded number, unlike `ThreadPoolExecutor.map`."""
+"""Streams: prepared by threads in order, a bounded number ahead, unlike `ThreadPoolExecutor.map`; and in batches."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ def ahead(
         if len(waiting) > width:
             yield waiting.popleft()
     yield from waiting
+
+
+def batched(values: Iterable[_Value], size: int) -> Iterator[list[_Value]]:
+    """All values, so many at a time; the last ones may be fewer."""
+    batch: list[_Value] = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

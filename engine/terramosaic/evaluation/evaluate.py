@@ -7,27 +7,22 @@ key, so a figure does not depend on what else was evaluated, or in which order.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
-import numpy as np
-
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.errors import CatalogError, RequestError, printable
-from terramosaic.evaluation.ahead import ahead
+from terramosaic.evaluation.ahead import ahead, batched
 from terramosaic.evaluation.outcome import Evaluation, TargetScores
+from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
-from terramosaic.evaluation.sampling import SOURCE, TREATMENTS, Case, Sample, read_sample, windows_of
+from terramosaic.evaluation.sampling import SOURCE, TREATMENTS, Case, Sample, read_sample, stacked
 from terramosaic.evaluation.terramesh import TerraMesh
-from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW
-from terramosaic.ground.noise import TILE, GroundNoise, GroundUniform
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device, resolve
-from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator, WindowRandomness
+from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
 from terramosaic.model.opening import open_generator
 
 #: Modalities that can be references.
@@ -75,9 +70,7 @@ def evaluate(
         raise RequestError(
             f"terramesh: {data.shown} has no shard of {SOURCE} with one of the same name of {' or '.join(wanted)}"
         )
-    steps = steps or max(
-        (spec.schedule.default_steps for spec in bundle.targets.values() if spec.schedule), default=1
-    )
+    steps = steps or default_steps(bundle)
     empty = {target: TargetScores.empty(target, bundle.targets[target]) for target in wanted}
     found = Evaluation(bundle, data, steps, seed, {treatment: dict(empty) for treatment in TREATMENTS})
     options = GenerationOptions(steps=steps, conditioning="independent")
@@ -92,6 +85,11 @@ def evaluate(
             f"terramesh: {data.shown}: no sample can be used: {reasons[0] if reasons else 'the shards are empty'}"
         )
     return found
+
+
+def default_steps(bundle: Bundle) -> int:
+    """Steps of diffusion that a bundle is made for; 1 where it has none."""
+    return max((spec.schedule.default_steps for spec in bundle.targets.values() if spec.schedule), default=1)
 
 
 def _grade(
@@ -111,7 +109,7 @@ def _grade(
         most = share
         if share is not None and limit is not None:
             most = min(share, limit - found.samples - len(found.left_out))
-        for cases in _batched(_cases(found, name, targets, most, progress), BATCH_SIZES[device.kind].call):
+        for cases in batched(_cases(found, name, targets, most, progress), BATCH_SIZES[device.kind].call):
             _score(found, generator, cases)
 
 
@@ -148,22 +146,11 @@ def _cases(
             pool.shutdown(cancel_futures=True)
 
 
-def _batched(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:
-    batch: list[Case] = []
-    for case in cases:
-        batch.append(case)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> None:
     """Generates from a batch and adds up how it compares."""
-    windows = windows_of(cases, found.bundle.bands)
+    windows = stacked([case.pixels for case in cases], found.bundle.bands)
     made = generator.generate(
-        {SOURCE: windows}, _randomness(generator, found.seed, [case.key for case in cases])
+        {SOURCE: windows}, randomness_at(generator, found.seed, [place_of(case.key) for case in cases])
     )
     for index, case in enumerate(cases):
         for target, reference in case.references.items():
@@ -171,23 +158,3 @@ def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> No
             one = several[0][target].of_window(made[target][index], reference)
             for scores in several:
                 scores[target] += one
-
-
-def _randomness(generator: Generator, seed: int, keys: Sequence[str]) -> dict[str, WindowRandomness]:
-    """Of made-up places on the ground, one for each key."""
-    rects = list(map(_place_of, keys))
-    drawn = {}
-    for target, needs in generator.needs.items():
-        noise = GroundNoise(seed, target, 0, needs.noise_channels)
-        uniform = GroundUniform(seed, target, 0)
-        drawn[target] = WindowRandomness(
-            noise=np.stack(list(map(noise.cut, rects))) if needs.noise_channels else None,
-            uniform=np.stack(list(map(uniform.cut, rects))) if needs.uniform else None,
-        )
-    return drawn
-
-
-def _place_of(key: str) -> Rect:
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    row, col = (int.from_bytes(part, "little") * TILE for part in (digest[:4], digest[4:]))
-    return Rect(row, col, WINDOW, WINDOW)

@@ -50,7 +50,7 @@ class TargetScores:
     def empty(cls, target: str, spec: TargetSpec) -> TargetScores:
         """Those of no sample."""
         if spec.classes:
-            known = tuple(item for item in spec.classes if item.value != 0)
+            known = spec.candidates
             confusion = Confusion.empty([item.index for item in known])
             return cls(target, "", None, classes=known, confusion=confusion)
         unit, _ = _PAPER_UNITS.get(target, (spec.unit or "", 1.0))

@@ -62,12 +62,11 @@ def read_sample(key: str, source: Shard, targets: Mapping[str, Shard], bands: Ma
         DamagedSampleError: a modality of it cannot be used.
         CatalogError: a shard cannot be read.
     """
-    stored = _pixels(key, SOURCE, source, len(S2L2A_BANDS))
-    raw = np.rint(np.clip(stored, 0, np.iinfo(np.uint16).max)).astype(np.uint16)
+    verdict, raw = read_source(key, source)
     references = {
         target: centre_of(_pixels(key, target, shard, bands[target])) for target, shard in targets.items()
     }
-    verdict, window = offset_in(raw), centre_of(raw)
+    window = centre_of(raw)
     if verdict != "present":
         return Sample(verdict, (Case(key, TREATMENTS, window, references),))
     harmonised = harmonise(window, OFFSET)
@@ -80,10 +79,22 @@ def read_sample(key: str, source: Shard, targets: Mapping[str, Shard], bands: Ma
     )
 
 
-def windows_of(cases: Sequence[Case], bands: Sequence[str]) -> np.ndarray:
-    """What a model takes: float32 (N, bands, 224, 224)."""
+def read_source(key: str, source: Shard) -> tuple[Verdict, np.ndarray]:
+    """A sample's Sentinel-2, and what its pixels say of the offset: uint16 (12, 264, 264), as stored.
+
+    Raises:
+        DamagedSampleError: it cannot be used.
+        CatalogError: the shard cannot be read.
+    """
+    stored = _pixels(key, SOURCE, source, len(S2L2A_BANDS))
+    raw = np.rint(np.clip(stored, 0, np.iinfo(np.uint16).max)).astype(np.uint16)
+    return offset_in(raw), raw
+
+
+def stacked(windows: Sequence[np.ndarray], bands: Sequence[str]) -> np.ndarray:
+    """What a model takes of some bands: float32 (N, bands, 224, 224)."""
     order = [S2L2A_BANDS.index(band) for band in bands]
-    return np.stack([case.pixels[order] for case in cases]).astype(np.float32)
+    return np.stack([window[order] for window in windows]).astype(np.float32)
 
 
 def _pixels(key: str, modality: str, shard: Shard, bands: int) -> np.ndarray:

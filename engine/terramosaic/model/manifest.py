@@ -167,6 +167,11 @@ class TargetSpec(_Frozen):
         """Planes that the model returns for a window: one per class, or one per channel."""
         return len(self.classes) if self.output == "probabilities" else len(self.channels)
 
+    @property
+    def candidates(self) -> tuple[LandCover, ...]:
+        """The classes that a pixel with imagery can have: not the one that stands for no data."""
+        return tuple(item for item in self.classes if item.value != 0)
+
     @model_validator(mode="after")
     def _check(self) -> TargetSpec:
         if (self.output == "probabilities") != bool(self.classes):

@@ -112,13 +112,13 @@ def seams_of(pixels: Pixels, zone: Zone, layer: Layer, *, stride: int, seed: int
             texture.append(np.sum([_texture(side, *lines.middles, stride) for side in held.sides], axis=0))
     for rect, line, is_column in _drawn(_borders(zone, stride), rng):
         columns, rows = _Piece(pixels(rect), rect, layer).sides
-        block_step.append(_step_at(columns if is_column else rows, [line], [line - stride, line + stride]))
-    return Seams(_ratio(step, rng), _ratio(texture, rng), _ratio(block_step, rng))
+        block_step.append(step_at(columns if is_column else rows, [line], [line - stride, line + stride]))
+    return Seams(ratio_of(step, rng), ratio_of(texture, rng), ratio_of(block_step, rng))
 
 
 @dataclass(frozen=True)
-class _Side:
-    """Pixels as they are met along one direction: (bands, across, along), the first of them at ``start``."""
+class Side:
+    """Pixels of a piece as they are met along one direction: (bands, across, along), the first of them at ``start``."""
 
     values: np.ndarray
     valid: np.ndarray
@@ -136,24 +136,24 @@ class _Piece:
         values, valid = stored.astype(np.float32), stored[0] != layer.nodata
         is_class = layer.kind == "class"
         self.sides = (
-            _Side(values, valid, rect.col, is_class),
-            _Side(values.swapaxes(1, 2), valid.T, rect.row, is_class),
+            Side(values, valid, rect.col, is_class),
+            Side(values.swapaxes(1, 2), valid.T, rect.row, is_class),
         )
 
 
-def _step(side: _Side, edges: Iterable[int], inner: Iterable[int], stride: int) -> np.ndarray:
+def _step(side: Side, edges: Iterable[int], inner: Iterable[int], stride: int) -> np.ndarray:
     def lines(offsets: Iterable[int]) -> list[int]:
         return [line for offset in offsets for line in positions(offset, stride, side.start + 1, side.end)]
 
-    return _step_at(side, lines(edges), lines(inner))
+    return step_at(side, lines(edges), lines(inner))
 
 
-def _step_at(side: _Side, lines: Sequence[int], others: Sequence[int]) -> np.ndarray:
+def step_at(side: Side, lines: Sequence[int], others: Sequence[int]) -> np.ndarray:
     """(sum, count) of the differences across lines, and the same of others; those that lie outside are left out."""
     return np.array([*_differences(side, lines), *_differences(side, others)])
 
 
-def _differences(side: _Side, lines: Sequence[int]) -> tuple[float, int]:
+def _differences(side: Side, lines: Sequence[int]) -> tuple[float, int]:
     at = np.array([line - side.start for line in lines if side.start < line < side.end], int)
     before, behind = side.values[:, :, at - 1], side.values[:, :, at]
     both = side.valid[:, at - 1] & side.valid[:, at]
@@ -161,12 +161,12 @@ def _differences(side: _Side, lines: Sequence[int]) -> tuple[float, int]:
     return float(gap.sum(where=both, dtype=float)), int(both.sum()) * len(side.values)
 
 
-def _texture(side: _Side, more: int, fewer: int, stride: int) -> np.ndarray:
+def _texture(side: Side, more: int, fewer: int, stride: int) -> np.ndarray:
     """(sum, count) of the variances of cells around some lines, and the same around others."""
     return np.array([*_variances(side, more, stride), *_variances(side, fewer, stride)])
 
 
-def _variances(side: _Side, middle: int, stride: int) -> tuple[float, int]:
+def _variances(side: Side, middle: int, stride: int) -> tuple[float, int]:
     half, total, count = _CELL // 2, 0.0, 0
     height = side.values.shape[1] // _CELL * _CELL
     for line in positions(middle, stride, side.start + half, side.end - half + 1):
@@ -222,8 +222,13 @@ def _drawn(items: Sequence[_T], rng: np.random.Generator) -> list[_T]:
     return [items[index] for index in sorted(chosen)]
 
 
-def _ratio(pieces: Sequence[np.ndarray], rng: np.random.Generator) -> Ratio | None:
-    """The mean of what the first two of (sum, count, sum, count) tell over that of the last two."""
+def ratio_of(pieces: Sequence[np.ndarray], rng: np.random.Generator) -> Ratio | None:
+    """The mean of what the first two of (sum, count, sum, count) tell over that of the last two.
+
+    Args:
+        pieces: their sums and counts; those without either are left out.
+        rng: draws them again, for the interval.
+    """
     sums = np.array([piece for piece in pieces if piece[1] and piece[3]]).reshape(-1, 4)
     value = float(_quotient(sums.sum(axis=0)))
     if not np.isfinite(value):

@@ -61,7 +61,9 @@ def generated(bundle, target, dn):
     order = [S2L2A_BANDS.index(band) for band in bundle.bands]
     generator = open_generator(bundle, [target])
     assert generator.needs[target].noise_channels == 0
-    return generator.generate(dn[None, order].astype(np.float32), {target: WindowRandomness()})[target][0]
+    return generator.generate({"S2L2A": dn[None, order].astype(np.float32)}, {target: WindowRandomness()})[
+        target
+    ][0]
 
 
 def test_each_sample_is_compared_with_what_it_has(bundle, data):
