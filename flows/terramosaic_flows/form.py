@@ -68,7 +68,7 @@ BOXES = {
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",
-        ("stride", "strides", "blend", "block_size", "max_seam", "max_area_km2"),
+        ("stride", "strides", "blend", "block_size", "max_seam", "ndvi_limits", "max_area_km2"),
     ),
 }
 

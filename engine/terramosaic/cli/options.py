@@ -23,6 +23,7 @@ _METAVARS = {
     "Strides of targets": "TARGET=N,...",
     "Sample bounds of targets": "TARGET=X,...",
     "Catalogs of other inputs": "INPUT=CATALOG,...",
+    "NDVI limits": "NAME=X,...",
 }
 
 

@@ -30,6 +30,11 @@ STEP: Final = "step"
 CLASSES: Final = "classes"
 
 
+#: What a generated NDVI is held to against the one that the imagery shows: the least correlation, and beyond what the
+#: bound of samples explains the largest bias and mean absolute error.
+NdviLimit = Literal["correlation", "bias", "error"]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -219,6 +224,9 @@ class Manifest(_Frozen):
     graphs: dict[str, FileName] = Field(default_factory=dict, description="Role to file, of shared graphs")
     files: dict[FileName, FileSpec]
     selftest: FileName | None = Field(default=None, description="Stored input and the reference's output")
+    ndvi_limits: dict[NdviLimit, float] = Field(
+        default_factory=dict, description="Of the self-check, where the model is known to do better or worse"
+    )
     random_weights: int | None = Field(default=None, description="Seed, where the weights are not trained")
     versions: dict[str, str] = Field(default_factory=dict, description="Of the tools that made the bundle")
 

@@ -183,6 +183,12 @@ def as_begun(plan: Plan) -> Plan:
     held = _held_plan(folder)
     if held is None or held.run_id != plan.run_id:
         return plan
+    if held.request.ndvi_limits != plan.request.ndvi_limits and is_complete(plan):
+        logger.warning(
+            "run %s is complete, and its warnings keep to the ndvi_limits that it was first asked for with: %s; for "
+            "others, remove %s and run the same request again",
+            plan.run_id, held.request.ndvi_limits or "none", folder.item_file,
+        )  # fmt: skip
     keys = {layer.key for layer in held.layers}
     lacking = [layer.name for layer in plan.layers if layer.key not in keys]
     if not lacking:

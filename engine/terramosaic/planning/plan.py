@@ -18,6 +18,7 @@ from terramosaic.catalog.elevation import ElevationTile
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.manifest import NdviLimit
 from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.layers import Layer
@@ -155,6 +156,7 @@ class BundleRef(_Value):
         bands: of a window, in the model's order.
         checkpoints: SHA-256 of the weights that were exported, by name.
         random_weights: the seed, where the weights are not trained.
+        ndvi_limits: what a generated NDVI is held to, where the bundle says so.
     """
 
     name: str
@@ -167,6 +169,7 @@ class BundleRef(_Value):
     licence: str
     checkpoints: dict[str, str]
     random_weights: int | None
+    ndvi_limits: dict[NdviLimit, float] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
@@ -183,6 +186,7 @@ class BundleRef(_Value):
             licence=manifest.licence,
             checkpoints=dict(manifest.checkpoints),
             random_weights=manifest.random_weights,
+            ndvi_limits=manifest.ndvi_limits,
         )
 
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:x0_clip": request.x0_clip,
         "terramosaic:x0_clips": request.x0_clips,
         # Enough to cite the model and to find the same weights again.
-        "terramosaic:model": plan.bundle.model_dump(exclude={"bands"}),
+        "terramosaic:model": plan.bundle.model_dump(exclude={"bands", "ndvi_limits"}),
         "terramosaic:cloud_share": round(run.cloud_share, 6),
         "terramosaic:gap_share": round(run.gap_share, 6),
         GAPS: {cause: round(share, 6) for cause, share in run.gaps.items()},
@@ -232,6 +233,7 @@ def _self_checks(run: RunFacts) -> dict[str, Any]:
             "bias": round(run.ndvi.bias, 6),
             "mean_absolute_error": round(run.ndvi.mean_absolute_error, 6),
             "correlation": correlation and round(correlation, 6),
+            "limits": asdict(run.ndvi_limits),
         }
     return {name: value for name, value in found.items() if value}
 

@@ -39,6 +39,7 @@ from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy
 from terramosaic.trust.seams import Seams, seams_of
 from terramosaic.trust.self_checks import (
+    NdviLimits,
     doubts_about_layer,
     doubts_about_ndvi,
     doubts_about_range,
@@ -187,10 +188,15 @@ class RunFacts(PlanFacts):
         }
 
     @property
+    def ndvi_limits(self) -> NdviLimits:
+        """What the generated NDVI is held to."""
+        return NdviLimits.of(self.plan)
+
+    @property
     def doubts(self) -> list[str]:
         """What the maps' numbers tell against the model, in a line each."""
         return [
-            *doubts_about_ndvi(self.ndvi),
+            *doubts_about_ndvi(self.ndvi, self.ndvi_limits),
             *doubts_about_tokens(self.tokens, self.ndvi),
             *(
                 line

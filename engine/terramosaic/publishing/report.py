@@ -101,6 +101,11 @@ def _self_checks(run: RunFacts) -> dict[str, str]:
     found, ndvi = {}, run.ndvi
     if ndvi.is_compared:
         found["NDVI against the imagery's"] = f"{_agreement(ndvi)}, over {number(ndvi.pixels)} pixels"
+        limits = run.ndvi_limits
+        found["doubted beyond"] = (
+            f"bias {number(limits.bias, 3)}, mean absolute error {number(limits.error, 3)}, correlation below "
+            f"{number(limits.correlation, 3)}"
+        )
         by_block = {id_: each for id_, each in run.ndvi_by_block.items() if each.is_compared}
         if len(by_block) > 1:
             worst = max(by_block, key=lambda id_: by_block[id_].mean_absolute_error)

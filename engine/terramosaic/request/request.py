@@ -27,7 +27,7 @@ from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
-from terramosaic.model.manifest import Name
+from terramosaic.model.manifest import Name, NdviLimit
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import GeoJsonFile, Region
@@ -296,6 +296,13 @@ class RegionRequest(Shown, BaseModel):
         description="A map that shows seams beyond this factor, such as 1.1, is written and then fails; 0: none fails",
         examples=[1.1],
     )
+    ndvi_limits: _Nothing[dict[NdviLimit, Annotated[float, Field(ge=-1, le=2)]]] = Field(
+        default={},
+        title="NDVI limits",
+        description="Beyond what a generated NDVI is doubted, with a warning, by the imagery's: correlation (0.5), "
+        "bias (0.1), error (0.2); those named here go before the model's own",
+        examples=[{"correlation": 0.7, "bias": 0.05}],
+    )
     max_area_km2: _Nothing[float] = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
@@ -381,7 +388,7 @@ class RegionRequest(Shown, BaseModel):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("catalogs", "strides", "x0_clips", mode="before")
+    @field_validator("catalogs", "strides", "x0_clips", "ndvi_limits", mode="before")
     @classmethod
     def _split_pairs(cls, value: Any, info: ValidationInfo) -> Any:
         example = cls.model_fields[info.field_name or ""].examples

@@ -7,14 +7,14 @@ the ones meant, an offset that was not removed, a model that does not look at it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.planning.layers import Layer
-
-#: NDVI generated against the one that the imagery shows; beyond these a map is doubted.
-_LEAST_CORRELATION, _MOST_BIAS, _MOST_ERROR = 0.5, 0.1, 0.2
+from terramosaic.planning.plan import Plan
 
 #: Standard deviation of the imagery's NDVI from which on there is something to be seen in it.
 _VARIES = 0.05
@@ -40,22 +40,42 @@ _FEWEST_TOKENS = 5
 _WEIGHTS = "are these the weights you meant?"
 
 
+@dataclass(frozen=True)
+class NdviLimits:
+    """Beyond what a generated NDVI is doubted, against the one that the imagery shows.
+
+    Attributes:
+        correlation: the least.
+        bias: the largest, of either sign.
+        error: the largest mean absolute error.
+    """
+
+    correlation: float = 0.5
+    bias: float = 0.1
+    error: float = 0.2
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """A run's: what the request says goes before what the bundle says, and both before these defaults."""
+        return cls(**{**plan.bundle.ndvi_limits, **plan.request.ndvi_limits})
+
+
 def shows_something(imagery: NdviAgreement) -> bool:
     """Whether the imagery varies, so that maps of it should, too."""
     return imagery.pixels >= _FEWEST_PIXELS and imagery.shown_std > _VARIES
 
 
-def doubts_about_ndvi(agreement: NdviAgreement) -> list[str]:
+def doubts_about_ndvi(agreement: NdviAgreement, limits: NdviLimits) -> list[str]:
     """What is wrong with a generated NDVI, by the imagery that it was generated from; in a line each."""
     if not agreement.is_compared or agreement.pixels < _FEWEST_PIXELS:
         return []
     found, correlation = [], agreement.correlation
-    if shows_something(agreement) and (correlation is None or correlation < _LEAST_CORRELATION):
+    if shows_something(agreement) and (correlation is None or correlation < limits.correlation):
         how = "does not vary with" if correlation is None else f"has a correlation of {correlation:.2f} with"
         found.append(f"NDVI: what was generated {how} what the imagery shows; {_WEIGHTS}")
     # The bound of samples alone takes 0.15 from summer's forests; that is told by the share that lies there.
     bias, error = agreement.bias - agreement.least_bias, agreement.mean_absolute_error - agreement.least_error
-    if abs(bias) > _MOST_BIAS or error > _MOST_ERROR:
+    if abs(bias) > limits.bias or error > limits.error:
         found.append(
             f"NDVI: what was generated is off by {agreement.bias:+.2f} in the mean from what the imagery shows, and by "
             f"{agreement.mean_absolute_error:.2f} in size; was the offset removed, and {_WEIGHTS}"

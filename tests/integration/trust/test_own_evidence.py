@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,23 @@ def test_self_checks_are_told_in_the_item_and_doubts_among_the_warnings(mapped):
     assert any(
         line.startswith("NDVI: what was generated") for line in properties(mapped)["terramosaic:warnings"]
     )
+
+
+def test_limits_of_ndvi_are_told_and_a_complete_run_says_that_it_keeps_to_its_own(mapped, tmp_path, caplog):
+    assert properties(mapped)["terramosaic:self_checks"]["ndvi"]["limits"] == {
+        "correlation": 0.5, "bias": 0.1, "error": 0.2
+    }  # fmt: skip
+    out = shutil.copytree(mapped.folder.parent, tmp_path / "out", symlinks=True)
+    lenient = {"correlation": -1, "bias": 2, "error": 2}
+    asked = mapped.plan.request.model_copy(update={"ndvi_limits": lenient, "out": str(out)})
+    held = map_region(asked)
+    assert held.was_done and "is complete, and its warnings keep to the ndvi_limits" in caplog.text
+    held.item.unlink()
+    again = map_region(asked)
+    assert again.plan.run_id == mapped.plan.run_id and not again.was_done
+    told = properties(again)
+    assert told["terramosaic:self_checks"]["ndvi"]["limits"] == lenient
+    assert not any(line.startswith("NDVI: what was generated") for line in told["terramosaic:warnings"])
 
 
 def test_statistics_are_of_all_pixels(mapped):

@@ -81,6 +81,7 @@ OTHER = {
     "sampling": "greedy", "x0_clip": 2, "seed": 1, "stride": 208, "blend": "cosine", "block_size": 1024,
     "offset": "keep", "offset_conflict": "pixels", "dtype": "float32", "extras": ("std",), "device": "cuda",
     "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",), "max_seam": 1.1,
+    "ndvi_limits": {"bias": 0.05},
     "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",),
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
     "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3},

@@ -27,6 +27,18 @@ def test_defaults_are_those_of_the_design():
     assert request.targets == ("S1GRD", "NDVI", "LULC")
 
 
+def test_limits_of_ndvi_are_read_as_a_person_would_write_them():
+    request = request_of(**GOOD, ndvi_limits="correlation=0.7, bias=0.05")
+    assert request.ndvi_limits == {"correlation": 0.7, "bias": 0.05}
+    assert RegionRequest.model_validate_json(request.model_dump_json()) == request
+    for wrong, line in (
+        ("slope=1", "ndvi_limits.slope"), ("bias=much", "ndvi_limits.bias: "), ("bias=9", "ndvi_limits.bias: "),
+        ("bias", "ndvi_limits: 'bias' is no pair of a name and what it has; write correlation=0.7"),
+    ):  # fmt: skip
+        with pytest.raises(RequestError, match=rf"^{line}"):
+            request_of(**GOOD, ndvi_limits=wrong)
+
+
 @pytest.mark.parametrize(
     ("region", "kind"),
     [

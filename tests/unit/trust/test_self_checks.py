@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.planning.layers import Category, Layer
 from terramosaic.publishing.census import counts_of
 from terramosaic.trust.self_checks import (
+    NdviLimits,
     doubts_about_layer,
     doubts_about_ndvi,
     doubts_about_range,
@@ -36,20 +39,24 @@ def counts(layer: Layer, values: np.ndarray) -> np.ndarray:
     return counts_of(np.rint(values / layer.scale).astype(layer.dtype))[None]
 
 
+def ndvi_doubts(agreement, limits=None):
+    return doubts_about_ndvi(agreement, limits or NdviLimits())
+
+
 class TestNdvi:
     def test_one_that_follows_the_imagery_is_trusted(self):
-        assert doubts_about_ndvi(agreement(LAND + RNG.normal(0, 0.05, LAND.shape))) == []
+        assert ndvi_doubts(agreement(LAND + RNG.normal(0, 0.05, LAND.shape))) == []
 
     def test_one_of_something_else_is_told(self):
-        (line,) = doubts_about_ndvi(agreement(RNG.permutation(LAND) * 0.3 + 0.35))
+        (line,) = ndvi_doubts(agreement(RNG.permutation(LAND) * 0.3 + 0.35))
         assert "correlation of" in line and "the weights you meant" in line
 
     def test_one_that_is_constant_is_told(self):
-        (line,) = doubts_about_ndvi(agreement(np.full(LAND.shape, 0.5)))
+        (line,) = ndvi_doubts(agreement(np.full(LAND.shape, 0.5)))
         assert "does not vary with" in line
 
     def test_one_that_is_off_is_told_with_its_figures(self):
-        (line,) = doubts_about_ndvi(agreement(LAND - 0.3))
+        (line,) = ndvi_doubts(agreement(LAND - 0.3))
         assert "-0.30" in line and "offset" in line
 
     def test_what_the_bound_of_samples_takes_is_not_the_models_fault(self):
@@ -57,16 +64,32 @@ class TestNdvi:
         red, infrared = (np.rint(2500 * (1 + sign * forest)).astype(np.uint16) for sign in (-1, 1))
         for off, doubts in ((0, 0), (-0.15, 1)):
             made, whole = forest.clip(*bounds) + off, np.ones(forest.shape, bool)
-            assert len(doubts_about_ndvi(NdviAgreement.of(red, infrared, made, whole, bounds))) == doubts
-            assert len(doubts_about_ndvi(NdviAgreement.of(red, infrared, made, whole))) == 1
+            assert len(ndvi_doubts(NdviAgreement.of(red, infrared, made, whole, bounds))) == doubts
+            assert len(ndvi_doubts(NdviAgreement.of(red, infrared, made, whole))) == 1
 
     def test_of_few_pixels_and_over_water_nothing_is_concluded(self):
-        assert doubts_about_ndvi(agreement(np.zeros(900), LAND[:900])) == []
+        assert ndvi_doubts(agreement(np.zeros(900), LAND[:900])) == []
         sea = np.full(20_000, 0.01)
-        assert doubts_about_ndvi(agreement(RNG.normal(0, 0.01, sea.shape), sea)) == []
+        assert ndvi_doubts(agreement(RNG.normal(0, 0.01, sea.shape), sea)) == []
 
     def test_without_the_target_there_is_nothing_to_say(self):
-        assert doubts_about_ndvi(agreement(None)) == []
+        assert ndvi_doubts(agreement(None)) == []
+
+    def test_limits_of_the_request_go_before_those_of_the_bundle_and_both_before_the_defaults(self):
+        plan = SimpleNamespace(
+            bundle=SimpleNamespace(ndvi_limits={"bias": 0.5, "error": 0.4}),
+            request=SimpleNamespace(ndvi_limits={"bias": 0.01}),
+        )
+        assert NdviLimits.of(plan) == NdviLimits(correlation=0.5, bias=0.01, error=0.4)
+
+    def test_each_limit_is_held_to(self):
+        off = agreement(LAND - 0.3)
+        assert ndvi_doubts(off, NdviLimits(bias=0.4, error=0.4)) == []
+        assert (
+            len(ndvi_doubts(off, NdviLimits(bias=0.4))) == len(ndvi_doubts(off, NdviLimits(error=0.4))) == 1
+        )
+        noisy = agreement(LAND + RNG.normal(0, 0.15, LAND.shape))
+        assert ndvi_doubts(noisy) == [] and len(ndvi_doubts(noisy, NdviLimits(correlation=0.99))) == 1
 
 
 class TestTokens:
