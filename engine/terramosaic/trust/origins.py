@@ -40,7 +40,7 @@ class Origins:
         receipt = self._receipts.get(block.id)
         there = None if receipt is None else receipt.surroundings
         if there is None:
-            return "where is not on record"
+            return "the run does not say where they were computed"
         return there.unlike(self.here) or ("" if there.repeats else "a GPU adds in another order each time")
 
     def tokens(self, block: Block) -> Mapping[Lattice, TokenSheet] | None:

@@ -192,7 +192,7 @@ class Verification(_Value):
             *self._faults,
             *(f"not verifiable: {count} windows: {reason}" for reason, count in self.not_verifiable.items()),
             *(f"from kept imagery: {count} windows: {reason}" for reason, count in self.from_imagery.items()),
-            *(f"computed elsewhere: {count} windows: {what}" for what, count in self.elsewhere.items()),
+            *(f"bits may differ in {count} windows: {what}" for what, count in self.elsewhere.items()),
             *self._tokens,
             *(
                 f"changed since the run: {scene}: {line}"

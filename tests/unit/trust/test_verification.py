@@ -60,7 +60,7 @@ def test_it_says_how_windows_were_compared():
         "give, 100 bit for bit and 200 within the tolerance for what was computed elsewhere (a step): with 95%"
         in found.confidence
     )
-    assert "computed elsewhere: 250 windows: onnxruntime 1.2, here 1.3" in found.details
+    assert "bits may differ in 250 windows: onnxruntime 1.2, here 1.3" in found.details
     assert "give, 300 within the tolerance for" in verification(**{**told, "close": 300}).confidence
     drawn = verification(**told, tokens_drawn=392, tokens_same=390)
     assert "tokens drawn again for these: 392, of which 2 are others" in drawn.details
