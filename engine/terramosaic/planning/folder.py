@@ -219,7 +219,9 @@ def read_plan(path: str | Location) -> Plan:
     try:
         facts = facts_of(file)
         if facts is None:
-            raise RequestError(f"plan: cannot read {file}: there is no such file")
+            raise RequestError(
+                f"plan: cannot read {file}: there is no such file; give a run's folder, such as OUT/latest"
+            )
         with _PARSING:
             return _parsed(str(file if is_remote(file) else file.resolve()), facts)
     except OSError as error:
