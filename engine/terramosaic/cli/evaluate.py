@@ -10,7 +10,7 @@ import click
 
 from terramosaic.cli.consoles import ERR, OUT
 from terramosaic.cli.show_evaluation import show_evaluation, show_overlaps, show_water
-from terramosaic.errors import RequestError, printable
+from terramosaic.errors import RequestError
 from terramosaic.evaluation.evaluate import evaluate
 from terramosaic.evaluation.outcome import Evaluation
 from terramosaic.evaluation.overlaps import Overlaps, evaluate_overlaps
@@ -43,7 +43,10 @@ _LINE_EVERY = 10.0
 )
 @click.option("--split", default="val", show_default=True, help="Part of TerraMesh: val or train")
 @click.option(
-    "--inputs", default=SOURCE, show_default=True, metavar="NAME,NAME", help="What to generate from"
+    "--inputs", default=SOURCE, show_default=True, metavar="NAME,NAME", help="What to generate from, together"
+)
+@click.option(
+    "--tokenised", is_flag=True, help="Give the model the inputs as tokens, as the paper's Table 14"
 )
 @click.option("--targets", metavar="NAME,NAME", help="What to generate  [default: all that both have]")
 @click.option(
@@ -62,6 +65,7 @@ def evaluate_command(
     water: Path | None,
     split: str,
     inputs: str,
+    tokenised: bool,
     targets: str | None,
     limit: int | None,
     steps: int | None,
@@ -70,12 +74,12 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Grades a bundle on TerraMesh or on chips of water, beside the figures of TerraMind's paper."""
-    if _names(inputs) != (SOURCE,):
-        raise RequestError(
-            f"inputs: bundles of this version take {SOURCE} alone, and not {printable(inputs)}"
-        )
+    if not _names(inputs):
+        raise RequestError("inputs: name at least one")
     if (terramesh is None) == (water is None):
         raise RequestError("evaluate: either --terramesh or --water is wanted")
+    if (water is not None or seams) and (tokenised or _names(inputs) != (SOURCE,)):
+        raise RequestError(f"inputs: --water and --seams are of {SOURCE}, as pixels")
     if water is not None and (seams or targets or steps):
         raise RequestError("evaluate: --seams, --targets and --steps go with --terramesh")
     model, shown = load_bundle(bundle), _Lines("samples" if water is None else "chips")
@@ -85,17 +89,32 @@ def evaluate_command(
             model, water.expanduser(), limit=limit, seed=seed, device=device, progress=shown
         )
     else:
-        grade = evaluate_overlaps if seams else evaluate
-        found = grade(
-            model,
-            TerraMesh(terramesh or "", split),
-            targets=_names(targets or ""),
-            limit=limit,
-            steps=steps,
-            seed=seed,
-            device=device,
-            progress=shown,
-        )
+        mesh = TerraMesh(terramesh or "", split)
+        wanted = _names(targets or "")
+        if seams:
+            found = evaluate_overlaps(
+                model,
+                mesh,
+                targets=wanted,
+                limit=limit,
+                steps=steps,
+                seed=seed,
+                device=device,
+                progress=shown,
+            )
+        else:
+            found = evaluate(
+                model,
+                mesh,
+                inputs=_names(inputs),
+                tokenised=tokenised,
+                targets=wanted,
+                limit=limit,
+                steps=steps,
+                seed=seed,
+                device=device,
+                progress=shown,
+            )
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
     elif isinstance(found, WaterScores):

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from terramosaic.errors import printable
 from terramosaic.evaluation.classes import Confusion
-from terramosaic.evaluation.outcome import TABLE, Evaluation, TargetScores
+from terramosaic.evaluation.outcome import Evaluation, TargetScores
 from terramosaic.evaluation.overlaps import SHIFT, Overlaps
-from terramosaic.evaluation.paper import WATER_IOU, PaperRow, row_of
-from terramosaic.evaluation.sampling import AS_STORED, SOURCE, TAKEN_OFF
+from terramosaic.evaluation.paper import WATER_IOU, PaperRow
+from terramosaic.evaluation.sampling import AS_STORED, TAKEN_OFF
 from terramosaic.evaluation.values import ValueScores
 from terramosaic.evaluation.water import WaterScores
 from terramosaic.model.bundle import Bundle
@@ -28,11 +28,12 @@ def show_evaluation(console: Console, outcome: Evaluation) -> None:
     manifest = outcome.bundle.manifest
     steps = f"{outcome.steps} steps, " if outcome.bundle.is_terramind else ""
     console.print(
-        f"{manifest.title} on {outcome.data.shown}: {outcome.samples} samples, {SOURCE} in, {steps}seed {outcome.seed}",
+        f"{manifest.title} on {outcome.data.shown}: {outcome.samples} samples, {outcome.made_of.told} in, "
+        f"{steps}seed {outcome.seed}",
         highlight=False,
     )
     told = ", ".join(f"{count} {verdict}" for verdict, count in outcome.offsets.items() if count)
-    console.print(f"offset of 1000 in the samples' {SOURCE}, by their pixels: {told}", highlight=False)
+    console.print(f"offset of 1000 in the samples' Sentinel-2, by their pixels: {told}", highlight=False)
     if outcome.offsets["present"]:
         for treatment in (TAKEN_OFF, AS_STORED):
             console.print(f"\n{treatment}", style="bold")
@@ -43,8 +44,7 @@ def show_evaluation(console: Console, outcome: Evaluation) -> None:
     console.print(
         "SSIM (Gaussian, 11 x 11 pixels) and PSNR are of the range beside them: what the paper's own RMSE and PSNR "
         "imply. The paper's rows hold together with these ranges; look them up before you cite them. Its MAE and SSIM "
-        "are not held here. Table 10 (reconstruction) and Table 14 (tokenised inputs) need graphs that tokenise, which "
-        "the bundle has not.",
+        "are not held here. Table 14 is of --tokenised inputs; Table 10 (reconstruction) is not made here.",
         style="dim",
     )
     _show_left_out(console, outcome.left_out)
@@ -150,7 +150,7 @@ def _value_table(scores: list[TargetScores]) -> Table:
     )
     table = Table(*columns, "references span", header_style="bold")
     for each in scores:
-        row = row_of(TABLE, SOURCE, each.target)
+        row = each.made_of.row_of(each.target)
         parts = [("this bundle", each.values)]
         if len(each.bands) > 1:
             parts += list(each.bands.items())

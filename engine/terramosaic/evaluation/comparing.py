@@ -150,10 +150,7 @@ class Sums:
     @property
     def _range(self) -> float | None:
         """What SSIM is of: the range of the paper's figures."""
-        try:
-            return range_of(SOURCE, self.layer.target)
-        except KeyError:
-            return None
+        return range_of(SOURCE, self.layer.target)
 
 
 def areas_from(

@@ -15,10 +15,10 @@ from itertools import groupby
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.errors import CatalogError, RequestError, printable
 from terramosaic.evaluation.ahead import ahead, batched
-from terramosaic.evaluation.outcome import Evaluation, TargetScores
+from terramosaic.evaluation.outcome import Evaluation, MadeOf, TargetScores
 from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
-from terramosaic.evaluation.sampling import SOURCE, TREATMENTS, Case, Sample, read_sample, stacked
+from terramosaic.evaluation.sampling import INPUTS, SOURCE, TREATMENTS, Case, Sample, read_sample, stacked
 from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device, resolve
@@ -36,6 +36,8 @@ def evaluate(
     bundle: Bundle,
     data: TerraMesh,
     *,
+    inputs: Sequence[str] = (SOURCE,),
+    tokenised: bool = False,
     targets: Sequence[str] = (),
     limit: int | None = None,
     steps: int | None = None,
@@ -46,8 +48,10 @@ def evaluate(
     """Grades a bundle.
 
     Args:
-        bundle: takes S2L2A.
+        bundle: takes the inputs.
         data: the samples.
+        inputs: what to generate from, together.
+        tokenised: whether the model shall see them as tokens.
         targets: what to generate; by default all that both have.
         limit: samples to take at most, as many of each shard and the first ones of it.
         steps: of diffusion; by default the bundle's.
@@ -56,24 +60,42 @@ def evaluate(
         progress: is told how many samples are done.
 
     Raises:
-        RequestError: zarr is missing, or bundle and data have no target in common.
+        RequestError: zarr is missing, the bundle cannot take the inputs, or bundle and data have nothing in common.
         CatalogError: a shard cannot be read, or no sample can be used.
         ModelError: the model or its device failed.
     """
     require_zarr()
-    bundle.require(targets)
-    wanted = tuple(target for target in targets or bundle.targets if target in _REFERENCES)
+    bundle.require(targets, inputs)
+    if unread := [name for name in inputs if name not in INPUTS]:
+        raise RequestError(f"inputs: samples cannot be read as {', '.join(unread)}; take {', '.join(INPUTS)}")
+    wanted = tuple(
+        target
+        for target in targets or bundle.targets
+        if target in _REFERENCES and (targets or target not in inputs)
+    )
     if unknown := set(targets) - set(wanted):
         raise RequestError(f"targets: TerraMesh has no {', '.join(sorted(unknown))}")
-    pairs = data.pairs(SOURCE, wanted)
+    pairs = {
+        name: tuple(target for target in there if target in wanted)
+        for name, there in data.pairs(inputs[0], (*wanted, *inputs[1:])).items()
+        if set(inputs[1:]) <= set(there) and set(wanted) & set(there)
+    }
     if not pairs:
         raise RequestError(
-            f"terramesh: {data.shown} has no shard of {SOURCE} with one of the same name of {' or '.join(wanted)}"
+            f"terramesh: {data.shown} has no shard of {' and '.join(inputs)} with one of the same name of "
+            f"{' or '.join(wanted)}"
         )
     steps = steps or default_steps(bundle)
-    empty = {target: TargetScores.empty(target, bundle.targets[target]) for target in wanted}
-    found = Evaluation(bundle, data, steps, seed, {treatment: dict(empty) for treatment in TREATMENTS})
-    options = GenerationOptions(steps=steps, conditioning="independent")
+    made_of = MadeOf(tuple(inputs), tokenised)
+    empty = {target: TargetScores.empty(target, bundle.targets[target], made_of) for target in wanted}
+    scores = {treatment: dict(empty) for treatment in TREATMENTS}
+    found = Evaluation(bundle, data, steps, seed, scores, made_of)
+    options = GenerationOptions(
+        steps=steps,
+        conditioning="independent",
+        inputs=made_of.inputs,
+        tokenised=made_of.inputs if tokenised else (),
+    )
     share = None if limit is None else math.ceil(limit / len(pairs))
     for made, names in groupby(pairs, key=lambda name: pairs[name]):
         _grade(
@@ -117,8 +139,12 @@ def _cases(
     found: Evaluation, name: str, targets: Sequence[str], most: int | None, progress: Callable[[int], None]
 ) -> Iterator[Case]:
     """Reads a shard's samples, several at a time; those that cannot be used are noted and left out."""
-    source = found.data.shard(SOURCE, name)
-    keys = source.first(most)
+    inputs = {each: found.data.shard(each, name) for each in found.made_of.inputs}
+    keys = inputs[found.made_of.inputs[0]].first(most)
+    for shard in inputs.values():
+        there = shard.holds(keys)
+        found.left_out |= dict.fromkeys((key for key in keys if key not in there), "it lacks an input")
+        keys = [key for key in keys if key in there]
     shards = {target: found.data.shard(target, name) for target in targets}
     held = {target: shard.holds(keys) for target, shard in shards.items()}
     known: set[str] = set().union(*held.values())
@@ -129,7 +155,7 @@ def _cases(
     }
 
     def read(key: str) -> Sample:
-        return read_sample(key, source, {t: shards[t] for t in targets if key in held[t]}, bands)
+        return read_sample(key, inputs, {t: shards[t] for t in targets if key in held[t]}, bands)
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="samples") as pool:
         try:
@@ -139,7 +165,7 @@ def _cases(
                 except DamagedSampleError as error:
                     found.left_out[key] = str(error)
                     continue
-                found.offsets[sample.offset] += 1
+                found.offsets[sample.offset] = found.offsets.get(sample.offset, 0) + 1
                 yield from sample.cases
                 progress(found.samples)
         finally:
@@ -148,9 +174,12 @@ def _cases(
 
 def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> None:
     """Generates from a batch and adds up how it compares."""
-    windows = stacked([case.pixels for case in cases], found.bundle.bands)
+    windows = {
+        name: stacked([case.windows[name] for case in cases], found.bundle.inputs[name].bands, name)
+        for name in found.made_of.inputs
+    }
     made = generator.generate(
-        {SOURCE: windows}, randomness_at(generator, found.seed, [place_of(case.key) for case in cases])
+        windows, randomness_at(generator, found.seed, [place_of(case.key) for case in cases])
     )
     for index, case in enumerate(cases):
         for target, reference in case.references.items():

@@ -10,18 +10,44 @@ from typing import Any
 import numpy as np
 
 from terramosaic.evaluation.classes import Confusion
-from terramosaic.evaluation.paper import range_of, row_of
+from terramosaic.evaluation.paper import PaperRow, range_of, row_of
 from terramosaic.evaluation.sampling import SOURCE
 from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.evaluation.values import ValueScores
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import LandCover, TargetSpec
 
-#: The paper's table of targets that are made of pixels.
-TABLE = 3
 
-#: The paper's unit of a target where it is another than the data's, and the factor to it.
-_PAPER_UNITS = {"S2L2A": ("reflectance", 1e-4)}
+@dataclass(frozen=True)
+class MadeOf:
+    """What targets were made of.
+
+    Attributes:
+        inputs: together.
+        tokenised: whether the model saw them as tokens.
+    """
+
+    inputs: tuple[str, ...] = (SOURCE,)
+    tokenised: bool = False
+
+    @property
+    def table(self) -> int:
+        """The paper's table of such figures: 3 of pixels, 14 of tokens."""
+        return 14 if self.tokenised else 3
+
+    @property
+    def source(self) -> str:
+        """The input of the paper's rows; of several together it has none."""
+        return self.inputs[0] if len(self.inputs) == 1 else ""
+
+    def row_of(self, target: str) -> PaperRow | None:
+        """The paper's row of a target, if it has one."""
+        return row_of(self.table, self.source, target)
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return " and ".join(self.inputs) + (" as tokens" if self.tokenised else "")
 
 
 @dataclass(frozen=True)
@@ -36,26 +62,28 @@ class TargetScores:
         classes: that are compared; the one that stands for no data is no candidate, and no reference.
         confusion: of classes, by their index in the model.
         samples: windows that were compared.
+        made_of: what it was made of.
     """
 
     target: str
     unit: str
     data_range: float | None
+    made_of: MadeOf = MadeOf()
     bands: Mapping[str, ValueScores] = field(default_factory=dict)
     classes: tuple[LandCover, ...] = ()
     confusion: Confusion | None = None
     samples: int = 0
 
     @classmethod
-    def empty(cls, target: str, spec: TargetSpec) -> TargetScores:
+    def empty(cls, target: str, spec: TargetSpec, made_of: MadeOf = MadeOf()) -> TargetScores:
         """Those of no sample."""
         if spec.classes:
             known = spec.candidates
             confusion = Confusion.empty([item.index for item in known])
-            return cls(target, "", None, classes=known, confusion=confusion)
-        unit, _ = _PAPER_UNITS.get(target, (spec.unit or "", 1.0))
+            return cls(target, "", None, made_of, classes=known, confusion=confusion)
+        unit = "reflectance" if target == SOURCE else spec.unit or ""
         bands = dict.fromkeys(spec.channels, ValueScores())
-        return cls(target, unit, range_of(SOURCE, target), bands=bands)
+        return cls(target, unit, range_of(made_of.source, target), made_of, bands=bands)
 
     @property
     def values(self) -> ValueScores:
@@ -81,10 +109,9 @@ class TargetScores:
             classes = known[generated[known].argmax(axis=0)]
             confusion = Confusion.of(classes, reference[0], self.confusion.values)
             return replace(self, confusion=confusion, samples=1)
-        _, factor = _PAPER_UNITS.get(self.target, ("", 1.0))
         bands = {}
         for index, band in enumerate(self.bands):
-            made, true = (np.float32(factor) * planes[index] for planes in (generated, reference))
+            made, true = generated[index], reference[index]
             bands[band] = ValueScores.of(made, true, data_range=self.data_range or 1.0)
         return replace(self, bands=bands, samples=1)
 
@@ -93,7 +120,7 @@ class TargetScores:
         if self.confusion is not None:
             return {"samples": self.samples, **_of_classes(self.classes, self.confusion)}
         data_range = self.data_range or math.nan
-        row = row_of(TABLE, SOURCE, self.target)
+        row = self.made_of.row_of(self.target)
         return {
             "samples": self.samples,
             "unit": self.unit,
@@ -120,7 +147,8 @@ class Evaluation:
         steps: of diffusion.
         seed: of the randomness.
         scores: by what was done about the offset, and by target.
-        offsets: how many samples carry the +1000, do not, or do not tell.
+        made_of: what targets were made of.
+        offsets: how many samples carry the +1000, do not, do not tell, or hold nothing that could.
         left_out: samples that could not be used, and why.
     """
 
@@ -129,6 +157,7 @@ class Evaluation:
     steps: int
     seed: int
     scores: dict[str, dict[str, TargetScores]]
+    made_of: MadeOf = MadeOf()
     offsets: dict[str, int] = field(default_factory=lambda: {"present": 0, "removed": 0, "undecided": 0})
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -144,7 +173,8 @@ class Evaluation:
             "fingerprint": self.bundle.fingerprint,
             "random_weights": self.bundle.manifest.random_weights,
             "terramesh": self.data.shown,
-            "inputs": [SOURCE],
+            "inputs": list(self.made_of.inputs),
+            "tokenised": self.made_of.tokenised,
             "steps": self.steps,
             "seed": self.seed,
             "samples": self.samples,

@@ -75,6 +75,6 @@ def row_of(table: int, source: str, target: str) -> PaperRow | None:
     return next((row for row in ROWS if (row.table, row.source, row.target) == (table, source, target)), None)
 
 
-def range_of(source: str, target: str) -> float:
-    """The range of the paper's PSNR of a target that was made of an input."""
-    return (_RANGES_FROM_S1GRD if source == "S1GRD" else _RANGES)[target]
+def range_of(source: str, target: str) -> float | None:
+    """The range of the paper's PSNR of a target that was made of an input; None of targets that it has not."""
+    return (_RANGES_FROM_S1GRD if source == "S1GRD" else _RANGES).get(target)

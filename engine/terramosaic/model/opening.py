@@ -49,6 +49,12 @@ def open_generator(
         raise RequestError(
             f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(options.inputs)}"
         )
+    for name in options.tokenised:
+        if TOKENISE not in bundle.inputs[name].graphs:
+            raise RequestError(
+                f"tokenised: bundle {bundle.name!r} makes no tokens of {name}; leave it out, or export the bundle "
+                f"with --tokenise {name}"
+            )
     if all(GENERATE in roles for roles in graphs):
         if set(options.inputs) != set(bundle.inputs):
             raise RequestError(
@@ -70,12 +76,6 @@ def open_generator(
                     f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "
                     "conditioning independent"
                 )
-    for name in options.tokenised:
-        if TOKENISE not in bundle.inputs[name].graphs:
-            raise RequestError(
-                f"tokenised: bundle {bundle.name!r} makes no tokens of {name}; leave it out, or export the bundle "
-                f"with --tokenise {name}"
-            )
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
         if key not in _terramind or _terramind[key].is_broken:

@@ -10,10 +10,13 @@ from click.testing import CliRunner
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.errors import CatalogError, RequestError
 from terramosaic.evaluation.evaluate import evaluate
-from terramosaic.evaluation.sampling import AS_STORED, TAKEN_OFF
+from terramosaic.evaluation.outcome import MadeOf, TargetScores
+from terramosaic.evaluation.randomness import place_of, randomness_at
+from terramosaic.evaluation.sampling import AS_STORED, TAKEN_OFF, read_sample
 from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.model.bundle import load_bundle
-from terramosaic.model.generator import WindowRandomness
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
+from terramosaic.model.manifest import TargetSpec
 from terramosaic.model.opening import open_generator
 
 pytest.importorskip("zarr", reason="the extra terramesh is not installed")
@@ -200,6 +203,86 @@ def test_the_command_prints_json(data):
     assert scores["rmse"] > scores["mae"] > abs(scores["bias"])
 
 
-def test_the_command_refuses_other_inputs(data):
-    done = run("demo", "--terramesh", data.root, "--inputs", "S1RTC")
-    assert isinstance(done.exception, RequestError) and "take S2L2A alone" in str(done.exception)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--inputs", "S1RTC"), "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
+        (("--tokenised",), "tokenised: bundle 'demo' makes no tokens of S2L2A"),
+        (("--inputs", ","), "inputs: name at least one"),
+        (("--seams", "--inputs", "S1RTC"), "--water and --seams are of S2L2A, as pixels"),
+    ],
+)
+def test_the_command_refuses_inputs_that_cannot_be_had(data, options, message):
+    done = run("demo", "--terramesh", data.root, *options)
+    assert isinstance(done.exception, RequestError) and message in str(done.exception)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return load_bundle(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+@pytest.mark.parametrize("inputs", [("S1RTC",), ("S2L2A", "S1RTC"), ("S1RTC", "DEM")])
+def test_other_inputs_are_what_the_model_sees(toy, patches, tmp_path, inputs):
+    """The reference is what the model makes of the very windows, and a quarter more."""
+    key = "majortom_val_1"
+    seen = {
+        name: patches[key][name].astype("f2" if name == "S1RTC" else "f4").astype(np.float32)
+        for name in inputs
+    }
+    options = GenerationOptions(steps=1, conditioning="independent", inputs=inputs)
+    generator = open_generator(toy, ["NDVI"], options=options)
+    randomness = randomness_at(generator, 0, [place_of(key)])
+    made = generator.generate({name: pixels[None] for name, pixels in seen.items()}, randomness)["NDVI"][0]
+    shard = {name: patches[key][name] for name in inputs} | {"NDVI": made + 0.25}
+    data = TerraMesh(str(write_terramesh(tmp_path, {MAJORTOM: {key: shard}})))
+    found = evaluate(toy, data, inputs=inputs, targets=("NDVI",), steps=1)
+    scores = found.scores[TAKEN_OFF]["NDVI"]
+    assert scores.values.bias == pytest.approx(-0.25, abs=5e-4)
+    assert scores.values.rmse == pytest.approx(0.25, abs=5e-4)
+    assert found.as_dict()["inputs"] == list(inputs)
+    row = found.as_dict()["scores"][TAKEN_OFF]["NDVI"]["paper"]
+    assert (row and (row["table"], row["rmse"])) == ((3, 0.211) if inputs == ("S1RTC",) else None)
+    assert set(found.offsets) - {"present", "removed", "undecided"} == (
+        set() if "S2L2A" in inputs else {"not asked"}
+    )
+
+
+def test_inputs_as_tokens_are_of_table_14(toy, patches, tmp_path):
+    key = "majortom_val_1"
+    shard = {name: patches[key][name] for name in ("NDVI", "LULC")}
+    data = TerraMesh(str(write_terramesh(tmp_path, {MAJORTOM: {key: shard}})))
+    found = evaluate(toy, data, inputs=("NDVI",), tokenised=True, targets=("LULC",), steps=1)
+    assert found.samples == 1 and found.made_of.table == 14
+    with pytest.raises(RequestError, match="makes no tokens of S1RTC"):
+        evaluate(
+            toy,
+            write_radar(patches, tmp_path / "radar"),
+            inputs=("S1RTC",),
+            tokenised=True,
+            targets=("NDVI",),
+        )
+
+
+def write_radar(patches, folder):
+    key = "majortom_val_1"
+    shard = {name: patches[key][name] for name in ("S1RTC", "NDVI")}
+    return TerraMesh(str(write_terramesh(folder, {MAJORTOM: {key: shard}})))
+
+
+def test_generated_reflectance_is_compared_as_reflectance(patches, tmp_path):
+    """TerraMesh holds digital numbers, and a bundle makes reflectance."""
+    scores = TargetScores.empty("S2L2A", TargetSpec(
+        kind="direct", output="values", channels=S2L2A_BANDS, graphs={"generate": "S2L2A.onnx"}
+    ), MadeOf(("S1RTC",)))  # fmt: skip
+    key = "majortom_val_1"
+    data = TerraMesh(str(write_terramesh(tmp_path, {MAJORTOM: {key: patches[key]}})))
+    radar, optical = (data.shard(name, MAJORTOM) for name in ("S1RTC", "S2L2A"))
+    assert radar.holds([key]) and optical.holds([key])
+    sample = read_sample(key, {"S1RTC": radar}, {"S2L2A": optical}, {"S2L2A": 12})
+    (case,) = sample.cases
+    found = scores.of_window(
+        patches[key]["S2L2A"] * np.float32(1e-4) + np.float32(0.01), case.references["S2L2A"]
+    )
+    assert found.values.bias == pytest.approx(0.01, abs=1e-5)
+    assert (found.unit, found.data_range) == ("reflectance", 3.16)
