@@ -52,7 +52,7 @@ class Recorder:
 
 
 def jobs(*names: str) -> list[Job]:
-    plan: Any = SimpleNamespace(run_id="r", request=SimpleNamespace(out="nowhere"), scenes={})
+    plan: Any = SimpleNamespace(run_id="r", request=SimpleNamespace(out="nowhere"), items={})
     blocks: list[Any] = [SimpleNamespace(id=name) for name in names]
     return [Job(plan, block) for block in blocks]
 
