@@ -29,7 +29,7 @@ class Box:
 BOXES = {
     "imagery": Box(
         "Imagery",
-        "Which Sentinel-2 scenes, and how they are put together",
+        "Which scenes, and how they are put together",
         (
             "catalog",
             "collection",

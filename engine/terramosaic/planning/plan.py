@@ -27,6 +27,10 @@ from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
 
 
+#: What inputs are called where people read.
+_SOURCES = {"S2L2A": "Sentinel-2 L2A", "S1RTC": "Sentinel-1 RTC", "DEM": "the Copernicus DEM"}
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -242,6 +246,12 @@ class Plan(Shown, _Value):
     def is_led_by_radar(self) -> bool:
         """Whether acquisitions are passes of Sentinel-1."""
         return is_led_by_radar(self.request)
+
+    @property
+    def made_from(self) -> str:
+        """What windows are cut from, in words."""
+        names = [_SOURCES[name] for name in self.request.inputs]
+        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
     @property
     def leading(self) -> Mapping[str, Scene | BackscatterScene]:
