@@ -11,4 +11,4 @@ def catalog_of(request: RegionRequest, name: str) -> tuple[str, str | None]:
     if said is None:
         return request.catalog, None
     catalog, marked, collection = said.rpartition("#")
-    return (catalog, collection) if marked else (said, None)
+    return (catalog, collection or None) if marked else (said, None)

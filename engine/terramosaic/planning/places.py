@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from terramosaic.catalog.profiles import PROFILES
+from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest
 from terramosaic.request.scene_ids import is_id_file
@@ -14,8 +15,9 @@ def places_of(request: RegionRequest) -> list[tuple[str, str]]:
     places = [("out", request.out)]
     if request.model != "demo":
         places.append(("model", request.model))
-    for catalog in (request.catalog, *(said.partition("#")[0] for said in request.catalogs.values())):
-        places += catalog_places(catalog)
+    places += catalog_places(request.catalog)
+    for name in request.catalogs:
+        places += [("catalogs", place) for _, place in catalog_places(catalog_of(request, name)[0])]
     if isinstance(request.region, GeoJsonFile):
         places.append(("region", request.region.path))
     for field in ("exclude", "trust"):

@@ -30,6 +30,8 @@ def inside(tmp_path, monkeypatch):
         ("model", "/etc"),
         ("catalog", "/etc/passwd"),
         ("catalog", "http://169.254.169.254/latest"),
+        ("catalogs", {"DEM": "/etc#cop-dem-glo-30"}),
+        ("catalogs", {"DEM": "planetary-computer#/../../etc#cop-dem-glo-30"}),
         ("catalog", "https://earth-search.aws.element84.com/v1/../../other"),
         ("exclude", "/etc/ids.txt"),
         ("trust", ["http://169.254.169.254/ids.csv"]),
