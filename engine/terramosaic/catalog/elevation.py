@@ -14,13 +14,13 @@ from typing import Any, Literal, cast
 import shapely
 from affine import Affine
 from pydantic import BaseModel, ConfigDict, Field
-from shapely.affinity import scale, translate
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import fields, metadata
 from terramosaic.catalog.assets import AssetRef, asset_ref
 from terramosaic.catalog.files import FileCatalog
+from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile, profile_by_host
 from terramosaic.catalog.search import Catalog, open_catalog, profile_of_catalog
@@ -44,9 +44,6 @@ ROWS: dict[Kind, int] = {"GLO-30": 3600, "GLO-90": 1200}
 
 #: What a height is, for whoever reads a map's metadata.
 VERTICAL = "metres above the geoid EGM2008, of the surface with roofs and treetops (Copernicus DEM)"
-
-#: Degrees of latitude around a region within which tiles are wanted: windows stick out of it, by 2 to 3 km.
-_AROUND = 0.05
 
 #: Stores that anyone may read, which items name in a way that asks for keys.
 _OPEN = {
@@ -229,7 +226,7 @@ def find_elevation(
         CatalogError: a catalog could not be searched, or an item is broken.
     """
     left_out = Unusable() if unusable is None else unusable
-    around, notes = _around(parts), list[str]()
+    around, notes = surroundings(parts), list[str]()
     tiles: list[ElevationTile] = []
     for catalog in catalogs:
         try:
@@ -293,18 +290,6 @@ def _by_cell(
         if tile.kind == kind and tile.cell in wanted and tile.id not in excluded:
             found[tile.cell] = tile
     return dict(sorted(found.items()))
-
-
-def _around(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
-    """The region widened, none of it across the antimeridian."""
-    widened = []
-    for part in parts:
-        narrow = math.cos(math.radians(min(abs(part.centroid.y), 85)))
-        buffered = scale(scale(part, narrow, 1, origin=(0, 0)).buffer(_AROUND), 1 / narrow, 1, origin=(0, 0))
-        for turn in (-360, 0, 360):
-            inside = translate(buffered, turn).intersection(box(-180, -90, 180, 90))
-            widened += [one for one in shapely.get_parts(inside) if one.area > 0]
-    return widened
 
 
 def _cells(parts: Iterable[BaseGeometry]) -> Iterator[Cell]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import shapely
+from shapely.affinity import scale, translate
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -20,6 +21,9 @@ from terramosaic.request.area import area_from_tile
 #: Degrees of longitude, square degrees at the equator, metres; of fewer metres a side is in degrees. Pixels say of
 #: themselves where they lie, so of these more is believed: a grid zone of land cover has 890 km.
 _WIDEST, _LARGEST, _SIDES = 30.0, 25.0, (360.0, 1_000_000.0)
+
+#: Degrees of latitude around a region within which imagery is wanted: windows stick out of it, by 2 to 3 km.
+_AROUND = 0.05
 
 #: What reading geometry fails with that is none.
 _NO_GEOMETRY = (
@@ -52,6 +56,22 @@ def footprint_of(item: Mapping[str, Any]) -> BaseGeometry:
         f"item {name_of(item)} has no usable geometry: a footprint that is larger than any scene, and it says neither "
         "where its pixels lie (proj:transform and proj:shape) nor its MGRS tile"
     )
+
+
+def surroundings(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
+    """A region and 5 km around it, which is all that its windows reach; none of it across the antimeridian.
+
+    Args:
+        parts: of the region, polygons in lon/lat degrees, none of which crosses the antimeridian.
+    """
+    widened = []
+    for part in parts:
+        narrow = math.cos(math.radians(min(abs(part.centroid.y), 85)))
+        buffered = scale(scale(part, narrow, 1, origin=(0, 0)).buffer(_AROUND), 1 / narrow, 1, origin=(0, 0))
+        for turn in (-360, 0, 360):
+            inside = translate(buffered, turn).intersection(box(-180, -90, 180, 90))
+            widened += [one for one in shapely.get_parts(inside) if one.area > 0]
+    return widened
 
 
 def _geometry_of(item: Mapping[str, Any]) -> BaseGeometry | None:

@@ -16,6 +16,7 @@ from terramosaic.catalog.backscatter_passes import (
     rank_passes,
 )
 from terramosaic.catalog.backscatter_search import find_backscatter, hint_for_no_backscatter, open_backscatter
+from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import NoScenesError, UnusableItemError
 from terramosaic.ground.zones import Area
@@ -99,9 +100,11 @@ def find_radar(
     catalog = open_backscatter(*catalog_of(request, RADAR))
     start, end = _period(request, near)
     unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
-    found = find_backscatter(catalog, area.parts, start, end, unusable)
-    moment = near or _middle(start, end, found.passes)
-    passes, told = of_one_direction(found.passes, area.outline, moment, request.direction)
+    # Windows stick out of the region, and where a slice ends beside it the next one of the pass goes on.
+    found = find_backscatter(catalog, surroundings(area.parts), start, end, unusable)
+    over = [one for one in found.passes if one.coverage_of(area.outline) > 0]
+    moment = near or _middle(start, end, over)
+    passes, told = of_one_direction(over, area.outline, moment, request.direction)
     ranked = rank_passes(passes, area.outline, moment)
     covered = covered_share((scene.geometry for one in ranked for scene in one.scenes), area.outline)
     without = f"Sentinel-1: {1 - covered:.1%} of the region lies under no pass and stays without data"
@@ -129,7 +132,7 @@ def find_radar(
         ),
         scenes={scene.key: scene for one in ranked for scene in one.scenes},
         notes=(
-            *([told] if len(passes) < len(found.passes) else []),
+            *([told] if len(passes) < len(over) else []),
             *([without] if 1 - covered > TOLD else []),
             *found.notes(),
         ),

@@ -129,6 +129,26 @@ def test_overlapping_regions_agree_and_parts_are_the_whole(
         np.testing.assert_array_equal(one[:, *shared.slices(here)], two[:, *shared.slices(there)])
 
 
+def test_at_the_end_of_a_slice_regions_agree(toy: str, tmp_path: Path) -> None:
+    """Windows of a region that ends there reach into the next slice of the pass, as those of a larger one do."""
+    catalog, end = Catalog(tmp_path / "items"), 280
+    catalog.folder.mkdir()
+    for name, rect, second in (
+        ("north", Rect(GROUND.row, GROUND.col, end, GROUND.width), 0),
+        ("south", Rect(GROUND.row + end, GROUND.col, GROUND.height - end, GROUND.width), 25),
+    ):
+        start = f"2023-08-14 05:00:{second:02}+00:00"
+        catalog.add(write_rtc(tmp_path, rect, name=f"S1A_{name}_rtc", start=start, orbit=49863))
+    larger = mapped(catalog, toy, tmp_path / "larger")
+    south = mapped(catalog, toy, tmp_path / "south", Rect(GROUND.row + end + 2, PLACE.col, 268, PLACE.width))
+    for name in ("NDVI", "LULC", "acquired"):
+        one, here = read(larger.mosaics[name])
+        two, there = read(south.mosaics[name])
+        shared = here.intersection(there)
+        np.testing.assert_array_equal(one[:, *shared.slices(here)], two[:, *shared.slices(there)])
+    assert (two != 0).all()
+
+
 def test_the_day_of_each_pixel_and_the_scenes_are_told(alone: MapResult) -> None:
     days, ndvi = (read(alone.mosaics[name])[0][0] for name in ("acquired", "NDVI"))
     assert np.unique(days[ndvi != -32768]).tolist() == [day_number(date(2023, 8, 14))]

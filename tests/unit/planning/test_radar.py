@@ -176,3 +176,20 @@ def test_a_pass_can_be_excluded_by_name(tmp_path: Path, toy: str) -> None:
     assert made.radar is not None
     assert [one.label[:10] for one in made.radar.passes] == ["2023-08-03"]
     assert not any("are not among the scenes" in warning for warning in made.warnings)
+
+
+def test_slices_beside_the_region_that_windows_reach_are_of_its_passes(tmp_path: Path, toy: str) -> None:
+    """Where one ends at the region's edge, the next goes on; a pass that has nothing of the region is none of it."""
+    west, south, east, north = BOX
+    over = (west - 0.1, south - 0.1, east + 0.1, north + 0.001)
+    beside = (west - 0.1, north + 0.001, east + 0.1, north + 0.8)
+    next_one = slice_of(49875, 15, ground=beside)
+    next_one["id"] += "_next"
+    next_one["properties"]["start_datetime"] = "2023-08-15 16:52:25+00:00"
+    other = slice_of(49700, 3, ground=beside)
+    made = planned(tmp_path, toy, [slice_of(49875, 15, ground=over), next_one, other])
+    assert made.radar is not None
+    assert [len(one.scenes) for one in made.radar.passes] == [2]
+    assert made.radar.passes[0].scenes[1] == next_one["id"]
+    plans, _ = plan_acquisitions(request(tmp_path, toy, [slice_of(49875, 15, ground=over), next_one, other]))
+    assert [one.radar and list(one.radar.scenes) for one in plans] == [list(made.radar.scenes)]
