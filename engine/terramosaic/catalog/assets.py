@@ -52,6 +52,16 @@ class Source(Protocol):
     """An item that files are read of: a scene, or a tile of heights."""
 
     @property
+    def id(self) -> str:
+        """The item's id."""
+        ...
+
+    @property
+    def collection(self) -> str:
+        """The item's collection, empty if it names none."""
+        ...
+
+    @property
     def key(self) -> str:
         """Names it among the items of its run."""
         ...

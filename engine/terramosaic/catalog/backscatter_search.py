@@ -19,6 +19,9 @@ from terramosaic.catalog.search import HINT_DAYS, Catalog, moved, open_catalog, 
 from terramosaic.catalog.unusable import Unusable, UnusableItem
 from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, RequestError, printable
 
+#: Why a scene is left out that the request names.
+EXCLUDED = "excluded by the request"
+
 #: Items and reasons that a line names.
 _MOST_NAMED = 3
 
@@ -116,8 +119,8 @@ def find_backscatter(
                 scenes.append(scene)
     wanted = {name.lower() for name in platforms}
     reasons = [
-        "excluded by the request"
-        if scene.id in left_out.excluded
+        EXCLUDED
+        if left_out.excludes(scene)
         else f"of {scene.platform}, which the request does not take"
         if wanted and scene.platform not in wanted
         else ""

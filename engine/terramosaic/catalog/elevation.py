@@ -137,11 +137,13 @@ class FoundElevation:
         elevation: the heights.
         notes: what is filled, missing or left out, in a line each.
         unusable: items of which no tile could be made; without those of other things.
+        excluded: tiles that the request leaves out.
     """
 
     elevation: Elevation
     notes: list[str] = field(default_factory=list)
     unusable: list[UnusableItem] = field(default_factory=list)
+    excluded: list[ElevationTile] = field(default_factory=list)
 
 
 def elevation_from_item(
@@ -226,6 +228,7 @@ def find_elevation(
         CatalogError: a catalog could not be searched, or an item is broken.
     """
     left_out = Unusable() if unusable is None else unusable
+    excluded: list[ElevationTile] = []
     around, notes = surroundings(parts), list[str]()
     tiles: list[ElevationTile] = []
     for catalog in catalogs:
@@ -237,11 +240,13 @@ def find_elevation(
             continue  # it has no GLO-90, which is said below
         for item in items:
             try:
-                tiles.append(elevation_from_item(item, catalog.profile, origin=catalog.origin))
+                tile = elevation_from_item(item, catalog.profile, origin=catalog.origin)
             except CatalogError as error:
                 left_out.put(item, error)
+            else:
+                (excluded if left_out.excludes(tile) else tiles).append(tile)
     cells = sorted(set(_cells(around)))
-    fine, coarse = (_by_cell(tiles, kind, cells, left_out.excluded) for kind in ("GLO-30", "GLO-90"))
+    fine, coarse = (_by_cell(tiles, kind, cells) for kind in ("GLO-30", "GLO-90"))
     if not fine and not coarse:
         raise NoScenesError(
             f"inputs: {catalogs[0].describe()} has no tile of the Copernicus DEM there; over open sea take DEM out of "
@@ -263,6 +268,7 @@ def find_elevation(
         why = "it lies beside the region" if coarse else "no tile of GLO-90 tells land from sea"
         notes.append(f"DEM: no tile of {_named(unknown)}: left as a gap, for {why}")
     there = [one for one in left_out.items if not isinstance(one.error, ForeignItemError)]
+    notes += [f"DEM: {tile.key} left out: excluded by the request" for tile in excluded[:_MOST_NAMED]]
     notes += [f"DEM: left out: {one.error}" for one in there[:_MOST_NAMED]]
     return FoundElevation(
         Elevation(
@@ -272,6 +278,7 @@ def find_elevation(
         ),
         notes,
         there,
+        excluded,
     )
 
 
@@ -281,13 +288,11 @@ def name_of_cell(cell: Cell) -> str:
     return f"{'S' if south < 0 else 'N'}{abs(south):02}{'W' if west < 0 else 'E'}{abs(west):03}"
 
 
-def _by_cell(
-    tiles: Iterable[ElevationTile], kind: Kind, cells: Sequence[Cell], excluded: frozenset[str]
-) -> dict[Cell, ElevationTile]:
+def _by_cell(tiles: Iterable[ElevationTile], kind: Kind, cells: Sequence[Cell]) -> dict[Cell, ElevationTile]:
     """The tiles of a kind in some cells; of several of one cell the same whoever lists them."""
     wanted, found = set(cells), {}
     for tile in sorted(tiles, key=lambda one: (one.id, one.collection, one.assets["DEM"].href), reverse=True):
-        if tile.kind == kind and tile.cell in wanted and tile.id not in excluded:
+        if tile.kind == kind and tile.cell in wanted:
             found[tile.cell] = tile
     return dict(sorted(found.items()))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from terramosaic.catalog.assets import Source
 from terramosaic.catalog.metadata import check_item, item_datetime, name_of
 from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError
 
@@ -40,6 +41,10 @@ class Unusable:
     excluded: frozenset[str] = frozenset()
     items: list[UnusableItem] = field(default_factory=list)
 
+    def excludes(self, item: Source) -> bool:
+        """Whether nobody asks for an item: by its id alone, or with its collection."""
+        return not self.excluded.isdisjoint(names_of(item))
+
     def put(self, item: Any, error: CatalogError) -> None:
         """Takes an item, or raises what is wrong with it where a search cannot go on."""
         name = item.get("id") if isinstance(item, Mapping) else None
@@ -48,6 +53,11 @@ class Unusable:
         if not isinstance(error, self.takes):
             raise error
         self.items.append(UnusableItem(name_of(item), error, _datetime_of(item, error)))
+
+
+def names_of(item: Source) -> set[str]:
+    """What a request may call an item: its id, also with the collection, or the name that a plan gives it."""
+    return {item.id, item.key, f"{item.collection}/{item.id}"}
 
 
 #: Takes none: the first item that cannot be used stops a search.

@@ -24,6 +24,7 @@ class Heights(BaseModel):
     searched: str
     elevation: Elevation
     notes: tuple[str, ...] = Field(default=(), description="What is filled, missing or left out")
+    excluded: tuple[str, ...] = Field(default=(), description="Tiles that the request leaves out, by key")
 
 
 def find_heights(request: RegionRequest, area: Area, *, exclude: Iterable[str] = ()) -> Heights:
@@ -38,4 +39,9 @@ def find_heights(request: RegionRequest, area: Area, *, exclude: Iterable[str] =
     unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
     found = find_elevation(catalogs, area.parts, unusable)
     searched = " and ".join(catalog.describe() for catalog in catalogs)
-    return Heights(searched=searched, elevation=found.elevation, notes=tuple(found.notes))
+    return Heights(
+        searched=searched,
+        elevation=found.elevation,
+        notes=tuple(found.notes),
+        excluded=tuple(sorted(tile.key for tile in found.excluded)),
+    )

@@ -156,7 +156,8 @@ def _plan_from(
     led_by_radar = radar is not None and is_led_by_radar(prepared.request)
     acquisitions = found.acquisitions if led_by_radar else _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
-    request = _naming_what_was_found(prepared, scenes.values(), found.dropped)
+    excluded = (*(radar.excluded if radar else ()), *(heights.excluded if heights else ()))
+    request = _naming_what_was_found(prepared, scenes.values(), found.dropped, excluded)
     for scene in scenes.values():
         require_files(scene)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
@@ -226,13 +227,17 @@ def _plan_from(
 
 
 def _naming_what_was_found(
-    prepared: Prepared, used: Iterable[Scene], dropped: Iterable[tuple[Scene, str]]
+    prepared: Prepared,
+    used: Iterable[Scene],
+    dropped: Iterable[tuple[Scene, str]],
+    excluded: Iterable[str],
 ) -> RegionRequest:
     """The request with scenes of the plan in place of files and of names that none of them has.
 
     So a plan needs no file, tells nothing else that is in one, and its run's id hangs on no name that means nothing.
+    Of Sentinel-1 and the DEM ``excluded`` are the keys that it names.
     """
-    exclude = sorted({scene.key for scene, reason in dropped if reason == EXCLUDED_BY_REQUEST})
+    exclude = sorted({*excluded, *(scene.key for scene, reason in dropped if reason == EXCLUDED_BY_REQUEST)})
     trust = sorted(scene.key for scene in used if prepared.named.trusts(scene))
     return prepared.request.model_copy(update={"exclude": tuple(exclude), "trust": tuple(trust)})
 

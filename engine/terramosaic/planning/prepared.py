@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog.unusable import names_of
 from terramosaic.errors import RequestError
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
@@ -39,22 +40,17 @@ class NamedScenes:
         return cls(ids_in(request.exclude, "exclude"), ids_in(request.trust, "trust"))
 
     def excludes(self, scene: Scene) -> bool:
-        return not self.exclude.isdisjoint(_names_of(scene))
+        return not self.exclude.isdisjoint(names_of(scene))
 
     def trusts(self, scene: Scene) -> bool:
-        return not self.trust.isdisjoint(_names_of(scene))
+        return not self.trust.isdisjoint(names_of(scene))
 
     def unknown(self, scenes: Iterable[Scene]) -> Iterator[str]:
         """What to tell of names that none of the found scenes has."""
-        names = {name for scene in scenes for name in _names_of(scene)}
+        names = {name for scene in scenes for name in names_of(scene)}
         for field, named in (("exclude", self.exclude), ("trust", self.trust)):
             if unknown := len(named - names):
                 yield f"{field}: {unknown} of {len(named)} ids are not among the scenes that were found"
-
-
-def _names_of(scene: Scene) -> set[str]:
-    """What a request may call a scene: its item's id, also with the collection, or the name that a plan gives it."""
-    return {scene.id, scene.key, f"{scene.collection}/{scene.id}"}
 
 
 @dataclass(frozen=True)

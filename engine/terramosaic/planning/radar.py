@@ -15,7 +15,12 @@ from terramosaic.catalog.backscatter_passes import (
     of_one_direction,
     rank_passes,
 )
-from terramosaic.catalog.backscatter_search import find_backscatter, hint_for_no_backscatter, open_backscatter
+from terramosaic.catalog.backscatter_search import (
+    EXCLUDED,
+    find_backscatter,
+    hint_for_no_backscatter,
+    open_backscatter,
+)
 from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import NoScenesError, UnusableItemError
@@ -66,12 +71,19 @@ class Radar(BaseModel):
     passes: tuple[RankedPass, ...]
     scenes: dict[str, BackscatterScene]
     notes: tuple[str, ...] = Field(default=(), description="What was left out, and why")
+    excluded: tuple[str, ...] = Field(default=(), description="Scenes that the request leaves out, by key")
 
     def only(self, one: RankedPass) -> Radar:
         """Of one pass, as if no other had been there."""
         alone = one.model_copy(update={"days": 0.0})
         scenes = {key: self.scenes[key] for key in one.scenes}
-        return Radar(moment=one.start, searched=self.searched, passes=(alone,), scenes=scenes)
+        return Radar(
+            moment=one.start,
+            searched=self.searched,
+            passes=(alone,),
+            scenes=scenes,
+            excluded=self.excluded,
+        )
 
     def passes_with_scenes(self) -> list[BackscatterPass]:
         """The passes as the catalog has them, in their order."""
@@ -136,6 +148,7 @@ def find_radar(
             *([without] if 1 - covered > TOLD else []),
             *found.notes(),
         ),
+        excluded=tuple(sorted(scene.key for scene, why in found.dropped if why == EXCLUDED)),
     )
 
 

@@ -160,6 +160,14 @@ def test_tiles_around_a_region_are_taken_across_the_antimeridian_too(tmp_path):
     assert cells(found.elevation.tiles) == ["S17W180", "S17E179"]
 
 
+def test_a_tile_can_be_excluded_by_name(tmp_path):
+    west, east = item(40, 44), item(40, 45)
+    named = Unusable(excluded=frozenset([f"{west['collection']}/{west['id']}"]))
+    found = find_elevation(catalog_of(tmp_path, west, east), [box(44.2, 40.2, 45.8, 40.8)], named)
+    assert cells(found.elevation.tiles) == ["N40E045"] and cells(found.excluded) == ["N40E044"]
+    assert f"DEM: {west['id']} left out: excluded by the request" in found.notes
+
+
 def test_where_there_is_no_tile_at_all_it_is_said(tmp_path):
     with pytest.raises(
         NoScenesError, match="has no tile of the Copernicus DEM there; over open sea take DEM out"

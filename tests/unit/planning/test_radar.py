@@ -176,6 +176,12 @@ def test_a_pass_can_be_excluded_by_name(tmp_path: Path, toy: str) -> None:
     assert made.radar is not None
     assert [one.label[:10] for one in made.radar.passes] == ["2023-08-03"]
     assert not any("are not among the scenes" in warning for warning in made.warnings)
+    # Whoever repeats the run by its request leaves it out again.
+    assert made.request.exclude == (items[0]["id"],)
+    named = f"sentinel-1-rtc/{items[0]['id']}"
+    both = planned(tmp_path, toy, items, exclude=[named, "unheard-of"], inputs=["S2L2A", "S1RTC"])
+    assert both.radar is not None and both.request.exclude == (items[0]["id"],)
+    assert [one.label[:10] for one in both.radar.passes] == ["2023-08-03"]
 
 
 def test_slices_beside_the_region_that_windows_reach_are_of_its_passes(tmp_path: Path, toy: str) -> None:
@@ -193,3 +199,8 @@ def test_slices_beside_the_region_that_windows_reach_are_of_its_passes(tmp_path:
     assert made.radar.passes[0].scenes[1] == next_one["id"]
     plans, _ = plan_acquisitions(request(tmp_path, toy, [slice_of(49875, 15, ground=over), next_one, other]))
     assert [one.radar and list(one.radar.scenes) for one in plans] == [list(made.radar.scenes)]
+
+
+def test_a_mark_without_a_collection_names_none(tmp_path: Path, toy: str) -> None:
+    items = str(tmp_path / "items.json") + "#"
+    assert planned(tmp_path, toy, [slice_of(49875, 15)], catalogs={"S1RTC": items}).radar is not None
