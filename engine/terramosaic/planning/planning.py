@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import shapely
@@ -158,8 +158,9 @@ def _plan_from(
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     excluded = (*(radar.excluded if radar else ()), *(heights.excluded if heights else ()))
     request = _naming_what_was_found(prepared, scenes.values(), found.dropped, excluded)
-    for scene in scenes.values():
-        require_files(scene)
+    others = radar.scenes.values() if radar else (), heights.elevation.by_key.values() if heights else ()
+    for source in (*scenes.values(), *chain(*others)):
+        require_files(source)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
     covered = covered_share(area, footprints)

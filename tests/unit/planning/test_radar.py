@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shapely.geometry import box, mapping
 
-from terramosaic.errors import NoScenesError, RequestError
+from terramosaic.errors import CatalogError, NoScenesError, RequestError
 from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.identity import run_id_of
 from terramosaic.planning.plan import Plan
@@ -199,6 +200,15 @@ def test_slices_beside_the_region_that_windows_reach_are_of_its_passes(tmp_path:
     assert made.radar.passes[0].scenes[1] == next_one["id"]
     plans, _ = plan_acquisitions(request(tmp_path, toy, [slice_of(49875, 15, ground=over), next_one, other]))
     assert [one.radar and list(one.radar.scenes) for one in plans] == [list(made.radar.scenes)]
+
+
+@pytest.mark.parametrize("inputs", [["S1RTC"], ["S2L2A", "S1RTC"]])
+def test_what_would_be_read_for_ever_is_refused(tmp_path: Path, toy: str, inputs: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    radar = slice_of(49875, 15)
+    radar["assets"]["vh"]["href"] = str(tmp_path / "pipe")
+    with pytest.raises(CatalogError, match=r"asset vh of item S1A_.* is no file"):
+        planned(tmp_path, toy, [radar, *OPTICAL], inputs=inputs)
 
 
 def test_a_mark_without_a_collection_names_none(tmp_path: Path, toy: str) -> None:
