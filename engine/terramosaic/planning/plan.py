@@ -26,7 +26,6 @@ from terramosaic.planning.radar import Radar
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
 
-
 #: What inputs are called where people read.
 _SOURCES = {"S2L2A": "Sentinel-2 L2A", "S1RTC": "Sentinel-1 RTC", "DEM": "the Copernicus DEM"}
 
