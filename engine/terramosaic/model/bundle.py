@@ -17,6 +17,7 @@ from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.manifest import (
     FORMAT,
     GENERATE,
+    TOKENISE,
     VERSION,
     FileSpec,
     InputSpec,
@@ -65,8 +66,10 @@ class Bundle:
         """What the bundle generates, by name."""
         return self.manifest.targets
 
-    def require(self, targets: Sequence[str], inputs: Sequence[str] = ()) -> None:
-        """Checks that all of ``targets`` and ``inputs`` are in the bundle.
+    def require(
+        self, targets: Sequence[str], inputs: Sequence[str] = (), tokenised: Sequence[str] = ()
+    ) -> None:
+        """Checks that all of ``targets`` and ``inputs`` are in the bundle, and that it makes tokens of some of these.
 
         Raises:
             RequestError: some are not; the message lists those that are.
@@ -80,6 +83,12 @@ class Bundle:
             raise RequestError(
                 f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {have}"
             )
+        for name in tokenised:
+            if TOKENISE not in self.inputs[name].graphs:
+                raise RequestError(
+                    f"tokenised: bundle {self.name!r} makes no tokens of {name}; leave it out, or export the bundle "
+                    f"with --tokenise {name}"
+                )
 
 
 def load_bundle(model: str | Path) -> Bundle:

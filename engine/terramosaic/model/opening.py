@@ -9,7 +9,7 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
-from terramosaic.model.manifest import CONTEXT, GENERATE, TOKENISE, TOKENS
+from terramosaic.model.manifest import CONTEXT, GENERATE, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
@@ -42,19 +42,13 @@ def open_generator(
         ModelError: this engine cannot run the bundle, or the device cannot be used; with the reason.
     """
     options = options or GenerationOptions()
-    bundle.require(targets, options.inputs)
-    graphs = [bundle.targets[target].graphs for target in targets]
     threads = threads or available_cpus()
     if unseen := [name for name in options.tokenised if name not in options.inputs]:
         raise RequestError(
             f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(options.inputs)}"
         )
-    for name in options.tokenised:
-        if TOKENISE not in bundle.inputs[name].graphs:
-            raise RequestError(
-                f"tokenised: bundle {bundle.name!r} makes no tokens of {name}; leave it out, or export the bundle "
-                f"with --tokenise {name}"
-            )
+    bundle.require(targets, options.inputs, options.tokenised)
+    graphs = [bundle.targets[target].graphs for target in targets]
     if all(GENERATE in roles for roles in graphs):
         if set(options.inputs) != set(bundle.inputs):
             raise RequestError(

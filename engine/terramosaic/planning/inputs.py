@@ -36,6 +36,19 @@ def require_read(inputs: Collection[str]) -> None:
         )
 
 
+def require_catalogs(request: RegionRequest) -> None:
+    """Refuses catalogs that nothing would be looked for in.
+
+    Raises:
+        RequestError: one is of Sentinel-2, or of what no imagery is read for.
+    """
+    for name in request.catalogs:
+        if name == "S2L2A":
+            raise RequestError("catalogs: where S2L2A is, catalog and collection say; leave it out here")
+        if name not in READ:
+            raise RequestError(f"catalogs: {name} is not read; take {', '.join(READ[1:])}")
+
+
 def require_composite(request: RegionRequest) -> None:
     """Refuses a composite that what leads cannot have.
 

@@ -15,7 +15,7 @@ from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.planning.heights import DEM, Heights, find_heights
-from terramosaic.planning.inputs import require_composite, require_read
+from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJsonFile
@@ -74,8 +74,9 @@ class Prepared:
                 "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
             )
         bundle = load_bundle(request.model)
-        bundle.require(request.targets, request.inputs)
+        bundle.require(request.targets, request.inputs, request.tokenised)
         require_read(request.inputs)
+        require_catalogs(request)
         require_composite(request)
         return cls(request, area, areas, bundle, NamedScenes.of(request))
 

@@ -144,6 +144,9 @@ def test_each_pass_of_a_watched_region_is_a_map(tmp_path: Path, toy: str) -> Non
         ({"model": "demo", "targets": ["NDVI"]}, "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
         ({"catalogs": {"S1RTC": "planetary-computer#sentinel-1-grd"}}, "sentinel-1-grd is Sentinel-1 GRD"),
         ({"catalogs": {"S1RTC": "earth-search"}}, "has no terrain-corrected Sentinel-1"),
+        ({"catalogs": {"S2L2A": "earth-search"}}, "catalogs: where S2L2A is, catalog and collection say"),
+        ({"catalogs": {"s1rtc": "earth-search"}}, "catalogs: s1rtc is not read; take S1RTC, DEM"),
+        ({"tokenised": ["S1RTC"]}, "tokenised: bundle 'toy' makes no tokens of S1RTC; leave it out"),
     ],
 )
 def test_inputs_that_cannot_be_had_are_told(
