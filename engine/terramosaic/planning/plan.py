@@ -223,7 +223,7 @@ class Plan(Shown, _Value):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         yield from (
             ("run_id", self.run_id),
-            ("scenes", len(self.scenes)),
+            ("scenes", len(self.sources)),
             ("blocks", len(self.blocks)),
             ("windows", self.figures.windows),
         )

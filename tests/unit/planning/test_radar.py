@@ -84,6 +84,7 @@ def test_radar_alone_leads_by_passes_of_one_direction_near_the_middle_of_the_per
     assert [ranked.scenes for ranked in made.acquisitions] == [one.scenes for one in made.radar.passes]
     assert made.blocks and all(block.acquisitions[0] == made.radar.passes[0].scenes for block in made.blocks)
     assert [one.platform for one in made.passes] == ["sentinel-1a"] * 2
+    assert "scenes=2" in repr(made)
     assert any("passes are ascending; left out: 1 descending" in warning for warning in made.warnings)
     write_plan(made)
     assert read_plan(f"{made.request.out}/{made.run_id}").radar == made.radar
