@@ -62,7 +62,7 @@ def title_of(layer: Layer) -> str:
 
 def targets_in_words(targets: Sequence[str]) -> str:
     """What is mapped, in a few words: ``Sentinel-1 GRD, NDVI and land cover``."""
-    *first, last = (SHORT_TITLES[target] for target in targets)
+    *first, last = (SHORT_TITLES.get(target, target) for target in targets)
     text = f"{', '.join(first)} and {last}" if first else last
     return text[0].upper() + text[1:]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.planning.layers import NODATA, Layer
-from terramosaic.publishing.words import bounds_in_words
+from terramosaic.publishing.words import bounds_in_words, targets_in_words
 
 
 def layer(name: str, bands: tuple[str, ...], unit: str, *bounds: tuple[float, float], **more: Any) -> Layer:
@@ -32,3 +32,7 @@ def test_only_bounded_estimates_of_few_bands_are_told():
     spread = layer("NDVI_std", ("NDVI",), "1", (0.0, 1.0), target="NDVI", measure="std")
     optical = layer("S2L2A", S2L2A_BANDS, "1", *[(-0.07, 0.5)] * 12)
     assert told(layer("NDVI", ("NDVI",), "1"), spread, optical) == ""
+
+
+def test_a_target_that_has_no_words_is_told_by_its_name():
+    assert targets_in_words(("NDVI", "Biomass")) == "NDVI and Biomass"
