@@ -23,6 +23,7 @@ from terramosaic.catalog.files import FileCatalog
 from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile, profile_by_host
+from terramosaic.catalog.scene import tell_apart
 from terramosaic.catalog.search import Catalog, open_catalog, profile_of_catalog
 from terramosaic.catalog.unusable import Unusable, UnusableItem
 from terramosaic.errors import (
@@ -88,6 +89,11 @@ class ElevationTile(BaseModel):
         """The cell in lon/lat degrees."""
         south, west = self.cell
         return box(west, south, west + 1, south + 1)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells tiles of a search apart that share collection and id."""
+        return f"{self.kind}-{name_of_cell(self.cell)}"
 
     @property
     def grid(self) -> tuple[Affine, tuple[int, int]] | None:
@@ -270,10 +276,12 @@ def find_elevation(
     there = [one for one in left_out.items if not isinstance(one.error, ForeignItemError)]
     notes += [f"DEM: {tile.key} left out: excluded by the request" for tile in excluded[:_MOST_NAMED]]
     notes += [f"DEM: left out: {one.error}" for one in there[:_MOST_NAMED]]
+    # Catalogs of one's own may call a cell's tiles of both kinds alike, and what is decided of one is not the other's.
+    told = tell_apart([*fine.values(), *coarse.values()])
     return FoundElevation(
         Elevation(
-            tiles=tuple(fine.values()),
-            coarse=tuple(coarse.values()),
+            tiles=tuple(told[: len(fine)]),
+            coarse=tuple(told[len(fine) :]),
             sea=tuple(sea),
         ),
         notes,

@@ -160,6 +160,14 @@ def test_tiles_around_a_region_are_taken_across_the_antimeridian_too(tmp_path):
     assert cells(found.elevation.tiles) == ["S17W180", "S17E179"]
 
 
+def test_tiles_of_one_name_are_told_apart(tmp_path):
+    fine, coarse = item(40, 44) | {"id": "N40E044"}, item(40, 44, "GLO-90") | {"id": "N40E044"}
+    found = find_elevation(catalog_of(tmp_path, fine, coarse), [box(44.2, 40.2, 44.8, 40.8)]).elevation
+    assert {key: tile.kind for key, tile in found.by_key.items()} == {
+        "cop-dem-glo-30/N40E044": "GLO-30", "cop-dem-glo-90/N40E044": "GLO-90",
+    }  # fmt: skip
+
+
 def test_a_tile_can_be_excluded_by_name(tmp_path):
     west, east = item(40, 44), item(40, 45)
     named = Unusable(excluded=frozenset([f"{west['collection']}/{west['id']}"]))
