@@ -97,6 +97,7 @@ def _read_heights(
 
 
 def _numbers(radar: Radar, block: Block) -> list[int]:
-    """By pass of a run, which of a block's acquisitions it is, counted from 1; 0 where it does not touch the block."""
+    """By pass, the oldest first, which of a block's acquisitions it is, from 1; 0 where it does not touch the block."""
     of_scene = {key: number for number, keys in enumerate(block.acquisitions, start=1) for key in keys}
-    return [max((of_scene.get(key, 0) for key in one.scenes), default=0) for one in radar.passes]
+    passes = radar.passes_with_scenes()
+    return [max((of_scene.get(scene.key, 0) for scene in one.scenes), default=0) for one in passes]

@@ -94,7 +94,7 @@ class RadarLead:
 
     Args:
         rows: under the block.
-        acquisitions: by pass, in the run's order, which of the block's acquisitions it is, counted from 1; 0 for none.
+        acquisitions: by pass, the oldest first, which of the block's acquisitions it is, counted from 1; 0 for none.
     """
 
     def __init__(self, rows: RadarRows, acquisitions: Sequence[int]) -> None:
@@ -122,7 +122,7 @@ class RadarLead:
 class ShownPasses:
     """Which pass each pixel is of, counted from 1: held in strips, so that memory does not grow with the block.
 
-    Where windows of several passes meet, it is the one that is the best for the run.
+    Where windows of several passes meet, it is the oldest of them.
     """
 
     def __init__(self, rect: Rect) -> None:

@@ -86,10 +86,10 @@ class Radar(BaseModel):
         )
 
     def passes_with_scenes(self) -> list[BackscatterPass]:
-        """The passes as the catalog has them, in their order."""
+        """The passes as the catalog has them, the oldest first: an order that follows from no region."""
         return [
             BackscatterPass(tuple(self.scenes[key] for key in one.scenes), one.coverage, one.days)
-            for one in self.passes
+            for one in sorted(self.passes, key=lambda one: (one.start, one.platform, one.scenes))
         ]
 
 
