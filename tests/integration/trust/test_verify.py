@@ -183,7 +183,9 @@ def test_a_block_that_was_computed_elsewhere_has_the_same_bits_or_nearly_so(copy
     exact = verify(RunFolder.of(copy).path, windows=12, write=False)
     assert exact.passed and not exact.close and "bit for bit: with" in exact.confidence
     ((how, count),) = exact.elsewhere.items()
-    assert count == 12 and how.startswith(next((f"{name} {it}" for name, it in told.items()), "the run does not say"))
+    assert count == 12 and how.startswith(
+        next((f"{name} {it}" for name, it in told.items()), "the run does not say")
+    )
 
     def by_a_step(pixels: np.ndarray) -> None:
         pixels[0][core(block)][::3, ::2] += 1
