@@ -1,6 +1,10 @@
 """One block, from scenes to rasters.
 
 block       reading ahead, windows, model, blending and writing, at the same time
+opening     the inputs under a block, opened
+inputs      what windows are cut from, input by input
+read_rows   rows of radar and heights, read as they are wanted
+radar_rows  radar under a block, a pass a window
 windows     from the strips of a stack to the windows of a block
 batches     windows put together to what the model is called with
 rasters     finished rows written as they come

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -86,7 +85,12 @@ class RadarRows:
             rows.close()
 
     def _ranked(self, window: Rect) -> Sequence[int]:
-        return _best_for(self._passes, self._moment, window, self._epsg)
+        """Indices of the passes over a window, the best for it first."""
+        if len(self._passes) == 1:
+            return (0,)
+        ranked = rank_passes(self._passes, lonlat_of(box(*window.bounds), self._epsg), self._moment)
+        numbers = {one.scenes[0].key: index for index, one in enumerate(self._passes)}
+        return [numbers[one.scenes[0].key] for one in ranked]
 
 
 class RadarLead:
@@ -161,15 +165,6 @@ class ShownPasses:
             if number in self._strips:
                 found.append((strip, self._strips[number]))
         return found
-
-
-def _best_for(passes: Sequence[BackscatterPass], moment: datetime, window: Rect, epsg: int) -> Sequence[int]:
-    """Indices of the passes over a window, the best for it first."""
-    if len(passes) == 1:
-        return (0,)
-    ranked = rank_passes(passes, lonlat_of(box(*window.bounds), epsg), moment)
-    numbers = {one.scenes[0].key: index for index, one in enumerate(passes)}
-    return [numbers[one.scenes[0].key] for one in ranked]
 
 
 def _read(

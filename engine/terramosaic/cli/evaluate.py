@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.options import names_in
 from terramosaic.cli.show_evaluation import show_evaluation, show_overlaps, show_water
 from terramosaic.errors import RequestError
 from terramosaic.evaluation.evaluate import evaluate
@@ -74,11 +75,11 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Grades a bundle on TerraMesh or on chips of water, beside the figures of TerraMind's paper."""
-    if not _names(inputs):
+    if not names_in(inputs):
         raise RequestError("inputs: name at least one")
     if (terramesh is None) == (water is None):
         raise RequestError("evaluate: either --terramesh or --water is wanted")
-    if (water is not None or seams) and (tokenised or _names(inputs) != (SOURCE,)):
+    if (water is not None or seams) and (tokenised or names_in(inputs) != (SOURCE,)):
         raise RequestError(f"inputs: --water and --seams are of {SOURCE}, as pixels")
     if water is not None and (seams or targets or steps):
         raise RequestError("evaluate: --seams, --targets and --steps go with --terramesh")
@@ -90,7 +91,7 @@ def evaluate_command(
         )
     else:
         mesh = TerraMesh(terramesh or "", split)
-        wanted = _names(targets or "")
+        wanted = names_in(targets or "")
         if seams:
             found = evaluate_overlaps(
                 model,
@@ -106,7 +107,7 @@ def evaluate_command(
             found = evaluate(
                 model,
                 mesh,
-                inputs=_names(inputs),
+                inputs=names_in(inputs),
                 tokenised=tokenised,
                 targets=wanted,
                 limit=limit,
@@ -123,10 +124,6 @@ def evaluate_command(
         show_overlaps(OUT, found)
     else:
         show_evaluation(OUT, found)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 class _Lines:

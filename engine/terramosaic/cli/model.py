@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.options import names_in
 from terramosaic.cli.show import show_bundle, show_check
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
@@ -122,9 +123,9 @@ def export_command(
         folder = export_bundle(
             variant,
             out.expanduser(),
-            targets=_names(targets),
-            inputs=_names(inputs),
-            tokenised=_names(tokenise),
+            targets=names_in(targets),
+            inputs=names_in(inputs),
+            tokenised=names_in(tokenise),
             steps=steps,
             conditioning=conditioning,
             checkpoint=_existing("checkpoint", checkpoint),
@@ -139,10 +140,6 @@ def export_command(
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _tokenizers(texts: tuple[str, ...]) -> dict[str, Path]:

@@ -75,6 +75,11 @@ def request_from(options: dict[str, Any]) -> RegionRequest:
     return request_of(region=region, **given)
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _metavar(field: FieldInfo) -> str:
     if field.title in _METAVARS:
         return _METAVARS[field.title]

@@ -8,7 +8,7 @@ key, so a figure does not depend on what else was evaluated, or in which order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
@@ -102,16 +102,26 @@ def evaluate(
             found, list(names), made, resolve(device), options, share=share, limit=limit, progress=progress
         )
     if not found.samples:
-        reasons = [f"{printable(key)}: {why}" for key, why in found.left_out.items()]
-        raise CatalogError(
-            f"terramesh: {data.shown}: no sample can be used: {reasons[0] if reasons else 'the shards are empty'}"
-        )
+        raise no_sample_of(data, found.left_out)
     return found
 
 
 def default_steps(bundle: Bundle) -> int:
     """Steps of diffusion that a bundle is made for; 1 where it has none."""
     return max((spec.schedule.default_steps for spec in bundle.targets.values() if spec.schedule), default=1)
+
+
+def most_of_shard(share: int | None, limit: int | None, looked_at: int) -> int | None:
+    """Samples to take of the next shard at most: its share, or what is left of the limit; None for all."""
+    return share if share is None or limit is None else min(share, limit - looked_at)
+
+
+def no_sample_of(data: TerraMesh, left_out: Mapping[str, str]) -> CatalogError:
+    """What to raise where none of the samples could be used."""
+    reasons = [f"{printable(key)}: {why}" for key, why in left_out.items()]
+    return CatalogError(
+        f"terramesh: {data.shown}: no sample can be used: {reasons[0] if reasons else 'the shards are empty'}"
+    )
 
 
 def _grade(
@@ -128,9 +138,7 @@ def _grade(
     """Grades shards that have the same references. Its generator is let go of with it: two would not fit a device."""
     generator = open_generator(found.bundle, targets, str(device), options=options)
     for name in shards:
-        most = share
-        if share is not None and limit is not None:
-            most = min(share, limit - found.samples - len(found.left_out))
+        most = most_of_shard(share, limit, found.samples + len(found.left_out))
         for cases in batched(_cases(found, name, targets, most, progress), BATCH_SIZES[device.kind].call):
             _score(found, generator, cases)
 

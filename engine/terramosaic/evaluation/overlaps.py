@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from terramosaic.catalog.offset import OFFSET
-from terramosaic.errors import CatalogError, RequestError, printable
+from terramosaic.errors import RequestError
 from terramosaic.evaluation.ahead import ahead, batched
-from terramosaic.evaluation.evaluate import default_steps
+from terramosaic.evaluation.evaluate import default_steps, most_of_shard, no_sample_of
 from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
 from terramosaic.evaluation.sampling import SOURCE, read_source, stacked
@@ -196,20 +196,13 @@ def evaluate_overlaps(
     )
     share = None if limit is None else math.ceil(limit / len(shards))
     for name in shards:
-        most = (
-            share
-            if share is None or limit is None
-            else min(share, limit - found.samples - len(found.left_out))
-        )
+        most = most_of_shard(share, limit, found.samples + len(found.left_out))
         # Both windows of a sample in one call.
         for some in batched(_pairs(found, name, most), max(1, BATCH_SIZES[where.kind].call // 2)):
             _score(found, generator, some)
             progress(found.samples)
     if not found.samples:
-        reasons = [f"{printable(key)}: {why}" for key, why in found.left_out.items()]
-        raise CatalogError(
-            f"terramesh: {data.shown}: no sample can be used: {reasons[0] if reasons else 'the shards are empty'}"
-        )
+        raise no_sample_of(data, found.left_out)
     return found
 
 

@@ -1,7 +1,13 @@
 """What a run will do, decided from metadata alone and written down.
 
-planning    searches, decides, and gives the run its id
+inputs      what a map can be made from
+prepared    a request with what is known before a search
+searching   what a search finds of the imagery that leads
+radar       Sentinel-1, alone or beside it
+heights     the DEM beside either
+planning    decides, and gives the run its id
 plan        the frozen value that every later stage works from
+lattices    on which lattice each target is made
 blocks      the region cut into blocks, and the scenes of each
 layers      the rasters of a run, and how their numbers are stored
 estimates   gigabytes, coverage and warnings
