@@ -16,7 +16,7 @@ from terramosaic.block.rasters import SourceRows
 from terramosaic.block.windows import WindowRow
 from terramosaic.ground.fill import fill_nearest, near_missing
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.lattice import Lattice
 from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED
 
 
@@ -46,7 +46,7 @@ class Batch:
 
     Attributes:
         lattice: of its windows.
-        pixels: by input float32 (N, bands, 224, 224), without gaps; the batch's own.
+        pixels: by input float32 (N, bands, side, side), without gaps; the batch's own.
         items: its N windows in row-major order, and between them the ends of rows.
     """
 
@@ -78,8 +78,7 @@ def batches(
         size: windows in a batch; the last one of a lattice may have fewer, or none.
         bands: of a window, by input.
     """
-    shapes = {name: (size, count, WINDOW, WINDOW) for name, count in bands.items()}
-    forming = {row.lattice: _OpenBatch(row.lattice, shapes) for row in rows}
+    forming = {row.lattice: _OpenBatch(row.lattice, size, bands) for row in rows}
     for row, end in zip(rows, [*(row.start for row in rows[1:]), block.row_end], strict=True):
         held.drop_above(row.start)
         batch = forming[row.lattice]
@@ -91,7 +90,7 @@ def batches(
             batch.put(PlacedWindow(row.i, j, _filled(place, seen)))
             if batch.is_full:
                 yield batch.closed()
-                batch = forming[row.lattice] = _OpenBatch(row.lattice, shapes)
+                batch = forming[row.lattice] = _OpenBatch(row.lattice, size, bands)
         batch.items.append(RowEnd(_source(held, row.start, end, block, region)))
     for batch in forming.values():
         yield batch.closed()
@@ -100,10 +99,12 @@ def batches(
 class _OpenBatch:
     """A batch that is not full yet."""
 
-    def __init__(self, lattice: Lattice, shapes: Mapping[str, tuple[int, int, int, int]]) -> None:
-        self._lattice, self._count = lattice, 0
-        self._pixels = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
-        self._size = next(iter(shapes.values()))[0]
+    def __init__(self, lattice: Lattice, size: int, bands: Mapping[str, int]) -> None:
+        self._lattice, self._size, self._count = lattice, size, 0
+        self._pixels = {
+            name: np.empty((size, count, lattice.side, lattice.side), np.float32)
+            for name, count in bands.items()
+        }
         self.items: list[PlacedWindow | RowEnd] = []
 
     @property

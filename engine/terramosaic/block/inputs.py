@@ -20,7 +20,7 @@ class Leading(Protocol):
         """Forgets what lies above ``row``."""
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, 224, 224); returns its valid pixels, bool (224, 224)."""
+        """Writes a window into float32 (bands, side, side); returns its valid pixels, bool (side, side)."""
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask, once all windows over it have been cut."""
@@ -47,7 +47,7 @@ class BlockInputs:
             rows.drop_above(row)
 
     def cut(self, window: Rect, places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Writes a window of each input into its place; returns the pixels that each has seen, bool (224, 224).
+        """Writes a window of each input into its place; returns the pixels that each has seen, bool (side, side).
 
         Where the one that leads has nothing, the others are not read.
         """

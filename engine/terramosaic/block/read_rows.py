@@ -22,7 +22,7 @@ class InputRows(Protocol):
     """An input of a block, from top to bottom."""
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, 224, 224); returns the pixels that were seen, bool (224, 224)."""
+        """Writes a window into float32 (bands, side, side); returns the pixels that were seen, bool (side, side)."""
 
     def seen(self, rect: Rect) -> np.ndarray:
         """Which pixels were seen by any window that was cut so far: bool (height, width)."""

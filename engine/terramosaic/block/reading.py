@@ -110,7 +110,7 @@ def tokens_of(plan: Plan, block: Block, receipt: BlockReceipt) -> dict[Lattice, 
     Raises:
         OutputError: the store that they lie in failed.
     """
-    sheets = token_sheets(plan.request, block.rect)
+    sheets = token_sheets(plan, block.rect)
     if not {sheet.name for sheet in sheets.values()} <= receipt.files.keys():
         return None
     for sheet in sheets.values():

@@ -23,7 +23,6 @@ from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.identity import own_bundle
-from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Block, Plan
 
 
@@ -68,18 +67,17 @@ class BlockRows:
         self._batch_size, self._check, self._on_windows = batch_size, check, on_windows
         self._open_inputs = inputs
         self._targets = {
-            each.lattice: each.targets if only in (None, each.lattice) else ()
-            for each in lattices_of(request)
+            each.lattice: each.targets if only in (None, each.lattice) else () for each in plan.lattices
         }
         has_tokens = isinstance(model, GeneratorWithTokens)
-        self.tokens = token_sheets(request, block.rect, only) if has_tokens else {}
+        self.tokens = token_sheets(plan, block.rect, only) if has_tokens else {}
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
             if need.noise_channels
         }
         self._uniform = {
-            name: GroundUniform(request.seed, name, block.epsg)
+            name: GroundUniform(request.seed, name, block.epsg, plan.bundle.patch)
             for name, need in model.needs.items()
             if need.uniform
         }
@@ -88,7 +86,7 @@ class BlockRows:
                 block.rect,
                 lattice,
                 {name: self.bundle.targets[name].planes for name in targets},
-                window_weights(request.blend, lattice.stride),
+                window_weights(request.blend, lattice),
                 std=self._with("std", targets),
                 disagreement=self._with("disagreement", targets),
             )

@@ -13,7 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.stack import Strip
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.gdal import local_files
@@ -95,7 +95,7 @@ class HeldRows:
             self._held.pop(0)
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, 224, 224); returns its valid pixels. Outside the stack none is valid."""
+        """Writes a window into float32 (bands, side, side); returns its valid pixels; outside the stack none is."""
         self._take_until(window.row_end)
         valid = np.zeros(window.shape, bool)
         if not self._covers(window):
@@ -145,7 +145,7 @@ def region_mask(plan: Plan, block: Block) -> np.ndarray:
     outline = plan.zone_of(block).shape
     if outline is None:
         return np.ones(block.rect.shape, bool)
-    nearby = shapely.clip_by_rect(outline, *block.rect.pad(WINDOW).bounds)
+    nearby = shapely.clip_by_rect(outline, *block.rect.pad(plan.bundle.window).bounds)
     if nearby.area == 0:
         return np.zeros(block.rect.shape, bool)
     with local_files():

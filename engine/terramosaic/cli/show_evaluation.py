@@ -11,7 +11,7 @@ from rich.table import Table
 from terramosaic.errors import printable
 from terramosaic.evaluation.classes import Confusion
 from terramosaic.evaluation.outcome import Evaluation, TargetScores
-from terramosaic.evaluation.overlaps import SHIFT, Overlaps
+from terramosaic.evaluation.overlaps import Overlaps
 from terramosaic.evaluation.paper import WATER_IOU, PaperRow
 from terramosaic.evaluation.sampling import AS_STORED, TAKEN_OFF
 from terramosaic.evaluation.values import ValueScores
@@ -87,7 +87,7 @@ def show_overlaps(console: Console, outcome: Overlaps) -> None:
     steps = f"{outcome.steps} steps, " if outcome.bundle.is_terramind else ""
     console.print(
         f"{outcome.bundle.manifest.title} on {outcome.data.shown}: {outcome.samples} samples, two windows each, "
-        f"{SHIFT} pixels apart, {steps}seed {outcome.seed}",
+        f"{outcome.windows.stride} pixels apart, {steps}seed {outcome.seed}",
         highlight=False,
     )
     table = Table("target", "unit", "differ at the rims", "in the middle", "ratio", "step across edges",

@@ -157,13 +157,13 @@ def _cases(
     held = {target: shard.holds(keys) for target, shard in shards.items()}
     known: set[str] = set().union(*held.values())
     found.left_out |= dict.fromkeys((key for key in keys if key not in known), "it has no reference")
-    specs = found.bundle.targets
+    specs, side = found.bundle.targets, found.bundle.manifest.window
     bands = {
         target: len(S2L2A_BANDS) if target == SOURCE else len(specs[target].channels) for target in targets
     }
 
     def read(key: str) -> Sample:
-        return read_sample(key, inputs, {t: shards[t] for t in targets if key in held[t]}, bands)
+        return read_sample(key, inputs, {t: shards[t] for t in targets if key in held[t]}, bands, side)
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="samples") as pool:
         try:
@@ -186,9 +186,9 @@ def _score(found: Evaluation, generator: Generator, cases: Sequence[Case]) -> No
         name: stacked([case.windows[name] for case in cases], found.bundle.inputs[name].bands, name)
         for name in found.made_of.inputs
     }
-    made = generator.generate(
-        windows, randomness_at(generator, found.seed, [place_of(case.key) for case in cases])
-    )
+    manifest = found.bundle.manifest
+    places = [place_of(case.key, side=manifest.window) for case in cases]
+    made = generator.generate(windows, randomness_at(generator, found.seed, places, manifest.patch))
     for index, case in enumerate(cases):
         for target, reference in case.references.items():
             several = [found.scores[treatment] for treatment in case.treatments]

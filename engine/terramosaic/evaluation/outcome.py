@@ -101,8 +101,8 @@ class TargetScores:
         """Those of a window of the same target.
 
         Args:
-            generated: float32 (planes, 224, 224): values, or class probabilities.
-            reference: (bands, 224, 224).
+            generated: float32 (planes, side, side): values, or class probabilities.
+            reference: (bands, side, side).
         """
         if self.confusion is not None:
             known = np.array(self.confusion.values)

@@ -1,7 +1,7 @@
 """Seams without a map: two overlapping windows of each sample of TerraMesh, and how far they agree.
 
-A sample has 264 pixels, a window 224. Two of them are cut side by side, 32 pixels apart: two patches, for in a map all
-windows lie on one lattice of patches, and a model draws a token for each (40, which the sample has room for, would
+A sample has 264 pixels, a window of TerraMind 224. Two are cut side by side, 32 pixels apart: two patches, for in a map
+all windows lie on one lattice of patches, and a model draws a token for each (40, which the sample has room for, would
 shift them by half a patch). They see the same ground with the same randomness, so what differs is what the model makes
 of the rest. In a map windows overlap at their rims, so the pixels within 32 of a window's edge are told apart from
 those in the middle, where both look around equally far.
@@ -25,7 +25,7 @@ from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
 from terramosaic.evaluation.sampling import SOURCE, read_source, stacked
 from terramosaic.evaluation.terramesh import TerraMesh
-from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.offset import harmonise
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import resolve
@@ -34,15 +34,11 @@ from terramosaic.model.manifest import TargetSpec
 from terramosaic.model.opening import open_generator
 from terramosaic.trust.seams import Ratio, Side, ratio_of, step_at
 
-#: Pixels that the second window lies to the right of the first.
-SHIFT = 2 * PATCH
+#: Patches that the second window lies to the right of the first.
+_SHIFT = 2
 
 #: Columns of the overlap that count as its rims, on either side, and as its middle.
 _RIM, _MIDDLE = 32, 64
-
-#: Lines of the blended picture where a window begins or ends, and lines between patches in the middle of its overlap.
-_EDGES = (SHIFT, WINDOW)
-_INNER = ((WINDOW + SHIFT) // 2 - PATCH, (WINDOW + SHIFT) // 2 + PATCH)
 
 _READERS = 4
 
@@ -55,6 +51,7 @@ class OverlapScores:
         target: its name.
         unit: of the disagreement; of classes it is the share of pixels that have another one.
         spec: how the target is generated.
+        windows: the two are the first in a row of this lattice.
         disagreement: of each sample (sum, count) at the rims and (sum, count) in the middle.
         step: of each sample's blended picture, the same of differences between neighbouring pixels: across the edges
             of windows, and within.
@@ -63,28 +60,33 @@ class OverlapScores:
     target: str
     unit: str
     spec: TargetSpec
+    windows: Lattice
     disagreement: list[np.ndarray] = field(default_factory=list)
     step: list[np.ndarray] = field(default_factory=list)
 
     def add(self, left: np.ndarray, right: np.ndarray) -> None:
-        """Takes in a sample: float32 (planes, 224, 224) of both windows."""
+        """Takes in a sample: float32 (planes, side, side) of both windows."""
+        shift, side_of, patch = self.windows.stride, self.windows.side, self.windows.patch
         blended = np.concatenate(
-            [left[..., :SHIFT], (left[..., SHIFT:] + right[..., :-SHIFT]) / 2, right[..., -SHIFT:]], axis=2
+            [left[..., :shift], (left[..., shift:] + right[..., :-shift]) / 2, right[..., -shift:]], axis=2
         )
         if self.spec.classes:
-            differ = (self._classes(left)[..., SHIFT:] != self._classes(right)[..., :-SHIFT]).astype(
+            differ = (self._classes(left)[..., shift:] != self._classes(right)[..., :-shift]).astype(
                 np.float32
             )
             blended = self._classes(blended)
         else:
-            differ = np.abs(left[..., SHIFT:] - right[..., :-SHIFT])
+            differ = np.abs(left[..., shift:] - right[..., :-shift])
         width = differ.shape[2]
         rims = np.concatenate([differ[..., :_RIM], differ[..., -_RIM:]], axis=2)
         middle = differ[..., (width - _MIDDLE) // 2 : (width + _MIDDLE) // 2]
         sums = [float(rims.sum(dtype=float)), rims.size, float(middle.sum(dtype=float)), middle.size]
         self.disagreement.append(np.array(sums))
+        # Of the blended picture: where a window begins or ends, and between patches in the middle of its overlap.
+        edges, middle_line = (shift, side_of), (side_of + shift) // 2
+        inner = (middle_line - patch, middle_line + patch)
         side = Side(blended, np.ones(blended.shape[1:], bool), 0, is_class=bool(self.spec.classes))
-        self.step.append(step_at(side, _EDGES, _INNER))
+        self.step.append(step_at(side, edges, inner))
 
     def _classes(self, probabilities: np.ndarray) -> np.ndarray:
         """The classes that win: (1, height, width)."""
@@ -134,6 +136,7 @@ class Overlaps:
         steps: of diffusion.
         seed: of the randomness.
         scores: by target.
+        windows: the two of a sample are the first in a row of this lattice.
         samples: that were used.
         left_out: samples that could not be, and why.
     """
@@ -143,6 +146,7 @@ class Overlaps:
     steps: int
     seed: int
     scores: dict[str, OverlapScores]
+    windows: Lattice
     samples: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -155,7 +159,7 @@ class Overlaps:
             "terramesh": self.data.shown,
             "steps": self.steps,
             "seed": self.seed,
-            "shift": SHIFT,
+            "shift": self.windows.stride,
             "samples": self.samples,
             "left_out": self.left_out,
             "seams": {name: scores.as_dict() for name, scores in self.scores.items()},
@@ -186,10 +190,13 @@ def evaluate_overlaps(
     if not shards:
         raise RequestError(f"terramesh: {data.shown} has no shard of {SOURCE}")
     wanted = tuple(targets) or tuple(bundle.targets)
+    manifest = bundle.manifest
+    windows = Lattice(_SHIFT * manifest.patch, manifest.window, manifest.patch)
     scores = {
-        name: OverlapScores(name, bundle.targets[name].unit or "", bundle.targets[name]) for name in wanted
+        name: OverlapScores(name, bundle.targets[name].unit or "", bundle.targets[name], windows)
+        for name in wanted
     }
-    found = Overlaps(bundle, data, steps or default_steps(bundle), seed, scores)
+    found = Overlaps(bundle, data, steps or default_steps(bundle), seed, scores, windows)
     where = resolve(device)
     generator = open_generator(
         bundle, wanted, str(where), options=GenerationOptions(steps=found.steps, conditioning="independent")
@@ -207,12 +214,12 @@ def evaluate_overlaps(
 
 
 def _pairs(found: Overlaps, name: str, most: int | None) -> Iterator[tuple[str, np.ndarray]]:
-    """Keys of a shard's samples with both windows: uint16 (2, 12, 224, 224)."""
+    """Keys of a shard's samples with both windows: uint16 (2, 12, side, side)."""
     source = found.data.shard(SOURCE, name)
 
     def read(key: str) -> np.ndarray:
         verdict, raw = read_source(key, source)
-        return _cut(harmonise(raw, OFFSET) if verdict == "present" else raw)
+        return _cut(harmonise(raw, OFFSET) if verdict == "present" else raw, found.windows)
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="samples") as pool:
         try:
@@ -225,21 +232,22 @@ def _pairs(found: Overlaps, name: str, most: int | None) -> Iterator[tuple[str, 
             pool.shutdown(cancel_futures=True)
 
 
-def _cut(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[-2:]
-    if height < WINDOW or width < WINDOW + SHIFT:
+def _cut(pixels: np.ndarray, windows: Lattice) -> np.ndarray:
+    (height, width), side, shift = pixels.shape[-2:], windows.side, windows.stride
+    if height < side or width < side + shift:
         raise DamagedSampleError(
-            f"it has {height} x {width} pixels, and two windows need {WINDOW} x {WINDOW + SHIFT}"
+            f"it has {height} x {width} pixels, and two windows need {side} x {side + shift}"
         )
-    top, left = (height - WINDOW) // 2, (width - WINDOW - SHIFT) // 2
-    rows = pixels[:, top : top + WINDOW]
-    return np.stack([rows[..., begin : begin + WINDOW] for begin in (left, left + SHIFT)])
+    top, left = (height - side) // 2, (width - side - shift) // 2
+    rows = pixels[:, top : top + side]
+    return np.stack([rows[..., begin : begin + side] for begin in (left, left + shift)])
 
 
 def _score(found: Overlaps, generator: Generator, pairs: Sequence[tuple[str, np.ndarray]]) -> None:
     windows = stacked([window for _, pair in pairs for window in pair], found.bundle.bands)
-    places = [place_of(key, col=col) for key, _ in pairs for col in (0, SHIFT)]
-    made = generator.generate({SOURCE: windows}, randomness_at(generator, found.seed, places))
+    shift, side, patch = found.windows.stride, found.windows.side, found.windows.patch
+    places = [place_of(key, col=col, side=side) for key, _ in pairs for col in (0, shift)]
+    made = generator.generate({SOURCE: windows}, randomness_at(generator, found.seed, places, patch))
     for index in range(len(pairs)):
         for target, scores in found.scores.items():
             scores.add(*made[target][2 * index : 2 * index + 2])

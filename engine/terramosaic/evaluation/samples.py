@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from terramosaic.errors import RequestError, one_line
-from terramosaic.ground.lattice import WINDOW
 
 #: The array with the pixels: (time, band, y, x).
 _BANDS = "bands"
@@ -77,14 +76,14 @@ def pixels_of(content: bytes) -> np.ndarray:
     return pixels
 
 
-def centre_of(pixels: np.ndarray) -> np.ndarray:
-    """The window in the middle, of 224 pixels: TerraMesh has 264.
+def centre_of(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The window in the middle, of ``side`` pixels: TerraMesh has 264.
 
     Raises:
         DamagedSampleError: there are fewer.
     """
     height, width = pixels.shape[-2:]
-    if min(height, width) < WINDOW:
-        raise DamagedSampleError(f"it has {height} x {width} pixels, and should have {WINDOW} at least")
-    top, left = (height - WINDOW) // 2, (width - WINDOW) // 2
-    return pixels[..., top : top + WINDOW, left : left + WINDOW]
+    if min(height, width) < side:
+        raise DamagedSampleError(f"it has {height} x {width} pixels, and should have {side} at least")
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[..., top : top + side, left : left + side]

@@ -38,8 +38,8 @@ class Case:
     Attributes:
         key: of the sample; decides the randomness.
         treatments: which figures it belongs to: without the offset both are one.
-        windows: by input (bands, 224, 224), in the order of `INPUT_BANDS`.
-        references: by target, (bands, 224, 224) in the unit of the target.
+        windows: by input (bands, side, side), in the order of `INPUT_BANDS`.
+        references: by target, (bands, side, side) in the unit of the target.
     """
 
     key: str
@@ -57,7 +57,7 @@ class Sample:
 
 
 def read_sample(
-    key: str, inputs: Mapping[str, Shard], targets: Mapping[str, Shard], bands: Mapping[str, int]
+    key: str, inputs: Mapping[str, Shard], targets: Mapping[str, Shard], bands: Mapping[str, int], side: int
 ) -> Sample:
     """Reads a place in all its modalities.
 
@@ -66,6 +66,7 @@ def read_sample(
         inputs: the shards of what is generated from, which hold the key.
         targets: the shards of the references, which hold the key.
         bands: how many bands each reference has.
+        side: of the model's windows, in pixels.
 
     Raises:
         DamagedSampleError: a modality of it cannot be used.
@@ -84,7 +85,7 @@ def read_sample(
     stored |= {
         name: _pixels(key, name, shard, bands[name]) for name, shard in targets.items() if name not in raw
     }
-    stored = {name: centre_of(pixels) for name, pixels in (stored | raw).items()}
+    stored = {name: centre_of(pixels, side) for name, pixels in (stored | raw).items()}
     corrected = stored | {
         name: harmonise(stored[name], OFFSET) for name, verdict in verdicts.items() if verdict == "present"
     }
@@ -122,7 +123,7 @@ def read_source(key: str, source: Shard, name: str = SOURCE) -> tuple[Verdict, n
 
 
 def stacked(windows: Sequence[np.ndarray], bands: Sequence[str], name: str = SOURCE) -> np.ndarray:
-    """What a model takes of some bands of an input: float32 (N, bands, 224, 224)."""
+    """What a model takes of some bands of an input: float32 (N, bands, side, side)."""
     order = [INPUT_BANDS[name].index(band) for band in bands]
     return np.stack([window[order] for window in windows]).astype(np.float32)
 

@@ -21,16 +21,12 @@ from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.sample_offset import offset_in
 from terramosaic.evaluation.samples import DamagedSampleError
 from terramosaic.evaluation.sampling import SOURCE, stacked
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.imagery.offset import harmonise
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device, resolve
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
 from terramosaic.model.manifest import LandCover
 from terramosaic.model.opening import open_generator
-
-#: Pixels between the windows of a chip, as between those of a map by default.
-_STRIDE = 192
 
 _LAND, _WATER = 0, 1
 
@@ -163,9 +159,10 @@ def _compare(
     device: Device,
 ) -> None:
     """Generates a chip's land cover and adds up how its water compares."""
-    if min(mask.shape) < WINDOW:
+    side = found.bundle.manifest.window
+    if min(mask.shape) < side:
         raise DamagedSampleError(
-            f"it has {mask.shape[0]} x {mask.shape[1]} pixels, and should have {WINDOW} at least"
+            f"it has {mask.shape[0]} x {mask.shape[1]} pixels, and should have {side} at least"
         )
     seen = dn.any(axis=0)
     known = (mask >= 0) & seen
@@ -192,11 +189,15 @@ def _probabilities(
     _, height, width = dn.shape
     total = np.zeros((len(found.bundle.targets[found.target].classes), height, width), np.float32)
     count = np.zeros((height, width), np.float32)
-    places = [(row, col) for row in starts(height, WINDOW, _STRIDE) for col in starts(width, WINDOW, _STRIDE)]
+    # They lie as far apart as those of a map by default.
+    manifest = found.bundle.manifest
+    side, stride = manifest.window, manifest.default_stride
+    places = [(row, col) for row in starts(height, side, stride) for col in starts(width, side, stride)]
     for some in batched(places, BATCH_SIZES[device.kind].call):
-        slices = [(slice(row, row + WINDOW), slice(col, col + WINDOW)) for row, col in some]
+        slices = [(slice(row, row + side), slice(col, col + side)) for row, col in some]
         windows = stacked([dn[:, *each] for each in slices], found.bundle.bands)
-        randomness = randomness_at(generator, found.seed, [place_of(key, *place) for place in some])
+        where = [place_of(key, *place, side=side) for place in some]
+        randomness = randomness_at(generator, found.seed, where, manifest.patch)
         for each, made in zip(
             slices, generator.generate({SOURCE: windows}, randomness)[found.target], strict=True
         ):

@@ -10,23 +10,24 @@ import numpy as np
 
 from terramosaic.ground.divergence import disagreement, entropy
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.lattice import Lattice
 
 
-def window_weights(blend: Literal["mean", "cosine"], stride: int) -> np.ndarray:
-    """Weight of each pixel of a window: float32 (224, 224), above 0 everywhere.
+def window_weights(blend: Literal["mean", "cosine"], lattice: Lattice) -> np.ndarray:
+    """Weight of each pixel of a window: float32 (side, side), above 0 everywhere.
 
     ``mean`` weighs all alike. ``cosine`` falls over the overlap as sin², so that the weights of two neighbours add up
     to one (while they overlap by no more than half a window).
     """
+    side = lattice.side
     if blend == "mean":
-        return np.ones((WINDOW, WINDOW), np.float32)
-    ramp = min(WINDOW - stride, WINDOW // 2)
-    profile = np.ones(WINDOW)
+        return np.ones((side, side), np.float32)
+    ramp = min(side - lattice.stride, side // 2)
+    profile = np.ones(side)
     if ramp:
         # Half-pixel centres: the outermost weight stays above zero, so a pixel under one window alone is kept.
         profile[:ramp] = np.sin((np.arange(ramp) + 0.5) / ramp * np.pi / 2) ** 2
-        profile[WINDOW - ramp :] = profile[:ramp][::-1]
+        profile[side - ramp :] = profile[:ramp][::-1]
     return np.outer(profile, profile).astype(np.float32)
 
 
@@ -41,7 +42,7 @@ class RowBandAccumulator:
         rect: the pixels wanted; the rest of a window is ignored.
         lattice: the windows' lattice.
         channels: channels of each target.
-        weights: float32 (224, 224), from `window_weights`.
+        weights: float32 (side, side), from `window_weights`.
         std: targets of which the standard deviation over overlapping windows is wanted as well.
         disagreement: targets of class probabilities of which their divergence over overlapping windows is wanted.
     """
@@ -56,28 +57,29 @@ class RowBandAccumulator:
         disagreement: tuple[str, ...] = (),
     ) -> None:
         self._rect, self._lattice, self._weights = rect, lattice, weights
+        self._side = side = lattice.side
         self._plain = bool((weights == 1).all())
         self._i = lattice.rows(rect)[0]
-        self._weight = np.zeros((WINDOW, rect.width), np.float32)
+        self._weight = np.zeros((side, rect.width), np.float32)
         self._sums = {
-            name: np.zeros((count, WINDOW, rect.width), np.float32) for name, count in channels.items()
+            name: np.zeros((count, side, rect.width), np.float32) for name, count in channels.items()
         }
         # Squares cancel badly in float32: the variance of -15 dB would be good to 0.01 dB² only.
-        self._squares = {name: np.zeros((channels[name], WINDOW, rect.width), np.float64) for name in std}
-        self._entropies = {name: np.zeros((WINDOW, rect.width), np.float32) for name in disagreement}
-        self._shared = _shared_parts(lattice.stride)
+        self._squares = {name: np.zeros((channels[name], side, rect.width), np.float64) for name in std}
+        self._entropies = {name: np.zeros((side, rect.width), np.float32) for name in disagreement}
+        self._shared = _shared_parts(lattice)
         # Of equal weights it is 0.
         self._terms = weights * np.log(weights)
-        self._weight_terms = np.zeros((WINDOW, rect.width), np.float32)
-        self._flags = np.zeros((WINDOW, rect.width), np.uint8)
-        self._windows = np.zeros((WINDOW, rect.width), np.uint8)
+        self._weight_terms = np.zeros((side, rect.width), np.float32)
+        self._flags = np.zeros((side, rect.width), np.uint8)
+        self._windows = np.zeros((side, rect.width), np.uint8)
 
     def add(self, i: int, j: int, values: Mapping[str, np.ndarray], flags: np.ndarray | None = None) -> None:
-        """Adds window (i, j): per target float32 (channels, 224, 224), and optional uint8 bit flags (224, 224)."""
+        """Adds window (i, j): per target float32 (channels, side, side), and optional uint8 bit flags (side, side)."""
         if i != self._i:
             raise ValueError(f"window row {i} came while row {self._i} was open; finish rows in order")
         window = self._lattice.window(i, j)
-        shared = window.intersection(Rect(window.row, self._rect.col, WINDOW, self._rect.width))
+        shared = window.intersection(Rect(window.row, self._rect.col, self._side, self._rect.width))
         (_, src), (_, dst) = shared.slices(window), shared.slices(self._rect)
         weights = self._weights[:, src]
         self._weight[:, dst] += weights
@@ -98,7 +100,7 @@ class RowBandAccumulator:
         """Closes the open row of windows and hands out the rows that are now final, cropped to ``rect``."""
         start = self._i * self._lattice.stride
         is_last = self._i == self._lattice.rows(self._rect)[-1]
-        height = WINDOW if is_last else self._lattice.stride
+        height = self._side if is_last else self._lattice.stride
         top = max(0, self._rect.row - start)
         bottom = max(top, min(height, self._rect.row_end - start))
         rows = slice(top, bottom)
@@ -123,14 +125,14 @@ class RowBandAccumulator:
             *self._entropies.values(),
         ]
         for held in rows_held:
-            held[..., : WINDOW - height, :] = held[..., height:, :].copy()
-            held[..., WINDOW - height :, :] = 0
+            held[..., : self._side - height, :] = held[..., height:, :].copy()
+            held[..., self._side - height :, :] = 0
         self._i += 1
         return band
 
     def _weighted_entropy(self, probabilities: np.ndarray) -> np.ndarray:
         """Entropy of a window's classes, times its weight, where another window may see the pixel as well."""
-        found = np.zeros((WINDOW, WINDOW), np.float32)
+        found = np.zeros((self._side, self._side), np.float32)
         for part in self._shared:
             found[part] = entropy(probabilities[:, *part])
         return found if self._plain else found * self._weights
@@ -196,13 +198,14 @@ class RowBand:
         )
 
 
-def _shared_parts(stride: int) -> list[tuple[slice, slice]]:
+def _shared_parts(lattice: Lattice) -> list[tuple[slice, slice]]:
     """The parts of a window that others may overlap: its rim, or with small strides all of it.
 
-    Of one dimension, with a stride of 192: 0 to 32 and 192 to 224; what lies between no other window sees.
+    Of one dimension, of windows of 224 with a stride of 192: 0 to 32 and 192 to 224; what lies between no other sees.
     """
-    rim, core, whole = slice(0, WINDOW - stride), slice(WINDOW - stride, stride), slice(0, WINDOW)
+    side, stride = lattice.side, lattice.stride
+    rim, core, whole = slice(0, side - stride), slice(side - stride, stride), slice(0, side)
     if rim.stop >= stride:
         return [(whole, whole)]
-    far = slice(stride, WINDOW)
+    far = slice(stride, side)
     return [(rim, whole), (far, whole), (core, rim), (core, far)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from terramosaic.ground.lattice import PATCH
+#: Pixels from a gap within which what fills it shows in what a model makes of its surroundings.
+_NEAR = 16
 
 
 def fill_nearest(window: np.ndarray, valid: np.ndarray) -> None:
@@ -21,7 +22,7 @@ def fill_nearest(window: np.ndarray, valid: np.ndarray) -> None:
 
 
 def near_missing(valid: np.ndarray) -> np.ndarray:
-    """Bool (height, width): pixels within one patch (16 px) of a pixel without imagery."""
+    """Bool (height, width): pixels within 16 px of a pixel without imagery."""
     distance = ndimage.distance_transform_edt(valid)
-    near: np.ndarray = distance <= PATCH
+    near: np.ndarray = distance <= _NEAR
     return near

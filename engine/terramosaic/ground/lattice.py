@@ -11,20 +11,35 @@ from dataclasses import dataclass
 
 from terramosaic.ground.grid import Rect
 
-#: Side of the window that TerraMind sees, and of its patches, in pixels.
+#: Side of the window that TerraMind was trained to see, and of its patches, in pixels; a model may have others.
 WINDOW = 224
 PATCH = 16
+
+#: Windows that may cover a pixel in one dimension: they are counted in a byte.
+MOST_OVERLAPPING = 15
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """All windows of a zone's grid, ``stride`` pixels apart."""
+    """All windows of a zone's grid, ``stride`` pixels apart.
+
+    Attributes:
+        side: of a window, in pixels.
+        patch: side of the model's patches; windows begin where patches do, so that patches of neighbours coincide.
+    """
 
     stride: int
+    side: int = WINDOW
+    patch: int = PATCH
+
+    @property
+    def patches(self) -> int:
+        """Patches to a side of a window."""
+        return self.side // self.patch
 
     def window(self, i: int, j: int) -> Rect:
         """Window (i, j) of the lattice."""
-        return Rect(i * self.stride, j * self.stride, WINDOW, WINDOW)
+        return Rect(i * self.stride, j * self.stride, self.side, self.side)
 
     def rows(self, rect: Rect) -> range:
         """Indices i of the windows that touch the rectangle's rows."""
@@ -41,4 +56,4 @@ class Lattice:
 
     def _touching(self, start: int, end: int) -> range:
         # The first window that ends after `start` and the last that starts before `end`.
-        return range((start - WINDOW) // self.stride + 1, (end - 1) // self.stride + 1)
+        return range((start - self.side) // self.stride + 1, (end - 1) // self.stride + 1)

@@ -1,9 +1,10 @@
 """Randomness that belongs to the ground.
 
 Diffusion noise and sampling uniforms are drawn from numpy's counter-based Philox generator, one stream for each
-(seed, target, zone, 256-pixel tile of the grid). A window cuts what it needs out of the tiles under it, so a pixel has
-the same noise in whatever window, block, batch, worker or run it is computed. Overlapping windows that saw independent
-noise would average their texture away (to 0.72 of its standard deviation under two, 0.52 under four).
+(seed, target, zone, tile of the grid), tiles of 256 pixels or of 16 patches. A window cuts what it needs out of the
+tiles under it, so a pixel has the same noise in whatever window, block, batch, worker or run it is computed. If
+overlapping windows saw independent noise, averaging would wash their texture out (to 0.72 of its standard deviation
+under two, 0.52 under four).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import PATCH
 
-#: Side of a noise tile in pixels; a whole number of patches.
+#: Side of a noise tile in pixels, and of a tile of uniforms in patches.
 TILE = 256
+_PATCHES = 16
 
 #: Tiles kept in memory: those under a row of windows of a 2048-pixel block (22), for four workers and two targets
 #: (0.5 MB a tile of two channels).
@@ -49,20 +51,22 @@ class GroundNoise:
 
 @dataclass(frozen=True)
 class GroundUniform:
-    """Uniform numbers in [0, 1), one for each 16-pixel patch of the grid: what a token is sampled with."""
+    """Uniform numbers in [0, 1), one for each patch of the grid: what a token is sampled with."""
 
     seed: int
     target: str
     epsg: int
+    patch: int = PATCH
 
     def cut(self, rect: Rect) -> np.ndarray:
-        """Uniforms under a rectangle whose edges lie on patches: float32 (height / 16, width / 16)."""
-        patches = Rect(rect.row // PATCH, rect.col // PATCH, rect.height // PATCH, rect.width // PATCH)
+        """Uniforms under a rectangle whose edges lie on patches: float32 (height / patch, width / patch)."""
+        patch = self.patch
+        patches = Rect(rect.row // patch, rect.col // patch, rect.height // patch, rect.width // patch)
         out = np.empty(patches.shape, np.float32)
-        for tile_rect in _tiles_under(patches, TILE // PATCH):
+        for tile_rect in _tiles_under(patches, _PATCHES):
             shared = tile_rect.intersection(patches)
             tile = _uniform_tile(
-                self.seed, self.target, self.epsg, tile_rect.row * PATCH, tile_rect.col * PATCH
+                self.seed, self.target, self.epsg, tile_rect.row * patch, tile_rect.col * patch
             )
             out[shared.slices(patches)] = tile[shared.slices(tile_rect)]
         return out
@@ -82,8 +86,7 @@ def _normal_tile(seed: int, target: str, epsg: int, channels: int, row: int, col
 
 @lru_cache(_TILES_KEPT)
 def _uniform_tile(seed: int, target: str, epsg: int, row: int, col: int) -> np.ndarray:
-    side = TILE // PATCH
-    return _stream("uniform", seed, target, epsg, row, col).random((side, side), np.float32)
+    return _stream("uniform", seed, target, epsg, row, col).random((_PATCHES, _PATCHES), np.float32)
 
 
 def _stream(kind: Literal["normal", "uniform"], *key: int | str) -> np.random.Generator:

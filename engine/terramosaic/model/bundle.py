@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from terramosaic.errors import ModelError, RequestError, one_line
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.manifest import (
     FORMAT,
     GENERATE,
@@ -185,16 +184,16 @@ Tensors = dict[str, tuple[str, tuple[int | None, ...]]]
 
 def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
     """Compares what a target's one graph declares with what the manifest promises."""
-    spec, patches = manifest.targets[target], WINDOW // PATCH
+    spec, window, patches = manifest.targets[target], manifest.window, manifest.patches
     inputs: Tensors = {
-        feed: ("tensor(float)", (None, len(manifest.inputs[name].bands), WINDOW, WINDOW))
+        feed: ("tensor(float)", (None, len(manifest.inputs[name].bands), window, window))
         for name, feed in manifest.feeds.items()
     }
     if spec.noise_channels:
-        inputs["noise"] = ("tensor(float)", (None, spec.noise_channels, WINDOW, WINDOW))
+        inputs["noise"] = ("tensor(float)", (None, spec.noise_channels, window, window))
     if spec.uniform:
         inputs["uniform"] = ("tensor(float)", (None, patches, patches))
-    outputs: Tensors = {target: ("tensor(float)", (None, spec.planes, WINDOW, WINDOW))}
+    outputs: Tensors = {target: ("tensor(float)", (None, spec.planes, window, window))}
 
     file = spec.graphs[GENERATE]
     declared = _declared_tensors(folder / file, manifest.files[file].sha256)

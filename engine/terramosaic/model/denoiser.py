@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import DenoisingStep
 from terramosaic.model.io_binding import BoundGraph, Tensor
@@ -32,9 +31,8 @@ class Denoiser:
         values: Tensor,
     ) -> None:
         self._session, self._steps, self._clip = session, steps, clip
-        batch, channels = values.shape[:2]
-        self._ping = Tensor((batch, channels, WINDOW, WINDOW), np.float32, device)
-        self._pong = Tensor((batch, channels, WINDOW, WINDOW), np.float32, device)
+        self._ping = Tensor(values.shape, np.float32, device)
+        self._pong = Tensor(values.shape, np.float32, device)
         self._t = Tensor((1,), np.float32, device)
         self._coefficients = Tensor((4,), np.float32, device)
         self._inputs = {"code": code, "t": self._t, "coefficients": self._coefficients}

@@ -9,7 +9,6 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from terramosaic.errors import ModelError
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.manifest import InputSpec
 
 
@@ -48,15 +47,16 @@ class WindowRandomness:
     """Ground-anchored randomness of a batch of windows for one target.
 
     Attributes:
-        noise: Standard normal, float32 (N, channels, 224, 224); None where the target needs none.
-        uniform: In [0, 1), float32 (N, 14, 14), one number per patch; None where the target needs none.
+        noise: Standard normal, float32 (N, channels, side, side); None where the target needs none.
+        uniform: In [0, 1), float32 (N, patches, patches), one number per patch; None where the target needs none.
     """
 
     noise: np.ndarray | None = None
     uniform: np.ndarray | None = None
 
 
-#: A batch of windows by input: float32 (N, bands, 224, 224) each, in the units that the bundle states, without gaps.
+#: A batch of windows by input: float32 (N, bands, side, side) each, in the units that the bundle states, without gaps;
+#: TerraMind's have 224 pixels to a side, and 14 patches, if it was not exported for others.
 Windows = Mapping[str, np.ndarray]
 
 Conditioning = Literal["chained", "independent"]
@@ -124,7 +124,7 @@ class Generator(Protocol):
             wanted: Targets to generate, some of ``targets``; by default all of them. Each is as if all were.
 
         Returns:
-            By target, float32 (N, C, 224, 224): values in the target's unit, or class probabilities.
+            By target, float32 (N, C, side, side): values in the target's unit, or class probabilities.
 
         Raises:
             ModelError: the model or its device failed, or returned numbers that are not finite.
@@ -142,7 +142,7 @@ class GeneratorWithTokens(Generator, Protocol):
         chain: Mapping[str, np.ndarray] | None = None,
         wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """As `generate`, with the tokens that were drawn for each target, int64 (N, 196), row after row of patches.
+        """As `generate`, with the tokens that were drawn for each target, int64 (N, patches²), row after row.
 
         Of the targets that are not wanted, tokens are drawn for those that a wanted one sees, as `drawn_for` has it,
         and nothing is made of them.
@@ -164,14 +164,14 @@ def checked(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> np.n
     return array
 
 
-def checked_windows(inputs: Mapping[str, InputSpec], windows: Windows) -> dict[str, np.ndarray]:
-    """A batch of windows of each of a model's inputs, as many of one as of another.
+def checked_windows(inputs: Mapping[str, InputSpec], side: int, windows: Windows) -> dict[str, np.ndarray]:
+    """A batch of windows of each of a model's inputs, ``side`` pixels to a side, as many of one as of another.
 
     Raises:
         ModelError: an input's are absent, or of another form.
     """
     count = max((len(array) for array in windows.values()), default=0)
     return {
-        name: checked(f"windows of {name}", windows.get(name), (count, len(spec.bands), WINDOW, WINDOW))
+        name: checked(f"windows of {name}", windows.get(name), (count, len(spec.bands), side, side))
         for name, spec in inputs.items()
     }

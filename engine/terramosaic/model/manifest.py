@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from terramosaic.bands import INPUT_BANDS
+from terramosaic.ground.lattice import MOST_OVERLAPPING, PATCH, WINDOW
 
 FORMAT: Final = "terramosaic-bundle"
 VERSION: Final = 2
@@ -217,8 +218,12 @@ class Manifest(_Frozen):
     licence: str
     checkpoints: dict[str, Sha256] = Field(default_factory=dict, description="Hashes of what was exported")
     inputs: dict[Name, InputSpec] = Field(min_length=1)
-    window: Literal[224] = 224
-    patch: Literal[16] = 16
+    window: int = Field(default=WINDOW, ge=16, le=2048, description="Side of the windows it sees, in pixels")
+    patch: int = Field(default=PATCH, ge=1, description="Side of its patches: windows begin where patches do")
+    stride: int | None = Field(
+        default=None,
+        description="Pixels between windows by default; two patches less than a window, if not given",
+    )
     conditioning: Literal["chained", "independent"]
     targets: dict[Name, TargetSpec] = Field(min_length=1)
     graphs: dict[str, FileName] = Field(default_factory=dict, description="Role to file, of shared graphs")
@@ -232,6 +237,10 @@ class Manifest(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Manifest:
+        if self.window % self.patch or self.window < 2 * self.patch:
+            raise ValueError(f"window: {self.window} is not made of two or more patches of {self.patch}")
+        if self.stride is not None and (wrong := self.unfit_stride(self.stride)):
+            raise ValueError(f"stride: {wrong}")
         for name, spec in self.inputs.items():
             if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
                 raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
@@ -253,6 +262,26 @@ class Manifest(_Frozen):
             if file not in self.files:
                 raise ValueError(f"{field} names {file!r}, which `files` does not list")
         return self
+
+    @property
+    def default_stride(self) -> int:
+        """Pixels between windows where a request does not say: the bundle's own, or neighbours share two patches."""
+        return self.stride or max(self.window - 2 * self.patch, self.patch)
+
+    @property
+    def patches(self) -> int:
+        """Patches to a side of a window."""
+        return self.window // self.patch
+
+    def unfit_stride(self, stride: int) -> str:
+        """Why windows cannot lie so many pixels apart, if so."""
+        least = -(-self.window // (MOST_OVERLAPPING * self.patch)) * self.patch
+        if stride % self.patch or not least <= stride <= self.window:
+            return (
+                f"is {stride}; windows of {self.window} pixels lie a multiple of {self.patch} apart, the model's "
+                f"patch, from {least} to {self.window}"
+            )
+        return ""
 
     @property
     def feeds(self) -> dict[str, str]:

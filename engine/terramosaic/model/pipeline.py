@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
@@ -34,10 +33,6 @@ from terramosaic.model.manifest import (
     TargetSpec,
 )
 from terramosaic.model.sessions import open_session
-
-#: Patches to a side of a window, each a token.
-_SIDE = WINDOW // PATCH
-_TOKENS = _SIDE**2
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,8 @@ class Pipeline:
     ) -> None:
         self.batch = batch
         self._bundle, self._targets, self._device, self._options = bundle, tuple(targets), device, options
+        self._window, self._side = bundle.manifest.window, bundle.manifest.patches
+        self._count = self._side**2
         self._threads = threads
         self._specs = {target: bundle.targets[target] for target in targets}
         self._before = tokens_seen(self._targets, options.conditioning)
@@ -121,11 +118,11 @@ class Pipeline:
         chain: Mapping[str, np.ndarray] | None = None,
         made: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, 196).
+        """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, patches²).
 
-        With ``chain``, int64 (batch or less, 196) by target, values are made of these tokens, and later targets see
-        them, instead of those that were drawn. With ``made``, values are of these targets alone, and tokens of these
-        and those that they see.
+        With ``chain``, int64 (batch or less, patches²) by target, values are made of these tokens, and later targets
+        see them, instead of those that were drawn. With ``made``, values are of these targets alone, and tokens of
+        these and those that they see.
         """
         made = self._targets if made is None else made
         values: dict[str, np.ndarray] = {}
@@ -148,7 +145,9 @@ class Pipeline:
             if chain is not None:
                 seen[target] = tokens[target].copy()
                 seen[target][: len(chain[target])] = chain[target]
-                self._codes[target].write(_code_of(seen[target], self._specs[target].codebook_levels))
+                self._codes[target].write(
+                    _code_of(seen[target], self._specs[target].codebook_levels, self._side)
+                )
             if target not in made:
                 continue
             if target in self._denoisers:
@@ -171,7 +170,7 @@ class Pipeline:
         specs = self._bundle.inputs
         self._embed = {name: self._open(EMBED, specs[name].graphs) for name in self._as_patches}
         self._tokenise = {name: self._open(TOKENISE, specs[name].graphs) for name in self._as_tokens}
-        self._input_ids = {name: self._tensor(_TOKENS, dtype=np.int64) for name in self._as_tokens}
+        self._input_ids = {name: self._tensor(self._count, dtype=np.int64) for name in self._as_tokens}
 
     def _bind_transformer(self) -> None:
         """The shared graphs: a context for each number of earlier targets, and the decoder bound for each target."""
@@ -179,18 +178,20 @@ class Pipeline:
         context, decode = (self._open(role, manifest.graphs) for role in (CONTEXT, DECODE))
         width = decode.get_outputs()[0].shape[-1]
         # Input by input, so that each is written in one piece.
-        self._patches = Tensor((len(self._as_patches), self.batch, _TOKENS, width), np.float32, self._device)
+        self._patches = Tensor(
+            (len(self._as_patches), self.batch, self._count, width), np.float32, self._device
+        )
         image = self._constant([manifest.embedded.index(name) for name in self._as_patches], np.int64)
         self._ids, self._contexts, contexts = {}, {}, {}
         for before in {len(before): before for before in self._before.values()}.values():
             chain = (*self._as_tokens, *before)
             n, pieces = len(before), len(chain)
-            self._ids[n] = self._tensor(pieces * _TOKENS, dtype=np.int64)
-            contexts[n] = self._tensor((len(self._as_patches) + pieces) * _TOKENS, width)
+            self._ids[n] = self._tensor(pieces * self._count, dtype=np.int64)
+            contexts[n] = self._tensor((len(self._as_patches) + pieces) * self._count, width)
             modality = self._constant([manifest.vocabularies.index(name) for name in chain], np.int64)
             feeds = {"patches": self._patches, "image": image, "ids": self._ids[n], "modality": modality}
             self._contexts[n] = BoundGraph(context, feeds, {"context": contexts[n]})
-        self._hidden = self._tensor(_TOKENS, width)
+        self._hidden = self._tensor(self._count, width)
         self._decode = {
             target: BoundGraph(
                 decode,
@@ -209,9 +210,9 @@ class Pipeline:
         self._tokens_of, self._codes, self._values, self._top_p = {}, {}, {}, {}
         self._denoisers, self._classes = {}, {}
         for target, spec in self._specs.items():
-            self._tokens_of[target] = self._tensor(_TOKENS, dtype=np.int64)
-            self._codes[target] = code = self._tensor(len(spec.codebook_levels), _SIDE, _SIDE)
-            self._values[target] = values = self._tensor(spec.planes, WINDOW, WINDOW)
+            self._tokens_of[target] = self._tensor(self._count, dtype=np.int64)
+            self._codes[target] = code = self._tensor(len(spec.codebook_levels), self._side, self._side)
+            self._values[target] = values = self._tensor(spec.planes, self._window, self._window)
             self._top_p[target] = self._constant([self._top_p_for(spec)], np.float32)
             if spec.schedule is None:
                 session = self._open(CLASSES, spec.graphs)
@@ -229,7 +230,7 @@ class Pipeline:
 
     def _make_buffers(self, number: int) -> BatchBuffers:
         windows = {
-            name: self._tensor(len(self._bundle.inputs[name].bands), WINDOW, WINDOW)
+            name: self._tensor(len(self._bundle.inputs[name].bands), self._window, self._window)
             for name in (*self._as_patches, *self._as_tokens)
         }
         patches = {
@@ -241,10 +242,10 @@ class Pipeline:
             for name, session in self._tokenise.items()
         }
         noise = {
-            target: self._tensor(self._specs[target].noise_channels, WINDOW, WINDOW)
+            target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
             for target in self._denoisers
         }
-        uniform = {target: self._tensor(_SIDE, _SIDE) for target in self._targets}
+        uniform = {target: self._tensor(self._side, self._side) for target in self._targets}
         return BatchBuffers(
             windows,
             noise,
@@ -290,10 +291,10 @@ def is_tokenised(bundle: Bundle, name: str, options: GenerationOptions) -> bool:
     return TOKENISE in graphs and (name in options.tokenised or EMBED not in graphs)
 
 
-def _code_of(tokens: np.ndarray, levels: Sequence[int]) -> np.ndarray:
-    """The code of tokens by finite scalar quantisation, float32 (N, levels, 14, 14): its digits, from 0 to 1."""
+def _code_of(tokens: np.ndarray, levels: Sequence[int], side: int) -> np.ndarray:
+    """The code of tokens by finite scalar quantisation, float32 (N, levels, side, side): its digits, from 0 to 1."""
     sizes = np.array(levels)[:, None]
     basis = np.cumprod([1, *levels[:-1]])[:, None]
     digits = tokens[:, None] // basis % sizes
     code: np.ndarray = (digits / (sizes - 1)).astype(np.float32)
-    return code.reshape(len(tokens), len(levels), _SIDE, _SIDE)
+    return code.reshape(len(tokens), len(levels), side, side)

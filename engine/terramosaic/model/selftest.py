@@ -104,10 +104,10 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     targets, steps = tuple(bundle.targets), int(stored["steps"])
     inputs = bundle.manifest.embedded
     windows = {name: stored[f"windows.{name}"] for name in inputs}
-    count = len(windows[inputs[0]])
+    count, side = len(windows[inputs[0]]), bundle.manifest.patches
     randomness = {
         target: WindowRandomness(
-            noise=stored.get(f"{target}.noise"), uniform=np.zeros((count, 14, 14), np.float32)
+            noise=stored.get(f"{target}.noise"), uniform=np.zeros((count, side, side), np.float32)
         )
         for target in targets
     }

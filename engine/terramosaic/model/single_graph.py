@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 
 from terramosaic.errors import ModelError, one_line
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
 from terramosaic.model.generator import (
@@ -39,6 +38,7 @@ class SingleGraphGenerator:
     ) -> None:
         self.targets = tuple(targets)
         self._inputs, self._fed = bundle.inputs, bundle.manifest.feeds
+        self._window, self._patches = bundle.manifest.window, bundle.manifest.patches
         self._specs = {target: bundle.targets[target] for target in self.targets}
         self._batch_size = batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
@@ -57,7 +57,7 @@ class SingleGraphGenerator:
         randomness: Mapping[str, WindowRandomness],
         wanted: Collection[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        given = checked_windows(self._inputs, windows)
+        given = checked_windows(self._inputs, self._window, windows)
         feeds = {self._fed[name]: np.ascontiguousarray(array) for name, array in given.items()}
         return {
             target: self._run(target, feeds, randomness.get(target, WindowRandomness()))
@@ -68,7 +68,7 @@ class SingleGraphGenerator:
     def _run(self, target: str, windows: dict[str, np.ndarray], randomness: WindowRandomness) -> np.ndarray:
         count = len(next(iter(windows.values())))
         feeds = windows | self._random(target, count, randomness)
-        out = np.empty((count, self._specs[target].planes, WINDOW, WINDOW), np.float32)
+        out = np.empty((count, self._specs[target].planes, self._window, self._window), np.float32)
         session = self._sessions[target]
         for start in range(0, count, self._batch_size):
             part = slice(start, start + self._batch_size)
@@ -91,13 +91,15 @@ class SingleGraphGenerator:
 
     def _random(self, target: str, count: int, randomness: WindowRandomness) -> dict[str, np.ndarray]:
         """The randomness that a target's graph wants, checked."""
-        spec, patches = self._specs[target], WINDOW // PATCH
+        spec = self._specs[target]
         feeds = {}
         if spec.noise_channels:
-            shape = (count, spec.noise_channels, WINDOW, WINDOW)
+            shape = (count, spec.noise_channels, self._window, self._window)
             feeds["noise"] = checked(f"{target}: noise", randomness.noise, shape)
         if spec.uniform:
-            feeds["uniform"] = checked(f"{target}: uniform", randomness.uniform, (count, patches, patches))
+            feeds["uniform"] = checked(
+                f"{target}: uniform", randomness.uniform, (count, self._patches, self._patches)
+            )
         return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
 

@@ -10,7 +10,6 @@ from threading import Lock
 import numpy as np
 
 from terramosaic.errors import ModelError, TerramosaicError, one_line
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device
 from terramosaic.model.generator import (
@@ -90,7 +89,8 @@ class TerraMindGenerator:
         wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with tokens; see `terramosaic.model.generator.GeneratorWithTokens`."""
-        given = checked_windows({name: self._bundle.inputs[name] for name in self._options.inputs}, windows)
+        inputs = {name: self._bundle.inputs[name] for name in self._options.inputs}
+        given = checked_windows(inputs, self._bundle.manifest.window, windows)
         count = len(next(iter(given.values())))
         made = tuple(target for target in self.targets if wanted is None or target in wanted)
         noise, uniform = self._checked(count, randomness, made)
@@ -215,12 +215,12 @@ class TerraMindGenerator:
     def _checked(
         self, count: int, randomness: Mapping[str, WindowRandomness], made: Collection[str]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        side = WINDOW // PATCH
+        window, side = self._bundle.manifest.window, self._bundle.manifest.patches
         noise, uniform = {}, {}
         for target, need in self.needs.items():
             given = randomness.get(target, WindowRandomness())
             if need.noise_channels and target in made:
-                shape = (count, need.noise_channels, WINDOW, WINDOW)
+                shape = (count, need.noise_channels, window, window)
                 noise[target] = checked(f"{target}: noise", given.noise, shape)
             uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))
         return noise, uniform

@@ -215,7 +215,7 @@ def _tags(plan: Plan, layer: Layer) -> dict[str, str]:
     return origin_tags(plan, layer, [one.solar_day.isoformat() for one in plan.passes]) | {
         "TERRAMOSAIC_RUN": plan.run_id,
         "TERRAMOSAIC_SEED": str(request.seed),
-        "TERRAMOSAIC_STRIDE": str(request.stride_of(layer.target)),
+        "TERRAMOSAIC_STRIDE": str(plan.lattice_of(layer.target).stride if layer.target else plan.stride),
         "TERRAMOSAIC_BLEND": request.blend,
         "TERRAMOSAIC_COMPOSITE": request.composite,
         "TERRAMOSAIC_OFFSET": request.offset,

@@ -12,9 +12,9 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog import Acquisition
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
-from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import ZoneArea, as_geojson, lonlat_of, utm_of
-from terramosaic.planning.lattices import lattices_of
+from terramosaic.planning.lattices import TargetLattice
 from terramosaic.planning.plan import Block, Zone
 from terramosaic.request.request import RegionRequest
 
@@ -26,12 +26,16 @@ _NEARBY = 20_000
 
 
 def cut_into_blocks(
-    request: RegionRequest, areas: Sequence[ZoneArea], acquisitions: Sequence[Acquisition[Any]]
+    request: RegionRequest,
+    areas: Sequence[ZoneArea],
+    acquisitions: Sequence[Acquisition[Any]],
+    lattices: Sequence[TargetLattice],
 ) -> tuple[list[Zone], int]:
     """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
     zones, empty = [], 0
+    window = max(each.lattice.side for each in lattices)
     for area in areas:
-        finder = _SceneFinder(acquisitions, area.epsg, area.rect)
+        finder = _SceneFinder(acquisitions, area.epsg, area.rect, window)
         blocks = []
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
@@ -49,7 +53,7 @@ def cut_into_blocks(
                     epsg=area.epsg,
                     row=rect.row, col=rect.col, height=rect.height, width=rect.width,
                     acquisitions=touching,
-                    windows=sum(_count_windows(each.lattice, rect, inside) for each in lattices_of(request)),
+                    windows=sum(_count_windows(each.lattice, rect, inside) for each in lattices),
                 )
             )  # fmt: skip
         if blocks:
@@ -63,7 +67,7 @@ def cut_into_blocks(
     return zones, empty
 
 
-def windows_by_stride(request: RegionRequest, zones: Sequence[Zone]) -> dict[int, int]:
+def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> dict[int, int]:
     """Windows to compute on each of a request's lattices, all blocks together."""
     return {
         each.lattice.stride: sum(
@@ -71,7 +75,7 @@ def windows_by_stride(request: RegionRequest, zones: Sequence[Zone]) -> dict[int
             for zone in zones
             for block in zone.blocks
         )
-        for each in lattices_of(request)
+        for each in lattices
     }
 
 
@@ -82,12 +86,14 @@ class _SceneFinder:
         acquisitions: in rank order.
         epsg: the zone.
         rect: its pixels that will be asked for.
+        window: side of a window, which reaches beyond them.
     """
 
-    def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect) -> None:
+    def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect, window: int) -> None:
         # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
-        around = lonlat_of(_box(rect.pad(WINDOW)).buffer(_NEARBY, join_style="mitre"), epsg)
+        around = lonlat_of(_box(rect.pad(window)).buffer(_NEARBY, join_style="mitre"), epsg)
         shapely.prepare(around)
+        self._window = window
         self._days = [
             (day, scene)
             for day, acquisition in enumerate(acquisitions)
@@ -102,7 +108,7 @@ class _SceneFinder:
         if not len(self._tree.query(inside, predicate="intersects")):
             return ()
         days: dict[int, list[str]] = {}
-        for index in sorted(self._tree.query(_box(rect.pad(WINDOW)), predicate="intersects")):
+        for index in sorted(self._tree.query(_box(rect.pad(self._window)), predicate="intersects")):
             day, scene = self._days[index]
             days.setdefault(day, []).append(scene.key)
         return tuple(tuple(days[day]) for day in sorted(days))
@@ -130,6 +136,7 @@ def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
         return len(rows) * len(cols)
     i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
     left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
-    windows = shapely.box(left, top - WINDOW * RESOLUTION, left + WINDOW * RESOLUTION, top)
+    side = lattice.side * RESOLUTION
+    windows = shapely.box(left, top - side, left + side, top)
     shapely.prepare(inside)
     return int(shapely.intersects(inside, windows).sum())

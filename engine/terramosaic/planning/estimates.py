@@ -19,7 +19,7 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
 from terramosaic.planning.heights import DEM
 from terramosaic.planning.inputs import is_led_by_radar
-from terramosaic.planning.lattices import cover_of
+from terramosaic.planning.lattices import TargetLattice, cover_of
 from terramosaic.planning.plan import Figures, Zone
 from terramosaic.planning.radar import RADAR
 from terramosaic.request.request import RegionRequest
@@ -54,6 +54,7 @@ def read_gigabytes(
     request: RegionRequest,
     zones: Sequence[Zone],
     acquisitions: Sequence[Acquisition[Any]],
+    lattices: Sequence[TargetLattice],
     bands: Sequence[str],
 ) -> float:
     """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy.
@@ -70,7 +71,7 @@ def read_gigabytes(
     }
     total = 0.0
     for block in (block for zone in zones for block in zone.blocks):
-        pixels = np.prod(cover_of(request, block.rect).shape, dtype=float)
+        pixels = np.prod(cover_of(lattices, block.rect).shape, dtype=float)
         left = 1.0
         total += pixels * beside
         for scenes in block.acquisitions:

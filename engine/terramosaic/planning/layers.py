@@ -12,7 +12,6 @@ from PIL import ImageColor
 
 from terramosaic.catalog import Pass
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec
 from terramosaic.request.request import RegionRequest
@@ -166,7 +165,7 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
     if request.keep_imagery and "S2L2A" in request.inputs:
         imagery = Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE)
         # As far as a window can reach that touches the map, so that each can be cut from it again.
-        found.append(replace(imagery, margin=WINDOW - 1))
+        found.append(replace(imagery, margin=bundle.manifest.window - 1))
     found.append(acquired_layer(() if request.composite == "median" else passes))
     found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
     return tuple(found)

@@ -17,10 +17,12 @@ from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.elevation import ElevationTile
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import PATCH, WINDOW, Lattice
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import NdviLimit
 from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import is_led_by_radar
+from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.radar import Radar
 from terramosaic.request.request import RegionRequest
@@ -160,6 +162,9 @@ class BundleRef(_Value):
         checkpoints: SHA-256 of the weights that were exported, by name.
         random_weights: the seed, where the weights are not trained.
         ndvi_limits: what a generated NDVI is held to, where the bundle says so.
+        window: side of its windows, in pixels.
+        patch: side of its patches, in pixels.
+        default_stride: pixels between windows where a request does not say.
     """
 
     name: str
@@ -173,6 +178,9 @@ class BundleRef(_Value):
     checkpoints: dict[str, str]
     random_weights: int | None
     ndvi_limits: dict[NdviLimit, float] = Field(default_factory=dict)
+    window: int = WINDOW
+    patch: int = PATCH
+    default_stride: int = 192
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
@@ -190,6 +198,9 @@ class BundleRef(_Value):
             checkpoints=dict(manifest.checkpoints),
             random_weights=manifest.random_weights,
             ndvi_limits=manifest.ndvi_limits,
+            window=manifest.window,
+            patch=manifest.patch,
+            default_stride=manifest.default_stride,
         )
 
 
@@ -240,6 +251,20 @@ class Plan(Shown, _Value):
             )
             for ranked in self.acquisitions
         )
+
+    @cached_property
+    def lattices(self) -> tuple[TargetLattice, ...]:
+        """The lattices of windows, and what is made on each."""
+        return lattices_of(self.request, self.bundle)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between windows of targets that have no stride of their own."""
+        return self.request.stride or self.bundle.default_stride
+
+    def lattice_of(self, target: str) -> Lattice:
+        """The windows that a target is made in."""
+        return next(each.lattice for each in self.lattices if target in each.targets)
 
     @property
     def is_led_by_radar(self) -> bool:

@@ -30,6 +30,7 @@ from terramosaic.planning.estimates import (
 from terramosaic.planning.gaps import TOLD, gaps_of
 from terramosaic.planning.identity import PIXELS, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
+from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
@@ -161,7 +162,8 @@ def _plan_from(
     others = radar.scenes.values() if radar else (), heights.elevation.by_key.values() if heights else ()
     for source in (*scenes.values(), *chain(*others)):
         require_files(source)
-    zones, empty_blocks = cut_into_blocks(request, areas, acquisitions)
+    lattices = lattices_of(request, bundle.manifest)
+    zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
     covered = covered_share(area, footprints)
     gaps, hint = (
@@ -178,8 +180,8 @@ def _plan_from(
         blocks=sum(len(zone.blocks) for zone in zones),
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
-        windows_by_stride=windows_by_stride(request, zones) if request.strides else {},
-        read_gigabytes=read_gigabytes(request, zones, acquisitions, bundle.bands),
+        windows_by_stride=windows_by_stride(lattices, zones) if request.strides else {},
+        read_gigabytes=read_gigabytes(request, zones, acquisitions, lattices, bundle.bands),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)

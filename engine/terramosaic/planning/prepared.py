@@ -75,6 +75,7 @@ class Prepared:
             )
         bundle = load_bundle(request.model)
         bundle.require(request.targets, request.inputs, request.tokenised)
+        request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)
         require_composite(request)
@@ -93,6 +94,26 @@ class Prepared:
         return replace(
             self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
         )
+
+
+def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:
+    """The request with the model's stride, if it says none, and without targets' own where they are the same.
+
+    So what is left open is the same run as what is said.
+
+    Raises:
+        RequestError: the model's windows cannot lie so far apart.
+    """
+    manifest = bundle.manifest
+    stride = request.stride or manifest.default_stride
+    for field, each in [
+        ("stride", stride),
+        *((f"strides: {name}", own) for name, own in request.strides.items()),
+    ]:
+        if wrong := manifest.unfit_stride(each):
+            raise RequestError(f"{field}: {wrong}")
+    strides = {name: own for name, own in request.strides.items() if own != stride}
+    return request.model_copy(update={"stride": stride, "strides": strides})
 
 
 def _anchored(request: RegionRequest) -> RegionRequest:

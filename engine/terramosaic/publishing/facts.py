@@ -12,7 +12,6 @@ from terramosaic.catalog import labels_of
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
-from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.numbers import counted, degrees, number, percent, size, square_km
 from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
@@ -138,7 +137,7 @@ class PlanFacts:
         counts = self.plan.figures.windows_by_stride
         classes = {layer.target for layer in self.plan.layers if layer.kind == "class"}
         told = []
-        for each in lattices_of(self.plan.request) if counts else ():
+        for each in self.plan.lattices if counts else ():
             cheap = ", without diffusion" if classes.issuperset(each.targets) else ""
             stride = each.lattice.stride
             told.append(f"{number(counts[stride])} of stride {stride} for {', '.join(each.targets)}{cheap}")

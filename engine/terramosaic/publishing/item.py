@@ -21,7 +21,6 @@ from terramosaic.catalog.elevation import VERTICAL, ElevationTile
 from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.finished import GAPS, SEAMS, VALID_PIXELS, WARNINGS, told_in
@@ -166,15 +165,15 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "processing:level": "L4",
         "processing:lineage": (
             f"{_imagery_in_words(plan)}, cut into windows of "
-            f"{WINDOW} pixels every {strides_in_words(request)}, through {plan.bundle.title}; overlaps blended by "
-            f"{request.blend}"
+            f"{plan.bundle.window} pixels every {strides_in_words(plan)}, through {plan.bundle.title}; overlaps "
+            f"blended by {request.blend}"
         ),
         "processing:software": software(plan),
         "terramosaic:run_id": plan.run_id,
         "terramosaic:inputs": list(request.inputs),
         "terramosaic:targets": list(request.targets),
         "terramosaic:seed": request.seed,
-        "terramosaic:stride": request.stride,
+        "terramosaic:stride": plan.stride,
         **({"terramosaic:strides": dict(request.strides)} if request.strides else {}),
         "terramosaic:blend": request.blend,
         "terramosaic:composite": request.composite,

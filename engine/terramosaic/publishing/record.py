@@ -347,7 +347,7 @@ def _seams(path: Path, zone: Zone, layer: Layer, plan: Plan) -> Seams:
             read: np.ndarray = dataset.read(window=window)
             return read
 
-        return seams_of(pixels, zone, layer, stride=plan.request.stride_of(layer.target))
+        return seams_of(pixels, zone, layer, plan.lattice_of(layer.target))
 
 
 def _region_pixels(plan: Plan, block: Block) -> int:

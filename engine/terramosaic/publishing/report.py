@@ -149,7 +149,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         **({"DEM searched": plan.heights.searched} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),
         "Seed": request.seed,
-        "Stride and blend": f"{strides_in_words(request)} pixels, {request.blend}",
+        "Stride and blend": f"{strides_in_words(plan)} pixels, {request.blend}",
         "Composite": request.composite,
         "Conditioning": request.conditioning,
         "Diffusion steps": f"{request.steps}, samples bounded to {bounds_of_samples(request)} std",

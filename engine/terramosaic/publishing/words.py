@@ -79,10 +79,10 @@ def region_in_words(region: AnyRegion, square_kilometres: float) -> str:
             return f"A polygon of {area}"
 
 
-def strides_in_words(request: RegionRequest) -> str:
+def strides_in_words(plan: Plan) -> str:
     """How far windows lie apart: ``192``, or ``192 (LULC: 112)``."""
-    own = ", ".join(f"{target}: {stride}" for target, stride in request.strides.items())
-    return f"{request.stride} ({own})" if own else str(request.stride)
+    own = ", ".join(f"{target}: {stride}" for target, stride in plan.request.strides.items())
+    return f"{plan.stride} ({own})" if own else str(plan.stride)
 
 
 def attribution(plan: Plan) -> str:

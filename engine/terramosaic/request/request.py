@@ -70,8 +70,8 @@ class Decides(Enum):
     NOTHING = "no pixel depends on it: it names or allows something"
 
 
-#: Pixels between windows of 224.
-_Stride = Annotated[int, Field(ge=16, le=224, multiple_of=16)]
+#: Pixels between windows; which a model allows, its bundle says.
+_Stride = Annotated[int, Field(ge=1, le=2048)]
 
 _T = TypeVar("_T")
 _Pixels = Annotated[_T, Decides.PIXELS]
@@ -227,12 +227,12 @@ class RegionRequest(Shown, BaseModel):
     )
     seed: _Pixels[int] = Field(default=0, ge=0, lt=2**63, title="Seed", description="Same seed, same map")
     stride: _Pixels[int] = Field(
-        default=192,
-        ge=16,
-        le=224,
-        multiple_of=16,
+        default=0,
+        ge=0,
+        le=2048,
         title="Stride",
-        description="Pixels between windows of 224",
+        description="Pixels between windows, a multiple of the model's patch; 0 for the model's own, which is 192 of "
+        "TerraMind's windows of 224",
     )
     strides: _Pixels[dict[Name, _Stride]] = Field(
         default={},
@@ -458,10 +458,6 @@ class RegionRequest(Shown, BaseModel):
     def interval(self) -> tuple[DateTime | None, DateTime | None]:
         """Start and end in UTC, both inclusive; None where open."""
         return parse_interval(self.datetime)
-
-    def stride_of(self, target: str) -> int:
-        """Pixels between the windows that a target is made in."""
-        return self.strides.get(target, self.stride)
 
     def x0_clip_of(self, target: str) -> float:
         """The bound of a target's predicted sample, in standard deviations."""

@@ -74,11 +74,7 @@ def recomputed(
     part = block.model_copy(
         update={"row": rect.row, "col": rect.col, "height": rect.height, "width": rect.width}
     )
-    layers = [
-        layer
-        for layer in layers
-        if not layer.target or plan.request.stride_of(layer.target) == lattice.stride
-    ]
+    layers = [layer for layer in layers if not layer.target or plan.lattice_of(layer.target) == lattice]
     found = {
         layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype) for layer in layers
     }

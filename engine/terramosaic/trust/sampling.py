@@ -17,14 +17,13 @@ from shapely.geometry import box
 
 from terramosaic.block.windows import region_mask
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.lattice import WINDOW, Lattice
-from terramosaic.planning.lattices import lattices_of
+from terramosaic.ground.lattice import Lattice
 from terramosaic.planning.plan import Block, Plan
 
 
-def has_cores(stride: int) -> bool:
-    """Whether windows so many pixels apart leave each other pixels of their own."""
-    return 2 * stride > WINDOW
+def has_cores(lattice: Lattice) -> bool:
+    """Whether its windows leave each other pixels of their own."""
+    return 2 * lattice.stride > lattice.side
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,13 @@ class Windows:
     """
 
     def __init__(self, plan: Plan, *, whole: bool) -> None:
-        lattices = [each.lattice for each in lattices_of(plan.request)]
+        lattices = [each.lattice for each in plan.lattices]
         self._plan = plan
         self._rims = {
-            lattice: 0 if whole or not has_cores(lattice.stride) else WINDOW - lattice.stride
+            lattice: 0 if whole or not has_cores(lattice) else lattice.side - lattice.stride
             for lattice in lattices
         }
-        self.whole = whole or not any(has_cores(lattice.stride) for lattice in lattices)
+        self.whole = whole or not any(has_cores(lattice) for lattice in lattices)
         self._strata = [(block, lattice) for block in plan.blocks for lattice in lattices]
         self._counts = np.array([self._count(*stratum) for stratum in self._strata], np.int64)
 

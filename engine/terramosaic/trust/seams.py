@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from terramosaic.ground.grid import Rect
+from terramosaic.ground.lattice import Lattice
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Zone
 from terramosaic.trust.seam_lines import SeamLines, positions
@@ -91,17 +92,17 @@ class Pixels(Protocol):
         """The stored numbers under a rectangle that lies in the mosaic: (bands, height, width)."""
 
 
-def seams_of(pixels: Pixels, zone: Zone, layer: Layer, *, stride: int, seed: int = 0) -> Seams:
+def seams_of(pixels: Pixels, zone: Zone, layer: Layer, lattice: Lattice, *, seed: int = 0) -> Seams:
     """Measures the seams of a mosaic, on at most 256 pieces of it of each kind.
 
     Args:
         pixels: reads it.
         zone: what it covers.
         layer: what its numbers mean: values, or classes, which differ or not.
-        stride: between windows.
+        lattice: of the windows it was made in.
         seed: of the drawing.
     """
-    lines = SeamLines(stride)
+    lines, stride = SeamLines(lattice), lattice.stride
     rng = np.random.default_rng(seed)
     step, texture, block_step = [], [], []
     pieces = _pieces(zone, stride) if lines.inner or lines.middles else []

@@ -194,7 +194,7 @@ class _Check:
         self, draw: Draw, against: Callable[[OpenInputs, tuple[Layer, ...]], _Outcome]
     ) -> tuple[DifferingWindow | None, bool, str]:
         """The outcome by the sources as they are by now, and why they tell nothing, if so."""
-        self.sources.begin(draw.block.epsg, cover_of(self._plan.request, draw.rect))
+        self.sources.begin(draw.block.epsg, cover_of(self._plan.lattices, draw.rect))
         while True:
             try:
                 found, is_exact = against(
@@ -257,7 +257,7 @@ class _Check:
         first = int(row) + draw.rect.row - zone.rect.row, int(col) + draw.rect.col - zone.rect.col
         return DifferingWindow(
             block=draw.block.id,
-            stride=None if stride == self._plan.request.stride else stride,
+            stride=None if stride == self._plan.stride else stride,
             i=draw.i,
             j=draw.j,
             mosaics=counts,

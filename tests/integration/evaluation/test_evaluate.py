@@ -279,7 +279,7 @@ def test_generated_reflectance_is_compared_as_reflectance(patches, tmp_path):
     data = TerraMesh(str(write_terramesh(tmp_path, {MAJORTOM: {key: patches[key]}})))
     radar, optical = (data.shard(name, MAJORTOM) for name in ("S1RTC", "S2L2A"))
     assert radar.holds([key]) and optical.holds([key])
-    sample = read_sample(key, {"S1RTC": radar}, {"S2L2A": optical}, {"S2L2A": 12})
+    sample = read_sample(key, {"S1RTC": radar}, {"S2L2A": optical}, {"S2L2A": 12}, 224)
     (case,) = sample.cases
     found = scores.of_window(
         patches[key]["S2L2A"] * np.float32(1e-4) + np.float32(0.01), case.references["S2L2A"]

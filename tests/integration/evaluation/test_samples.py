@@ -18,7 +18,7 @@ def test_the_middle_of_a_sample_is_the_published_patch(shared_data):
     for modality, pixels in patch.items():
         read = pixels_of(sample_zip(modality, pixels))
         assert read.shape == (len(pixels), 264, 264) and read.dtype == np.dtype(DTYPES[modality])
-        np.testing.assert_array_equal(centre_of(read), pixels.astype(DTYPES[modality]))
+        np.testing.assert_array_equal(centre_of(read, 224), pixels.astype(DTYPES[modality]))
 
 
 def rezipped(content, change):
@@ -61,7 +61,7 @@ def test_what_is_no_sample_is_told_in_a_line(content):
 
 def test_a_sample_that_is_too_small():
     with pytest.raises(DamagedSampleError, match="200 x 264 pixels"):
-        centre_of(np.zeros((1, 200, 264)))
+        centre_of(np.zeros((1, 200, 264)), 224)
 
 
 def test_a_sample_that_claims_to_be_huge_is_not_unpacked():

@@ -7,6 +7,8 @@ import numpy as np
 from terramosaic.block.tokens import NO_TOKEN, TokenSheet, token_sheets
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
+from terramosaic.model.bundle import load_bundle
+from terramosaic.planning.plan import BundleRef, Plan
 from terramosaic.request.request import RegionRequest
 
 LATTICE = Lattice(192)
@@ -59,11 +61,12 @@ def test_each_lattice_has_a_sheet_with_what_is_drawn_on_it():
     request = RegionRequest(
         region=(14, 45, 14.1, 45.1), datetime="2023", targets=targets, strides={"LULC": 112}
     )
-    sheets = token_sheets(request, BLOCK)
+    plan = Plan.model_construct(request=request, bundle=BundleRef.of(load_bundle("demo")))
+    sheets = token_sheets(plan, BLOCK)
     assert [(sheet.name, sheet.targets) for sheet in sheets.values()] == [
         ("tokens", targets),
         ("tokens_112", ("S1GRD", "LULC")),
     ]
     # 2048 lies in windows 17 (from 1904 on) and 18 of stride 112, 2559 in window 22.
     assert sheets[Lattice(112)].rect.shape[0] == 14 * len(range(17, 23))
-    assert list(token_sheets(request, BLOCK, Lattice(112))) == [Lattice(112)]
+    assert list(token_sheets(plan, BLOCK, Lattice(112))) == [Lattice(112)]

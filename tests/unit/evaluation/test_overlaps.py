@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from terramosaic.evaluation.overlaps import SHIFT, OverlapScores
-from terramosaic.ground.lattice import WINDOW
+from terramosaic.evaluation.overlaps import OverlapScores
+from terramosaic.ground.lattice import WINDOW, Lattice
 from terramosaic.model.bundle import load_bundle
 
 SPECS = load_bundle("demo").targets
+SHIFT = 32
 RNG = np.random.default_rng(3)
 GROUND = RNG.normal(-12, 1, (2, WINDOW, WINDOW + SHIFT)).astype(np.float32)
 
 
 def scores(target="S1GRD"):
-    return OverlapScores(target, SPECS[target].unit or "", SPECS[target])
+    return OverlapScores(target, SPECS[target].unit or "", SPECS[target], Lattice(SHIFT))
 
 
 def windows(ground):

@@ -22,7 +22,7 @@ def window_values(i, j, channels=2):
 
 def blend(rect, stride, how, *, std=(), skip=lambda i, j: False, flags=lambda i, j: None):
     lattice = Lattice(stride)
-    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights(how, stride), std)
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights(how, lattice), std)
     bands = []
     for i in lattice.rows(rect):
         for j in lattice.cols(rect):
@@ -38,7 +38,7 @@ def joined(bands, pick):
 
 def reference(rect, stride, how):
     """The textbook way: whole arrays in float64."""
-    lattice, weights = Lattice(stride), window_weights(how, stride).astype(np.float64)
+    lattice, weights = Lattice(stride), window_weights(how, Lattice(stride)).astype(np.float64)
     cover = lattice.cover(rect)
     total, weight, square = (np.zeros((2, *cover.shape)) for _ in range(3))
     for i in lattice.rows(rect):
@@ -98,7 +98,7 @@ def class_values(i, j):
 
 def blend_classes(rect, stride, how):
     lattice = Lattice(stride)
-    weights = window_weights(how, stride)
+    weights = window_weights(how, lattice)
     accumulator = RowBandAccumulator(rect, lattice, {"x": 3}, weights, disagreement=("x",))
     bands = []
     for i in lattice.rows(rect):
@@ -117,7 +117,7 @@ def entropy_of(probabilities):
 @pytest.mark.parametrize("stride", [64, 112, 192])
 def test_disagreement_is_the_jensen_shannon_divergence_as_a_share_of_its_bound(stride, how):
     shares, windows = blend_classes(SMALL, stride, how)
-    lattice, weights = Lattice(stride), window_weights(how, stride).astype(float)
+    lattice, weights = Lattice(stride), window_weights(how, Lattice(stride)).astype(float)
     cover = lattice.cover(SMALL)
     seen = [
         (lattice.window(i, j).slices(cover), class_values(i, j).astype(float))
@@ -145,7 +145,7 @@ def test_disagreement_is_nothing_where_windows_say_the_same_and_all_where_each_i
     lattice, rect = Lattice(112), Rect(1000, 3000, 300, 300)
     for sure_of, expected in ((lambda i, j: 0, 0), (lambda i, j: 2 * (i % 2) + j % 2, 1)):
         accumulator = RowBandAccumulator(
-            rect, lattice, {"x": 4}, window_weights("cosine", 112), disagreement=("x",)
+            rect, lattice, {"x": 4}, window_weights("cosine", lattice), disagreement=("x",)
         )
         bands = []
         for i in lattice.rows(rect):
@@ -192,7 +192,7 @@ def test_flags_of_all_windows_over_a_pixel_are_joined():
 
 @pytest.mark.parametrize("stride", [112, 128, 160, 192, 208])
 def test_cosine_weights_of_neighbours_add_up_to_one(stride):
-    weights = window_weights("cosine", stride)
+    weights = window_weights("cosine", Lattice(stride))
     profile = np.sqrt(weights.diagonal())
     overlap = WINDOW - stride
     np.testing.assert_allclose(profile[-overlap:] + profile[:overlap], 1, atol=1e-6)
@@ -200,7 +200,7 @@ def test_cosine_weights_of_neighbours_add_up_to_one(stride):
 
 
 def test_windows_out_of_order_are_refused():
-    accumulator = RowBandAccumulator(REGION, Lattice(192), {"x": 2}, window_weights("mean", 192))
+    accumulator = RowBandAccumulator(REGION, Lattice(192), {"x": 2}, window_weights("mean", Lattice(192)))
     with pytest.raises(ValueError, match="finish rows in order"):
         accumulator.add(0, 0, {"x": window_values(0, 0)})
 
@@ -210,7 +210,7 @@ def test_ground_anchored_noise_keeps_its_texture_where_windows_overlap():
     from terramosaic.ground.noise import GroundNoise
 
     noise, lattice, rect = GroundNoise(0, "S1GRD", 32633, 2), Lattice(192), Rect(0, 0, 600, 600)
-    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights("mean", 192))
+    accumulator = RowBandAccumulator(rect, lattice, {"x": 2}, window_weights("mean", Lattice(192)))
     bands = []
     for i in lattice.rows(rect):
         for j in lattice.cols(rect):

@@ -19,7 +19,7 @@ STRIDES = {"x": 192, "y": 112, "z": 224}
 def bands_of(target: str) -> list[RowBand]:
     """What an accumulator of one target makes, with a flag of its own and a deviation."""
     lattice = Lattice(STRIDES[target])
-    weights = window_weights("cosine", lattice.stride)
+    weights = window_weights("cosine", lattice)
     accumulator = RowBandAccumulator(RECT, lattice, {target: 2}, weights, std=(target,))
     flags = np.full((WINDOW, WINDOW), 1 << list(STRIDES).index(target), np.uint8)
     found = []

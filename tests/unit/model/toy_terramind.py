@@ -6,6 +6,7 @@ What the graphs compute is written again in numpy here (`expected`), chain, samp
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -170,8 +171,8 @@ classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilit
 """
 
 
-def make_toy(folder: Path) -> Path:
-    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, and a self-test of two windows."""
+def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | None = None) -> Path:
+    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once; of windows of 224 a self-test of two of them."""
     folder.mkdir(parents=True)
     graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
     for target, mean in MEAN.items():
@@ -192,13 +193,14 @@ def make_toy(folder: Path) -> Path:
     graphs["NDVI.tokenise.onnx"] = _TOKENISE
     files = {}
     for name, text in graphs.items():
-        model = onnx.parser.parse_model(text)
+        model = onnx.parser.parse_model(_of_size(text, window, patch))
         onnx.checker.check_model(model, full_check=True)
         content = model.SerializeToString()
         (folder / name).write_bytes(content)
         files[name] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-    content = _write_selftest(folder / "selftest.npz")
-    files["selftest.npz"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    if has_selftest := window == 224:
+        content = _write_selftest(folder / "selftest.npz")
+        files["selftest.npz"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     common = {"uniform": True, "codebook_levels": (2, 2, 2), "sampling": Sampling(top_p=0.8)}
     targets = {
         target: TargetSpec(
@@ -248,10 +250,20 @@ def make_toy(folder: Path) -> Path:
         targets=targets,
         graphs={"context": "context.onnx", "decode": "decode.onnx"},
         files=files,
-        selftest="selftest.npz",
+        selftest="selftest.npz" if has_selftest else None,
+        window=window,
+        patch=patch,
+        stride=stride,
     )
     (folder / "bundle.json").write_text(manifest.model_dump_json(exclude_none=True))
     return folder
+
+
+def _of_size(graph: str, window: int, patch: int) -> str:
+    """A graph for windows and patches of other sizes than 224 and 16."""
+    side = window // patch
+    sizes = {"224": window, "196": side**2, "14": side, "16": patch}
+    return re.sub(r"\b(224|196|14|16)\b", lambda found: str(sizes[found[0]]), graph)
 
 
 def _write_selftest(path: Path) -> bytes:

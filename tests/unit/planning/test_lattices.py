@@ -6,8 +6,12 @@ import pytest
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
+from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.lattices import cover_of, lattices_of
 from terramosaic.request.request import RegionRequest
+
+DEMO = load_bundle("demo").manifest
+WIDE = DEMO.model_copy(update={"window": 256, "patch": 8, "stride": 208})
 
 
 def request_of(*targets: str, strides=None, **fields) -> RegionRequest:
@@ -18,7 +22,8 @@ def request_of(*targets: str, strides=None, **fields) -> RegionRequest:
 
 def told(request: RegionRequest) -> list[tuple[int, str, str]]:
     return [
-        (each.lattice.stride, " ".join(each.targets), " ".join(each.drawn)) for each in lattices_of(request)
+        (each.lattice.stride, " ".join(each.targets), " ".join(each.drawn))
+        for each in lattices_of(request, DEMO)
     ]
 
 
@@ -54,5 +59,14 @@ def test_what_is_read_is_all_that_any_window_covers():
     rect, request = Rect(10_000, 20_000, 1, 1), request_of("NDVI", "LULC", strides={"LULC": 16})
     # A pixel lies in one or two windows of stride 192 in each direction, and in 14 of stride 16.
     covers = [Lattice(stride).cover(rect) for stride in (192, 16)]
-    assert cover_of(request, rect) == covers[0].union(covers[1]) != covers[0]
-    assert rect.pad(WINDOW - 1).intersection(cover_of(request, rect)) == cover_of(request, rect)
+    cover = cover_of(lattices_of(request, DEMO), rect)
+    assert cover == covers[0].union(covers[1]) != covers[0]
+    assert rect.pad(WINDOW - 1).intersection(cover) == cover
+
+
+def test_windows_patches_and_what_lies_between_them_are_the_models():
+    (of_all, of_one) = lattices_of(request_of("S1GRD", "LULC", strides={"LULC": 96}), WIDE)
+    assert of_all.lattice == Lattice(208, 256, 8) and of_one.lattice == Lattice(96, 256, 8)
+    assert of_all.lattice.patches == 32
+    (same,) = lattices_of(request_of("S1GRD", stride=224), WIDE)
+    assert same.lattice == Lattice(224, 256, 8)

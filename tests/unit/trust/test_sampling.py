@@ -8,7 +8,9 @@ import pytest
 from shapely.geometry import mapping
 
 from terramosaic.ground.grid import Rect
-from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.ground.lattice import Lattice
+from terramosaic.model.bundle import load_bundle
+from terramosaic.planning.plan import Block, BundleRef, Plan, Zone
 from terramosaic.request.request import RegionRequest
 from terramosaic.trust.sampling import Windows, has_cores
 
@@ -26,7 +28,7 @@ def planned(outline=None, **fields) -> Plan:
     zone = Zone(epsg=32633, row=AREA.row, col=AREA.col, height=AREA.height, width=AREA.width, outline=shape,
                 blocks=blocks)  # fmt: skip
     request = RegionRequest(region=(14, 45, 14.1, 45.1), datetime="2023", **fields)
-    return Plan.model_construct(request=request, zones=(zone,))
+    return Plan.model_construct(request=request, zones=(zone,), bundle=BundleRef.of(load_bundle("demo")))
 
 
 def test_a_core_is_what_no_other_window_touches():
@@ -111,7 +113,7 @@ def test_a_window_without_a_pixel_of_the_region_is_never_drawn():
     ("stride", "cores"), [(224, True), (192, True), (128, True), (112, False), (16, False)]
 )
 def test_windows_far_apart_have_cores(stride, cores):
-    assert has_cores(stride) is cores
+    assert has_cores(Lattice(stride)) is cores
     windows = Windows(planned(stride=stride), whole=False)
     drawn = windows.draw(5, seed=0)
     assert windows.whole is not cores

@@ -66,7 +66,7 @@ def measured(
         stored = np.rint(stored * 100)
     stored = stored.astype(layer.dtype)
     return seams_of(
-        lambda rect: stored[:, *rect.slices(AREA)], zone or zone_of(), layer, stride=stride, seed=seed
+        lambda rect: stored[:, *rect.slices(AREA)], zone or zone_of(), layer, Lattice(stride), seed=seed
     )
 
 
@@ -159,7 +159,7 @@ def test_the_same_pieces_are_drawn_again():
 
 @pytest.mark.parametrize("stride", range(16, 225, 16))
 def test_lines_of_any_stride(stride):
-    lines = SeamLines(stride)
+    lines = SeamLines(Lattice(stride))
     ends = {(i * stride + WINDOW) % stride for i in range(-3, 4)} | {0}
     assert lines.edges == ends
     assert not lines.inner & lines.edges
@@ -174,7 +174,7 @@ def test_lines_of_any_stride(stride):
 
 
 def test_at_the_default_stride_lines_are_half_a_stride_apart():
-    lines = SeamLines(192)
+    lines = SeamLines(Lattice(192))
     assert (lines.edges, lines.inner, lines.middles) == ({0, 32}, {96, 128}, (16, 112))
 
 
