@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from affine import Affine
 
@@ -10,6 +12,22 @@ from terramosaic.ground.grid import Rect
 #: The small true-colour picture of a block, for the report: uint16 reflectance x 10 000, every n-th pixel.
 PREVIEW = "S2"
 PREVIEW_BANDS = ("B04", "B03", "B02")
+
+
+def shown_bands(bands: Sequence[str]) -> tuple[str, ...]:
+    """Which of a model's bands are shown as red, green and blue: its first in place of those that it does not take."""
+    return tuple(band if band in bands else bands[0] for band in PREVIEW_BANDS)
+
+
+def shown_in_words(bands: Sequence[str]) -> str:
+    """What a picture of these bands shows."""
+    shown = shown_bands(bands)
+    return (
+        "Sentinel-2 true colour"
+        if shown == PREVIEW_BANDS
+        else f"Sentinel-2 {', '.join(dict.fromkeys(shown))}"
+    )
+
 
 #: dB below which there is nothing, and steps of a dB, where the picture is of radar: VV and VH in its first two bands.
 _DARKEST, _STEPS = -60.0, 100.0

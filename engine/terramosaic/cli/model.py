@@ -1,4 +1,4 @@
-"""``terramosaic model export | info | check``."""
+"""``terramosaic model export | pack | info | check``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ def check_command(model: str, device: str, provider: str | None, as_json: bool) 
         show_check(OUT, check)
     if check.failures:
         raise ModelError("\n".join(check.failures))
+
+
+@model_group.command("pack")
+@click.argument("onnx_file", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+@click.option(
+    "--spec", required=True, type=click.Path(path_type=Path), help="What its inputs and outputs mean, YAML"
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
+def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
+    """Makes a bundle of any ONNX model that takes windows of imagery. What a spec says stands in docs/bundle.md."""
+    from terramosaic.model.packing import pack_model, read_spec  # brings onnx, half a second of start-up
+
+    packed = pack_model(onnx_file.expanduser(), read_spec(spec.expanduser()), out.expanduser())
+    for line in packed.warnings:
+        ERR.print(f"warning: {line}", highlight=False, soft_wrap=True)
+    show_bundle(OUT, packed.bundle)
 
 
 @model_group.command("export")

@@ -147,12 +147,14 @@ def show_check(console: Console, check: BundleCheck) -> None:
     for target in check.targets:
         classes = "" if target.classes is None else f"{target.classes:.2%}"
         largest = f"{target.largest:.1e} {target.unit}".rstrip()
-        table.add_row(target.target, f"{target.relative:.1e}", largest, f"{target.tokens:.2%}", classes)
+        tokens = "" if target.tokens is None else f"{target.tokens:.2%}"
+        table.add_row(target.target, f"{target.relative:.1e}", largest, tokens, classes)
     console.print(table)
     for name, share in check.tokenised.items():
         console.print(f"{name} as input: {share:.2%} of its tokens are the reference's")
+    steps = "" if all(target.tokens is None for target in check.targets) else f"{check.steps} steps, "
     console.print(
-        f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {check.steps} steps, "
+        f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {steps}"
         f"batches of {check.batch_size}"
     )
 

@@ -11,5 +11,6 @@ runtime, sessions, io_binding, prepared
 selftest                a bundle against its reference
 cpu, cuda               rewriting graphs for a device
 export                  from terratorch to a bundle (extra `export`)
+packing                 any ONNX model as a bundle
 bundles                 the built-in demo
 """

@@ -185,15 +185,16 @@ Tensors = dict[str, tuple[str, tuple[int | None, ...]]]
 def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
     """Compares what a target's one graph declares with what the manifest promises."""
     spec, window, patches = manifest.targets[target], manifest.window, manifest.patches
+    batch = manifest.batch
     inputs: Tensors = {
-        feed: ("tensor(float)", (None, len(manifest.inputs[name].bands), window, window))
+        feed: ("tensor(float)", (batch, len(manifest.inputs[name].bands), window, window))
         for name, feed in manifest.feeds.items()
     }
     if spec.noise_channels:
-        inputs["noise"] = ("tensor(float)", (None, spec.noise_channels, window, window))
+        inputs["noise"] = ("tensor(float)", (batch, spec.noise_channels, window, window))
     if spec.uniform:
-        inputs["uniform"] = ("tensor(float)", (None, patches, patches))
-    outputs: Tensors = {target: ("tensor(float)", (None, spec.planes, window, window))}
+        inputs["uniform"] = ("tensor(float)", (batch, patches, patches))
+    outputs: Tensors = {target: ("tensor(float)", (batch, spec.planes, window, window))}
 
     file = spec.graphs[GENERATE]
     declared = _declared_tensors(folder / file, manifest.files[file].sha256)

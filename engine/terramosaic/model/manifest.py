@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
 
@@ -92,6 +93,20 @@ FileName = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def feeds_of(inputs: Collection[str]) -> dict[str, str]:
+    """By input, what a graph that takes all of them calls its windows."""
+    return {name: name if len(inputs) > 1 else "windows" for name in inputs}
+
+
+#: The smallest difference that is stored of values of a unit.
+_STEPS = {"dB": 0.01, "1": 0.0001, "m": 1.0}
+
+
+def step_of(unit: str | None) -> float:
+    """The smallest difference that is stored of values of a unit, where a bundle says no other."""
+    return _STEPS.get(unit or "1", 0.0001)
+
+
 class InputSpec(_Frozen):
     """What a window of an input holds. Graphs standardise it; ``mean`` and ``std`` are on record for readers."""
 
@@ -154,6 +169,11 @@ class TargetSpec(_Frozen):
     output: Literal["values", "probabilities"]
     channels: tuple[str, ...] = Field(min_length=1, description="Bands of the mosaic, such as VV and VH")
     unit: str | None = Field(default=None, description="Unit of the values, where they have one")
+    step: float | None = Field(
+        default=None,
+        gt=0,
+        description="Smallest difference of values that is stored; by default as the unit has it",
+    )
     classes: tuple[LandCover, ...] = Field(default=(), description="By index, with probabilities only")
     noise_channels: int = Field(default=0, ge=0, description="Planes of standard normal noise a window needs")
     uniform: bool = Field(default=False, description="Whether each patch needs a uniform number")
@@ -180,6 +200,8 @@ class TargetSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> TargetSpec:
+        if self.step and self.classes:
+            raise ValueError("step is of values, and these are classes")
         if (self.output == "probabilities") != bool(self.classes):
             raise ValueError("an output of probabilities has classes, one of values has none")
         if [land_cover.index for land_cover in self.classes] != list(range(len(self.classes))):
@@ -220,9 +242,12 @@ class Manifest(_Frozen):
     inputs: dict[Name, InputSpec] = Field(min_length=1)
     window: int = Field(default=WINDOW, ge=16, le=2048, description="Side of the windows it sees, in pixels")
     patch: int = Field(default=PATCH, ge=1, description="Side of its patches: windows begin where patches do")
+    batch: Literal[1] | None = Field(
+        default=None, description="Windows that a target's one graph takes at once, where not any number"
+    )
     stride: int | None = Field(
         default=None,
-        description="Pixels between windows by default; two patches less than a window, if not given",
+        description="Pixels between windows by default; if not given, neighbours share a seventh",
     )
     conditioning: Literal["chained", "independent"]
     targets: dict[Name, TargetSpec] = Field(min_length=1)
@@ -265,8 +290,12 @@ class Manifest(_Frozen):
 
     @property
     def default_stride(self) -> int:
-        """Pixels between windows where a request does not say: the bundle's own, or neighbours share two patches."""
-        return self.stride or max(self.window - 2 * self.patch, self.patch)
+        """Pixels between windows where a request does not say.
+
+        If the bundle does not either, neighbours share a seventh of a window, two patches at least: 32 of 224 pixels.
+        """
+        shared = max(2, self.window // (7 * self.patch)) * self.patch
+        return self.stride or max(self.window - shared, self.patch)
 
     @property
     def patches(self) -> int:
@@ -286,7 +315,7 @@ class Manifest(_Frozen):
     @property
     def feeds(self) -> dict[str, str]:
         """By input, what a target's one graph calls its windows: ``windows``, or of several inputs by their names."""
-        return {name: name if len(self.inputs) > 1 else "windows" for name in self.inputs}
+        return feeds_of(self.inputs)
 
     @property
     def embedded(self) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class SingleGraphGenerator:
         self._inputs, self._fed = bundle.inputs, bundle.manifest.feeds
         self._window, self._patches = bundle.manifest.window, bundle.manifest.patches
         self._specs = {target: bundle.targets[target] for target in self.targets}
-        self._batch_size = batch_size or BATCH_SIZES[device.kind].single_graph
+        self._batch_size = bundle.manifest.batch or batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
         self._sessions = {
             target: _session(bundle.folder / file, bundle.manifest.files[file].sha256, device, threads)

@@ -111,7 +111,7 @@ def warnings_of(
         hint: what would fill the gaps that the cloud limit makes.
     """
     warnings = []
-    if not bundle.is_terramind:
+    if bundle.manifest.family == "demo":
         warnings.append(
             f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
         )

@@ -13,7 +13,7 @@ from PIL import ImageColor
 from terramosaic.catalog import Pass
 from terramosaic.ground.grid import Rect
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.manifest import TargetSpec
+from terramosaic.model.manifest import TargetSpec, step_of
 from terramosaic.request.request import RegionRequest
 
 #: No data of every value layer, stored as int16 or float32 alike.
@@ -40,9 +40,6 @@ QUALITY_BITS = {
 
 #: Reflectance of one step of Sentinel-2's numbers, the offset taken off.
 REFLECTANCE = 0.0001
-
-#: Stored integer = value / scale.
-_SCALES = {"dB": 0.01, "1": 0.0001, "m": 1.0}
 
 #: Colours of days, from the oldest to the newest.
 _OLD_TO_NEW = ("#f3e79b", "#fab67a", "#eb7f86", "#9f5c9a", "#36457d")
@@ -114,7 +111,7 @@ class Layer:
     @property
     def step(self) -> float:
         """What counts as a step of its numbers in physical units, also where values are stored as they are."""
-        return _SCALES.get(self.unit, 0.0001) if self.dtype == "float32" else self.scale
+        return step_of(self.unit) if self.dtype == "float32" else self.scale
 
     @property
     def numbers(self) -> np.ndarray:
@@ -196,7 +193,7 @@ def _colours(count: int) -> list[tuple[int, int, int]]:
 
 def _value_layer(name: str, target: TargetSpec, dtype: Literal["int16", "float32"]) -> Layer:
     unit = target.unit or "1"
-    scale = _SCALES.get(unit, 0.0001) if dtype == "int16" else 1.0
+    scale = (target.step or step_of(unit)) if dtype == "int16" else 1.0
     return Layer(name, "value", target.channels, dtype, NODATA, unit=unit, scale=scale, target=name)
 
 

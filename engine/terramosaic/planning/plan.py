@@ -158,6 +158,7 @@ class BundleRef(_Value):
 
     Attributes:
         fingerprint: the bundle's, of its manifest and through it of every file.
+        family: `terramind`, `demo`, or `own` of other models.
         bands: of a window, in the model's order.
         checkpoints: SHA-256 of the weights that were exported, by name.
         random_weights: the seed, where the weights are not trained.
@@ -171,6 +172,7 @@ class BundleRef(_Value):
     title: str
     fingerprint: str
     is_terramind: bool
+    family: str = ""
     bands: tuple[str, ...]
     variant: str | None
     source: str
@@ -182,6 +184,11 @@ class BundleRef(_Value):
     patch: int = PATCH
     default_stride: int = 192
 
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the bundle that comes with the engine: in earlier plans, what is not TerraMind."""
+        return self.family == "demo" or not (self.family or self.is_terramind)
+
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
         """What is told of a bundle."""
@@ -191,6 +198,7 @@ class BundleRef(_Value):
             title=bundle.title,
             fingerprint=bundle.fingerprint,
             is_terramind=bundle.is_terramind,
+            family=manifest.family,
             bands=bundle.bands,
             variant=manifest.variant,
             source=manifest.source,

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageColor
 
-from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, backscatter_in, preview_rect
+from terramosaic.block.preview import (
+    PREVIEW,
+    PREVIEW_BANDS,
+    backscatter_in,
+    preview_rect,
+    shown_bands,
+    shown_in_words,
+)
 from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.ground.grid import RESOLUTION
@@ -169,28 +176,28 @@ def true_colour(
         picture = _of_backscatter(backscatter_in(dn), valid)
         return replace(picture, caption=f"Sentinel-1 that the model saw. {picture.caption}")
     shown = valid & clear if clear is not None and (valid & clear).sum() > 0.02 * valid.sum() else valid
-    return _visible(dn, valid, shown)
+    return _visible(dn, valid, shown, plan.bundle.bands)
 
 
 def _draw_imagery(reduced: ReducedMosaic) -> Quicklook:
     """Its true colour; of a model that does not see all of that, its first band in place of what is missing."""
     bands = reduced.layer.bands
-    dn = reduced.stored[[bands.index(band) if band in bands else 0 for band in PREVIEW_BANDS]]
-    return _visible(dn, reduced.valid, reduced.valid)
+    dn = reduced.stored[[bands.index(band) for band in shown_bands(bands)]]
+    return _visible(dn, reduced.valid, reduced.valid, bands)
 
 
 def _draw_reflectance(reduced: ReducedMosaic) -> Quicklook:
     """The true colour of reflectance that was generated."""
     visible = np.nan_to_num(reduced.values[[reduced.layer.bands.index(band) for band in PREVIEW_BANDS]])
-    picture = _visible(visible / REFLECTANCE, reduced.valid, reduced.valid)
+    picture = _visible(visible / REFLECTANCE, reduced.valid, reduced.valid, PREVIEW_BANDS)
     return replace(picture, caption=f"True colour ({', '.join(PREVIEW_BANDS)}) of generated reflectance.")
 
 
-def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray) -> Quicklook:
-    """Red, green and blue (3, height, width), stretched by what of them is shown."""
+def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray, bands: Sequence[str]) -> Quicklook:
+    """Red, green and blue (3, height, width) of a model's bands, stretched by what of them is shown."""
     low, high = _range(dn[:, shown], 1) if shown.any() else (0.0, 1.0)
     stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
-    caption = f"Sentinel-2 true colour ({', '.join(PREVIEW_BANDS)})"
+    caption = f"{shown_in_words(bands)} ({', '.join(shown_bands(bands))})"
     return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
 
 

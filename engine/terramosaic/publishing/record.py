@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from shapely.geometry import box
 
 from terramosaic.block.ndvi import NdviAgreement
-from terramosaic.block.preview import PREVIEW
+from terramosaic.block.preview import PREVIEW, shown_in_words
 from terramosaic.block.receipt import BlockReceipt, finishing_times, receipts_of_all
 from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
@@ -138,7 +138,11 @@ class RunFacts(PlanFacts):
     @property
     def seen(self) -> str:
         """What pictures of the imagery show."""
-        return "Sentinel-1 that the model saw" if self.plan.is_led_by_radar else "Sentinel-2 true colour"
+        return (
+            "Sentinel-1 that the model saw"
+            if self.plan.is_led_by_radar
+            else shown_in_words(self.plan.bundle.bands)
+        )
 
     def true_colour_name(self, zone: Zone) -> str:
         """What a zone's true colour is called; like a mosaic's, it tells the zone if there are several."""

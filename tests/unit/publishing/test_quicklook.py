@@ -11,7 +11,7 @@ import rasterio
 from PIL import ImageColor
 
 from terramosaic.bands import S2L2A_BANDS
-from terramosaic.block.preview import preview_rect
+from terramosaic.block.preview import PREVIEW_BANDS, preview_rect
 from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.assemble import profile_of
@@ -182,6 +182,7 @@ class TestTrueColour:
             preview_factor=factor,
             is_led_by_radar=False,
             request=SimpleNamespace(out=str(tmp_path)),
+            bundle=SimpleNamespace(bands=PREVIEW_BANDS),
             run_id="run",
             blocks=blocks,
         )

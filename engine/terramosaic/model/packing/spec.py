@@ -1,0 +1,188 @@
+"""What a user says of an ONNX model, for the graph does not: what its inputs and outputs mean, and its windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from terramosaic.bands import INPUT_BANDS
+from terramosaic.errors import RequestError, one_line
+from terramosaic.ground.lattice import WINDOW
+from terramosaic.model.manifest import Name
+
+#: Colours of classes that are given none, told apart by readers who see colours differently, too (Okabe and Ito 2008).
+_COLOURS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#d55e00", "#999999", "#332288", "#882255",
+    "#44aa99", "#ddcc77",
+)  # fmt: skip
+
+#: Units of an input that a model may want, by input: what the engine hands it, and what is made of that in the graph.
+UNITS = {
+    "S2L2A": ("DN", "reflectance"),
+    "S2L1C": ("DN", "reflectance"),
+    "S2RGB": ("0-255", "0-1"),
+    "S1RTC": ("dB", "linear"),
+    "S1GRD": ("dB", "linear"),
+    "DEM": ("m",),
+}
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class PackedInput(_Said):
+    """What an input of the graph is fed with.
+
+    Attributes:
+        tensor: the graph's name of it; where the graph has one input, it need not be said.
+        bands: in the order of the graph's channels; by default all, in TerraMind's order.
+        unit: of the numbers that the graph wants, see `UNITS`.
+        mean: that is taken off each band, in that unit, where the graph does not do so itself.
+        std: that each band is then divided by.
+    """
+
+    tensor: str = ""
+    bands: tuple[str, ...] = ()
+    unit: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+class PackedClass(_Said):
+    """A class: its name, its colour, and the value that it is stored as."""
+
+    name: str = Field(min_length=1)
+    colour: str = Field(default="", pattern=r"^(#[0-9a-fA-F]{6})?$")
+    value: int | None = Field(default=None, ge=1, le=255)
+
+
+class PackedTarget(_Said):
+    """What an output of the graph means.
+
+    Attributes:
+        tensor: the graph's name of it; where the graph has one output, it need not be said.
+        output: ``values``; or for classes ``probabilities``, or ``logits``, of which a softmax makes probabilities. One
+            plane of logits or probabilities is that of the second of two classes, by a sigmoid.
+        classes: in the order of planes, from 0 on.
+        channels: names of the bands of values.
+        unit: of values.
+        step: the smallest difference of values that is stored, in their unit; they reach to 32 767 steps.
+    """
+
+    tensor: str = ""
+    output: Literal["values", "probabilities", "logits"]
+    classes: tuple[PackedClass, ...] = ()
+    channels: tuple[str, ...] = ()
+    unit: str | None = None
+    step: float | None = Field(default=None, gt=0)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("classes")
+    @classmethod
+    def _completed(cls, classes: tuple[PackedClass, ...]) -> tuple[PackedClass, ...]:
+        filled = tuple(
+            item.model_copy(
+                update={
+                    "value": item.value or index + 1,
+                    "colour": (item.colour or _COLOURS[index % len(_COLOURS)]).lower(),
+                }
+            )
+            for index, item in enumerate(classes)
+        )
+        for what in ("value", "name"):
+            if len({getattr(item, what) for item in filled}) < len(filled):
+                raise ValueError(
+                    f"two classes have the same {what}; values count from 1 in their order, if not said"
+                )
+        return filled
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.output == "values":
+            if self.classes:
+                raise ValueError("values have no classes; output is probabilities or logits for them")
+        elif len(self.classes) < 2:
+            raise ValueError("probabilities and logits are of two classes or more; name them")
+        elif self.unit or self.step or self.channels:
+            raise ValueError("unit, step and channels are of values")
+        return self
+
+
+class PackSpec(_Said):
+    """The content of a spec file; names are those of `terramosaic.model.manifest.Manifest`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    source: str = Field(min_length=1, description="Where the model comes from")
+    licence: str = Field(min_length=1, description="Its licence, such as Apache-2.0; 'unknown' where it is")
+    window: int = WINDOW
+    patch: int = Field(default=1, description="Windows begin at multiples of it")
+    stride: int | None = None
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    inputs: dict[Name, PackedInput] = Field(min_length=1)
+    targets: dict[Name, PackedTarget] = Field(min_length=1)
+
+    @field_validator("inputs")
+    @classmethod
+    def _known(cls, inputs: dict[str, PackedInput], info: ValidationInfo) -> dict[str, PackedInput]:
+        return {name: _completed(name, item) for name, item in inputs.items()}
+
+
+def _completed(name: str, item: PackedInput) -> PackedInput:
+    """An input with its bands and its unit, checked."""
+    if name not in UNITS:
+        raise ValueError(f"{name} is no input that imagery is read for; take {', '.join(UNITS)}")
+    bands = item.bands or INPUT_BANDS[name]
+    if unknown := [band for band in bands if band not in INPUT_BANDS[name]]:
+        raise ValueError(
+            f"{name}: there is no band {', '.join(unknown)}; it has {' '.join(INPUT_BANDS[name])}"
+        )
+    unit = item.unit or UNITS[name][0]
+    if unit not in UNITS[name]:
+        raise ValueError(f"{name}: unit is {unit!r}; it can be {' or '.join(UNITS[name])}")
+    for what, numbers in (("mean", item.mean), ("std", item.std)):
+        if numbers and len(numbers) != len(bands):
+            raise ValueError(f"{name}: {what} has {len(numbers)} numbers for {len(bands)} bands")
+    if any(number <= 0 for number in item.std):
+        raise ValueError(f"{name}: std must be above 0")
+    return item.model_copy(update={"bands": bands, "unit": unit})
+
+
+def read_spec(path: Path) -> PackSpec:
+    """Reads a spec from a file of YAML or JSON.
+
+    Raises:
+        RequestError: a line for each field that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RequestError(f"spec: {path} cannot be read: {one_line(error)}") from error
+    try:
+        return PackSpec.model_validate(content)
+    except ValidationError as error:
+        raise RequestError(
+            "\n".join(
+                f"spec: {'.'.join(str(part) for part in each['loc']) or path}: "
+                f"{each['msg'].removeprefix('Value error, ')}"
+                for each in error.errors()
+            )
+        ) from error

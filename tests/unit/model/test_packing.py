@@ -1,0 +1,292 @@
+"""Any ONNX model becomes a bundle that makes what the model makes; what cannot be a map is told in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from terramosaic.errors import ModelError, RequestError
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.opening import open_generator
+from terramosaic.model.packing import Packed, pack_model, read_spec
+from terramosaic.model.selftest import check_bundle
+
+SIDE = 32
+RNG = np.random.default_rng(1)
+OPTICAL = RNG.uniform(100, 4000, (3, 2, SIDE, SIDE)).astype(np.float32)
+BACKSCATTER = RNG.uniform(-25, -5, (3, 2, SIDE, SIDE)).astype(np.float32)
+
+SPEC: dict[str, Any] = {
+    "name": "toy",
+    "source": "tests",
+    "licence": "Apache-2.0",
+    "window": SIDE,
+    "inputs": {"S2L2A": {"bands": ["B03", "B08"]}},
+    "targets": {"out": {"output": "values"}},
+}
+
+
+def graph(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, tuple[Any, ...]],
+    outputs: dict[str, tuple[Any, ...]],
+    *,
+    kind: int = TensorProto.FLOAT,
+    opset: int = 17,
+    **weights: np.ndarray,
+) -> Path:
+    """Writes a model; sizes that are words stay open."""
+    onnx.save(
+        helper.make_model(
+            helper.make_graph(
+                nodes,
+                "graph",
+                [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
+                [
+                    helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                    for name, shape in outputs.items()
+                ],
+                [numpy_helper.from_array(array, name) for name, array in weights.items()],
+            ),
+            opset_imports=[helper.make_opsetid("", opset)],
+            ir_version=8,
+        ),
+        path,
+    )
+    return path
+
+
+def one(path: Path, node: str = "Identity", planes: int = 2, batch: Any = "n", **weights: np.ndarray) -> Path:
+    """A model of one node from two bands to some planes."""
+    return graph(
+        path / "model.onnx",
+        [helper.make_node(node, ["windows", *weights], ["made"])],
+        {"windows": (batch, 2, SIDE, SIDE)},
+        {"made": (batch, planes, SIDE, SIDE)},
+        **weights,
+    )
+
+
+def conv(*rows: tuple[float, float]) -> np.ndarray:
+    return np.array(rows, np.float32)[:, :, None, None]
+
+
+def packed(model: Path, **changes: Any) -> Packed:
+    """The bundle of a model, of `SPEC` with changes."""
+    spec = model.with_suffix(".yaml")
+    spec.write_text(yaml.safe_dump({**SPEC, **changes}))
+    return pack_model(model, read_spec(spec), model.parent / "bundle")
+
+
+def made(bundle: Bundle, **windows: np.ndarray) -> dict[str, np.ndarray]:
+    options = GenerationOptions(inputs=tuple(windows))
+    return open_generator(bundle, tuple(bundle.targets), options=options).generate(windows, {})
+
+
+def refusal(model: Path, **changes: Any) -> str:
+    with pytest.raises((RequestError, ModelError)) as error:
+        packed(model, **changes)
+    assert not (model.parent / "bundle").exists()
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx", "model.yaml"]
+    return str(error.value)
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_units_and_statistics_are_those_that_the_graph_wants(tmp_path: Path, batch: int | str) -> None:
+    said = {"bands": ["B08", "B03"], "unit": "reflectance", "mean": [0.1, 0.2], "std": [0.5, 2]}
+    bundle = packed(one(tmp_path, batch=batch), inputs={"S2L2A": said}).bundle
+    assert bundle.targets["out"].channels == ("out 1", "out 2") and bundle.bands == ("B08", "B03")
+    expected = (OPTICAL * 1e-4 - np.array([0.1, 0.2])[:, None, None]) / np.array([0.5, 2])[:, None, None]
+    np.testing.assert_allclose(made(bundle, S2L2A=OPTICAL)["out"], expected, rtol=1e-5, atol=1e-6)
+    check = check_bundle(bundle)
+    assert not check.failures and check.targets[0].relative == 0 and check.targets[0].tokens is None
+
+
+def test_a_graph_of_other_layout_type_and_age(tmp_path: Path) -> None:
+    """Channels last, integers in, an operator set from before Softmax had an axis."""
+    model = graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("Cast", ["windows"], ["made"], to=TensorProto.FLOAT)],
+        {"windows": ("n", SIDE, SIDE, 2)},
+        {"made": ("n", SIDE, SIDE, 2)},
+        kind=TensorProto.UINT16,
+        opset=11,
+    )
+    target = {"output": "logits", "classes": ["low", {"name": "high", "colour": "#AABBCC", "value": 7}]}
+    bundle = packed(model, layout="NHWC", targets={"out": target}).bundle
+    assert [(item.name, item.value) for item in bundle.targets["out"].classes] == [("low", 1), ("high", 7)]
+    assert bundle.targets["out"].classes[1].colour == "#aabbcc"
+    near = np.stack([np.full((SIDE, SIDE), 1000.4), np.full((SIDE, SIDE), 1001.2)]).astype(np.float32)[None]
+    share = made(bundle, S2L2A=near)["out"][0, 1]
+    np.testing.assert_allclose(share, 1 / (1 + np.exp(-1.0)), rtol=1e-5)
+
+
+def test_one_plane_of_two_classes_is_that_of_the_second(tmp_path: Path) -> None:
+    model = one(tmp_path, "Conv", 1, weights=conv((0.001, -0.001)))
+    target = {"output": "logits", "classes": ["land", "water"]}
+    bundle = packed(model, targets={"out": target}).bundle
+    shares = made(bundle, S2L2A=OPTICAL)["out"]
+    logit = 0.001 * (OPTICAL[:, 0] - OPTICAL[:, 1])
+    np.testing.assert_allclose(shares[:, 1], 1 / (1 + np.exp(-logit)), rtol=1e-4)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_several_inputs_and_outputs_whose_names_are_ours(tmp_path: Path) -> None:
+    """The graph calls its optical input S1RTC and its radar windows, which are names of the bundle's own."""
+    model = graph(
+        tmp_path / "model.onnx",
+        [
+            helper.make_node("Add", ["S1RTC", "windows"], ["out"]),
+            helper.make_node("Sub", ["S1RTC", "windows"], ["before/0"]),
+        ],
+        {"S1RTC": ("n", 2, SIDE, SIDE), "windows": ("n", 2, SIDE, SIDE)},
+        {"out": ("n", 2, SIDE, SIDE), "before/0": ("n", 2, SIDE, SIDE)},
+    )
+    inputs = {
+        "S2L2A": {"tensor": "S1RTC", "bands": ["B03", "B08"]},
+        "S1RTC": {"tensor": "windows", "unit": "linear"},
+    }
+    targets = {
+        "less": {
+            "tensor": "before/0",
+            "output": "values",
+            "channels": ["a", "b"],
+            "unit": "t/ha",
+            "step": 0.5,
+        },
+        "more": {"tensor": "out", "output": "values"},
+    }
+    bundle = packed(model, inputs=inputs, targets=targets).bundle
+    both = made(bundle, S2L2A=OPTICAL, S1RTC=BACKSCATTER)
+    linear = 10 ** (BACKSCATTER / 10)
+    np.testing.assert_allclose(both["more"], OPTICAL + linear, rtol=1e-5)
+    np.testing.assert_allclose(both["less"], OPTICAL - linear, rtol=1e-5)
+    assert (bundle.targets["less"].unit, bundle.targets["less"].step) == ("t/ha", 0.5)
+
+
+def test_weights_beside_the_graph_are_taken_along(tmp_path: Path) -> None:
+    model = one(tmp_path, "Conv", 2, weights=conv((1, 0), (0, 2)))
+    onnx.save(onnx.load(model), model, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    bundle = packed(model).bundle
+    (tmp_path / "weights.bin").unlink()
+    np.testing.assert_allclose(made(bundle, S2L2A=OPTICAL)["out"][:, 1], 2 * OPTICAL[:, 1], rtol=1e-6)
+
+
+def test_weights_too_large_for_one_file_lie_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terramosaic.model.packing.pack._LARGEST_GRAPH", 1)
+    weights = np.zeros((2, 2, 9, 9), np.float32)
+    weights[0, 0, 4, 4], weights[1, 1, 4, 4] = 1, 2
+    model = graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("Conv", ["windows", "weights"], ["made"], pads=[4, 4, 4, 4])],
+        {"windows": ("n", 2, SIDE, SIDE)},
+        {"made": ("n", 2, SIDE, SIDE)},
+        weights=weights,
+    )
+    bundle = packed(model).bundle
+    assert {"out.onnx", "out.onnx.data"} <= bundle.manifest.files.keys()
+    np.testing.assert_allclose(made(bundle, S2L2A=OPTICAL)["out"][:, 1], 2 * OPTICAL[:, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"inputs": {"S2L2A": {"tensor": "image"}}}, "inputs.S2L2A.tensor: 'image' is none of the graph's: windows"),
+        ({"inputs": {"S2L2A": {"bands": ["B03"]}}}, "S2L2A: 'windows' is 2 x 32 x 32 in the graph, but the spec"),
+        ({"window": 64}, "says 2 bands in windows of 64, 2 x 64 x 64; put bands"),
+        ({"layout": "NHWC"}, "'windows' is 2 x 32 x 32 in the graph, but the spec says 2 bands"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B8"]}}}, "spec: inputs: S2L2A: there is no band B8; it has B01"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B08"], "std": [1]}}}, "S2L2A: std has 1 numbers for 2 bands"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B08"], "unit": "dn"}}}, "unit is 'dn'; it can be DN or refl"),
+        ({"inputs": {"HLS": {}}}, "spec: inputs: HLS is no input that imagery is read for; take S2L2A"),
+        ({"inputs": {}}, "spec: inputs: Dictionary should have at least 1 item"),
+        ({"targets": {"out": {"output": "logits"}}}, "spec: targets.out: probabilities and logits are of two classes"),
+        ({"targets": {"out": {"output": "logits", "classes": ["a", "b", "c"]}}}, "the spec says 3 classes in windows"),
+        ({"targets": {"out": {"output": "values", "classes": ["a", "b"]}}}, "targets.out: values have no classes"),
+        ({"targets": {"out": {"output": "logits", "classes": ["a", "a"]}}}, "two classes have the same name"),
+        ({"targets": {"out": {"output": "logits", "classes": [{"name": "a", "value": 0}, "b"]}}},
+         "targets.out.classes.0.value: Input should be greater than or equal to 1"),
+        ({"targets": {"quality": {"output": "values"}}}, "'quality' is the name of a layer that every run has"),
+        ({"targets": {"out": {"output": "probabilities", "classes": ["a", "b"]}}},
+         "targets.out: output: these are no probabilities: they reach from"),
+        ({"stride": 99}, "spec: "),
+        ({"patch": 5}, "window: 32 is not made of two or more patches of 5"),
+        ({"licence": ""}, "spec: licence: String should have at least 1 character"),
+        ({"pixel": 30}, "spec: pixel: Extra inputs are not permitted"),
+    ],
+)  # fmt: skip
+def test_a_spec_that_does_not_fit_is_told_in_a_line(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    line = refusal(one(tmp_path), **changes)
+    assert told in line and "\n" not in line
+
+
+def test_graphs_that_cannot_be_mapped_with(tmp_path: Path) -> None:
+    assert "takes batches of 4 windows alone" in refusal(one(tmp_path, batch=4))
+    assert "the model returned numbers that are not finite" in refusal(
+        one(tmp_path, "Div", nothing=np.zeros(1, np.float32))
+    )
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    assert "is no ONNX model that can be read" in refusal(tmp_path / "model.onnx")
+
+
+def test_an_input_that_nothing_is_said_of(tmp_path: Path) -> None:
+    model = graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("Add", ["a", "b"], ["c"])],
+        {"a": ("n", 2, SIDE, SIDE), "b": ("n", 2, SIDE, SIDE)},
+        {"c": ("n", 2, SIDE, SIDE)},
+    )
+    said = {"S2L2A": {"bands": ["B03", "B08"], "tensor": "a"}}
+    assert "inputs: the graph also wants b; say what it is fed with" in refusal(model, inputs=said)
+
+
+def test_what_looks_odd_is_a_warning(tmp_path: Path) -> None:
+    found = packed(one(tmp_path, "Mul", nothing=np.zeros(1, np.float32)))
+    assert any("all pixels of made-up windows get the same" in line for line in found.warnings)
+
+
+def test_values_beyond_what_is_stored_and_a_class_that_always_wins_are_warnings(tmp_path: Path) -> None:
+    found = packed(one(tmp_path, "Conv", 1, weights=conv((1, 1))))
+    assert any("beyond the 3.277 that int16 holds in steps of 0.0001" in line for line in found.warnings)
+    (tmp_path / "second").mkdir()
+    model = one(tmp_path / "second", "Conv", 2, weights=conv((0, 0), (1, 1)))
+    found = packed(model, targets={"out": {"output": "logits", "classes": ["land", "water"]}})
+    assert any("all pixels of made-up windows are 'water'" in line for line in found.warnings)
+
+
+def test_a_self_test_that_comes_out_otherwise_fails(tmp_path: Path) -> None:
+    bundle = packed(one(tmp_path)).bundle
+    stored = dict(np.load(bundle.folder / "selftest.npz"))
+    stored["out.values"] = stored["out.values"] * np.float32(1.01)
+    np.savez(bundle.folder / "selftest.npz", **stored)
+    assert "out differs from the reference by" in check_bundle(bundle).failures[0]
+
+
+def test_the_graph_is_the_users_own(tmp_path: Path) -> None:
+    """What the bundle makes is what ONNX Runtime makes of the file itself, where nothing is converted."""
+    weights = RNG.normal(size=(3, 2, 3, 3)).astype(np.float32)
+    model = graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        {"x": ("n", 2, SIDE, SIDE)},
+        {"y": ("n", 3, SIDE, SIDE)},
+        w=weights,
+    )
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    expected = np.concatenate([session.run(None, {"x": window[None]})[0] for window in OPTICAL])
+    # Sums may be rounded in another order, for the engine chooses what the runtime may rearrange.
+    found = made(packed(model).bundle, S2L2A=OPTICAL)["out"]
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
