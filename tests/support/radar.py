@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.backscatter import BackscatterScene, backscatter_from_item
 from terramosaic.ground.grid import Rect
@@ -32,6 +33,7 @@ def write_rtc(
     orbit: int = 49785,
     off: tuple[float, float] = (0.0, 0.0),
     change: Callable[[np.ndarray], np.ndarray] | None = None,
+    swath: BaseGeometry | None = None,
     **profile: Any,
 ) -> dict[str, Any]:
     """Writes VV and VH; returns the STAC item as a dict with absolute hrefs.
@@ -41,6 +43,7 @@ def write_rtc(
         rect: the scene's pixels.
         off: metres east and north that the pixels lie off the grid.
         change: done to a polarisation before it is written.
+        swath: what the item draws as its footprint, in the zone's metres; by default all pixels.
         profile: of the files, where it is another than Planetary Computer's.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ def write_rtc(
         ) as file:  # fmt: skip
             file.write(pixels if change is None else change(pixels), 1)
         assets[band.lower()] = {"href": str(path), "file:size": path.stat().st_size, "roles": ["data"]}
-    outline = lonlat_of(box(*rect.bounds), epsg)
+    outline = lonlat_of(box(*rect.bounds) if swath is None else swath, epsg)
     return {
         "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-1-rtc", "links": [],
         "geometry": as_geojson(outline), "bbox": list(outline.bounds), "assets": assets,

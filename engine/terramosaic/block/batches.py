@@ -22,11 +22,23 @@ from terramosaic.planning.layers import QUALITY_EDGE, QUALITY_FILLED
 
 @dataclass(frozen=True)
 class PlacedWindow:
-    """A window of the lattice whose pixels are the next ones of its batch; ``flags`` tells which were filled."""
+    """A window of the lattice whose pixels are the next ones of its batch.
+
+    Attributes:
+        seen: bool (side, side), pixels that all inputs have seen; of None, all. The others are filled.
+    """
 
     i: int
     j: int
-    flags: np.ndarray | None
+    seen: np.ndarray | None
+
+    @property
+    def flags(self) -> np.ndarray | None:
+        """What the quality says of its pixels, uint8 (side, side); None where nothing was filled."""
+        if self.seen is None:
+            return None
+        filled = np.uint8(QUALITY_FILLED)
+        return np.where(near_missing(self.seen), filled | np.uint8(QUALITY_EDGE), filled)
 
 
 @dataclass(frozen=True)
@@ -127,14 +139,14 @@ class _OpenBatch:
 
 
 def _filled(place: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Fills what is missing of a window's inputs, each by itself and in place, and flags it."""
-    valid = np.logical_and.reduce(list(seen.values()))
+    """Fills what is missing of a window's inputs, each by itself and in place; returns what all have seen, or None."""
+    valid: np.ndarray = np.logical_and.reduce(list(seen.values()))
     if valid.all():
         return None
     for name, mask in seen.items():
         if not mask.all():
             fill_nearest(place[name], mask)
-    return np.where(near_missing(valid), np.uint8(QUALITY_FILLED | QUALITY_EDGE), np.uint8(QUALITY_FILLED))
+    return valid
 
 
 def _source(held: BlockInputs, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:

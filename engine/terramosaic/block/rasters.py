@@ -55,6 +55,7 @@ class SourceRows:
 
     Attributes:
         dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first.
+        valid: what all inputs have seen in any window, of whatever lattice.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
         strips: of the stack, margin and all, that were read since the rows before: where the run keeps its imagery.
     """
@@ -148,7 +149,7 @@ class BlockRasters:
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
         generated = band.means["NDVI"][0] if "NDVI" in band.means else None
-        self._ndvi.add(band.rect.row, source.dn, source.valid, generated)
+        self._ndvi.add(band.rect.row, source.dn, _valid(band, source, "NDVI"), generated)
         for layer, pixels in stored_layers(self._layers, self._bundle, band, source, self._acquired):
             self._put(layer.name, pixels, band.rect)
         self._keep_preview(source)
@@ -255,34 +256,41 @@ def stored_layers(
 
     def several(target: str) -> np.ndarray:
         """Where there is what a single window does not say."""
-        many: np.ndarray = source.valid & (band.windows[target] > 1)
+        many: np.ndarray = _valid(band, source, target) & (band.windows[target] > 1)
         return many
 
     confidences: dict[str, np.ndarray] = {}
     for layer in layers:
         if layer.kind == "imagery":
             continue
+        valid = _valid(band, source, layer.target)
         if layer.measure == "second":
-            pixels = second_classes(layer, bundle, band.means[layer.target], source.valid)
+            pixels = second_classes(layer, bundle, band.means[layer.target], valid)
         elif layer.kind == "class":
             means = band.means[layer.target]
             # The confidence, if it is wanted, is the layer after it.
-            pixels, confidences[layer.target] = stored_classes(layer, bundle, means, source.valid)
+            pixels, confidences[layer.target] = stored_classes(layer, bundle, means, valid)
         elif layer.measure == "confidence":
             pixels = confidences[layer.target]
         elif layer.measure == "disagreement":
             pixels = stored_percents(band.disagreements[layer.target][None], several(layer.target))
         elif layer.measure == "probabilities":
-            pixels = stored_percents(band.means[layer.target], source.valid)
+            pixels = stored_percents(band.means[layer.target], valid)
         elif layer.measure == "std":
             pixels = stored_values(layer, band.stds[layer.target], several(layer.target))
         elif layer.kind == "value":
-            pixels = stored_values(layer, band.means[layer.target], source.valid)
+            pixels = stored_values(layer, band.means[layer.target], valid)
         elif layer.kind == "days":
-            pixels = acquired[:, source.acquisition * source.valid]
+            pixels = acquired[:, source.acquisition * valid]
         else:
             pixels = _quality(band, source)
         yield layer, pixels
+
+
+def _valid(band: RowBand, source: SourceRows, target: str) -> np.ndarray:
+    """Which pixels have a value of a target, whose own windows have seen them; of what is of no target, all valid."""
+    valid: np.ndarray = source.valid & band.seen[target] if target in band.seen else source.valid
+    return valid
 
 
 def acquired_by(plan: Plan, block: Block) -> np.ndarray:

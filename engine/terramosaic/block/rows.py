@@ -140,7 +140,7 @@ class BlockRows:
                     yield band, self._sources.pop(band.rect.row)
             else:
                 values = {name: output[index] for name, output in outputs.items()}
-                accumulator.add(item.i, item.j, values, item.flags)
+                accumulator.add(item.i, item.j, values, item.flags, item.seen)
                 index += 1
 
     def _generate(self, batch: Batch) -> dict[str, np.ndarray]:

@@ -73,9 +73,25 @@ class RowBandAccumulator:
         self._weight_terms = np.zeros((side, rect.width), np.float32)
         self._flags = np.zeros((side, rect.width), np.uint8)
         self._windows = np.zeros((side, rect.width), np.uint8)
+        self._seen = np.zeros((side, rect.width), bool)
 
-    def add(self, i: int, j: int, values: Mapping[str, np.ndarray], flags: np.ndarray | None = None) -> None:
-        """Adds window (i, j): per target float32 (channels, side, side), and optional uint8 bit flags (side, side)."""
+    def add(
+        self,
+        i: int,
+        j: int,
+        values: Mapping[str, np.ndarray],
+        flags: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
+    ) -> None:
+        """Adds a window.
+
+        Args:
+            i: its row of the lattice.
+            j: its column.
+            values: per target float32 (channels, side, side).
+            flags: uint8 bit flags (side, side), if any are set.
+            seen: bool (side, side), pixels that do not stand on fill; by default all.
+        """
         if i != self._i:
             raise ValueError(f"window row {i} came while row {self._i} was open; finish rows in order")
         window = self._lattice.window(i, j)
@@ -95,6 +111,7 @@ class RowBandAccumulator:
                 self._entropies[name][:, dst] += self._weighted_entropy(value)[:, src]
         if flags is not None:
             self._flags[:, dst] |= flags[:, src]
+        self._seen[:, dst] |= True if seen is None else seen[:, src]
 
     def finish_row(self) -> RowBand:
         """Closes the open row of windows and hands out the rows that are now final, cropped to ``rect``."""
@@ -114,12 +131,14 @@ class RowBandAccumulator:
             disagreements={name: self._disagreement(name, rows, means[name]) for name in self._entropies},
             flags=self._flags[rows].copy(),
             windows=dict.fromkeys(self._sums, self._windows[rows].copy()),
+            seen=dict.fromkeys(self._sums, self._seen[rows].copy()),
         )
         rows_held: list[np.ndarray] = [
             self._weight,
             self._weight_terms,
             self._flags,
             self._windows,
+            self._seen,
             *self._sums.values(),
             *self._squares.values(),
             *self._entropies.values(),
@@ -170,6 +189,7 @@ class RowBand:
         flags: uint8 (height, width).
         windows: per target uint8 (height, width), how many made a pixel; under a single one there is neither deviation
             nor disagreement.
+        seen: per target bool (height, width): one of its windows at least has seen the pixel, and not filled it.
     """
 
     rect: Rect
@@ -178,6 +198,7 @@ class RowBand:
     disagreements: dict[str, np.ndarray]
     flags: np.ndarray
     windows: dict[str, np.ndarray]
+    seen: dict[str, np.ndarray]
 
     def rows(self, start: int, end: int) -> RowBand:
         """Its rows from ``start`` up to ``end`` of the grid, as views."""
@@ -195,6 +216,7 @@ class RowBand:
             disagreements=cut(self.disagreements),
             flags=self.flags[part],
             windows=cut(self.windows),
+            seen=cut(self.seen),
         )
 
 

@@ -55,4 +55,5 @@ def _joined(bands: list[RowBand]) -> RowBand:
         disagreements={name: shares for band in bands for name, shares in band.disagreements.items()},
         flags=np.bitwise_or.reduce([band.flags for band in bands]),
         windows={name: counts for band in bands for name, counts in band.windows.items()},
+        seen={name: seen for band in bands for name, seen in band.seen.items()},
     )

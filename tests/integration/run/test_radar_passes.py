@@ -1,0 +1,88 @@
+"""Maps where several passes of Sentinel-1 meet: each window of one, the same in every region and on every lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shapely.geometry import Polygon
+
+from terramosaic import MapResult, map_region, verify
+from terramosaic.ground.grid import Rect
+from tests.integration.conftest import Catalog
+from tests.support.pixels import read
+from tests.support.radar import write_rtc
+from tests.unit.model.toy_terramind import make_toy
+
+GROUND = Rect(490_002, 50_004, 1100, 1100)
+PLACE = Rect(GROUND.row + 240, GROUND.col + 380, 300, 260)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_toy(tmp_path_factory.mktemp("toy") / "bundle"))
+
+
+def west_of(top: int, slope: float = 1 / 3) -> tuple[Polygon, Callable[[np.ndarray], np.ndarray]]:
+    """A swath whose rim begins in a column and runs to the south-west: its footprint, and what cuts pixels to it."""
+    left, bottom, _, north = GROUND.bounds
+    low = left + (top - GROUND.height * slope) * 10
+    rim = [(left + top * 10, north), (low, bottom)]
+
+    def cut(pixels: np.ndarray) -> np.ndarray:
+        rows, cols = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+        return np.where(cols + rows * slope < top, pixels, 0).astype(np.float32)
+
+    return Polygon([(left, north), *rim, (left, bottom)]), cut
+
+
+def east_of(top: int, slope: float = 1 / 3) -> tuple[Polygon, Callable[[np.ndarray], np.ndarray]]:
+    """The same of a swath that lies to the east."""
+    swath, cut = west_of(top, slope)
+    whole = Polygon.from_bounds(*GROUND.bounds)
+    return whole.difference(swath), lambda pixels: pixels - cut(pixels)
+
+
+@pytest.fixture(scope="module")
+def rims(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Two passes that overlap by a few pixels only, three days apart."""
+    folder = tmp_path_factory.mktemp("rims")
+    catalog = Catalog(folder)
+    for name, day, orbit, (swath, cut) in (
+        ("west", 14, 49863, west_of(620)),
+        ("east", 17, 49907, east_of(580)),
+    ):
+        start = f"2023-08-{day} 05:00:00+00:00"
+        catalog.add(
+            write_rtc(
+                folder, GROUND, name=f"S1A_{name}_rtc", start=start, orbit=orbit, change=cut, swath=swath
+            )
+        )
+    return catalog
+
+
+def mapped(catalog: Catalog, toy: str, out: Path, rect: Rect = PLACE, **fields: Any) -> MapResult:
+    given = {"model": toy, "targets": ("NDVI", "LULC"), "steps": 1, "seed": 5, "inputs": ("S1RTC",)}
+    return map_region(catalog.request(rect, out, **given | fields))
+
+
+@pytest.mark.slow
+def test_a_target_is_valid_where_windows_of_its_own_lattice_saw_the_ground(
+    rims: Catalog, toy: str, tmp_path: Path
+) -> None:
+    """A pixel that one lattice saw of a pass may lie beyond the rim of the pass that the other's windows are of."""
+    own = mapped(rims, toy, tmp_path / "own", strides={"LULC": 112})
+    alike = {stride: mapped(rims, toy, tmp_path / str(stride), stride=stride) for stride in (192, 112)}
+    seen = {}
+    for name, stride in (("NDVI", 192), ("LULC", 112), ("LULC_confidence", 112), ("LULC_disagreement", 112)):
+        pixels = read(own.mosaics[name])[0]
+        np.testing.assert_array_equal(pixels, read(alike[stride].mosaics[name])[0], err_msg=name)
+        seen[name] = pixels[0] != (-32768 if name == "NDVI" else 0)
+    assert (seen["NDVI"] != seen["LULC"]).any()
+    # What is of no target tells of both.
+    days = read(own.mosaics["acquired"])[0][0]
+    np.testing.assert_array_equal(days > 0, seen["NDVI"] | seen["LULC"])
+    assert verify(own, windows=20, write=False).passed
