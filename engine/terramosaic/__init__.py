@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from terramosaic.model.bundle import Bundle, load_bundle
     from terramosaic.mosaic.assemble import assemble
     from terramosaic.mosaic.result import MapResult, Mosaic, open_run
+    from terramosaic.own.arrays import write_imagery
     from terramosaic.planning.folder import read_plan
     from terramosaic.planning.plan import Plan
     from terramosaic.planning.planning import plan
@@ -95,6 +96,7 @@ __all__ = [
     "read_plan",
     "run_block",
     "verify",
+    "write_imagery",
 ]
 
 #: Where each public name is defined; whatever is not here is an error, and defined among the errors.
@@ -117,6 +119,7 @@ _HOMES = {
     "read_plan": "planning.folder",
     "run_block": "block.block",
     "verify": "run.verifying",
+    "write_imagery": "own.arrays",
 }
 
 

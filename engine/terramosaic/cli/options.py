@@ -24,6 +24,8 @@ _METAVARS = {
     "Sample bounds of targets": "TARGET=X,...",
     "Catalogs of other inputs": "INPUT=CATALOG,...",
     "NDVI limits": "NAME=X,...",
+    "Own imagery": "PATH,PATH",
+    "Bands of own imagery": "BAND=WHERE,...",
 }
 
 

@@ -16,6 +16,7 @@ def places_of(request: RegionRequest) -> list[tuple[str, str]]:
     if request.model != "demo":
         places.append(("model", request.model))
     places += catalog_places(request.catalog)
+    places += [("imagery", place) for place in request.imagery]
     for name in request.catalogs:
         places += [("catalogs", place) for _, place in catalog_places(catalog_of(request, name)[0])]
     if isinstance(request.region, GeoJsonFile):

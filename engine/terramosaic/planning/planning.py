@@ -55,7 +55,7 @@ _PREVIEW_SIDE = 1400
 
 
 def plan(request: RegionRequest) -> Plan:
-    """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing.
+    """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing but own imagery's catalog.
 
     Raises:
         RequestError: the request, its region file or its catalog's name is wrong.
@@ -220,6 +220,7 @@ def _plan_from(
             *warnings_of(request, bundle, figures, scenes.values(), hint),
             *(radar.notes if radar else ()),
             *(heights.notes if heights else ()),
+            *(prepared.own.notes if prepared.own else ()),
             # Scenes that are named may be of the other inputs, which tell themselves what they leave out.
             *(found.unknown if radar is None and heights is None else ()),
             *left_out_in_words(found.unusable),

@@ -14,6 +14,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
+from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
 from terramosaic.planning.places import require_places_within_roots
@@ -55,13 +56,14 @@ class NamedScenes:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request with what is known before the catalog is searched."""
+    """A request with what is known before the catalog is searched; own imagery is a catalog by then."""
 
     request: RegionRequest
     area: Area
     areas: Sequence[ZoneArea]
     bundle: Bundle
     named: NamedScenes
+    own: Gathered | None = None
 
     @classmethod
     def of(cls, request: RegionRequest) -> Prepared:
@@ -79,7 +81,14 @@ class Prepared:
         require_read(request.inputs)
         require_catalogs(request)
         require_composite(request)
-        return cls(request, area, areas, bundle, NamedScenes.of(request))
+        require_imagery(request)
+        own = gather(request) if request.imagery else None
+        return cls(request, area, areas, bundle, NamedScenes.of(request), own)
+
+    @property
+    def catalog(self) -> str:
+        """Where Sentinel-2 is looked for."""
+        return str(self.own.catalog) if self.own else self.request.catalog
 
     def heights(self) -> Heights | None:
         """The DEM that windows are cut from, if it is an input."""

@@ -92,7 +92,7 @@ def search(prepared: Prepared, tolerated: type[CatalogError] | tuple[()]) -> Fou
     """Asks the catalog; items that cannot be used are an error, but where it is of a kind that is tolerated."""
     request, area, bands = prepared.request, prepared.area, (*prepared.bundle.bands, "SCL")
     catalog, unusable = (
-        open_catalog(request.catalog, request.collection or None),
+        open_catalog(prepared.catalog, None if prepared.own else request.collection or None),
         Unusable(tolerated, prepared.named.exclude),
     )
     items = catalog.search(area.parts, *request.interval, request.max_cloud, unusable)

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from terramosaic.bands import INPUT_BANDS
+from terramosaic.bands import GSD, INPUT_BANDS
 from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
@@ -125,6 +125,35 @@ class RegionRequest(Shown, BaseModel):
         title="Collection",
         description="Collection id; empty: the catalog's own Sentinel-2 L2A",
         examples=["sentinel-2-c1-l2a"],
+    )
+    imagery: _Choice[tuple[str, ...]] = Field(
+        default=(),
+        title="Own imagery",
+        description="Files or folders of Sentinel-2 to map from, in place of a catalog: a GeoTIFF a band, stacks, SAFE "
+        "folders. The date is in their names",
+        examples=[["/data/scenes"], ["/data/stack_20230815.tif"]],
+    )
+    imagery_bands: _Choice[dict[str, str]] = Field(
+        default={},
+        title="Bands of own imagery",
+        description="Where names and descriptions do not tell it, by band: its number in a stack, its description "
+        "there, or a part of its file's name",
+        examples=[{"B02": "1", "B03": "2", "B04": "3", "B08": "4"}],
+    )
+    imagery_scale: _Choice[float] = Field(
+        default=0,
+        ge=0,
+        title="Scale of own imagery",
+        description="Reflectance is scale x number + offset; 0: as the files' tags say, else 0.0001 of whole numbers",
+    )
+    imagery_offset: _Choice[float] = Field(
+        default=0, title="Offset of own imagery", description="See the scale; counts where that is given"
+    )
+    resample: _Choice[Literal["no", "nearest", "bilinear", "cubic"]] = Field(
+        default="no",
+        title="Resampling of own imagery",
+        description="Where it is on another grid than UTM with pixels of 10, 20 or 60 m: how it is resampled. no: it "
+        "is refused",
     )
     catalogs: _Choice[dict[Name, Annotated[str, AfterValidator(keep_written)]]] = Field(
         default={},
@@ -342,7 +371,7 @@ class RegionRequest(Shown, BaseModel):
         # A form shows a text that may be None as two tabs, so it is the empty text.
         return "" if value is None else value
 
-    @field_validator("catalog", "collection", "model", "out", "region_name", "exclude", "trust")
+    @field_validator("catalog", "collection", "imagery", "model", "out", "region_name", "exclude", "trust")
     @classmethod
     def _are_names(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for name in (value,) if isinstance(value, str) else value:
@@ -381,14 +410,29 @@ class RegionRequest(Shown, BaseModel):
                 _warn_renamed(old, new, info)
         return tuple(_RENAMED_EXTRAS.get(name, name) if isinstance(name, str) else name for name in value)
 
-    @field_validator("inputs", "tokenised", "targets", "extras", mode="before")
+    @field_validator("imagery", "inputs", "tokenised", "targets", "extras", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
+        return (str(value),) if isinstance(value, Path) else value
+
+    @field_validator("imagery_bands", mode="before")
+    @classmethod
+    def _number_bands(cls, value: Any) -> Any:
+        # Of a list each band's place in a stack; of pairs, numbers may be numbers.
+        if isinstance(value, list | tuple):
+            return {str(band): str(number) for number, band in enumerate(value, start=1)}
+        return {band: str(where) for band, where in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("imagery_bands")
+    @classmethod
+    def _are_bands(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := [band for band in value if band not in GSD]:
+            raise ValueError(f"{', '.join(unknown)} is no band of Sentinel-2; it has {' '.join(GSD)}")
         return value
 
-    @field_validator("catalogs", "strides", "x0_clips", "ndvi_limits", mode="before")
+    @field_validator("catalogs", "imagery_bands", "strides", "x0_clips", "ndvi_limits", mode="before")
     @classmethod
     def _split_pairs(cls, value: Any, info: ValidationInfo) -> Any:
         example = cls.model_fields[info.field_name or ""].examples

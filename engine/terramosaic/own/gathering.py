@@ -1,0 +1,175 @@
+"""Own imagery as a catalog: OUT/imagery/HASH/items.json, and copies beside it of what cannot be read as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from shapely.geometry import box
+
+from terramosaic.errors import RequestError
+from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.own.finding import OwnScene, scenes_in
+from terramosaic.own.writing import Placed, Scaling, cloud_in, place, write_clear
+from terramosaic.request.request import RegionRequest
+from terramosaic.storage.files import read_json, write_json
+from terramosaic.storage.location import is_url
+
+logger = logging.getLogger(__name__)
+
+#: Folder below the output folder, file in it, and the collection that items name.
+FOLDER, ITEMS, COLLECTION = "imagery", "items.json", "own-imagery"
+
+#: Bytes of a file's beginning, where its header is, that tell it from another.
+_HEADER = 65_536
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A user's imagery as a catalog.
+
+    Attributes:
+        catalog: path of the items.
+        notes: what to know of it, a line each.
+    """
+
+    catalog: Path
+    notes: tuple[str, ...]
+
+
+def require_imagery(request: RegionRequest) -> None:
+    """Refuses fields that say nothing without each other.
+
+    Raises:
+        RequestError: one names how own imagery is read, and there is none.
+    """
+    if request.imagery:
+        return
+    for field in ("imagery_bands", "imagery_scale", "imagery_offset"):
+        if getattr(request, field):
+            raise RequestError(f"{field}: is of own imagery, and imagery names none")
+    if request.resample != "no":
+        raise RequestError("resample: is of own imagery, and imagery names none")
+
+
+def gather(request: RegionRequest) -> Gathered:
+    """Makes a catalog of the files that a request names, or finds it as it was made before.
+
+    Files are told apart by size, time and header: one that has changed makes another catalog, and other runs.
+
+    Raises:
+        RequestError: a file is not there, cannot be read, does not tell its bands, or lies on another grid.
+    """
+    scenes = scenes_in(request.imagery, request.imagery_bands)
+    name = _hash(request, scenes)
+    if is_url(request.out):
+        raise RequestError(
+            "imagery: own imagery is kept below out, which must be a folder here; map to a folder, and copy the maps"
+        )
+    folder = Path(request.out).expanduser().absolute() / FOLDER / name
+    held = read_json(folder / ITEMS)
+    if held is None:
+        logger.info("imagery: making a catalog of %d scenes in %s", len(scenes), folder)
+        held = _catalog(request, scenes, folder, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / ITEMS, held)
+    return Gathered(folder / ITEMS, tuple(held["terramosaic:notes"]))
+
+
+def _hash(request: RegionRequest, scenes: list[OwnScene]) -> str:
+    said = [dict(request.imagery_bands), request.imagery_scale, request.imagery_offset, request.resample]
+    period = request.datetime if any(scene.sensed is None for scene in scenes) else ""
+    files = sorted({source.path for scene in scenes for source in scene.bands.values()})
+    content = [said, period, [_of_file(path) for path in files]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _of_file(path: Path) -> list[Any]:
+    stat = path.stat()
+    with path.open("rb") as file:
+        header = hashlib.sha256(file.read(_HEADER)).hexdigest()
+    return [path.name, stat.st_size, stat.st_mtime_ns, header]
+
+
+def _catalog(request: RegionRequest, scenes: list[OwnScene], folder: Path, name: str) -> dict[str, Any]:
+    """The item collection, with copies written below the folder."""
+    said = None
+    if request.imagery_scale:
+        said = Scaling(request.imagery_scale, request.imagery_offset)
+    notes: dict[str, list[str]] = {}
+    features = []
+    for number, scene in enumerate(scenes):
+        features.append(_item(request, scene, said, folder / f"{number:04d}", name, notes))
+    return {
+        "type": "FeatureCollection",
+        "features": features,
+        "terramosaic:notes": [f"imagery: {_counted(names)} {what}" for what, names in notes.items()],
+    }
+
+
+def _item(
+    request: RegionRequest,
+    scene: OwnScene,
+    said: Scaling | None,
+    folder: Path,
+    name: str,
+    notes: dict[str, list[str]],
+) -> dict[str, Any]:
+    placed: dict[str, Placed] = {}
+    epsg: int | None = None
+    for band, source in sorted(scene.bands.items()):
+        placed[band] = place(band, source, said, request.resample, folder / f"{band}.tif", epsg)
+        epsg = epsg or placed[band].epsg
+        if placed[band].note:
+            notes.setdefault(placed[band].note, []).append(f"{scene.name} {band}")
+    # The finest band is what the scene covers.
+    first = placed[
+        min(placed, key=lambda band: (band == "SCL", band not in ("B02", "B03", "B04", "B08"), band))
+    ]
+    if "SCL" in placed:
+        cloud = cloud_in(placed["SCL"].path)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        placed["SCL"], cloud = write_clear(first, folder / "SCL.tif"), 0.0
+        notes.setdefault("has no scene classification: all of it is taken for clear", []).append(scene.name)
+    sensed = scene.sensed
+    if sensed is None:
+        sensed = _moment(request)
+        notes.setdefault(f"tells no date: it is taken for {sensed:%Y-%m-%d}", []).append(scene.name)
+    outline = lonlat_of(box(*first.bounds).segmentize(10_000), first.epsg)
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": f"{scene.name}_{name[:8]}",
+        "collection": COLLECTION,
+        "geometry": as_geojson(outline),
+        "bbox": list(outline.bounds),
+        "properties": {"datetime": sensed.isoformat(), "proj:epsg": first.epsg, "eo:cloud_cover": cloud},
+        "links": [],
+        "assets": {
+            band: {
+                "href": str(one.path),
+                **({"raster:bands": [one.declared]} if one.declared else {}),
+            }
+            for band, one in placed.items()
+        },
+    }
+
+
+def _moment(request: RegionRequest) -> datetime:
+    """The day of imagery that tells none: the first of the period."""
+    start, end = request.interval
+    moment = start or end
+    if moment is None:
+        raise RequestError("datetime: own imagery that tells no date needs a period with a beginning")
+    return moment
+
+
+def _counted(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more:" if len(names) > 3 else f"{shown}"
