@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from shapely.geometry import box
 
 from terramosaic.block.preview import stored_backscatter
 from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
 from terramosaic.block.read_rows import STRIP, ReadRows
-from terramosaic.catalog.backscatter_passes import BackscatterPass, rank_passes
+from terramosaic.catalog.backscatter_passes import BackscatterPass
 from terramosaic.ground.grid import Rect
-from terramosaic.ground.zones import lonlat_of
 from terramosaic.imagery.backscatter import read_backscatter
 from terramosaic.imagery.scene_decision import SourceDecisions
 from terramosaic.planning.folder import RunFolder
@@ -45,17 +43,20 @@ class RadarRows:
         decisions: SourceDecisions,
         run: RunFolder | None = None,
     ) -> None:
-        self._passes, self._moment, self._epsg = radar.passes_with_scenes(), radar.moment, epsg
-        self._rows = [ReadRows(partial(_read, one, epsg, decisions, run), rect) for one in self._passes]
+        self._choice = radar.window_passes(epsg, rect)
+        self._rows = [
+            ReadRows(partial(_read, one, epsg, decisions, run), rect) for one in radar.passes_with_scenes()
+        ]
         self.shown = ShownPasses(rect)
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
         """As `InputRows.cut`."""
         seen = np.zeros(window.shape, bool)
-        for index in self._ranked(window):
-            seen = self._rows[index].cut(window, pixels)
+        pixels[:] = 0
+        for one in self._choice.of(window):
+            seen = self._rows[one.number].cut(window, pixels)
             if seen.any():
-                self.shown.put(window, seen, index + 1)
+                self.shown.put(window, seen, one.number + 1)
                 break
         return seen
 
@@ -83,14 +84,6 @@ class RadarRows:
         """As `InputRows.close`."""
         for rows in self._rows:
             rows.close()
-
-    def _ranked(self, window: Rect) -> Sequence[int]:
-        """Indices of the passes over a window, the best for it first."""
-        if len(self._passes) == 1:
-            return (0,)
-        ranked = rank_passes(self._passes, lonlat_of(box(*window.bounds), self._epsg), self._moment)
-        numbers = {one.scenes[0].key: index for index, one in enumerate(self._passes)}
-        return [numbers[one.scenes[0].key] for one in ranked]
 
 
 class RadarLead:

@@ -79,7 +79,12 @@ class BackscatterPass:
 
     def days_from(self, moment: datetime) -> float:
         """Days between its start and a moment, whichever is first."""
-        return abs(self.start - moment) / _DAY
+        return days_between(self.start, moment)
+
+
+def days_between(one: datetime, other: datetime) -> float:
+    """Days between two moments, whichever is first."""
+    return abs(one - other) / _DAY
 
 
 def covered_share(footprints: Iterable[BaseGeometry], region: BaseGeometry) -> float:
@@ -184,8 +189,8 @@ def rank_passes(
 ) -> list[BackscatterPass]:
     """Orders passes by how well they serve a region at a moment, the best first.
 
-    By coverage in steps of 5 %, then the nearer in time, then the newer. A pass that does not touch the region is left
-    out. Of a window instead of a region, the first is the one that it is read from.
+    By coverage in steps of 5 %, then the nearer in time, then the newer. Those that do not touch the region, whose
+    windows may stick out of it into them, come last.
 
     Args:
         passes: of one direction; see `of_one_direction`.
@@ -195,13 +200,20 @@ def rank_passes(
     Returns:
         The passes with coverage and days filled in.
     """
-    told = [
-        replace(one, coverage=one.coverage_of(region), days=one.days_from(moment))
-        for one in passes
-        if any(scene.geometry.intersection(region).area > 0 for scene in one.scenes)
-    ]
-    newest_first = sorted(told, key=lambda one: (one.start, one.platform), reverse=True)
-    return sorted(newest_first, key=lambda one: (-round(one.coverage * _COVERAGE_STEPS), one.days))
+    told = [replace(one, coverage=one.coverage_of(region), days=one.days_from(moment)) for one in passes]
+    return sorted(told, key=lambda one: rank_of(one.coverage, one.days, one.scenes[0]))
+
+
+def rank_of(coverage: float, days: float, first: BackscatterScene) -> tuple[bool, int, float, float, str]:
+    """Sorts passes, the best first.
+
+    Args:
+        coverage: of the ground that is wanted, 0 to 1.
+        days: between the pass and the moment that is wanted.
+        first: its first slice.
+    """
+    newest = -first.sensing_start.timestamp()
+    return coverage <= 0, -round(coverage * _COVERAGE_STEPS), days, newest, first.platform
 
 
 def _orbit_of(scene: BackscatterScene) -> tuple[str, int]:

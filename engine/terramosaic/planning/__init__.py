@@ -4,6 +4,7 @@ inputs      what a map can be made from
 prepared    a request with what is known before a search
 searching   what a search finds of the imagery that leads
 radar       Sentinel-1, alone or beside it
+pass_choice which pass a window is cut from
 heights     the DEM beside either
 planning    decides, and gives the run its id
 plan        the frozen value that every later stage works from

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import shapely
@@ -13,16 +13,13 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.catalog import Acquisition
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_name
 from terramosaic.ground.lattice import Lattice
-from terramosaic.ground.zones import ZoneArea, as_geojson, lonlat_of, utm_of
+from terramosaic.ground.zones import ZoneArea, as_geojson
+from terramosaic.planning.footprints import Drawn, Footprints
 from terramosaic.planning.lattices import TargetLattice
 from terramosaic.planning.plan import Block, Zone
 from terramosaic.request.request import RegionRequest
 
-#: Metres by which a scene's footprint is widened: providers simplify footprints, and imagery must not be missed.
-_FOOTPRINT_SLACK = 500
-
-#: Metres around a zone's part of the region beyond which no widened footprint can matter; generous, it only saves time.
-_NEARBY = 20_000
+_Scene = TypeVar("_Scene", bound=Drawn)
 
 
 def cut_into_blocks(
@@ -67,6 +64,23 @@ def cut_into_blocks(
     return zones, empty
 
 
+def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], window: int) -> list[_Scene]:
+    """Those of some scenes that windows of the blocks may be cut from.
+
+    Args:
+        scenes: any.
+        zones: with their blocks.
+        window: side of a window.
+    """
+    found: dict[int, _Scene] = {}
+    for zone in zones:
+        footprints = Footprints(scenes, zone.epsg, zone.rect.pad(window))
+        for block in zone.blocks:
+            reaching = footprints.reaching(_box(block.rect.pad(window)))
+            found |= {id(scene): scene for scene in (footprints.scenes[index] for index in reaching)}
+    return list(found.values())
+
+
 def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> dict[int, int]:
     """Windows to compute on each of a request's lattices, all blocks together."""
     return {
@@ -90,27 +104,21 @@ class _SceneFinder:
     """
 
     def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect, window: int) -> None:
-        # Of a country's scenes most lie far from any one zone, and reprojecting them all takes longer than the rest.
-        around = lonlat_of(_box(rect.pad(window)).buffer(_NEARBY, join_style="mitre"), epsg)
-        shapely.prepare(around)
         self._window = window
-        self._days = [
-            (day, scene)
-            for day, acquisition in enumerate(acquisitions)
-            for scene in acquisition.scenes
-            if around.intersects(scene.geometry)
-        ]
-        footprints = [utm_of(scene.geometry, epsg) for _, scene in self._days]
-        self._tree = shapely.STRtree([footprint.buffer(_FOOTPRINT_SLACK) for footprint in footprints])
+        self._days = {
+            scene.key: day for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
+        }
+        scenes = [scene for acquisition in acquisitions for scene in acquisition.scenes]
+        self._footprints = Footprints(scenes, epsg, rect.pad(window))
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
         """Keys per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
-        if not len(self._tree.query(inside, predicate="intersects")):
+        if not self._footprints.reaching(inside):
             return ()
         days: dict[int, list[str]] = {}
-        for index in sorted(self._tree.query(_box(rect.pad(self._window)), predicate="intersects")):
-            day, scene = self._days[index]
-            days.setdefault(day, []).append(scene.key)
+        for index in self._footprints.reaching(_box(rect.pad(self._window))):
+            key = self._footprints.scenes[index].key
+            days.setdefault(self._days[key], []).append(key)
         return tuple(tuple(days[day]) for day in sorted(days))
 
 

@@ -20,7 +20,7 @@ from terramosaic.catalog import (
 )
 from terramosaic.errors import CatalogError, ForeignItemError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
-from terramosaic.planning.blocks import cut_into_blocks, windows_by_stride
+from terramosaic.planning.blocks import cut_into_blocks, reaching_blocks, windows_by_stride
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
@@ -136,7 +136,8 @@ def _plans_of_passes(prepared: Prepared) -> list[Plan]:
     except NoScenesError:
         return []
     plans = []
-    for one in sorted(radar.passes, key=lambda one: (one.start, one.label)):
+    over = (one for one in radar.passes if one.coverage > 0)
+    for one in sorted(over, key=lambda one: (one.start, one.label)):
         alone = radar.only(one)
         found = led_by(alone, prepared)
         plans.append(_plan_from(prepared.on(found.acquisitions[0]), found, alone))
@@ -164,6 +165,12 @@ def _plan_from(
         require_files(source)
     lattices = lattices_of(request, bundle.manifest)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
+    if radar is not None:
+        reaching = reaching_blocks(list(radar.scenes.values()), zones, bundle.manifest.window)
+        radar = radar.keeping({scene.key for scene in reaching})
+        if led_by_radar:
+            acquisitions = led_by(radar, prepared).acquisitions
+            scenes = radar.scenes
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
     covered = covered_share(area, footprints)
     gaps, hint = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -24,9 +24,11 @@ from terramosaic.catalog.backscatter_search import (
 from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import NoScenesError, UnusableItemError
+from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import Area
 from terramosaic.planning.gaps import TOLD
 from terramosaic.planning.input_catalogs import catalog_of
+from terramosaic.planning.pass_choice import WindowPasses
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import RegionRequest
 
@@ -39,7 +41,8 @@ class RankedPass(BaseModel):
     Attributes:
         label: day, satellite, direction and relative orbit, in words.
         scenes: keys of its slices, in the order of time.
-        coverage: share of the region under their footprints.
+        coverage: share of the region under their footprints; 0 of one that lies beside it, which windows that stick out
+            of the region may be cut from even so.
         days: between it and the moment that is wanted.
     """
 
@@ -85,6 +88,22 @@ class Radar(BaseModel):
             excluded=self.excluded,
         )
 
+    def keeping(self, keys: Collection[str]) -> Radar:
+        """With some of its scenes alone; as it is, where that would leave none."""
+        kept = [
+            one.model_copy(update={"scenes": tuple(key for key in one.scenes if key in keys)})
+            for one in self.passes
+        ]
+        passes = tuple(one for one in kept if one.scenes)
+        if not passes:
+            return self
+        scenes = {key: self.scenes[key] for one in passes for key in one.scenes}
+        return self.model_copy(update={"passes": passes, "scenes": scenes})
+
+    def window_passes(self, epsg: int, rect: Rect) -> WindowPasses:
+        """Which of `passes_with_scenes` windows within some pixels of a zone are cut from."""
+        return WindowPasses(self.passes_with_scenes(), self.moment, epsg, rect)
+
     def passes_with_scenes(self) -> list[BackscatterPass]:
         """The passes as the catalog has them, the oldest first: an order that follows from no region."""
         return [
@@ -117,7 +136,9 @@ def find_radar(
     over = [one for one in found.passes if one.coverage_of(area.outline) > 0]
     moment = near or _middle(start, end, over)
     passes, told = of_one_direction(over, area.outline, moment, request.direction)
-    ranked = rank_passes(passes, area.outline, moment)
+    # Those beside the region, too: of which pass a window at a swath's rim is must not hang on the region.
+    alike = [one for one in found.passes if passes and one.direction == passes[0].direction]
+    ranked = rank_passes(alike, area.outline, moment)
     covered = covered_share((scene.geometry for one in ranked for scene in one.scenes), area.outline)
     without = f"Sentinel-1: {1 - covered:.1%} of the region lies under no pass and stays without data"
     searched = f"{catalog.describe()}, {format_interval(start, end)}, {_in_words(request.direction)}"

@@ -12,8 +12,9 @@ from shapely.geometry import Polygon
 
 from terramosaic import MapResult, map_region, verify
 from terramosaic.ground.grid import Rect
+from terramosaic.planning.layers import QUALITY_FILLED
 from tests.integration.conftest import Catalog
-from tests.support.pixels import read
+from tests.support.pixels import assert_same_on_shared_pixels, read
 from tests.support.radar import write_rtc
 from tests.unit.model.toy_terramind import make_toy
 
@@ -86,3 +87,16 @@ def test_a_target_is_valid_where_windows_of_its_own_lattice_saw_the_ground(
     days = read(own.mosaics["acquired"])[0][0]
     np.testing.assert_array_equal(days > 0, seen["NDVI"] | seen["LULC"])
     assert verify(own, windows=20, write=False).passed
+
+
+def test_at_a_swaths_rim_regions_agree(rims: Catalog, toy: str, tmp_path: Path) -> None:
+    """Windows stick out of a region that one pass covers, into another one that does not touch it."""
+    both = mapped(rims, toy, tmp_path / "both")
+    beside = Rect(GROUND.row + 400, GROUND.col + 495, 140, 145)
+    east = mapped(rims, toy, tmp_path / "east", beside)
+    assert east.plan.radar is not None
+    assert [round(one.coverage, 2) for one in east.plan.radar.passes] == [1, 0]
+    assert_same_on_shared_pixels(both, east)
+    # The window that ends in columns 495 to 524 is of the other pass for the most part, and so of nothing else.
+    flags = read(east.mosaics["quality"])[0][0]
+    assert (flags[:, :29] & QUALITY_FILLED > 0).all() and (flags[:, 29:] & QUALITY_FILLED == 0).any()

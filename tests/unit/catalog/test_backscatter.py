@@ -310,7 +310,9 @@ def test_of_passes_that_cover_alike_the_nearer_is_first_then_the_newer(rtc):
     moved = [BackscatterPass((away(days),)) for days in (-12, -6, 6)]
     assert [found.days for found in rank_passes(moved, RAINIER, AUGUST_10)] == [6, 6, 12]
     assert rank_passes(moved, RAINIER, AUGUST_10)[0].start > AUGUST_10
-    assert rank_passes(moved, box(20, 46, 21, 47), AUGUST_10) == []
+    elsewhere = {"footprint": mapping(box(20, 46, 21, 47)), "sensing_start": moved[2].start}
+    beside = BackscatterPass((BackscatterScene.model_validate(one.model_dump() | elsewhere),))
+    assert [found.days for found in rank_passes([beside, *moved], RAINIER, AUGUST_10)] == [6, 6, 12, 6]
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_footprint_is_reprojected_only_where_it_may_be_read(tmp_path, monkeypa
     """Three zones, and far fewer than three reprojections a scene: a plan's work grows with its region."""
     moved = []
     monkeypatch.setattr(
-        "terramosaic.planning.blocks.utm_of",
+        "terramosaic.planning.footprints.utm_of",
         lambda geometry, epsg: moved.append(epsg) or utm_of(geometry, epsg),
     )
     made = _planned(tmp_path, 200_000, longitude=15.0, days=4)
