@@ -114,6 +114,12 @@ class NoScenesError(TerramosaicError):
     code = "no-scenes"
 
 
+class NoRadarError(NoScenesError):
+    """There is no Sentinel-1 near enough, in place or time, to go beside what was found."""
+
+    code = "no-radar"
+
+
 class EmptyMapError(NoScenesError):
     """A run is published, and no pixel of it has data; the message says why."""
 

@@ -69,7 +69,8 @@ def held_inputs(
             others[DEM] = opened.enter_context(ReadRows(read, rect))
         radar = None
         if plan.radar is not None:
-            radar = opened.enter_context(closing(RadarRows(plan.radar, rect, block.epsg, decisions, run)))
+            rows = RadarRows(plan.radar, plan.request.composite, rect, block.epsg, decisions, run)
+            radar = opened.enter_context(closing(rows))
         if radar is not None and plan.radar is not None and plan.is_led_by_radar:
             yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)), others)
             return

@@ -26,6 +26,7 @@ class RadarRows:
 
     Args:
         radar: the run's passes.
+        composite: the request's.
         rect: all that windows may ask for.
         epsg: the zone.
         decisions: which scenes are used.
@@ -38,12 +39,13 @@ class RadarRows:
     def __init__(
         self,
         radar: Radar,
+        composite: str,
         rect: Rect,
         epsg: int,
         decisions: SourceDecisions,
         run: RunFolder | None = None,
     ) -> None:
-        self._choice = radar.window_passes(epsg, rect)
+        self._choice = radar.window_passes(epsg, rect, composite)
         self._rows = [
             ReadRows(partial(_read, one, epsg, decisions, run), rect) for one in radar.passes_with_scenes()
         ]

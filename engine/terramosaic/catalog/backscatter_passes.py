@@ -216,6 +216,11 @@ def rank_of(coverage: float, days: float, first: BackscatterScene) -> tuple[bool
     return coverage <= 0, -round(coverage * _COVERAGE_STEPS), days, newest, first.platform
 
 
+def covers_wholly(coverage: float) -> bool:
+    """Whether no pass can cover more, in the steps that count."""
+    return round(coverage * _COVERAGE_STEPS) == _COVERAGE_STEPS
+
+
 def _orbit_of(scene: BackscatterScene) -> tuple[str, int]:
     return scene.platform, -1 if scene.absolute_orbit is None else scene.absolute_orbit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,7 +65,7 @@ def cut_into_blocks(
 
 
 def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], window: int) -> list[_Scene]:
-    """Those of some scenes that windows of the blocks may be cut from.
+    """Those of some scenes that may have imagery of the blocks and around them.
 
     Args:
         scenes: any.
@@ -79,6 +79,14 @@ def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], window: int
             reaching = footprints.reaching(_box(block.rect.pad(window)))
             found |= {id(scene): scene for scene in (footprints.scenes[index] for index in reaching)}
     return list(found.values())
+
+
+def windows_of(lattices: Iterable[TargetLattice], zone: Zone, block: Block) -> Iterator[Rect]:
+    """The windows of a block that touch the region in it, lattice by lattice."""
+    inside = _inside(block.rect, zone.shape)
+    for each in lattices:
+        for i, j in zip(*_windows(each.lattice, block.rect, inside), strict=True):
+            yield each.lattice.window(int(i), int(j))
 
 
 def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> dict[int, int]:
@@ -139,12 +147,22 @@ def _box(rect: Rect) -> BaseGeometry:
 
 def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
     """Windows that touch ``inside``, the region's part of the block ``rect``."""
+    if _is_all(inside, rect):
+        return len(lattice.rows(rect)) * len(lattice.cols(rect))
+    return len(_windows(lattice, rect, inside)[0])
+
+
+def _is_all(inside: BaseGeometry, rect: Rect) -> bool:
+    return bool(inside.area >= _box(rect).area * (1 - 1e-9))
+
+
+def _windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the lattice of the windows that touch ``inside``, the region's part of the block ``rect``."""
     rows, cols = lattice.rows(rect), lattice.cols(rect)
-    if inside.area >= _box(rect).area * (1 - 1e-9):
-        return len(rows) * len(cols)
     i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
     left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
     side = lattice.side * RESOLUTION
     windows = shapely.box(left, top - side, left + side, top)
     shapely.prepare(inside)
-    return int(shapely.intersects(inside, windows).sum())
+    touching = shapely.intersects(inside, windows)
+    return i[touching], j[touching]

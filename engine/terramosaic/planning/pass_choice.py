@@ -10,14 +10,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 import shapely
 from shapely.geometry import box
 
 from terramosaic.catalog.backscatter import BackscatterScene
-from terramosaic.catalog.backscatter_passes import BackscatterPass, days_between, rank_of
+from terramosaic.catalog.backscatter_passes import BackscatterPass, covers_wholly, days_between, rank_of
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.footprints import Footprints
+
+#: Share of a place that rounding may leave uncovered.
+_DUST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,32 @@ class WindowPasses:
         moment: that passes are wanted near to.
         epsg: the zone.
         rect: all pixels that windows cover.
+        paired: whether a window that a pass covers wholly is cut from it or from none.
     """
 
-    def __init__(self, passes: Sequence[BackscatterPass], moment: datetime, epsg: int, rect: Rect) -> None:
-        self._moment = moment
+    def __init__(
+        self, passes: Sequence[BackscatterPass], moment: datetime, epsg: int, rect: Rect, *, paired: bool
+    ) -> None:
+        self._moment, self._paired = moment, paired
         self._numbers = {scene.key: number for number, one in enumerate(passes) for scene in one.scenes}
         self._footprints = Footprints([scene for one in passes for scene in one.scenes], epsg, rect)
 
     def of(self, window: Rect) -> list[Candidate]:
-        """The passes that may have imagery of a window, the best for it first."""
+        """The passes that a window may be cut from, the best for it first."""
+        ranked = self._ranked(window)
+        return ranked[:1] if self._paired and ranked and covers_wholly(ranked[0].coverage) else ranked
+
+    def one_for_all(self, rect: Rect) -> Candidate | None:
+        """The pass that is the best for every window within a rectangle; None where that takes a look at each."""
+        ranked = self._ranked(rect)
+        if not ranked or ranked[0].coverage < 1 - _DUST:
+            return None
+        first, *others = ranked
+        farthest = max(self._days(scene) for scene in first.slices)
+        nearest = min((self._days(scene) for one in others for scene in one.slices), default=inf)
+        return first if farthest < nearest else None
+
+    def _ranked(self, window: Rect) -> list[Candidate]:
         place = box(*window.bounds)
         slices: dict[int, list[int]] = defaultdict(list)
         for index in self._footprints.reaching(place):
@@ -64,6 +85,9 @@ class WindowPasses:
             drawn = [self._footprints.drawn[index].intersection(place) for index in indices]
             coverage = min(1.0, shapely.union_all(drawn).area / place.area)
             # Which of its slices are known depends on the region; those over the window do not.
-            start = min(scene.sensing_start for scene in scenes)
-            found.append(Candidate(number, scenes, coverage, days_between(start, self._moment)))
+            first = min(scenes, key=lambda scene: scene.sensing_start)
+            found.append(Candidate(number, scenes, coverage, self._days(first)))
         return sorted(found, key=lambda one: rank_of(one.coverage, one.days, one.slices[0]))
+
+    def _days(self, scene: BackscatterScene) -> float:
+        return days_between(scene.sensing_start, self._moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,13 +14,14 @@ import shapely
 
 from terramosaic.catalog import (
     Acquisition,
+    Pass,
     Scene,
     require_files,
     tell_apart,
 )
-from terramosaic.errors import CatalogError, ForeignItemError, NoScenesError, UnusableItemError
+from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
-from terramosaic.planning.blocks import cut_into_blocks, reaching_blocks, windows_by_stride
+from terramosaic.planning.blocks import cut_into_blocks, windows_by_stride
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
@@ -28,13 +29,14 @@ from terramosaic.planning.estimates import (
     warnings_of,
 )
 from terramosaic.planning.gaps import TOLD, gaps_of
-from terramosaic.planning.identity import PIXELS, run_id_of
+from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
-from terramosaic.planning.radar import Radar, find_radar
+from terramosaic.planning.radar import RADAR, Radar, find_radar
+from terramosaic.planning.radar_windows import scenes_for_windows
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
     Found,
@@ -81,11 +83,18 @@ def plan(request: RegionRequest) -> Plan:
     return _plan_from(prepared, found, radar_beside(prepared, found), whole_period=True)
 
 
-def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogError]]:
+def plan_acquisitions(
+    request: RegionRequest, standing: Callable[[Pass], Plan | None] = lambda _: None
+) -> tuple[list[Plan], list[CatalogError]]:
     """A run for each acquisition that a request finds, of that acquisition alone; the oldest first.
 
     One search finds all. An acquisition's run depends on its scenes and the request, not on the others or the period,
-    so it has the same id whenever it is planned; of imagery that was processed again it has another one.
+    so it has the same id whenever it is planned; of imagery that was processed again it has another one. Of radar
+    beside it the passes count that its windows need, and those that a map of it was made from stay.
+
+    Args:
+        request: says what to map.
+        standing: the plan that the map of a pass was made by, if there is one.
 
     Returns:
         The plans, and what is wrong with items that cannot be used, whose acquisitions have no plan.
@@ -105,9 +114,13 @@ def plan_acquisitions(request: RegionRequest) -> tuple[list[Plan], list[CatalogE
             continue
         try:
             alone, its_own = prepared.on(acquisition), found.only(acquisition)
-            plans.append(_plan_from(alone, its_own, radar_beside(alone, its_own)))
+            held = standing(acquisition.of_pass) if RADAR in request.inputs else None
+            plans.append(_paired_as(held, alone, its_own))
         except CatalogError as error:
             errors.append(error)
+        except NoRadarError as error:
+            # Its pass may come yet, or be told by the catalog later.
+            logger.warning("the acquisition of %s is not mapped: %s", acquisition.of_pass.solar_day, error)
     return plans, errors
 
 
@@ -127,6 +140,15 @@ def recall_secrets(made: Plan) -> None:
             near = None if made.is_led_by_radar else made.radar.moment
             find_radar(prepared.request, prepared.area, near=near)
         prepared.heights()
+
+
+def _paired_as(held: Plan | None, prepared: Prepared, found: Found) -> Plan:
+    """The plan of an acquisition: with the passes that its map was made from, if that is still what is asked for."""
+    if held is not None and held.radar is not None:
+        made = _plan_from(prepared, found, radar_beside(prepared, found, held.radar))
+        if gives_same_pixels(held, made):
+            return made
+    return _plan_from(prepared, found, radar_beside(prepared, found))
 
 
 def _plans_of_passes(prepared: Prepared) -> list[Plan]:
@@ -166,8 +188,7 @@ def _plan_from(
     lattices = lattices_of(request, bundle.manifest)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
     if radar is not None:
-        reaching = reaching_blocks(list(radar.scenes.values()), zones, bundle.manifest.window)
-        radar = radar.keeping({scene.key for scene in reaching})
+        radar = radar.keeping(scenes_for_windows(radar, request, zones, lattices))
         if led_by_radar:
             acquisitions = led_by(radar, prepared).acquisitions
             scenes = radar.scenes

@@ -17,13 +17,14 @@ from terramosaic.catalog.backscatter_passes import (
 )
 from terramosaic.catalog.backscatter_search import (
     EXCLUDED,
+    FoundBackscatter,
     find_backscatter,
     hint_for_no_backscatter,
     open_backscatter,
 )
 from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import Unusable
-from terramosaic.errors import NoScenesError, UnusableItemError
+from terramosaic.errors import NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import Area
 from terramosaic.planning.gaps import TOLD
@@ -100,9 +101,27 @@ class Radar(BaseModel):
         scenes = {key: self.scenes[key] for one in passes for key in one.scenes}
         return self.model_copy(update={"passes": passes, "scenes": scenes})
 
-    def window_passes(self, epsg: int, rect: Rect) -> WindowPasses:
-        """Which of `passes_with_scenes` windows within some pixels of a zone are cut from."""
-        return WindowPasses(self.passes_with_scenes(), self.moment, epsg, rect)
+    def window_passes(self, epsg: int, rect: Rect, composite: str) -> WindowPasses:
+        """Which of `passes_with_scenes` windows within some pixels of a zone are cut from.
+
+        Args:
+            epsg: the zone.
+            rect: the pixels.
+            composite: the request's. Of a single acquisition a window has one pass where that covers it wholly: so what
+                the acquisition is paired with hangs on nothing that comes later, nor farther away.
+        """
+        paired = composite == "single"
+        return WindowPasses(self.passes_with_scenes(), self.moment, epsg, rect, paired=paired)
+
+    def found_in(self, found: FoundBackscatter) -> Radar | None:
+        """The same passes as a catalog tells them today; None if it has not all of them, or one of them otherwise."""
+        there = {scene.key: scene for one in found.passes for scene in one.scenes}
+        if any(
+            key not in there or there[key].identity() != scene.identity()
+            for key, scene in self.scenes.items()
+        ):
+            return None
+        return self.model_copy(update={"scenes": {key: there[key] for key in self.scenes}})
 
     def passes_with_scenes(self) -> list[BackscatterPass]:
         """The passes as the catalog has them, the oldest first: an order that follows from no region."""
@@ -113,7 +132,12 @@ class Radar(BaseModel):
 
 
 def find_radar(
-    request: RegionRequest, area: Area, *, near: datetime | None, exclude: Iterable[str] = ()
+    request: RegionRequest,
+    area: Area,
+    *,
+    near: datetime | None,
+    exclude: Iterable[str] = (),
+    standing: Radar | None = None,
 ) -> Radar:
     """The passes that a request's windows are cut from.
 
@@ -122,9 +146,11 @@ def find_radar(
         area: the region.
         near: a moment of the imagery that leads, UTC; None where Sentinel-1 leads, whose period is the request's.
         exclude: ids of scenes to leave out.
+        standing: what a map was made from that stands: it is found again, if all of it is there as it was, whatever
+            there is beside it by now.
 
     Raises:
-        NoScenesError: there is none; says what is there instead.
+        NoScenesError: there is none, of its kind `NoRadarError` where it goes beside what leads; says what is there.
         RequestError: the catalog has no Sentinel-1 RTC.
         CatalogError: the catalog failed.
     """
@@ -133,6 +159,8 @@ def find_radar(
     unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
     # Windows stick out of the region, and where a slice ends beside it the next one of the pass goes on.
     found = find_backscatter(catalog, surroundings(area.parts), start, end, unusable)
+    if standing is not None and (again := standing.found_in(found)):
+        return again
     over = [one for one in found.passes if one.coverage_of(area.outline) > 0]
     moment = near or _middle(start, end, over)
     passes, told = of_one_direction(over, area.outline, moment, request.direction)
@@ -145,7 +173,8 @@ def find_radar(
     if not ranked:
         wanted: Direction = "" if request.direction == "best" else request.direction
         hint = hint_for_no_backscatter(catalog, area.parts, start, end, direction=wanted)
-        raise NoScenesError(f"inputs: no Sentinel-1 found in {searched}; {hint}")
+        kind = NoScenesError if near is None else NoRadarError
+        raise kind(f"inputs: no Sentinel-1 found in {searched}; {hint}")
     return Radar(
         moment=moment,
         searched=searched,

@@ -133,12 +133,20 @@ def led_by(radar: Radar, prepared: Prepared) -> Found:
     return Found(None, prepared, radar.searched, acquisitions, ())
 
 
-def radar_beside(prepared: Prepared, found: Found) -> Radar | None:
-    """Sentinel-1 beside what leads a run; of the passes those that are near to its best acquisition."""
+def radar_beside(prepared: Prepared, found: Found, standing: Radar | None = None) -> Radar | None:
+    """Sentinel-1 beside what leads a run; of the passes those that are near to its best acquisition.
+
+    Args:
+        prepared: the request.
+        found: what leads.
+        standing: see `find_radar`.
+    """
     if RADAR not in prepared.request.inputs:
         return None
     near = found.acquisitions[0].of_pass.start
-    return find_radar(prepared.request, prepared.area, near=near, exclude=prepared.named.exclude)
+    return find_radar(
+        prepared.request, prepared.area, near=near, exclude=prepared.named.exclude, standing=standing
+    )
 
 
 def is_part_of(item: UnusableItem, acquisition: Acquisition[Any]) -> bool:

@@ -104,8 +104,14 @@ class MapCollection:
             mapped: what the collection has of the pass.
             made: today's plan of it, which needs not be read where it has the same id.
         """
-        if mapped.run_id == made.run_id:
-            return made
+        return made if mapped.run_id == made.run_id else self._plan(mapped)
+
+    def held(self, of_pass: Pass) -> Plan | None:
+        """The plan of the run that there is of a pass; None where there is none, or it cannot be read any more."""
+        mapped = self.find(of_pass)
+        return None if mapped is None else self._plan(mapped)
+
+    def _plan(self, mapped: Mapped) -> Plan | None:
         try:
             return read_plan(self.folder / ACQUISITIONS / mapped.run_id)
         except RequestError as error:

@@ -140,7 +140,7 @@ def look(
             "datetime": format_interval(start - timedelta(days=1), end),
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
-        found, unusable = plan_acquisitions(request.model_copy(update=changes))
+        found, unusable = plan_acquisitions(request.model_copy(update=changes), collection.held)
         plans = [as_begun(made) for made in found if made.passes[0].solar_day >= start.date()]
     new, again, quarantined = {}, set(), []
     for made in plans:

@@ -14,8 +14,10 @@ from terramosaic import MapResult, map_region, verify
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.layers import QUALITY_FILLED
 from tests.integration.conftest import Catalog
+from tests.integration.watch.newest_region import watch
 from tests.support.pixels import assert_same_on_shared_pixels, read
 from tests.support.radar import write_rtc
+from tests.support.scenes import write_scene
 from tests.unit.model.toy_terramind import make_toy
 
 GROUND = Rect(490_002, 50_004, 1100, 1100)
@@ -100,3 +102,33 @@ def test_at_a_swaths_rim_regions_agree(rims: Catalog, toy: str, tmp_path: Path) 
     # The window that ends in columns 495 to 524 is of the other pass for the most part, and so of nothing else.
     flags = read(east.mosaics["quality"])[0][0]
     assert (flags[:, :29] & QUALITY_FILLED > 0).all() and (flags[:, 29:] & QUALITY_FILLED == 0).any()
+
+
+def test_a_pass_that_comes_later_maps_no_acquisition_again(toy: str, tmp_path: Path) -> None:
+    """Nor does a nearer one: what stands can be made again. Whoever wants it removes the run, or its pass has gone."""
+    catalog, out = Catalog(tmp_path / "items"), tmp_path / "out"
+    catalog.folder.mkdir()
+    small = Rect(GROUND.row + 300, GROUND.col + 300, 60, 60)
+    given = {"model": toy, "targets": ("NDVI",), "steps": 1, "inputs": ("S2L2A", "S1RTC")}
+
+    def add(day: int, orbit: int) -> Path:
+        name, start = f"S1A_{day}_rtc", f"2023-08-{day} 05:00:00+00:00"
+        catalog.add(write_rtc(tmp_path / name, GROUND, name=name, start=start, orbit=orbit))
+        return catalog.folder / f"{name}.json"
+
+    def looked() -> tuple[int, list[str], set[str]]:
+        found = watch(catalog.request(small, out, **given | {"datetime": "2023-08"}), "2023-08-31")
+        of_passes = [one.label[:10] for made in found.new.values() if made.radar for one in made.radar.passes]
+        runs = {file.resolve().parent.name for file in (out / "acquisitions").glob("*/plan.json")}
+        return found.found, of_passes, runs
+
+    catalog.add(write_scene(tmp_path / "s2", GROUND))
+    first = add(18, 49919)
+    found, of_passes, runs = looked()
+    assert (found, of_passes, len(runs)) == (1, ["2023-08-18"], 1)
+    for later in ((22, 49977), (16, 49890)):
+        add(*later)
+        assert looked() == (1, [], runs)
+    first.unlink()
+    found, of_passes, more = looked()
+    assert (found, of_passes, len(more)) == (1, ["2023-08-16"], 2)

@@ -31,8 +31,8 @@ def over(rect: Rect, day: int, *, second: int = 0) -> BackscatterPass:
     return BackscatterPass((backscatter_from_item(item),))
 
 
-def ranked(*passes: BackscatterPass, rect: Rect = AROUND) -> list[int]:
-    return [one.number for one in WindowPasses(passes, NOON, 32633, rect).of(WINDOW)]
+def ranked(*passes: BackscatterPass, paired: bool = False) -> list[int]:
+    return [one.number for one in WindowPasses(passes, NOON, 32633, AROUND, paired=paired).of(WINDOW)]
 
 
 def west_to(col: int) -> Rect:
@@ -64,7 +64,7 @@ def test_a_choice_hangs_on_what_lies_over_the_window_alone() -> None:
     first = elsewhere.model_copy(update={"id": "first", "key": "first", "sensing_start": start})
 
     def best(*passes: BackscatterPass) -> datetime:
-        found = WindowPasses(passes, moment, 32633, AROUND).of(WINDOW)[0]
+        found = WindowPasses(passes, moment, 32633, AROUND, paired=False).of(WINDOW)[0]
         return found.slices[0].sensing_start
 
     assert best(earlier, later) == earlier.start
@@ -75,6 +75,26 @@ def test_a_choice_hangs_on_what_lies_over_the_window_alone() -> None:
 @pytest.mark.parametrize("rect", [AROUND, WINDOW, Rect(489_000, 49_000, 9_000, 9_000)])
 def test_a_choice_does_not_hang_on_the_block(rect: Rect) -> None:
     passes = over(west_to(50_880), 15), over(AROUND, 2), over(west_to(50_780), 16)
-    (first, second, third) = WindowPasses(passes, NOON, 32633, rect).of(WINDOW)
+    (first, second, third) = WindowPasses(passes, NOON, 32633, rect, paired=False).of(WINDOW)
     assert (first.number, second.number, third.number) == (1, 0, 2)
     assert second.coverage == pytest.approx(0.4, abs=0.001) and third.coverage == 0
+
+
+def test_an_acquisition_is_paired_with_the_pass_that_covers_a_window_wholly() -> None:
+    whole, near, far = over(AROUND, 14), over(west_to(50_920), 15), over(AROUND, 1)
+    assert ranked(near, whole, far) == [1, 2, 0]
+    assert ranked(near, whole, far, paired=True) == [1]
+    assert ranked(near, over(west_to(50_860), 14), paired=True) == [0, 1]
+
+
+def test_where_one_pass_is_the_best_for_all_windows_one_look_tells() -> None:
+    def found(*passes: BackscatterPass) -> int | None:
+        choice = WindowPasses(passes, NOON, 32633, AROUND, paired=True)
+        one = choice.one_for_all(Rect(490_300, 50_300, 1_000, 1_000))
+        return one and one.number
+
+    assert found(over(AROUND, 1), over(AROUND, 14)) == 1
+    assert found(over(AROUND, 14), over(west_to(50_900), 12)) == 0
+    # The nearer one is the best for some of them.
+    assert found(over(AROUND, 14), over(west_to(50_900), 15)) is None
+    assert found(over(west_to(51_290), 14)) is None

@@ -136,6 +136,55 @@ def test_each_pass_of_a_watched_region_is_a_map(tmp_path: Path, toy: str) -> Non
     assert [made.radar.passes[0].label[:10] for made in beside if made.radar] == ["2023-08-15", "2023-08-15"]
 
 
+def test_of_an_acquisition_the_passes_count_that_its_windows_need(tmp_path: Path, toy: str) -> None:
+    """So a pass that comes later, and is no better for any window, does not change what is mapped."""
+
+    def series(*items: dict[str, Any], **how: Any) -> list[Plan]:
+        given = request(tmp_path, toy, [*items, *OPTICAL], inputs=["S2L2A", "S1RTC"], max_days_apart=15)
+        return plan_acquisitions(given, **how)[0]
+
+    near, (west, _, east, north) = slice_of(49875, 17), BOX
+    first = series(near)
+    beside = (west, north + 0.02, east, north + 1)  # found, and beyond all windows
+    for later in (slice_of(50050, 28), slice_of(49800, 15, ground=beside), slice_of(49700, 3)):
+        again = series(near, later)
+        assert [made.run_id for made in again] == [made.run_id for made in first]
+        assert [list(made.radar.scenes) for made in again if made.radar] == [[near["id"]]] * 2
+    # What is nearer is taken by whom nothing is mapped yet; a map that stands keeps what it was made from.
+    nearer = slice_of(49801, 15)
+    assert series(near, nearer)[0].run_id != first[0].run_id
+    held = {made.passes[0].solar_day: made for made in first}
+    stands = series(near, nearer, standing=lambda of_pass: held[of_pass.solar_day])
+    assert [made.run_id for made in stands] == [made.run_id for made in first]
+    # Processed again, or gone, it does not.
+    moved = slice_of(49875, 17)
+    moved["assets"]["vv"]["file:size"] = 17
+    for other in ([moved, nearer], [nearer]):
+        anew = series(*other, standing=lambda of_pass: held[of_pass.solar_day])
+        assert anew[0].radar is not None and list(anew[0].radar.scenes) == [nearer["id"]]
+
+
+def test_a_slice_that_ends_over_the_region_takes_all_passes_there(tmp_path: Path, toy: str) -> None:
+    """Windows at its end may be empty, and then the next pass is taken: it is in the plan."""
+    west, south, east, north = BOX
+    half = (west - 0.1, south - 0.1, (west + east) / 2, north + 0.1)
+    items = [slice_of(49875, 15, ground=half), slice_of(50050, 20), slice_of(50225, 22), *OPTICAL]
+    plans, _ = plan_acquisitions(request(tmp_path, toy, items, inputs=["S2L2A", "S1RTC"]))
+    assert plans[0].radar is not None
+    assert list(plans[0].radar.scenes) == [items[1]["id"], items[0]["id"]]
+
+
+def test_an_acquisition_without_radar_waits_for_it(
+    tmp_path: Path, toy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = request(
+        tmp_path, toy, [slice_of(49875, 17), *OPTICAL], inputs=["S2L2A", "S1RTC"], max_days_apart=2.5
+    )
+    plans, errors = plan_acquisitions(given)
+    assert [str(made.passes[0].solar_day) for made in plans] == ["2023-08-15"] and errors == []
+    assert "the acquisition of 2023-08-20 is not mapped: inputs: no Sentinel-1 found in" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -1,0 +1,43 @@
+"""Which slices of Sentinel-1 the windows of a run may be cut from: these are in its plan, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from terramosaic.planning.blocks import reaching_blocks, windows_of
+from terramosaic.planning.inputs import is_led_by_radar
+from terramosaic.planning.lattices import TargetLattice, cover_of
+from terramosaic.planning.pass_choice import Candidate, WindowPasses
+from terramosaic.planning.plan import Block, Zone
+from terramosaic.planning.radar import Radar
+from terramosaic.request.request import RegionRequest
+
+
+def scenes_for_windows(
+    radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+) -> set[str]:
+    """Keys of the slices that windows may be cut from.
+
+    Of a period these are all that windows reach, for where one pass saw nothing the next is taken. Of a single
+    acquisition of Sentinel-2 they are those that its windows need by their footprints.
+    """
+    side = max(each.lattice.side for each in lattices)
+    if request.composite != "single" or is_led_by_radar(request):
+        return {scene.key for scene in reaching_blocks(list(radar.scenes.values()), zones, side)}
+    needed: set[str] = set()
+    for zone in zones:
+        choice = radar.window_passes(zone.epsg, zone.rect.pad(side), request.composite)
+        for block in zone.blocks:
+            for one in _candidates(choice, zone, block, lattices):
+                needed.update(scene.key for scene in one.slices)
+    return needed
+
+
+def _candidates(
+    choice: WindowPasses, zone: Zone, block: Block, lattices: Sequence[TargetLattice]
+) -> list[Candidate]:
+    """What windows of a block may be cut from."""
+    first = choice.one_for_all(cover_of(lattices, block.rect))
+    if first is not None:
+        return [first]
+    return [one for window in windows_of(lattices, zone, block) for one in choice.of(window)]
