@@ -17,7 +17,7 @@ from terramosaic.cli.show import show_bundle, show_check
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
-from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, export_bundle
+from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, VARIANTS, export_bundle, export_head
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
 
@@ -77,7 +77,7 @@ def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
 
 
 @model_group.command("export")
-@click.argument("variant", metavar="VARIANT")
+@click.argument("source", metavar="VARIANT|CHECKPOINT.ckpt|CONFIG.yaml")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
 @click.option(
     "--targets",
@@ -118,8 +118,22 @@ def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
     show_default=True,
     help="Of the stored weights; fp16 takes half the room. A device computes in what suits it in any case",
 )
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Of a checkpoint: terratorch's configuration, YAML"
+)
+@click.option(
+    "--stats",
+    type=click.Path(path_type=Path),
+    help="Of a checkpoint: means and stds by modality, YAML or JSON",
+)
+@click.option("--classes", default="", metavar="NAME,NAME", help="Of a checkpoint: names of its classes")
+@click.option("--target", default="", metavar="NAME", help="Of a checkpoint: what its map is called")
+@click.option("--window", type=int, metavar="N", help="Of a checkpoint: side of its windows in pixels")
+@click.option(
+    "--pixel-size", type=float, metavar="METRES", help="Of a checkpoint: of the pixels that it was trained on"
+)
 def export_command(
-    variant: str,
+    source: str,
     out: Path,
     targets: str,
     inputs: str,
@@ -130,14 +144,39 @@ def export_command(
     tokenizers: tuple[str, ...],
     random_weights: int | None,
     precision: Literal["fp32", "fp16"],
+    config: Path | None,
+    stats: Path | None,
+    classes: str,
+    target: str,
+    window: int | None,
+    pixel_size: float | None,
 ) -> None:
-    """Exports TerraMind from terratorch: VARIANT is terramind_v1_tiny, _small, _base or _large."""
+    """Exports TerraMind from terratorch, or what you have fine-tuned of it.
+
+    VARIANT is terramind_v1_tiny, _small, _base or _large. CHECKPOINT.ckpt is Lightning's, of a segmentation or a
+    regression of pixels; CONFIG.yaml alone, with --random-weights, tries the way without one.
+    """
     # terratorch and what it imports warn about themselves; what concerns the user is raised.
     warnings.simplefilter("ignore")
+    if source not in VARIANTS and Path(source).suffix.lower() in (".ckpt", ".pt", ".yaml", ".yml"):
+        is_config = Path(source).suffix.lower() in (".yaml", ".yml")
+        packed = export_head(
+            out.expanduser(),
+            checkpoint=None if is_config else _existing("checkpoint", Path(source)),
+            config=_existing("config", Path(source) if is_config else config),
+            stats=_existing("stats", stats),
+            classes=names_in(classes),
+            target=target,
+            random_weights=random_weights,
+            window=window,
+            pixel_size=pixel_size,
+        )
+        show_bundle(OUT, packed.bundle)
+        return
     started = time.monotonic()
     with (_Bar if ERR.is_terminal else _Lines)(ERR) as progress:
         folder = export_bundle(
-            variant,
+            source,
             out.expanduser(),
             targets=names_in(targets),
             inputs=names_in(inputs),

@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "bundle.md"
 def test_the_page_makes_a_map_of_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = re.findall(r"^```(\w*)\n(.*?)^```\n", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (_, python), (_, spec), (_, commands) = found
+    (_, python), (_, spec), (_, commands) = found[:3]
     exec(compile(python, str(PAGE), "exec"), {})
     Path("water.yaml").write_text(spec)
     catalog = write_world(tmp_path / "world", size=240)

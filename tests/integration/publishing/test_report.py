@@ -134,7 +134,9 @@ class TestPage:
         assert f"{record.cloud_share:.1%} of the mapped area lies under cloud" in page.text
 
     def test_a_terramind_bundle_has_no_banner(self, plan):
-        bundle = plan.bundle.model_copy(update={"title": "TerraMind 1.0 base", "is_terramind": True})
+        bundle = plan.bundle.model_copy(
+            update={"title": "TerraMind 1.0 base", "family": "terramind", "is_terramind": True}
+        )
         record = gather(plan)
         record = replace(record, plan=plan.model_copy(update={"bundle": bundle, "warnings": ()}))
         page = Page(render_report(record))

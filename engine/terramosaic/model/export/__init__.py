@@ -11,8 +11,12 @@ from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIAN
 
 if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
+    from terramosaic.model.packing import Packed
 
-__all__ = ["INPUTS", "TARGETS", "TOKENISED", "VARIANTS", "export_bundle"]
+__all__ = ["INPUTS", "TARGETS", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
+
+#: Metres of the pixels that maps are made of.
+_PIXEL = 10
 
 
 def export_bundle(
@@ -90,6 +94,65 @@ def export_bundle(
     )
     return write_bundle(
         reference, out, steps=steps, conditioning=conditioning, precision=precision, progress=progress
+    )
+
+
+def export_head(
+    out: Path,
+    *,
+    checkpoint: Path | None = None,
+    config: Path | None = None,
+    stats: Path | None = None,
+    classes: Sequence[str] = (),
+    target: str = "",
+    random_weights: int | None = None,
+    window: int | None = None,
+    pixel_size: float | None = None,
+) -> Packed:
+    """Exports a fine-tuned model of terratorch's: TerraMind with necks, decoder and head.
+
+    Args:
+        out: The folder to make.
+        checkpoint: Lightning's, which holds the architecture as well.
+        config: terratorch's configuration (YAML), for statistics of the inputs, or in place of a checkpoint.
+        stats: A file of means and stds by modality, in place of the configuration's.
+        classes: Names of classes, in place of the model's.
+        target: What its map is called; by default `classes`, or `values` of a regression.
+        random_weights: Seed of random weights; then no checkpoint is read.
+        window: Side of windows in pixels, in place of that of tiled inference.
+        pixel_size: Metres of the pixels that it was trained on, which no file tells.
+
+    Raises:
+        RequestError: The files lack what a map needs, or are of a kind that cannot be exported; says what gives it.
+        ModelError: The extra is missing, terratorch cannot build the model, or the exported one computes otherwise.
+    """
+    if pixel_size is None:
+        raise RequestError(
+            "pixel-size: no file tells it; say --pixel-size 10 if the model was trained on pixels of 10 m"
+        )
+    if pixel_size != _PIXEL:
+        raise RequestError(
+            f"pixel-size: the model was trained on pixels of {pixel_size:g} m, and maps are made of {_PIXEL} m, in "
+            "which it would see another world"
+        )
+    if (checkpoint is None) == (random_weights is None):
+        raise RequestError("checkpoint: give a checkpoint, or --random-weights SEED to try without")
+    try:
+        # Of the extra `export`: torch and terratorch, half a minute to import.
+        from terramosaic.model.export import heads
+    except ImportError as error:
+        raise ModelError(
+            f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
+        ) from error
+    return heads.export_head(
+        out,
+        checkpoint=checkpoint,
+        config=config,
+        stats=stats,
+        classes=classes,
+        target=target,
+        random_weights=random_weights,
+        window=window,
     )
 
 

@@ -1,0 +1,259 @@
+"""What terratorch's files say of a fine-tuned model: its configuration (YAML), and what a Lightning checkpoint holds.
+
+Pure: no torch. What the files do not say, and a map needs, is asked for in a line that names the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from terramosaic.bands import COMMON_NAMES, INPUT_BANDS
+from terramosaic.errors import RequestError, one_line, printable
+from terramosaic.model.packing.spec import UNITS
+
+#: terratorch's names of inputs that are ours under another one.
+_MODALITIES = {"RGB": "S2RGB"}
+
+#: terratorch's names of Sentinel-2's bands.
+_BANDS = {
+    "COASTAL_AEROSOL": "B01", "BLUE": "B02", "GREEN": "B03", "RED": "B04", "RED_EDGE_1": "B05", "RED_EDGE_2": "B06",
+    "RED_EDGE_3": "B07", "NIR_BROAD": "B08", "NIR_NARROW": "B8A", "WATER_VAPOR": "B09", "CIRRUS": "B10",
+    "SWIR_1": "B11", "SWIR_2": "B12",
+} | {name.upper(): band for band, name in COMMON_NAMES.items()}  # fmt: skip
+
+#: Tasks that make maps, by the end of their class's name.
+_TASKS = {"SemanticSegmentationTask": "segmentation", "PixelwiseRegressionTask": "regression"}
+
+#: Below this mean, Sentinel-2's numbers are reflectances, not digital numbers.
+_REFLECTANCE_BELOW = 10.0
+
+#: What TerraMind was pretrained with on windows of, and its patch.
+_WINDOW, _PATCH = 224, 16
+
+
+@dataclass(frozen=True)
+class HeadInput:
+    """An input of a fine-tuned model.
+
+    Attributes:
+        modality: terratorch's name of it.
+        bands: ours, in the order of its channels.
+        own_bands: terratorch's names of them where the model takes some of the input's bands, else none.
+        unit: of its numbers, as a spec of `pack` says it.
+        mean: of each band, in that unit.
+        std: of each band.
+    """
+
+    modality: str
+    bands: tuple[str, ...]
+    own_bands: tuple[str, ...]
+    unit: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """A fine-tuned model, as far as files say it.
+
+    Attributes:
+        task: ``segmentation`` or ``regression``.
+        factory: terratorch's model factory.
+        arguments: what it is called with.
+        inputs: by our name, in the order that the model was trained with.
+        classes: names; none of a regression.
+        window: side of the windows of its tiled inference, or of pretraining.
+        stride: pixels between them, where the file says tiles.
+    """
+
+    task: Literal["segmentation", "regression"]
+    factory: str
+    arguments: Mapping[str, Any]
+    inputs: Mapping[str, HeadInput]
+    classes: tuple[str, ...]
+    window: int
+    stride: int | None
+
+
+def read_yaml(path: Path, option: str) -> dict[str, Any]:
+    """The content of a YAML or JSON file, an object.
+
+    Raises:
+        RequestError: it is none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RequestError(f"{option}: {path} cannot be read: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{option}: {path} is no object with fields")
+    return content
+
+
+def config_of(
+    model: Mapping[str, Any],
+    data: Mapping[str, Any],
+    *,
+    stats: Mapping[str, Any] | None = None,
+    classes: Sequence[str] = (),
+) -> HeadConfig:
+    """What is to be exported.
+
+    Args:
+        model: ``class_path`` and ``init_args`` as a configuration's part ``model`` has them; of a checkpoint alone its
+            ``hyper_parameters`` as ``init_args``.
+        data: the ``init_args`` of the configuration's part ``data``; empty where there is none.
+        stats: ``means`` and ``stds`` by modality, in place of those of the data.
+        classes: names, in place of the model's.
+
+    Raises:
+        RequestError: it is a kind that cannot be mapped with, or lacks what a map needs; says which option gives it.
+    """
+    own = dict(model.get("init_args", {}))
+    arguments, factory = dict(own.get("model_args", {})), own.get("model_factory")
+    task = _task(model.get("class_path"), own)
+    if not arguments:
+        raise RequestError(
+            "config: it has no model.init_args.model_args, as terratorch's configurations have"
+        )
+    if factory != "EncoderDecoderFactory":
+        raise RequestError(
+            f"config: model_factory is {printable(factory)}; EncoderDecoderFactory can be exported"
+        )
+    _require_supported(arguments)
+    inputs = _inputs(arguments, data, stats or data)
+    names = tuple(classes or own.get("class_names") or ())
+    count = arguments.get("num_classes") or own.get("num_classes")
+    if task == "segmentation":
+        names = _class_names(names, count)
+    tiles = own.get("tiled_inference_parameters") or {}
+    window = int(tiles.get("crop") or tiles.get("h_crop") or arguments.get("backbone_img_size") or _WINDOW)
+    stride = tiles.get("stride") or tiles.get("h_stride")
+    if stride is not None and (stride % _PATCH or not 0 < stride <= window):
+        stride = None
+    return HeadConfig(task, factory, arguments, inputs, names, window, stride and int(stride))
+
+
+def _task(path: Any, own: Mapping[str, Any]) -> Literal["segmentation", "regression"]:
+    name = str(path or own.get("_class_path") or "SemanticSegmentationTask").rpartition(".")[2]
+    if name not in _TASKS:
+        raise RequestError(
+            f"config: {printable(name)} makes no map of pixels; {' and '.join(_TASKS)} can be exported"
+        )
+    return "regression" if _TASKS[name] == "regression" else "segmentation"
+
+
+def _require_supported(arguments: Mapping[str, Any]) -> None:
+    backbone = str(arguments.get("backbone", ""))
+    if not backbone.startswith("terramind_v1_"):
+        raise RequestError(f"config: the backbone is {printable(backbone)}; TerraMind's can be exported")
+    if backbone.endswith("_tim") or arguments.get("backbone_tim_modalities"):
+        raise RequestError("config: thinking in modalities (TiM) cannot be exported yet")
+    if arguments.get("peft_config"):
+        raise RequestError(
+            "config: LoRA (peft_config) cannot be exported yet; merge it into the weights first"
+        )
+    dates = arguments.get("backbone_temporal_n_timestamps")
+    if arguments.get("backbone_use_temporal"):
+        raise RequestError(
+            f"config: the model takes {dates or 'several'} dates, which cannot be mapped with yet"
+        )
+
+
+def _inputs(
+    arguments: Mapping[str, Any], data: Mapping[str, Any], stats: Mapping[str, Any]
+) -> dict[str, HeadInput]:
+    modalities = arguments.get("backbone_modalities")
+    if not isinstance(modalities, list) or not modalities:
+        raise RequestError("config: model_args.backbone_modalities names no modality")
+    # Merged by concatenation their order counts: that which the data come in.
+    order = [name for name in data.get("modalities") or modalities if name in modalities]
+    if set(order) != set(modalities):
+        order = list(modalities)
+    subsets = arguments.get("backbone_bands") or {}
+    found = {}
+    for modality in order:
+        name = _MODALITIES.get(str(modality), str(modality))
+        if name not in UNITS:
+            raise RequestError(
+                f"config: {printable(modality)} is no input that imagery is read for; take {', '.join(UNITS)}"
+            )
+        own_bands = subsets.get(modality) or ()
+        bands = _bands(modality, name, own_bands)
+        mean, std = (
+            _numbers(stats, field, modality, bands, alone=len(order) == 1) for field in ("means", "stds")
+        )
+        found[name] = HeadInput(
+            str(modality), bands, tuple(map(str, own_bands)), _unit(name, mean), mean, std
+        )
+    return found
+
+
+def _bands(modality: str, name: str, own: Sequence[Any]) -> tuple[str, ...]:
+    if not own:
+        return INPUT_BANDS[name]
+    if any(not isinstance(band, str) for band in own):
+        raise RequestError(
+            f"config: backbone_bands of {modality} are numbers, which tell no band (and terratorch keeps no pretrained "
+            "weights for them); write their names"
+        )
+    known = INPUT_BANDS[name]
+    bands = [band if band in known else _BANDS.get(band.upper(), band) for band in own]
+    if unknown := [band for band in bands if band not in known]:
+        raise RequestError(
+            f"config: {modality} has no band {printable(', '.join(unknown))}; Sentinel has {' '.join(known)}"
+        )
+    return tuple(bands)
+
+
+def _numbers(
+    stats: Mapping[str, Any], field: str, modality: str, bands: Sequence[str], *, alone: bool
+) -> tuple[float, ...]:
+    found = stats.get(field)
+    if isinstance(found, dict):
+        found = found.get(modality)
+    elif not alone:
+        found = None
+    if found is None:
+        raise RequestError(
+            f"stats: no {field} of {modality}, which no checkpoint holds; give the configuration as --config, or a "
+            "file of means and stds by modality as --stats"
+        )
+    try:
+        numbers = tuple(float(number) for number in (found if isinstance(found, list) else [found]))
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) == len(INPUT_BANDS[_MODALITIES.get(modality, modality)]) != len(bands):
+        # All bands of the input are told, and the model takes some.
+        known = INPUT_BANDS[_MODALITIES.get(modality, modality)]
+        numbers = tuple(numbers[known.index(band)] for band in bands)
+    if len(numbers) != len(bands):
+        raise RequestError(f"stats: {field} of {modality} has {len(numbers)} numbers for {len(bands)} bands")
+    return numbers
+
+
+def _unit(name: str, mean: Sequence[float]) -> str:
+    """What the numbers must have been that have such means."""
+    if name in ("S2L2A", "S2L1C"):
+        return "reflectance" if max(mean) < _REFLECTANCE_BELOW else "DN"
+    if name in ("S1RTC", "S1GRD"):
+        return "dB" if max(mean) < 0 else "linear"
+    if name == "S2RGB":
+        return "0-1" if max(mean) <= 1 else "0-255"
+    return UNITS[name][0]
+
+
+def _class_names(names: Sequence[str], count: Any) -> tuple[str, ...]:
+    if not isinstance(count, int) or count < 1:
+        raise RequestError("config: num_classes is missing")
+    wanted = max(2, count)
+    if not names:
+        return tuple(f"class {index}" for index in range(wanted))
+    if len(names) != wanted:
+        raise RequestError(f"classes: {len(names)} names for {wanted} classes")
+    return tuple(map(str, names))

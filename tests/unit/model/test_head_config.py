@@ -1,0 +1,128 @@
+"""What files of fine-tuned models say: real configurations are read, or it is told in a line why they are not."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from terramosaic.errors import RequestError
+from terramosaic.model.export import export_head
+from terramosaic.model.export.head_config import config_of, read_yaml
+
+READ = {
+    "ibm_terramind_base_burnscars": ({"S2L2A": ("B02 B03 B04 B8A B11 B12", "reflectance")}, 224, ("Others", "Burned")),
+    "ibm_terramind_base_sen1floods11": (
+        {"S2L1C": ("B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12", "DN"), "S1GRD": ("VV VH", "dB")},
+        224,
+        ("Others", "Flood"),
+    ),
+}  # fmt: skip
+TOLD = {
+    "cryosentinel_large_upernet": "it has no model.init_args.model_args, as terratorch's configurations have",
+    "geobench2_substation_base_maskrcnn": "ObjectDetectionTask makes no map of pixels",
+    "gorry_fork_drone_small": "S2L2A has no band RED_EDGE, THERMAL",
+    "ibm_terramind_base_multitemporal_crop": "the model takes 3 dates, which cannot be mapped with yet",
+    "ibm_terramind_base_tim_lulc_sen1floods11": "thinking in modalities (TiM) cannot be exported yet",
+    "impactmesh_base_impactmesh_flood": "the model takes 4 dates, which cannot be mapped with yet",
+    "nyc_lora_buildings": "it has no model.init_args.model_args, as terratorch's configurations have",
+    "nyc_phase2_lulc": "the model takes 4 dates, which cannot be mapped with yet",
+    "nyc_phase3_tim": "thinking in modalities (TiM) cannot be exported yet",
+    "studio_multimodal_seg_template": "cannot be read: while scanning for the next token",
+    "terratorch_detection_elephants_base": "ObjectDetectionTask makes no map of pixels",
+    "terratorch_embeddings": "makes no map of pixels",
+    "terratorch_integration_base_sen1floods11": "backbone_bands of S2L1C are numbers, which tell no band",
+    "terratorch_test_base_regression": "",
+}
+
+#: As a configuration of terratorch's has it.
+MODEL: dict[str, Any] = {
+    "class_path": "terratorch.tasks.SemanticSegmentationTask",
+    "init_args": {
+        "model_factory": "EncoderDecoderFactory",
+        "model_args": {
+            "backbone": "terramind_v1_tiny",
+            "backbone_modalities": ["S1RTC", "S2L2A"],
+            "num_classes": 3,
+            "decoder": "UNetDecoder",
+        },
+        "tiled_inference_parameters": {"crop": 256, "stride": 208},
+    },
+}
+DATA: dict[str, Any] = {
+    "modalities": ["S2L2A", "S1RTC"],
+    "means": {"S2L2A": [1400.0] * 12, "S1RTC": [-11, -17]},
+    "stds": {"S2L2A": [2000.0] * 12, "S1RTC": [4, 4]},
+}
+
+
+def real(shared_data: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    content = read_yaml(shared_data / "terratorch-configs" / f"{name}.yaml", "config")
+    return content.get("model") or {}, (content.get("data") or {}).get("init_args") or {}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_real_configuration_is_read(shared_data: Path, name: str) -> None:
+    inputs, window, classes = READ[name]
+    found = config_of(*real(shared_data, name))
+    assert {key: (" ".join(item.bands), item.unit) for key, item in found.inputs.items()} == inputs
+    assert (found.window, found.classes, found.task) == (window, classes, "segmentation")
+
+
+@pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told])
+def test_a_real_configuration_is_told_in_a_line(shared_data: Path, name: str) -> None:
+    with pytest.raises(RequestError) as error:
+        config_of(*real(shared_data, name))
+    assert TOLD[name] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_all_real_configurations_are_known_here(shared_data: Path) -> None:
+    files = {path.stem for path in (shared_data / "terratorch-configs").glob("*.yaml")}
+    assert files <= {*READ, *TOLD}
+
+
+def test_inputs_come_in_the_order_of_the_data_and_tiles_decide_windows() -> None:
+    found = config_of(MODEL, DATA)
+    assert list(found.inputs) == ["S2L2A", "S1RTC"]
+    assert (found.window, found.stride, found.classes) == (256, 208, ("class 0", "class 1", "class 2"))
+    named = config_of(MODEL, DATA, classes=["land", "water", "ice"])
+    assert named.classes == ("land", "water", "ice")
+
+
+def test_statistics_of_all_bands_are_cut_to_those_that_the_model_takes() -> None:
+    model, data = copy.deepcopy(MODEL), copy.deepcopy(DATA)
+    model["init_args"]["model_args"]["backbone_bands"] = {"S2L2A": ["RED", "B08", "nir08"]}
+    data["means"]["S2L2A"] = list(range(100, 112))
+    found = config_of(model, data).inputs["S2L2A"]
+    assert found.bands == ("B04", "B08", "B8A") and found.mean == (103, 107, 108)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m, d: d.pop("means"), "stats: no means of S2L2A, which no checkpoint holds; give"),
+        (lambda m, d: d["stds"].update(S1RTC=[1]), "stats: stds of S1RTC has 1 numbers for 2 bands"),
+        (lambda m, d: m["init_args"]["model_args"].update(num_classes=None), "num_classes is missing"),
+        (lambda m, d: m["init_args"].update(class_names=["a"]), "classes: 1 names for 3 classes"),
+        (lambda m, d: m["init_args"]["model_args"].update(backbone="prithvi_eo_v2_300"), "the backbone is prithvi"),
+        (lambda m, d: m["init_args"]["model_args"].update(peft_config={"method": "LORA"}), "LoRA (peft_config) cannot"),
+        (lambda m, d: m["init_args"].update(model_factory="SMPModelFactory"), "model_factory is SMPModelFactory"),
+        (lambda m, d: m["init_args"]["model_args"].update(backbone_modalities=["S2L2A", "NDVI"]), "NDVI is no input"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_or_cannot_be_is_told(change: Any, told: str) -> None:
+    model, data = copy.deepcopy(MODEL), copy.deepcopy(DATA)
+    change(model, data)
+    with pytest.raises(RequestError) as error:
+        config_of(model, data)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(None, "no file tells it; say --pixel-size 10"), (30.0, "trained on pixels of 30 m")]
+)
+def test_the_size_of_pixels_is_asked_for(tmp_path: Path, size: float | None, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        export_head(tmp_path / "out", random_weights=1, pixel_size=size)
