@@ -4,6 +4,7 @@ block       reading ahead, windows, model, blending and writing, at the same tim
 opening     the inputs under a block, opened
 inputs      what windows are cut from, input by input
 read_rows   rows of radar and heights, read as they are wanted
+strips      what is held of the ground, row by row
 radar_rows  radar under a block, a pass a window
 windows     from the strips of a stack to the windows of a block
 batches     windows put together to what the model is called with

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from typing import Protocol
@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from terramosaic.block.inputs import BlockInputs
-from terramosaic.block.radar_rows import RadarLead, RadarRows
+from terramosaic.block.radar_rows import RadarLead, RadarRows, reads_of
 from terramosaic.block.read_rows import InputRows, ReadRows
-from terramosaic.block.windows import HeldRows
+from terramosaic.block.windows import HeldRows, WindowRow, pixels_under
 from terramosaic.catalog.assets import Source
 from terramosaic.catalog.elevation import Elevation
 from terramosaic.ground.grid import Rect
@@ -39,8 +39,8 @@ class Decisions(Protocol):
         """The scene had pixels that were asked for: what is made of them hangs on what was decided about it."""
 
 
-#: Opens what windows are cut from: of a rectangle, and of a mask that tells which of its pixels a window needs.
-OpenInputs = Callable[[Rect, np.ndarray], AbstractContextManager[BlockInputs]]
+#: Opens what windows are cut from: of the rows of windows that touch a rectangle, and of that.
+OpenInputs = Callable[[Sequence[WindowRow], Rect], AbstractContextManager[BlockInputs]]
 
 
 def scenes_under(plan: Plan, block: Block, decisions: Decisions, run: RunFolder | None = None) -> OpenInputs:
@@ -50,27 +50,36 @@ def scenes_under(plan: Plan, block: Block, decisions: Decisions, run: RunFolder 
 
 @contextmanager
 def held_inputs(
-    plan: Plan, block: Block, rect: Rect, wanted: np.ndarray, decisions: Decisions, run: RunFolder | None
+    plan: Plan,
+    block: Block,
+    rows: Sequence[WindowRow],
+    part: Rect,
+    decisions: Decisions,
+    run: RunFolder | None,
 ) -> Iterator[BlockInputs]:
     """What windows of a block are cut from; reading ends with the context.
 
     Args:
         plan: the run's.
         block: one of its blocks.
-        rect: all that windows may ask for.
-        wanted: bool (height, width) of ``rect``: pixels that a window needs; others may stay empty.
+        rows: its windows, or those of a part of it.
+        part: the pixels that these are computed for.
         decisions: which scenes are used, and what their numbers mean.
         run: where files that fail for good are marked; of None, nowhere.
     """
+    rect, wanted = pixels_under(rows, part)
     with ExitStack() as opened:
         others: dict[str, InputRows] = {}
         if plan.heights is not None:
             read = partial(_read_heights, plan.heights.elevation, block.epsg, decisions, run)
-            others[DEM] = opened.enter_context(ReadRows(read, rect))
+            others[DEM] = opened.enter_context(
+                ReadRows(read, (window for row in rows for window in row.windows))
+            )
         radar = None
         if plan.radar is not None:
-            rows = RadarRows(plan.radar, plan.request.composite, rect, block.epsg, decisions, run)
-            radar = opened.enter_context(closing(rows))
+            choice = plan.radar.window_passes(block.epsg, rect, plan.request.composite)
+            reads = reads_of(plan.radar, block.epsg, decisions, run)
+            radar = opened.enter_context(closing(RadarRows(reads, choice, rows)))
         if radar is not None and plan.radar is not None and plan.is_led_by_radar:
             yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)), others)
             return

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from terramosaic.block.preview import stored_backscatter
 from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
-from terramosaic.block.read_rows import STRIP, ReadRows
+from terramosaic.block.read_rows import Read, ReadRows
+from terramosaic.block.strips import Strips
+from terramosaic.block.windows import WindowRow
 from terramosaic.catalog.backscatter_passes import BackscatterPass
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.backscatter import read_backscatter
 from terramosaic.imagery.scene_decision import SourceDecisions
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.pass_choice import WindowPasses
 from terramosaic.planning.radar import Radar
 
 
@@ -24,68 +29,117 @@ class RadarRows:
     Two passes see a slope from two places, so no window mixes them. Which one a window is of follows from footprints,
     and so is the same in every block that it touches; another one comes in only where the first saw nothing of it.
 
+    Each pass is read in strips under the windows that it is the best for. Where it saw nothing of some windows of a
+    row, the next one is read under these alone, and of what that saw no more is held than the row.
+
     Args:
-        radar: the run's passes.
-        composite: the request's.
-        rect: all that windows may ask for.
-        epsg: the zone.
-        decisions: which scenes are used.
-        run: the run that it is read for.
+        reads: each pass, the oldest first.
+        choice: which of them windows are cut from.
+        rows: the block's windows.
 
     Attributes:
-        shown: the pass of each pixel that windows were cut from.
+        shown: what windows were cut from so far.
     """
 
-    def __init__(
-        self,
-        radar: Radar,
-        composite: str,
-        rect: Rect,
-        epsg: int,
-        decisions: SourceDecisions,
-        run: RunFolder | None = None,
-    ) -> None:
-        self._choice = radar.window_passes(epsg, rect, composite)
-        self._rows = [
-            ReadRows(partial(_read, one, epsg, decisions, run), rect) for one in radar.passes_with_scenes()
-        ]
-        self.shown = ShownPasses(rect)
+    def __init__(self, reads: Sequence[Read], choice: WindowPasses, rows: Sequence[WindowRow]) -> None:
+        self._reads = reads
+        self._rows = {window: row.windows for row in rows for window in row.windows}
+        self._passes = {window: [one.number for one in choice.of(window)] for window in self._rows}
+        best = defaultdict(list)
+        for window, passes in self._passes.items():
+            if passes:
+                best[passes[0]].append(window)
+        self._best = {number: ReadRows(reads[number], windows) for number, windows in best.items()}
+        self._others: dict[Rect, _Piece | None] = {}
+        self.shown = ShownPasses(self._rows)
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
         """As `InputRows.cut`."""
-        seen = np.zeros(window.shape, bool)
+        seen, passes = np.zeros(window.shape, bool), self._passes[window]
         pixels[:] = 0
-        for one in self._choice.of(window):
-            seen = self._rows[one.number].cut(window, pixels)
-            if seen.any():
-                self.shown.put(window, seen, one.number + 1)
-                break
+        if not passes:
+            return seen
+        number = passes[0]
+        seen = self._best[number].cut(window, pixels)
+        if not seen.any() and (other := self._of_another(window)):
+            number, pixels[:], seen = other.number, other.values, other.seen
+        if seen.any():
+            self.shown.put(window, number, pixels, seen)
         return seen
 
     def seen(self, rect: Rect) -> np.ndarray:
         """As `InputRows.seen`."""
-        return self.shown.read(rect) > 0
-
-    def values(self, rect: Rect) -> np.ndarray:
-        """VV and VH of the passes that are shown, float32 (2, height, width), NaN where nothing was seen."""
-        shown = self.shown.read(rect)
-        found = np.full((2, *rect.shape), np.nan, np.float32)
-        for number in np.unique(shown[shown > 0]):
-            values = self._rows[number - 1].values(rect)
-            if values is not None:
-                np.copyto(found, values, where=shown == number)
-        return found
+        seen: np.ndarray = self.shown.read(rect)[0] > 0
+        return seen
 
     def drop_above(self, row: int) -> None:
         """As `InputRows.drop_above`."""
-        for rows in self._rows:
+        for rows in self._best.values():
             rows.drop_above(row)
         self.shown.drop_above(row)
 
     def close(self) -> None:
         """As `InputRows.close`."""
-        for rows in self._rows:
+        for rows in self._best.values():
             rows.close()
+
+    def _of_another(self, window: Rect) -> _Piece | None:
+        """What the first pass after the best has of a window that has anything; None if none has."""
+        if window not in self._others:
+            row = self._rows[window]
+            following = row[row.index(window) :]
+            self._others = self._read_others([each for each in following if self._is_empty(each)])
+        return self._others.pop(window)
+
+    def _is_empty(self, window: Rect) -> bool:
+        passes = self._passes[window]
+        return len(passes) > 0 and not self._best[passes[0]].sees(window)
+
+    def _read_others(self, windows: Sequence[Rect]) -> dict[Rect, _Piece | None]:
+        """The same of several windows of a row, each pass read once for neighbours that need it."""
+        found: dict[Rect, _Piece | None] = dict.fromkeys(windows)
+        left = {window: self._passes[window][1:] for window in windows}
+        while left := {window: passes for window, passes in left.items() if passes}:
+            needing = defaultdict(list)
+            for window, passes in left.items():
+                needing[passes.pop(0)].append(window)
+            for number, group in needing.items():
+                for piece in _pieces(number, self._reads[number], group):
+                    found[piece.window] = piece
+                    del left[piece.window]
+        return found
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What a pass has of a window: float32 (2, side, side), 0 where it saw nothing, and bool (side, side)."""
+
+    number: int
+    window: Rect
+    values: np.ndarray
+    seen: np.ndarray
+
+
+def _pieces(number: int, read: Read, windows: Iterable[Rect]) -> Iterator[_Piece]:
+    """What a pass has of windows of a row, of which it has anything; from the left to the right."""
+    for together, rect in _neighbours(windows):
+        values, seen = read(rect)
+        for window in together:
+            part = window.slices(rect)
+            if seen[part].any():
+                yield _Piece(number, window, np.where(seen[part], values[:, *part], 0), seen[part].copy())
+
+
+def _neighbours(windows: Iterable[Rect]) -> list[tuple[list[Rect], Rect]]:
+    """Windows of a row that touch each other, and the pixels of all of them."""
+    found: list[tuple[list[Rect], Rect]] = []
+    for window in windows:
+        if found and window.col <= found[-1][1].col_end:
+            together, rect = found.pop()
+            found.append(([*together, window], rect.union(window)))
+        else:
+            found.append(([window], window))
+    return found
 
 
 class RadarLead:
@@ -110,56 +164,58 @@ class RadarLead:
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `Leading.source`; in place of reflectance stands backscatter, see `stored_backscatter`."""
         source = SourceRows.empty(rect, len(SOURCE_BANDS))
-        shown = self._rows.shown.read(rect)
+        shown, *backscatter = self._rows.shown.read(rect)
         source.acquisition[:] = self._numbers[shown]
         source.valid[:] = (shown > 0) & region
         # VV, VH, and VV once more: a preview has three bands, and a pixel that has them all.
-        source.dn[:3] = stored_backscatter(self._rows.values(rect))[[0, 1, 0]] * source.valid
+        source.dn[:3] = np.stack([*backscatter, backscatter[0]]) * source.valid
         return source
 
 
 class ShownPasses:
-    """Which pass each pixel is of, counted from 1: held in strips, so that memory does not grow with the block.
+    """Which pass each pixel is of, counted from 1, and what it has seen there.
 
     Where windows of several passes meet, it is the oldest of them.
+
+    Args:
+        windows: all that may be shown.
     """
 
-    def __init__(self, rect: Rect) -> None:
-        self._rect = rect
-        self._strips: dict[int, np.ndarray] = {}
+    def __init__(self, windows: Iterable[Rect]) -> None:
+        self._strips = Strips(windows, lambda rect: np.zeros((3, *rect.shape), np.uint16))
 
-    def put(self, rect: Rect, seen: np.ndarray, number: int) -> None:
-        """Pixels of a rectangle were seen by a pass."""
-        for strip, held in self._under(rect, make=True):
-            part = strip.intersection(rect)
-            view, new = held[part.slices(strip)], seen[part.slices(rect)]
-            better = new & ((view == 0) | (view > number))
-            view[better] = number
+    def put(self, window: Rect, number: int, db: np.ndarray, seen: np.ndarray) -> None:
+        """Some pixels of a window, in which VV and VH are dB, were seen by a pass, counted from 0."""
+        shown = np.stack([np.full(window.shape, number + 1, np.uint16), *stored_backscatter(db)])
+        for strip, held in self._strips.under(window):
+            part = strip.intersection(window)
+            view, new = held[:, *part.slices(strip)], shown[:, *part.slices(window)]
+            older = seen[part.slices(window)] & ((view[0] == 0) | (view[0] > number + 1))
+            np.copyto(view, new, where=older)
 
     def read(self, rect: Rect) -> np.ndarray:
-        """The numbers, uint16 (height, width); 0 where nothing was seen."""
-        found = np.zeros(rect.shape, np.uint16)
-        for strip, held in self._under(rect, make=False):
+        """The numbers, and VV and VH by `stored_backscatter`: uint16 (3, height, width), 0 where nothing was seen."""
+        found = np.zeros((3, *rect.shape), np.uint16)
+        for strip, held in self._strips.held_under(rect):
             part = strip.intersection(rect)
-            found[part.slices(rect)] = held[part.slices(strip)]
+            found[:, *part.slices(rect)] = held[:, *part.slices(strip)]
         return found
 
     def drop_above(self, row: int) -> None:
         """Forgets what lies above a row."""
-        for number in [number for number in self._strips if (number + 1) * STRIP <= row]:
-            del self._strips[number]
+        self._strips.drop_above(row)
 
-    def _under(self, rect: Rect, *, make: bool) -> list[tuple[Rect, np.ndarray]]:
-        shared, found = rect.intersection(self._rect), []
-        if shared.is_empty:
-            return []
-        for number in range(shared.row // STRIP, (shared.row_end - 1) // STRIP + 1):
-            strip = Rect(number * STRIP, self._rect.col, STRIP, self._rect.width)
-            if make and number not in self._strips:
-                self._strips[number] = np.zeros(strip.shape, np.uint16)
-            if number in self._strips:
-                found.append((strip, self._strips[number]))
-        return found
+
+def reads_of(radar: Radar, epsg: int, decisions: SourceDecisions, run: RunFolder | None = None) -> list[Read]:
+    """What reads each pass of a run onto a zone's grid, the oldest first.
+
+    Args:
+        radar: the run's passes.
+        epsg: the zone.
+        decisions: which scenes are used.
+        run: the run that it is read for.
+    """
+    return [partial(_read, one, epsg, decisions, run) for one in radar.passes_with_scenes()]
 
 
 def _read(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 
+from terramosaic.block.strips import Strips
 from terramosaic.ground.grid import Rect
-
-#: Rows read at once, at multiples of it: what is asked of a server does not hang on the block.
-STRIP = 256
 
 #: Reads a rectangle of the grid: float32 (bands, height, width), and which pixels were seen, bool (height, width).
 Read = Callable[[Rect], tuple[np.ndarray, np.ndarray]]
@@ -39,13 +37,14 @@ class ReadRows:
 
     Args:
         read: the source.
-        rect: all that windows may ask for; beyond it nothing is seen.
+        windows: all that may be asked for; beyond them nothing is read.
     """
 
-    def __init__(self, read: Read, rect: Rect) -> None:
-        self._read, self._rect = read, rect
+    def __init__(self, read: Read, windows: Iterable[Rect]) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-rows")
-        self._strips: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
+        self._strips: Strips[Future[tuple[np.ndarray, np.ndarray]]] = Strips(
+            windows, lambda rect: self._pool.submit(read, rect)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -59,57 +58,33 @@ class ReadRows:
         """As `InputRows.cut`."""
         seen = np.zeros(window.shape, bool)
         pixels[:] = 0
-        shared = window.intersection(self._rect)
-        if shared.is_empty:
-            return seen
-        first, last = shared.row // STRIP, (shared.row_end - 1) // STRIP
-        self._want(range(first, last + 2))
-        for number in range(first, last + 1):
-            strip = self._strip(number)
-            values, valid = self._strips[number].result()
+        for strip, reading in self._strips.under(window, ahead=1):
+            values, valid = reading.result()
             part = strip.intersection(window)
             here, there = part.slices(window), part.slices(strip)
             seen[here] = valid[there]
             pixels[:, *here] = np.where(valid[there], values[:, *there], 0)
         return seen
 
+    def sees(self, window: Rect) -> bool:
+        """Whether it has anything of a window, which is read for it."""
+        under = self._strips.under(window, ahead=1)
+        return any(
+            reading.result()[1][strip.intersection(window).slices(strip)].any() for strip, reading in under
+        )
+
     def seen(self, rect: Rect) -> np.ndarray:
         """As `InputRows.seen`: of one source, what it has."""
         found = np.zeros(rect.shape, bool)
-        for number, reading in self._strips.items():
-            strip = self._strip(number)
+        for strip, reading in self._strips.held_under(rect):
             part = strip.intersection(rect)
-            if not part.is_empty:
-                found[part.slices(rect)] = reading.result()[1][part.slices(strip)]
-        return found
-
-    def values(self, rect: Rect) -> np.ndarray | None:
-        """What was read of a rectangle, float32 (bands, height, width), NaN elsewhere; None where nothing was."""
-        found: np.ndarray | None = None
-        for number, reading in self._strips.items():
-            strip = self._strip(number)
-            part = strip.intersection(rect)
-            if not part.is_empty:
-                values = reading.result()[0]
-                if found is None:
-                    found = np.full((len(values), *rect.shape), np.nan, np.float32)
-                found[:, *part.slices(rect)] = values[:, *part.slices(strip)]
+            found[part.slices(rect)] = reading.result()[1][part.slices(strip)]
         return found
 
     def drop_above(self, row: int) -> None:
         """As `InputRows.drop_above`."""
-        for number in [number for number in self._strips if (number + 1) * STRIP <= row]:
-            del self._strips[number]
+        self._strips.drop_above(row)
 
     def close(self) -> None:
         """As `InputRows.close`."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _strip(self, number: int) -> Rect:
-        whole = Rect(number * STRIP, self._rect.col, STRIP, self._rect.width)
-        return whole.intersection(self._rect)
-
-    def _want(self, numbers: range) -> None:
-        for number in numbers:
-            if number not in self._strips and not self._strip(number).is_empty:
-                self._strips[number] = self._pool.submit(self._read, self._strip(number))

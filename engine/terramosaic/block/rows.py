@@ -15,7 +15,7 @@ from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.opening import OpenInputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.tokens import TokenSheet, token_sheets
-from terramosaic.block.windows import pixels_under, region_mask, windows_by_row
+from terramosaic.block.windows import region_mask, windows_by_row
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
 from terramosaic.ground.joining import JoinedBands
 from terramosaic.ground.lattice import Lattice
@@ -182,9 +182,8 @@ class BlockRows:
         block, inputs = self._block, self._plan.request.inputs
         region = region_mask(self._plan, block)
         rows = windows_by_row(self._targets, block.rect, region)
-        rect, wanted = pixels_under(rows, block.rect)
         bands = {name: len(self.bundle.inputs[name].bands) for name in inputs}
-        with self._open_inputs(rect, wanted) as held:
+        with self._open_inputs(rows, block.rect) as held:
             yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=bands)
 
     @contextmanager

@@ -35,6 +35,11 @@ class WindowRow:
         """The first row of pixels."""
         return self.i * self.lattice.stride
 
+    @property
+    def windows(self) -> list[Rect]:
+        """The pixels of each, from the left to the right."""
+        return [self.lattice.window(self.i, j) for j in self.columns]
+
 
 def windows_by_row(lattices: Iterable[Lattice], block: Rect, region: np.ndarray) -> list[WindowRow]:
     """Each row of windows that touches the block, with the columns of those that touch the region in it.
@@ -61,7 +66,7 @@ def windows_by_row(lattices: Iterable[Lattice], block: Rect, region: np.ndarray)
 
 def pixels_under(rows: Iterable[WindowRow], block: Rect) -> tuple[Rect, np.ndarray]:
     """The rectangle that the windows cover (the block, where there is none), and in it the pixels under any of them."""
-    windows = [row.lattice.window(row.i, j) for row in rows for j in row.columns]
+    windows = [window for row in rows for window in row.windows]
     if not windows:
         return block, np.zeros(block.shape, bool)
     cover = windows[0]

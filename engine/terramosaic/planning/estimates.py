@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from terramosaic.planning.heights import DEM
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, cover_of
 from terramosaic.planning.plan import Figures, Zone
-from terramosaic.planning.radar import RADAR
 from terramosaic.request.request import RegionRequest
 
 #: Scenes that a warning names; each of them is in the plan. Letters of all names.
@@ -56,16 +55,21 @@ def read_gigabytes(
     acquisitions: Sequence[Acquisition[Any]],
     lattices: Sequence[TargetLattice],
     bands: Sequence[str],
+    passes: Mapping[str, float],
 ) -> float:
     """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy.
 
-    Of Sentinel-1 every pixel is read of one pass.
+    Args:
+        request: says the inputs.
+        zones: with their blocks.
+        acquisitions: of Sentinel-2.
+        lattices: of the windows.
+        bands: of Sentinel-2.
+        passes: of Sentinel-1, how many are read of a block, by its id; see `passes_read`.
     """
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
     per_pixel *= not is_led_by_radar(request)
-    beside = _RADAR_BYTES_PER_PIXEL * (RADAR in request.inputs) + _HEIGHT_BYTES_PER_PIXEL * (
-        DEM in request.inputs
-    )
+    heights = _HEIGHT_BYTES_PER_PIXEL * (DEM in request.inputs)
     cloud = {
         scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
     }
@@ -73,7 +77,7 @@ def read_gigabytes(
     for block in (block for zone in zones for block in zone.blocks):
         pixels = np.prod(cover_of(lattices, block.rect).shape, dtype=float)
         left = 1.0
-        total += pixels * beside
+        total += pixels * (heights + _RADAR_BYTES_PER_PIXEL * passes.get(block.id, 0.0))
         for scenes in block.acquisitions:
             total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
             left *= cloud[scenes[0]]

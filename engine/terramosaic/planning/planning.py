@@ -36,7 +36,7 @@ from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar, find_radar
-from terramosaic.planning.radar_windows import scenes_for_windows
+from terramosaic.planning.radar_windows import passes_read, scenes_for_windows
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
     Found,
@@ -209,7 +209,14 @@ def _plan_from(
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
         windows_by_stride=windows_by_stride(lattices, zones) if request.strides else {},
-        read_gigabytes=read_gigabytes(request, zones, acquisitions, lattices, bundle.bands),
+        read_gigabytes=read_gigabytes(
+            request,
+            zones,
+            acquisitions,
+            lattices,
+            bundle.bands,
+            {} if radar is None else passes_read(radar, request, zones, lattices),
+        ),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
     longest = max((max(zone.rect.shape) for zone in zones), default=1)

@@ -1,4 +1,4 @@
-"""Which slices of Sentinel-1 the windows of a run may be cut from: these are in its plan, and no others."""
+"""What of Sentinel-1 the windows of a run may be cut from, which is in its plan, and how much of it they will read."""
 
 from __future__ import annotations
 
@@ -28,16 +28,40 @@ def scenes_for_windows(
     for zone in zones:
         choice = radar.window_passes(zone.epsg, zone.rect.pad(side), request.composite)
         for block in zone.blocks:
-            for one in _candidates(choice, zone, block, lattices):
-                needed.update(scene.key for scene in one.slices)
+            for ranked in _candidates(choice, zone, block, lattices):
+                needed.update(scene.key for one in ranked for scene in one.slices)
     return needed
+
+
+def passes_read(
+    radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+) -> dict[str, float]:
+    """Estimate, by block: of how many passes a window is read, as a mean.
+
+    The best is read of each, and further ones where what is better saw nothing; the less it covers, the likelier.
+    """
+    side, found = max(each.lattice.side for each in lattices), {}
+    for zone in zones:
+        choice = radar.window_passes(zone.epsg, zone.rect.pad(side), request.composite)
+        for block in zone.blocks:
+            reads = [_expected(ranked) for ranked in _candidates(choice, zone, block, lattices)]
+            found[block.id] = sum(reads) / max(1, len(reads))
+    return found
+
+
+def _expected(ranked: Sequence[Candidate]) -> float:
+    reads, left = 0.0, 1.0
+    for one in ranked:
+        reads += left
+        left *= 1 - one.coverage
+    return reads
 
 
 def _candidates(
     choice: WindowPasses, zone: Zone, block: Block, lattices: Sequence[TargetLattice]
-) -> list[Candidate]:
-    """What windows of a block may be cut from."""
+) -> list[list[Candidate]]:
+    """What each window of a block may be cut from; one for all, where one pass is the best for all and covers them."""
     first = choice.one_for_all(cover_of(lattices, block.rect))
     if first is not None:
-        return [first]
-    return [one for window in windows_of(lattices, zone, block) for one in choice.of(window)]
+        return [[first]]
+    return [choice.of(window) for window in windows_of(lattices, zone, block)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.opening import OpenInputs
-from terramosaic.block.windows import HeldRows
+from terramosaic.block.windows import HeldRows, pixels_under
 from terramosaic.errors import NotVerifiableError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.stack import STRIP, Strip
@@ -51,8 +51,11 @@ class KeptImagery:
 
     def under(self, zone: Zone) -> OpenInputs:
         """Has windows of a zone cut from it."""
-        return lambda rect, _: nullcontext(
-            BlockInputs("S2L2A", HeldRows(self._strips(zone, rect), self._plan.bundle.bands))
+        return lambda rows, part: nullcontext(
+            BlockInputs(
+                "S2L2A",
+                HeldRows(self._strips(zone, pixels_under(rows, part)[0]), self._plan.bundle.bands),
+            )
         )
 
     def _strips(self, zone: Zone, rect: Rect) -> Iterator[Strip]:

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from terramosaic.block.read_rows import STRIP, ReadRows
+from terramosaic.block.read_rows import ReadRows
+from terramosaic.block.strips import STRIP
 from terramosaic.ground.grid import Rect
 
 RECT = Rect(1000, 500, 900, 300)
@@ -30,7 +31,7 @@ class Ground:
 def test_a_window_holds_what_was_seen_and_zero_elsewhere() -> None:
     ground, window = Ground(), Rect(1200, 450, 224, 224)
     pixels = np.full((2, 224, 224), -1, np.float32)
-    with ReadRows(ground.read, RECT) as rows:
+    with ReadRows(ground.read, [RECT]) as rows:
         seen = rows.cut(window, pixels)
     at = np.mgrid[window.row : window.row_end, window.col : window.col_end]
     expected = (at[1] >= 500) & (at[1] % 7 != 0)
@@ -40,7 +41,7 @@ def test_a_window_holds_what_was_seen_and_zero_elsewhere() -> None:
 
 def test_each_strip_is_read_once_and_only_as_far_as_it_is_wanted() -> None:
     ground = Ground()
-    with ReadRows(ground.read, RECT) as rows:
+    with ReadRows(ground.read, [RECT]) as rows:
         for row in range(1000, 1400, 96):
             rows.drop_above(row)
             rows.cut(Rect(row, 500, 224, 224), np.empty((2, 224, 224), np.float32))
@@ -51,7 +52,7 @@ def test_each_strip_is_read_once_and_only_as_far_as_it_is_wanted() -> None:
 
 
 def test_what_was_seen_is_told_and_forgotten_above() -> None:
-    with ReadRows(Ground().read, RECT) as rows:
+    with ReadRows(Ground().read, [RECT]) as rows:
         rows.cut(Rect(1000, 500, 224, 224), np.empty((2, 224, 224), np.float32))
         some = Rect(1010, 500, 5, 14)
         np.testing.assert_array_equal(rows.seen(some)[0], np.arange(500, 514) % 7 != 0)
@@ -63,7 +64,7 @@ def test_an_error_comes_where_the_window_is_cut() -> None:
     def fail(rect: Rect) -> tuple[np.ndarray, np.ndarray]:
         raise OSError("gone")
 
-    with ReadRows(fail, RECT) as rows, pytest.raises(OSError, match="gone"):
+    with ReadRows(fail, [RECT]) as rows, pytest.raises(OSError, match="gone"):
         rows.cut(Rect(1000, 500, 224, 224), np.empty((2, 224, 224), np.float32))
 
 
@@ -75,6 +76,6 @@ def test_the_next_strip_is_read_while_windows_are_cut() -> None:
             ahead.set()
         return ground.read(rect)
 
-    with ReadRows(read, RECT) as rows:
+    with ReadRows(read, [RECT]) as rows:
         rows.cut(Rect(1000, 500, 20, 224), np.empty((2, 20, 224), np.float32))
         assert ahead.wait(10)
