@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -43,7 +44,9 @@ class SingleGraphGenerator:
         self._batch_size = bundle.manifest.batch or batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
         self._sessions = {
-            target: _session(bundle.folder / file, bundle.manifest.files[file].sha256, device, threads)
+            target: _session(
+                bundle.folder / file, bundle.manifest.files[file].sha256, device, threads, _level(bundle)
+            )
             for target, file in files.items()
         }
 
@@ -103,27 +106,42 @@ class SingleGraphGenerator:
         return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
 
-_sessions: dict[tuple[Path, str, Device, int], onnxruntime.InferenceSession] = {}
+_Level: TypeAlias = "onnxruntime.GraphOptimizationLevel"
+
+
+def _level(bundle: Bundle) -> _Level:
+    """How far ONNX Runtime may rearrange graphs on the processor.
+
+    ENABLE_ALL adds blocked layouts, by which convolutions of 8 channels and more take 10 to 30 % less time; the demo's
+    narrow ones take longer so.
+    """
+    is_demo = bundle.manifest.family == "demo"
+    levels = onnxruntime.GraphOptimizationLevel
+    return levels.ORT_ENABLE_EXTENDED if is_demo else levels.ORT_ENABLE_ALL
+
+
+_sessions: dict[tuple[Path, str, Device, int, _Level], onnxruntime.InferenceSession] = {}
 _opening = Lock()
 
 
-def _session(path: Path, sha256: str, device: Device, threads: int) -> onnxruntime.InferenceSession:
+def _session(
+    path: Path, sha256: str, device: Device, threads: int, level: _Level
+) -> onnxruntime.InferenceSession:
     """The process's one session of a graph's content on a device; threads may share its ``run``."""
-    key = path, sha256, device, threads
+    key = path, sha256, device, threads, level
     with _opening:
         if key not in _sessions:
-            _sessions[key] = _open(path, device, threads)
+            _sessions[key] = _open(path, device, threads, level)
         return _sessions[key]
 
 
-def _open(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path, device: Device, threads: int, level: _Level) -> onnxruntime.InferenceSession:
     if device.kind == "cuda":
         from terramosaic.model.cuda import open_on_cuda  # brings onnx, which a CPU does without
 
         return open_on_cuda(path, device_index=device.index, batch=None, threads=threads)
     options = session_options(threads)
-    # ENABLE_ALL adds blocked layouts for wide convolutions; the demo's narrow ones take twice as long so.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = level
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no other common base

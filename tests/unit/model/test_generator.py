@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -107,11 +108,11 @@ def test_sessions_are_made_once_per_process(bundle: Bundle, monkeypatch: pytest.
     opened: list[str] = []
     opening = CountedLock()
 
-    def count(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    def count(path: Path, device: Device, threads: int, level: Any) -> onnxruntime.InferenceSession:
         opened.append(path.stem)
         # None of the others may find a session that is there already.
         assert opening.all_asked.wait(60)
-        return open_session(path, device, threads)
+        return open_session(path, device, threads, level)
 
     open_session = terramosaic.model.single_graph._open
     monkeypatch.setattr(terramosaic.model.single_graph, "_open", count)
