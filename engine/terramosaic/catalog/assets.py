@@ -109,11 +109,14 @@ def asset_ref(
 def require_files(source: Source) -> None:
     """Refuses what would be read for ever, such as pipes; whether a file is there is seen when it is read.
 
+    An item from the network names no file of this machine that is opened (see `terramosaic.catalog.hrefs`), and nothing
+    is told of those that it tries.
+
     Raises:
         CatalogError: an asset on this machine is something else than a file.
     """
     for asset in source.assets.values():
-        if "://" in asset.href:
+        if source.origin != "disk" or "://" in asset.href:
             continue
         try:
             mode = Path(asset.href).stat().st_mode

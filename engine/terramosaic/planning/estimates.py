@@ -10,6 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD
 from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog.assets import Source
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.hrefs import misnamed
 from terramosaic.errors import printable
@@ -107,11 +108,17 @@ def warnings_of(
     bundle: Bundle,
     figures: Figures,
     scenes: Collection[Scene | BackscatterScene],
+    beside: Collection[Source],
     hint: str = "",
 ) -> list[str]:
     """What to know before a plan is carried out.
 
     Args:
+        request: what is asked for.
+        bundle: its model.
+        figures: of the plan.
+        scenes: that lead.
+        beside: scenes and tiles of the other inputs.
         hint: what would fill the gaps that the cloud limit makes.
     """
     warnings = []
@@ -140,8 +147,9 @@ def warnings_of(
         warnings.append("keep_imagery keeps Sentinel-2, which is not among the inputs: no imagery is kept")
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
-    for why, keys in _misnamed(scenes).items():
-        warnings.append(f"{len(keys)} of {figures.scenes} scenes cannot be read: {why}: {_some(keys)}")
+    for items, what in ((scenes, "scenes"), (beside, "scenes and tiles beside them")):
+        for why, keys in _misnamed(items).items():
+            warnings.append(f"{len(keys)} of {len(items)} {what} cannot be read: {why}: {_some(keys)}")
     unknown = [scene.key for scene in scenes if isinstance(scene, Scene) and scene.offset_is_guessed]
     if unknown:
         warnings.append(
@@ -157,7 +165,7 @@ def _some(keys: Sequence[str]) -> str:
     return printable(", ".join(keys[:_NAMED_SCENES]), _NAMED_LETTERS) + more
 
 
-def _misnamed(scenes: Iterable[Scene | BackscatterScene]) -> dict[str, list[str]]:
+def _misnamed(scenes: Iterable[Source]) -> dict[str, list[str]]:
     """Scenes whose files will not be opened, by the reason, as far as names tell it."""
     reasons: dict[str, list[str]] = {}
     for scene in scenes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import shapely
@@ -19,6 +19,7 @@ from terramosaic.catalog import (
     require_files,
     tell_apart,
 )
+from terramosaic.catalog.assets import Source
 from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.blocks import cut_into_blocks, windows_by_stride
@@ -182,8 +183,9 @@ def _plan_from(
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     excluded = (*(radar.excluded if radar else ()), *(heights.excluded if heights else ()))
     request = _naming_what_was_found(prepared, scenes.values(), found.dropped, excluded)
-    others = radar.scenes.values() if radar else (), heights.elevation.by_key.values() if heights else ()
-    for source in (*scenes.values(), *chain(*others)):
+    beside: list[Source] = [*(heights.elevation.by_key.values() if heights else ())]
+    beside += radar.scenes.values() if radar and not led_by_radar else ()
+    for source in (*scenes.values(), *beside):
         require_files(source)
     lattices = lattices_of(request, bundle.manifest)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
@@ -252,7 +254,7 @@ def _plan_from(
         zones=tuple(zones),
         figures=figures,
         warnings=(
-            *warnings_of(request, bundle, figures, scenes.values(), hint),
+            *warnings_of(request, bundle, figures, scenes.values(), beside, hint),
             *(radar.notes if radar else ()),
             *(heights.notes if heights else ()),
             *(prepared.own.notes if prepared.own else ()),

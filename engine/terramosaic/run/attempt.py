@@ -54,6 +54,8 @@ def require_imagery(plan: Plan) -> None:
     if len(left_out) > _MOST_REASONS:
         reasons.append(f"{len(left_out) - _MOST_REASONS} more in {RunFolder.of(plan).scenes}")
     trust = ", or trust them" if any(decision.can_be_trusted for decision in left_out) else ""
+    if plan.radar is not None and not plan.is_led_by_radar:
+        trust += ", or name those of Sentinel-1 in exclude: then the next pass is taken"
     raise NothingLeftError(
         f"nothing is left to map, for what there is of scenes was left out ({'; '.join(reasons)})",
         hint=f"take another period or catalog{trust}; to look at them anew run the same request again",

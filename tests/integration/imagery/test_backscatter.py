@@ -317,3 +317,22 @@ def test_an_outage_is_no_gap_and_a_file_that_is_gone_is_dead(tmp_path):
         (tmp_path / file).unlink()
         with BackscatterReader(remote, 32633) as reader, pytest.raises(DeadAssetError, match="asset VH"):
             reader.read("VH", INNER)
+
+
+def on_this_machine(path: str) -> list[str]:
+    """Names that GDAL would open a file by."""
+    return [path, f"file://{path}", f"zip+file://{path}", f"/vsisubfile/0_9,{path}"]
+
+
+@pytest.mark.parametrize("origin", ["public", "private"])
+def test_what_an_api_says_lies_on_this_machine_is_not_opened(tmp_path, origin):
+    scene = rtc_scene(tmp_path, RECT)
+    vv = scene.assets["VV"]
+    for href in on_this_machine(vv.href):
+        assets = scene.assets | {"VV": vv.model_copy(update={"href": href})}
+        with BackscatterReader(
+            scene.model_copy(update={"origin": origin, "assets": assets}), 32633
+        ) as reader:
+            decision = reader.inspect()
+        assert not decision.is_used
+        assert f"asset VV of {scene.key} is not opened" in decision.reason

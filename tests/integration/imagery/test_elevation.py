@@ -16,7 +16,7 @@ from terramosaic.imagery.inspection import SceneBook
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
-from tests.integration.imagery.test_backscatter import All, same_bits
+from tests.integration.imagery.test_backscatter import All, on_this_machine, same_bits
 from tests.support.file_server import serve_files
 from tests.support.heights import columns_at, plane, write_tile
 
@@ -236,3 +236,15 @@ def test_a_dead_tile_is_on_record_and_glo_90_takes_its_place_and_an_outage_is_no
     record = SceneRecords(run).read(remote.key)
     assert record.cause == "dead asset" and "404" in record.reason
     assert book.told.keys() == {remote.key, coarse.key}
+
+
+@pytest.mark.parametrize("origin", ["public", "private"])
+def test_what_an_api_says_lies_on_this_machine_is_not_opened(tmp_path, origin):
+    tile = write_tile(tmp_path, 45, 14, around=(14.5, 45.5))
+    dem = tile.assets["DEM"]
+    for href in on_this_machine(dem.href):
+        assets = {"DEM": dem.model_copy(update={"href": href})}
+        with ElevationReader(tile.model_copy(update={"origin": origin, "assets": assets})) as reader:
+            decision = reader.inspect()
+        assert not decision.is_used
+        assert f"asset DEM of {tile.key} is not opened" in decision.reason

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from shapely.geometry import box, mapping
 
+from terramosaic.catalog.files import FileCatalog
 from terramosaic.errors import CatalogError, NoScenesError, RequestError
 from terramosaic.planning.folder import read_plan, write_plan
 from terramosaic.planning.identity import run_id_of
@@ -263,6 +264,21 @@ def test_what_would_be_read_for_ever_is_refused(tmp_path: Path, toy: str, inputs
     radar["assets"]["vh"]["href"] = str(tmp_path / "pipe")
     with pytest.raises(CatalogError, match=r"asset vh of item S1A_.* is no file"):
         planned(tmp_path, toy, [radar, *OPTICAL], inputs=inputs)
+
+
+@pytest.mark.parametrize("href", ["/etc", "/dev/zero", "file:///etc/hostname"])
+def test_what_an_api_names_on_this_machine_is_left_out_and_told(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch, href: str
+) -> None:
+    """It ends no plan, nor is told whether it is there; see `terramosaic.catalog.hrefs` for who refuses to open it."""
+    monkeypatch.setattr(FileCatalog, "origin", "public")
+    radar = slice_of(49875, 15)
+    radar["assets"]["vh"]["href"] = href
+    made = planned(tmp_path, toy, [radar, *OPTICAL], inputs=["S2L2A", "S1RTC"])
+    (told,) = (warning for warning in made.warnings if "cannot be read" in warning)
+    assert told.startswith(
+        "1 of 1 scenes and tiles beside them cannot be read: a catalog on the network may name"
+    )
 
 
 def test_a_mark_without_a_collection_names_none(tmp_path: Path, toy: str) -> None:
