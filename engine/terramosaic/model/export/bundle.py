@@ -18,7 +18,7 @@ from terramosaic.errors import OutputError
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Step, Tokenise, Tokens
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
-from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
+from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.export.selftest import write_selftest
 from terramosaic.model.export.variants import FACTORS, INPUTS, TARGETS, TOKENISED
 from terramosaic.model.manifest import (
@@ -269,14 +269,9 @@ def _bands_of(name: str) -> tuple[str, ...]:
 
 
 def _input(reference: Reference, name: str) -> InputSpec:
-    key = pixels_key(name) if name in reference.inputs else tokens_key(name)
     unit, convention = INPUTS.get(name) or TOKENISED[name]
     bands = _bands_of(name)
-    mean, std = (
-        # LULC's one number is for all its planes.
-        tuple(numbers[key].flatten().double().expand(len(bands)).tolist())
-        for numbers in (reference.model.pretraining_mean, reference.model.pretraining_std)
-    )
+    mean, std = (tuple(numbers.tolist()) for numbers in reference.statistics(name, len(bands)))
     graphs = {EMBED: f"{name}.embed.onnx"} if name in reference.inputs else {}
     graphs |= {TOKENISE: f"{name}.tokenise.onnx"} if name in reference.tokenised else {}
     return InputSpec.model_validate(

@@ -63,6 +63,20 @@ class Reference:
             name: each.n_channels for name, each in tokenizers.items() if hasattr(each, "noise_scheduler")
         }
 
+    def key_of(self, name: str) -> str:
+        """terratorch's name of an input as it is fed: as pixels where it is taken so, else as tokens."""
+        return pixels_key(name) if name in self.inputs else tokens_key(name)
+
+    def statistics(self, name: str, bands: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation that an input's bands are standardised by: float64 (bands)."""
+        model, key = self.model, self.key_of(name)
+        mean, std = (
+            # LULC's one number is for all its planes.
+            numbers[key].flatten().double().expand(bands).numpy()
+            for numbers in (model.pretraining_mean, model.pretraining_std)
+        )
+        return mean, std
+
     def tokenise(self, name: str, windows: np.ndarray) -> np.ndarray:
         """The reference's tokens of an input's windows: int64 (N, 196)."""
         key = tokens_key(name)
@@ -103,8 +117,7 @@ class Reference:
             return torch.from_numpy(array)
 
         names = {key: name for name, key in model.mod_name_mapping.items()}
-        keys = {name: pixels_key(name) if name in self.inputs else tokens_key(name) for name in windows}
-        given_inputs = {names[keys[name]]: torch.from_numpy(array) for name, array in windows.items()}
+        given_inputs = {names[self.key_of(name)]: torch.from_numpy(array) for name, array in windows.items()}
         temperature, model.temps = model.temps, 0.0 if greedy else model.temps
         try:
             with torch.inference_mode(), mock.patch("torch.randn", given), _tokens_kept(self, tokens):

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
+from terramosaic.model.export.reference import Reference
 from terramosaic.model.manifest import LULC_CLASSES
 
 _WINDOWS, _STEPS, _SEED = 2, 2, 20251
@@ -49,12 +49,8 @@ def write_selftest(reference: Reference, path: Path) -> None:
 
 def _made_up_windows(reference: Reference, name: str, rng: np.random.Generator) -> np.ndarray:
     """An input's windows, float32 (2, bands, 224, 224): soft patches of differing spectra, with some grain."""
-    key = pixels_key(name) if name in reference.inputs else tokens_key(name)
-    model, bands = reference.model, len(INPUT_BANDS.get(name, LULC_CLASSES))
-    mean, std = (
-        numbers[key].flatten().double().expand(bands).numpy()
-        for numbers in (model.pretraining_mean, model.pretraining_std)
-    )
+    bands = len(INPUT_BANDS.get(name, LULC_CLASSES))
+    mean, std = reference.statistics(name, bands)
     cover = rng.standard_normal((_WINDOWS, 4, WINDOW, WINDOW))
     cover = np.exp(40 * gaussian_filter(cover, (0, 0, 12, 12)))
     cover /= cover.sum(1, keepdims=True)
