@@ -50,7 +50,10 @@ def narrow_decoder(tokenizer: Any) -> None:
 def narrow_reference(
     targets: Sequence[str], inputs: Sequence[str] = tuple(INPUTS), tokenised: Sequence[str] = ()
 ) -> Reference:
-    """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size."""
+    """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size.
+
+    It embeds, too.
+    """
     torch.manual_seed(0)
     model = build_model(VARIANT, targets, inputs, tokenised)
     for key in model.tokenizer:
@@ -62,7 +65,7 @@ def narrow_reference(
         encoder.blocks = encoder.blocks[:2]
     model.requires_grad_(False)
     randomise(model, 0)
-    return Reference(model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0)
+    return Reference(model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0, embeds=True)
 
 
 @pytest.fixture(scope="session")

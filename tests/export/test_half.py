@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -52,6 +53,26 @@ def test_tokens_agree(
     agree = {target: float((found[target] == chain[target]).mean()) for target in TARGETS}
     print("tokens that agree:", {target: f"{share:.2%}" for target, share in agree.items()})
     assert min(agree.values()) >= 0.99
+
+
+def test_embeddings_agree(bundle: Bundle, prepared: Path, windows: np.ndarray) -> None:
+    """Within a hundredth of single precision."""
+    exact, half = (
+        embedded(open_graph, folder, windows)
+        for open_graph, folder in ((onnxruntime.InferenceSession, bundle.folder), (emulated, prepared))
+    )
+    off = relative(half, exact)
+    print(f"embedding: relative L2 {off:.1e} in half precision")
+    assert 1e-5 < off <= 1e-2
+
+
+def embedded(open_graph: Any, folder: Path, windows: np.ndarray) -> np.ndarray:
+    """The embedding of Sentinel-2's windows, by the graphs in a folder."""
+    patches = open_graph(folder / "S2L2A.embed.onnx").run(["patches"], {"windows": windows})[0]
+    feeds = {"patches": patches[None], "image": np.zeros(1, np.int64), "modality": np.zeros(0, np.int64)}
+    feeds["ids"] = np.zeros((len(windows), 0), np.int64)
+    found: np.ndarray = open_graph(folder / "context.onnx").run(["embedding"], feeds)[0]
+    return found
 
 
 def test_weights_stored_in_half(

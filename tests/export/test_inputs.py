@@ -13,13 +13,14 @@ import onnxruntime
 import pytest
 import torch
 from shapely.geometry import box
+from terratorch.models.backbones.terramind.model import terramind_register
 
 from terramosaic import RegionRequest, map_region, verify
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
-from terramosaic.model.export.reference import Reference, pixels_key
+from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
 from terramosaic.model.generator import GenerationOptions
 from terramosaic.model.opening import open_generator
 from terramosaic.model.selftest import check_bundle
@@ -135,6 +136,66 @@ def test_tokens_and_values_of_any_inputs_are_the_references(
     for others, theirs in drawn.items():
         assert any((theirs[name] != tokens[name]).mean() > 0.2 for name in TARGETS), f"{inputs} as {others}"
     drawn[inputs] = tokens
+
+
+@pytest.mark.parametrize("inputs", [("S2L2A",), *COMBINATIONS], ids="+".join)
+def test_embeddings_are_the_backbones(
+    bundle: Bundle, reference: Reference, seen: dict[str, np.ndarray], inputs: tuple[str, ...]
+) -> None:
+    """terratorch's own backbone, its last layer, merged by the mean: hidden states of each patch to 1e-5."""
+    windows = {name: seen[name] for name in inputs}
+    wanted = reference.embed(windows)
+    options = GenerationOptions(inputs=inputs)
+    found = open_generator(bundle, ("embedding",), options=options).generate(windows, {})["embedding"]
+    off = relative(found, wanted)
+    print(f"{'+'.join(inputs)} -> embedding: relative L2 {off:.1e}")
+    assert off <= 1e-5
+    # It tells windows apart, and patches.
+    assert relative(wanted[0], wanted[1]) > 0.3
+    assert wanted.std(axis=(2, 3)).min() > 0.1
+
+
+def test_an_embedding_is_that_of_the_inputs_whatever_is_generated(
+    bundle: Bundle, seen: dict[str, np.ndarray]
+) -> None:
+    windows = {"S2L2A": seen["S2L2A"]}
+    given = randomness(TARGETS, noise_for(bundle, TARGETS, 2), None, 2)
+    options = GenerationOptions(steps=1, sampling="greedy")
+    alone, beside = (
+        open_generator(bundle, targets, options=options).generate(windows, given)
+        for targets in (("embedding",), ("NDVI", "embedding", "LULC"))
+    )
+    np.testing.assert_array_equal(alone["embedding"], beside["embedding"])
+    without = open_generator(bundle, ("NDVI", "LULC"), options=options).generate(windows, given)
+    for target in without:
+        np.testing.assert_array_equal(without[target], beside[target])
+
+
+def test_an_input_seen_as_tokens_is_embedded_as_the_backbone_does(
+    bundle: Bundle, reference: Reference, seen: dict[str, np.ndarray]
+) -> None:
+    """Tokens go through the same encoder, and count in the mean as pixels do."""
+    windows = {"S2L2A": seen["S2L2A"], "NDVI": seen["NDVI"]}
+    key, shared = tokens_key("NDVI"), reference.model.tokenizer
+    tokenizers = {name: lambda name=name, **_: shared[name] for name in shared}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(terramind_register.tokenizer_dict, "v1", tokenizers)
+        backbone = terramind_register.terramind_v1_tiny(modalities=[pixels_key("S2L2A"), key]).eval()
+    weights = reference.model.sampler.model.state_dict()
+    own = {name: weights[name] for name in backbone.state_dict() if not name.startswith("tokenizer.")}
+    backbone.load_state_dict(own, strict=False)
+    given = {}
+    for name, array in windows.items():
+        mean, std = (numbers[:, None, None] for numbers in reference.statistics(name, array.shape[1]))
+        standard = torch.from_numpy(((array - mean) / std).astype(np.float32))
+        given[key if name == "NDVI" else pixels_key(name)] = standard
+    with torch.inference_mode():
+        wanted = backbone(given)[-1].mT.unflatten(2, (14, 14)).numpy()
+    options = GenerationOptions(inputs=("S2L2A", "NDVI"))
+    found = open_generator(bundle, ("embedding",), options=options).generate(windows, {})["embedding"]
+    off = relative(found, wanted)
+    print(f"S2L2A+NDVI as tokens -> embedding: relative L2 {off:.1e}")
+    assert off <= 1e-5
 
 
 def _graphs(bundle: Bundle) -> list[str]:

@@ -19,6 +19,11 @@ def stored_values(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.nda
     return np.where(valid, steps, NODATA).astype(layer.dtype)
 
 
+def stored_embeddings(layer: Layer, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Embeddings float32 (dimensions, height, width), rounded to half precision; nodata where not valid."""
+    return np.where(valid, values.astype(np.float16), layer.nodata).astype(np.float32)
+
+
 def stored_classes(
     layer: Layer, bundle: Bundle, probabilities: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,13 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from terramosaic.block.encoding import second_classes, stored_classes, stored_percents, stored_values
+from terramosaic.block.encoding import (
+    second_classes,
+    stored_classes,
+    stored_embeddings,
+    stored_percents,
+    stored_values,
+)
 from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
@@ -128,7 +134,8 @@ class BlockRasters:
 
     def __enter__(self) -> Self:
         for layer in self._layers:
-            self._open(layer.name, layer.rect(self._block.rect), len(layer.bands), layer.dtype, layer.nodata)
+            own = layer.rect(self._block.rect)
+            self._open(layer.name, own, len(layer.bands), layer.dtype, layer.nodata, layer.transform(own))
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -151,7 +158,7 @@ class BlockRasters:
         generated = band.means["NDVI"][0] if "NDVI" in band.means else None
         self._ndvi.add(band.rect.row, source.dn, _valid(band, source, "NDVI"), generated)
         for layer, pixels in stored_layers(self._layers, self._bundle, band, source, self._acquired):
-            self._put(layer.name, pixels, band.rect)
+            self._put(layer.name, pixels, layer.cells(band.rect))
         self._keep_preview(source)
 
     @property
@@ -260,6 +267,7 @@ def stored_layers(
         return many
 
     confidences: dict[str, np.ndarray] = {}
+    pixels: np.ndarray
     for layer in layers:
         if layer.kind == "imagery":
             continue
@@ -278,6 +286,8 @@ def stored_layers(
             pixels = stored_percents(band.means[layer.target], valid)
         elif layer.measure == "std":
             pixels = stored_values(layer, band.stds[layer.target], several(layer.target))
+        elif layer.kind == "embedding":
+            pixels = stored_embeddings(layer, band.patches[layer.target], _any_of(layer, band.rect, valid))
         elif layer.kind == "value":
             pixels = stored_values(layer, band.means[layer.target], valid)
         elif layer.kind == "days":
@@ -291,6 +301,15 @@ def _valid(band: RowBand, source: SourceRows, target: str) -> np.ndarray:
     """Which pixels have a value of a target, whose own windows have seen them; of what is of no target, all valid."""
     valid: np.ndarray = source.valid & band.seen[target] if target in band.seen else source.valid
     return valid
+
+
+def _any_of(layer: Layer, rect: Rect, mask: np.ndarray) -> np.ndarray:
+    """Of a mask of pixels in a rectangle, bool (height, width), in which of a layer's own there is any."""
+    own, size = layer.cells(rect), layer.cell
+    whole = np.zeros((own.height * size, own.width * size), bool)
+    whole[rect.slices(Rect(own.row * size, own.col * size, *whole.shape))] = mask
+    found: np.ndarray = np.logical_or.reduce(whole.reshape(own.height, size, own.width, size), axis=(1, 3))
+    return found
 
 
 def acquired_by(plan: Plan, block: Block) -> np.ndarray:

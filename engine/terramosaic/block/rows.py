@@ -85,10 +85,11 @@ class BlockRows:
             lattice: RowBandAccumulator(
                 block.rect,
                 lattice,
-                {name: self.bundle.targets[name].planes for name in targets},
+                self._planes(targets, of_patches=False),
                 window_weights(request.blend, lattice),
                 std=self._with("std", targets),
                 disagreement=self._with("disagreement", targets),
+                patches=self._planes(targets, of_patches=True),
             )
             for lattice, targets in self._targets.items()
         }
@@ -116,8 +117,13 @@ class BlockRows:
         found: dict[str, int] = {}
         for lattice, sheet in self.tokens.items():
             distinct = sheet.distinct
-            found |= {target: distinct[target] for target in self._targets[lattice]}
+            found |= {target: distinct[target] for target in self._targets[lattice] if target in distinct}
         return found
+
+    def _planes(self, targets: Collection[str], *, of_patches: bool) -> dict[str, int]:
+        """Planes of those of some targets that have a number for each patch, or for each pixel."""
+        specs = {name: self.bundle.targets[name] for name in targets}
+        return {name: spec.planes for name, spec in specs.items() if (spec.kind == "embedding") is of_patches}
 
     def _with(self, measure: str, targets: Collection[str]) -> tuple[str, ...]:
         """Those of some targets that have a layer of such a measure."""
@@ -166,11 +172,12 @@ class BlockRows:
         )
         for index, window in enumerate(batch.windows):
             tokens = {name: tokens[index] for name, tokens in drawn.items()}
-            self.tokens[batch.lattice].put(window.i, window.j, tokens)
+            if tokens:
+                self.tokens[batch.lattice].put(window.i, window.j, tokens)
         return outputs
 
     def _chained(self, batch: Batch) -> dict[str, np.ndarray] | None:
-        if self._chain is None:
+        if self._chain is None or batch.lattice not in self._chain:
             return None
         sheet = self._chain[batch.lattice]
         held = [tokens for window in batch.windows if (tokens := sheet.of(window.i, window.j))]

@@ -92,7 +92,7 @@ def token_sheets(plan: Plan, rect: Rect, only: Lattice | None = None) -> dict[La
     return {
         each.lattice: TokenSheet(each.lattice, rect, each.drawn, _name(each.lattice.stride, plan))
         for each in plan.lattices
-        if only in (None, each.lattice)
+        if only in (None, each.lattice) and each.drawn
     }
 
 

@@ -18,6 +18,7 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, VARIANTS, export_bundle, export_head
+from terramosaic.model.manifest import EMBEDDING
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
 
@@ -83,7 +84,7 @@ def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
     "--targets",
     default="S1GRD,S1RTC,NDVI,LULC",
     show_default=True,
-    help=f"What to generate, out of {', '.join(TARGETS)}",
+    help=f"What to make, out of {', '.join((*TARGETS, EMBEDDING))}",
 )
 @click.option("--inputs", default=",".join(INPUTS), show_default=True, help="What runs may generate from")
 @click.option(

@@ -23,6 +23,9 @@ from terramosaic.publishing.left_out import told_left_out
 from terramosaic.publishing.numbers import THIN, UNBROKEN
 from terramosaic.trust.verification import Verification
 
+#: Bands of a target that are named one by one; of more the first and the last.
+_MOST_BANDS = 16
+
 
 def show_plan(console: Console, plan: Plan) -> None:
     """Prints a plan: figures, acquisitions in rank order, scenes with offset decisions, warnings."""
@@ -126,9 +129,8 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
     _show_facts(console, facts)
     table = Table("target", "kind", "output", "bands or classes", "unit", header_style="bold")
     for name, target in bundle.targets.items():
-        content = (
-            ", ".join(item.name for item in target.classes) if target.classes else ", ".join(target.channels)
-        )
+        names = [item.name for item in target.classes] or target.channels
+        content = ", ".join(names) if len(names) <= _MOST_BANDS else f"{names[0]} to {names[-1]}"
         table.add_row(name, target.kind, target.output, content, target.unit or "")
     console.print(table)
 

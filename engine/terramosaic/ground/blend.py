@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,8 @@ class RowBandAccumulator:
         weights: float32 (side, side), from `window_weights`.
         std: targets of which the standard deviation over overlapping windows is wanted as well.
         disagreement: targets of class probabilities of which their divergence over overlapping windows is wanted.
+        patches: channels of targets that have a number for each patch in place of each pixel. Patches of overlapping
+            windows coincide, and their mean is a plain one.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RowBandAccumulator:
         weights: np.ndarray,
         std: tuple[str, ...] = (),
         disagreement: tuple[str, ...] = (),
+        patches: Mapping[str, int] | None = None,
     ) -> None:
         self._rect, self._lattice, self._weights = rect, lattice, weights
         self._side = side = lattice.side
@@ -74,6 +77,8 @@ class RowBandAccumulator:
         self._flags = np.zeros((side, rect.width), np.uint8)
         self._windows = np.zeros((side, rect.width), np.uint8)
         self._seen = np.zeros((side, rect.width), bool)
+        self._of_patches = tuple(patches or ())
+        self._patches = _on_patches(rect, lattice, patches) if patches else None
 
     def add(
         self,
@@ -88,7 +93,7 @@ class RowBandAccumulator:
         Args:
             i: its row of the lattice.
             j: its column.
-            values: per target float32 (channels, side, side).
+            values: per target float32 (channels, side, side), of those of patches (channels, patches, patches).
             flags: uint8 bit flags (side, side), if any are set.
             seen: bool (side, side), pixels that do not stand on fill; by default all.
         """
@@ -97,12 +102,16 @@ class RowBandAccumulator:
         window = self._lattice.window(i, j)
         shared = window.intersection(Rect(window.row, self._rect.col, self._side, self._rect.width))
         (_, src), (_, dst) = shared.slices(window), shared.slices(self._rect)
+        if self._patches is not None and values:
+            self._patches.add(i, j, {name: values[name] for name in self._of_patches})
         weights = self._weights[:, src]
         self._weight[:, dst] += weights
         self._windows[:, dst] += 1
         if self._entropies and not self._plain:
             self._weight_terms[:, dst] += self._terms[:, src]
         for name, value in values.items():
+            if name not in self._sums:
+                continue
             cut = value[:, :, src]
             self._sums[name][:, :, dst] += cut if self._plain else cut * weights
             if name in self._squares:
@@ -131,7 +140,9 @@ class RowBandAccumulator:
             disagreements={name: self._disagreement(name, rows, means[name]) for name in self._entropies},
             flags=self._flags[rows].copy(),
             windows=dict.fromkeys(self._sums, self._windows[rows].copy()),
-            seen=dict.fromkeys(self._sums, self._seen[rows].copy()),
+            seen=dict.fromkeys((*self._sums, *self._of_patches), self._seen[rows].copy()),
+            patches={} if self._patches is None else self._patches.finish_row().means,
+            patch=self._lattice.patch,
         )
         rows_held: list[np.ndarray] = [
             self._weight,
@@ -190,6 +201,9 @@ class RowBand:
         windows: per target uint8 (height, width), how many made a pixel; under a single one there is neither deviation
             nor disagreement.
         seen: per target bool (height, width): one of its windows at least has seen the pixel, and not filled it.
+        patches: per target of patches the mean of each that has a pixel in the rows, float32 (channels, patches down,
+            patches across); a band begins and ends between patches, or with the block.
+        patch: side of a patch, in pixels.
     """
 
     rect: Rect
@@ -199,6 +213,8 @@ class RowBand:
     flags: np.ndarray
     windows: dict[str, np.ndarray]
     seen: dict[str, np.ndarray]
+    patches: dict[str, np.ndarray] = field(default_factory=dict)
+    patch: int = 1
 
     def rows(self, start: int, end: int) -> RowBand:
         """Its rows from ``start`` up to ``end`` of the grid, as views."""
@@ -209,15 +225,26 @@ class RowBand:
         def cut(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: array[..., part, :] for name, array in arrays.items()}
 
+        rect = Rect(start, self.rect.col, end - start, self.rect.width)
+        own_patches = rect.cells(self.patch).slices(self.rect.cells(self.patch))
         return RowBand(
-            rect=Rect(start, self.rect.col, end - start, self.rect.width),
+            rect=rect,
             means=cut(self.means),
             stds=cut(self.stds),
             disagreements=cut(self.disagreements),
             flags=self.flags[part],
             windows=cut(self.windows),
             seen=cut(self.seen),
+            patches={name: array[:, *own_patches] for name, array in self.patches.items()},
+            patch=self.patch,
         )
+
+
+def _on_patches(rect: Rect, lattice: Lattice, channels: Mapping[str, int]) -> RowBandAccumulator:
+    """The same for targets of patches: on the grid of these, whose windows are the same."""
+    patch, side = lattice.patch, lattice.patches
+    on_patches = Lattice(lattice.stride // patch, side, 1)
+    return RowBandAccumulator(rect.cells(patch), on_patches, channels, np.ones((side, side), np.float32))
 
 
 def _shared_parts(lattice: Lattice) -> list[tuple[slice, slice]]:

@@ -83,6 +83,11 @@ class Rect:
         row, col = self.row // size * size, self.col // size * size
         return Rect(row, col, -(-self.row_end // size) * size - row, -(-self.col_end // size) * size - col)
 
+    def cells(self, size: int) -> Rect:
+        """The cells of ``size`` x ``size`` pixels that it touches, as a rectangle of the grid of these."""
+        whole = self.snap(size)
+        return Rect(whole.row // size, whole.col // size, whole.height // size, whole.width // size)
+
     def slices(self, inside: Rect) -> tuple[slice, slice]:
         """Index of this rectangle in an array that covers ``inside``."""
         return (

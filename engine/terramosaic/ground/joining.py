@@ -56,4 +56,6 @@ def _joined(bands: list[RowBand]) -> RowBand:
         flags=np.bitwise_or.reduce([band.flags for band in bands]),
         windows={name: counts for band in bands for name, counts in band.windows.items()},
         seen={name: seen for band in bands for name, seen in band.seen.items()},
+        patches={name: mean for band in bands for name, mean in band.patches.items()},
+        patch=bands[0].patch,
     )

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from terramosaic.errors import ModelError
-from terramosaic.model.manifest import InputSpec
+from terramosaic.model.manifest import EMBEDDING, InputSpec
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,18 @@ Conditioning = Literal["chained", "independent"]
 
 
 def tokens_seen(targets: Sequence[str], conditioning: Conditioning) -> dict[str, tuple[str, ...]]:
-    """Of which targets each one sees the tokens: chained, of all before it in the order of generation."""
-    chained = conditioning == "chained"
-    return {target: tuple(targets[:k]) if chained else () for k, target in enumerate(targets)}
+    """Of which targets each one sees the tokens: chained, of all before it in the order of generation.
+
+    The embedding, which has no tokens and sees none, is not among them.
+    """
+    chained, drawn = conditioning == "chained", [target for target in targets if target != EMBEDDING]
+    return {target: tuple(drawn[:k]) if chained else () for k, target in enumerate(drawn)}
 
 
 def drawn_for(wanted: Collection[str], targets: Sequence[str], conditioning: Conditioning) -> tuple[str, ...]:
     """The targets whose tokens must be drawn to make some of them: these, and those that they see; in order."""
     seen = tokens_seen(targets, conditioning)
-    needed = {name for target in wanted for name in (target, *seen[target])}
+    needed = {name for target in wanted if target in seen for name in (target, *seen[target])}
     return tuple(target for target in targets if target in needed)
 
 

@@ -31,6 +31,9 @@ TOKENS: Final = "tokens"
 STEP: Final = "step"
 CLASSES: Final = "classes"
 
+#: The target that is no modality: what the encoder makes of the inputs' patches, a number for each of its dimensions.
+EMBEDDING: Final = "embedding"
+
 
 #: What a generated NDVI is held to against the one that the imagery shows: the least correlation, and beyond what the
 #: bound of samples explains the largest bias and mean absolute error.
@@ -165,7 +168,7 @@ _ROLES_WITH_TOKENS = {"diffusion": {TOKENS, STEP}, "direct": {TOKENS, CLASSES}}
 class TargetSpec(_Frozen):
     """A target: how it is generated, what the model returns for it, and the graphs that do it."""
 
-    kind: Literal["direct", "diffusion"]
+    kind: Literal["direct", "diffusion", "embedding"]
     output: Literal["values", "probabilities"]
     channels: tuple[str, ...] = Field(min_length=1, description="Bands of the mosaic, such as VV and VH")
     unit: str | None = Field(default=None, description="Unit of the values, where they have one")
@@ -206,6 +209,10 @@ class TargetSpec(_Frozen):
             raise ValueError("an output of probabilities has classes, one of values has none")
         if [land_cover.index for land_cover in self.classes] != list(range(len(self.classes))):
             raise ValueError("classes must be in the order of index, from 0, without a gap")
+        if self.kind == "embedding":
+            if self.output != "values" or set(self.graphs) != {CONTEXT}:
+                raise ValueError(f"an embedding is values of the graph {CONTEXT}")
+            return self
         if self.kind == "diffusion" and not (self.schedule and self.codebook_levels):
             raise ValueError("a diffusion target needs schedule and codebook_levels")
         if wanted := _ROLES_WITH_TOKENS.get(self.kind) if TOKENS in self.graphs else None:
@@ -269,8 +276,7 @@ class Manifest(_Frozen):
         for name, spec in self.inputs.items():
             if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
                 raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
-        if len({target.lower() for target in self.targets}) < len(self.targets):
-            raise ValueError("targets must differ in more than case: they become names of files")
+        self._check_names_of_targets()
         named = {f"graphs.{role}": file for role, file in self.graphs.items()}
         for group, specs in (("inputs", self.inputs), ("targets", self.targets)):
             for name, each in specs.items():
@@ -280,13 +286,23 @@ class Manifest(_Frozen):
         with_tokens = [name for name, spec in self.targets.items() if TOKENS in spec.graphs]
         if with_tokens and not {CONTEXT, DECODE} <= set(self.graphs):
             raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {CONTEXT} and {DECODE}")
-        if without := [name for name, spec in self.inputs.items() if bool(spec.graphs) != bool(with_tokens)]:
-            owned = f"graphs of their own, {EMBED} or {TOKENISE}" if with_tokens else "no graphs of their own"
+        is_encoded = bool(with_tokens) or EMBEDDING in self.targets
+        if without := [name for name, spec in self.inputs.items() if bool(spec.graphs) != is_encoded]:
+            owned = f"graphs of their own, {EMBED} or {TOKENISE}" if is_encoded else "no graphs of their own"
             raise ValueError(f"inputs {', '.join(without)} need {owned}")
         for field, file in named.items():
             if file not in self.files:
                 raise ValueError(f"{field} names {file!r}, which `files` does not list")
         return self
+
+    def _check_names_of_targets(self) -> None:
+        if len({target.lower() for target in self.targets}) < len(self.targets):
+            raise ValueError("targets must differ in more than case: they become names of files")
+        for name, spec in self.targets.items():
+            if (name == EMBEDDING) != (spec.kind == "embedding"):
+                raise ValueError(
+                    f"targets.{name}: {EMBEDDING!r} is the name of the target of that kind, and of no other"
+                )
 
     @property
     def default_stride(self) -> int:
@@ -326,4 +342,9 @@ class Manifest(_Frozen):
     def vocabularies(self) -> tuple[str, ...]:
         """Modalities whose tokens the context can take, in the order of its table: targets, then other inputs."""
         tokenised = [name for name, spec in self.inputs.items() if TOKENISE in spec.graphs]
-        return (*self.targets, *(name for name in tokenised if name not in self.targets))
+        return (*self.generated, *(name for name in tokenised if name not in self.targets))
+
+    @property
+    def generated(self) -> tuple[str, ...]:
+        """Targets that are generated, in the order of the decoder's table: all but the embedding."""
+        return tuple(name for name in self.targets if name != EMBEDDING)

@@ -9,7 +9,7 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
-from terramosaic.model.manifest import CONTEXT, GENERATE, TOKENS
+from terramosaic.model.manifest import CONTEXT, EMBEDDING, GENERATE, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
@@ -57,14 +57,16 @@ def open_generator(
         return SingleGraphGenerator(
             bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
         )
-    if CONTEXT not in bundle.manifest.graphs or not all(TOKENS in roles for roles in graphs):
-        wrong = next(target for target, roles in zip(targets, graphs, strict=True) if TOKENS not in roles)
+    generated = [target for target in targets if target != EMBEDDING]
+    unknown = [target for target in generated if TOKENS not in bundle.targets[target].graphs]
+    if CONTEXT not in bundle.manifest.graphs or unknown:
+        wrong = (unknown or targets)[0]
         raise ModelError(
             f"bundle {bundle.name!r}: targets.{wrong} is of kind {bundle.targets[wrong].kind!r} with graphs "
             f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
         )
     if options.conditioning == "chained":
-        for target in targets[:-1]:
+        for target in generated[:-1]:
             if not bundle.targets[target].fed_back:
                 raise RequestError(
                     f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "

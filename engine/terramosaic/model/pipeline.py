@@ -4,6 +4,7 @@ The way of a batch, target after target:
 
     windows → embed (or tokenise), once for each input
     embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
+                                               → embedding, of the inputs alone
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from terramosaic.model.manifest import (
     CONTEXT,
     DECODE,
     EMBED,
+    EMBEDDING,
     STEP,
     TOKENISE,
     TOKENS,
@@ -65,7 +67,7 @@ class Pipeline:
         self._window, self._side = bundle.manifest.window, bundle.manifest.patches
         self._count = self._side**2
         self._threads = threads
-        self._specs = {target: bundle.targets[target] for target in targets}
+        self._specs = {target: bundle.targets[target] for target in targets if target != EMBEDDING}
         self._before = tokens_seen(self._targets, options.conditioning)
         # In the bundle's order, so that the order in which a request names them decides nothing.
         inputs = [name for name in bundle.inputs if name in options.inputs]
@@ -132,12 +134,14 @@ class Pipeline:
             graph.run()
         given = [self._input_ids[name].read().copy() for name in self._as_tokens]
         encoded: tuple[str, ...] | None = None
+        if EMBEDDING in made:
+            self._encode(given)
+            values[EMBEDDING] = self._embedding.read().copy()
+            encoded = ()
         for target in drawn_for(made, self._targets, self._options.conditioning):
             before = self._before[target]
             if before != encoded:
-                if ids := [*given, *(seen[name] for name in before)]:
-                    self._ids[len(before)].write(np.concatenate(ids, axis=1))
-                self._contexts[len(before)].run()
+                self._encode(given, [seen[name] for name in before])
                 encoded = before
             self._decode[target].run()
             buffers.tokens[target].run()
@@ -161,6 +165,12 @@ class Pipeline:
         """Gives sessions and buffers back at once; whoever still uses the pipeline gets an error."""
         self.__dict__.clear()
 
+    def _encode(self, given: Sequence[np.ndarray], earlier: Sequence[np.ndarray] = ()) -> None:
+        """Runs the context of the inputs and the tokens of earlier targets."""
+        if ids := [*given, *earlier]:
+            self._ids[len(earlier)].write(np.concatenate(ids, axis=1))
+        self._contexts[len(earlier)].run()
+
     @property
     def _is_greedy(self) -> bool:
         return self._options.sampling == "greedy"
@@ -175,29 +185,39 @@ class Pipeline:
     def _bind_transformer(self) -> None:
         """The shared graphs: a context for each number of earlier targets, and the decoder bound for each target."""
         manifest = self._bundle.manifest
-        context, decode = (self._open(role, manifest.graphs) for role in (CONTEXT, DECODE))
-        width = decode.get_outputs()[0].shape[-1]
+        context = self._open(CONTEXT, manifest.graphs)
+        width = next(each.shape[-1] for each in context.get_inputs() if each.name == "patches")
         # Input by input, so that each is written in one piece.
         self._patches = Tensor(
             (len(self._as_patches), self.batch, self._count, width), np.float32, self._device
         )
         image = self._constant([manifest.embedded.index(name) for name in self._as_patches], np.int64)
         self._ids, self._contexts, contexts = {}, {}, {}
-        for before in {len(before): before for before in self._before.values()}.values():
+        befores = {len(before): before for before in self._before.values()}
+        if EMBEDDING in self._targets:
+            befores[0] = ()
+            self._embedding = self._tensor(width, self._side, self._side)
+        for before in befores.values():
             chain = (*self._as_tokens, *before)
             n, pieces = len(before), len(chain)
             self._ids[n] = self._tensor(pieces * self._count, dtype=np.int64)
             contexts[n] = self._tensor((len(self._as_patches) + pieces) * self._count, width)
             modality = self._constant([manifest.vocabularies.index(name) for name in chain], np.int64)
             feeds = {"patches": self._patches, "image": image, "ids": self._ids[n], "modality": modality}
-            self._contexts[n] = BoundGraph(context, feeds, {"context": contexts[n]})
+            made = {"context": contexts[n]}
+            if n == 0 and EMBEDDING in self._targets:
+                made["embedding"] = self._embedding
+            self._contexts[n] = BoundGraph(context, feeds, made)
+        if not self._before:
+            return
+        decode = self._open(DECODE, manifest.graphs)
         self._hidden = self._tensor(self._count, width)
         self._decode = {
             target: BoundGraph(
                 decode,
                 {
                     "context": contexts[len(before)],
-                    "target": self._constant([list(self._bundle.targets).index(target)], np.int64),
+                    "target": self._constant([manifest.generated.index(target)], np.int64),
                 },
                 {"hidden": self._hidden},
             )
@@ -245,7 +265,7 @@ class Pipeline:
             target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
             for target in self._denoisers
         }
-        uniform = {target: self._tensor(self._side, self._side) for target in self._targets}
+        uniform = {target: self._tensor(self._side, self._side) for target in self._specs}
         return BatchBuffers(
             windows,
             noise,

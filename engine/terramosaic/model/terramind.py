@@ -98,18 +98,23 @@ class TerraMindGenerator:
         start = 0
         while start < count:
             found.append(self._run_some(start, given, noise, uniform, chain, made))
-            start += len(next(iter(found[-1][1].values())))
+            start += len(next(iter(found[-1][0].values())))
         values, tokens = (
-            {target: np.concatenate([part[kind][target] for part in found]) for target in found[0][kind]}
+            {
+                target: np.concatenate([part[kind][target] for part in found])
+                for target in self.targets
+                if target in found[0][kind]
+            }
             for kind in (0, 1)
         )
-        for target, drawn in tokens.items():
-            # A sum is finite only if all its terms are, and costs nothing beside what the model does. Logits that are
-            # not even numbers leave no token to draw, which the graph tells by -1.
-            if (drawn < 0).any() or (target in values and not np.isfinite(values[target].sum())):
-                raise ModelError(
-                    f"{target}: the model returned numbers that are not finite; nothing was written"
-                )
+        # Logits that are not even numbers leave no token to draw, which the graph tells by -1. A sum is finite only if
+        # all its terms are, and costs nothing beside what the model does.
+        broken = [target for target, drawn in tokens.items() if (drawn < 0).any()]
+        broken += [target for target, array in values.items() if not np.isfinite(array.sum())]
+        if broken:
+            raise ModelError(
+                f"{broken[0]}: the model returned numbers that are not finite; nothing was written"
+            )
         return values, tokens
 
     def _run_some(
@@ -222,7 +227,8 @@ class TerraMindGenerator:
             if need.noise_channels and target in made:
                 shape = (count, need.noise_channels, window, window)
                 noise[target] = checked(f"{target}: noise", given.noise, shape)
-            uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))
+            if need.uniform:
+                uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))
         return noise, uniform
 
 

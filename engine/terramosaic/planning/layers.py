@@ -8,10 +8,12 @@ from datetime import date
 from typing import Literal
 
 import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
 from PIL import ImageColor
 
 from terramosaic.catalog import Pass
-from terramosaic.ground.grid import Rect
+from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec, step_of
 from terramosaic.request.request import RegionRequest
@@ -41,6 +43,9 @@ QUALITY_BITS = {
 #: Reflectance of one step of Sentinel-2's numbers, the offset taken off.
 REFLECTANCE = 0.0001
 
+#: Of half precision, for numbers from 4 to 8: what is normalised hardly goes beyond.
+_HALF_STEP = 2**-8
+
 #: Colours of days, from the oldest to the newest.
 _OLD_TO_NEW = ("#f3e79b", "#fab67a", "#eb7f86", "#9f5c9a", "#36457d")
 
@@ -60,8 +65,8 @@ class Layer:
 
     Attributes:
         name: stem of its file.
-        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent``, ``days`` (since 1970-01-01) or
-            ``imagery`` (reflectance).
+        kind: ``value`` (scaled numbers), ``class``, ``flags``, ``percent``, ``days`` (since 1970-01-01),
+            ``imagery`` (reflectance) or ``embedding``.
         bands: name of each band.
         unit: physical unit, ``1`` for none.
         scale: physical value of one stored step.
@@ -73,10 +78,11 @@ class Layer:
             best, or the probabilities of all classes.
         bounds: of each band, the least and the most that the model can make of it, where its samples are bounded.
         margin: pixels that its rasters reach beyond those of the others on each side.
+        cell: side of a pixel of its rasters, in pixels of the grid: of an embedding the model's patch.
     """
 
     name: str
-    kind: Literal["value", "class", "flags", "percent", "days", "imagery"]
+    kind: Literal["value", "class", "flags", "percent", "days", "imagery", "embedding"]
     bands: tuple[str, ...]
     dtype: Literal["int16", "uint16", "float32", "uint8"]
     nodata: int
@@ -88,6 +94,7 @@ class Layer:
     measure: Literal["estimate", "std", "confidence", "disagreement", "second", "probabilities"] = "estimate"
     bounds: tuple[tuple[float, float], ...] = ()
     margin: int = 0
+    cell: int = 1
 
     @property
     def key(self) -> tuple[str, str]:
@@ -95,22 +102,59 @@ class Layer:
         return self.target or self.name, self.measure
 
     def rect(self, inner: Rect) -> Rect:
-        """The pixels of its raster of a block or a zone that has these."""
-        return inner.pad(self.margin)
+        """The pixels of its raster of a block or a zone that has these of the grid."""
+        return self.cells(inner.pad(self.margin))
+
+    def cells(self, rect: Rect) -> Rect:
+        """Its own pixels that some of the grid lie in; they may reach beyond these."""
+        return rect.cells(self.cell) if self.cell > 1 else rect
+
+    def transform(self, own: Rect) -> Affine:
+        """Affine transform from its own pixels to the zone's metres."""
+        size = self.cell
+        corner = Rect(own.row * size, own.col * size, own.height * size, own.width * size)
+        return corner.transform @ Affine.scale(size)
+
+    def geobox(self, inner: Rect, epsg: int) -> GeoBox:
+        """Where its raster of a block or a zone lies, as odc-geo's value of CRS, transform and shape."""
+        own = self.rect(inner)
+        return GeoBox(own.shape, self.transform(own), f"EPSG:{epsg}")
+
+    @property
+    def resolution(self) -> int:
+        """Metres to a side of its pixels."""
+        return self.cell * RESOLUTION
+
+    def spread(self, found: np.ndarray, rect: Rect) -> np.ndarray:
+        """What is told of its own pixels in a rectangle, (height, width), as told of the grid's there."""
+        own = self.cells(rect)
+        whole = Rect(*(self.cell * number for number in (own.row, own.col, own.height, own.width)))
+        wide: np.ndarray = found.repeat(self.cell, 0).repeat(self.cell, 1)[rect.slices(whole)]
+        return wide
 
     @property
     def is_estimate(self) -> bool:
-        """Whether it is one of the maps that were asked for, and not what tells how they came about."""
-        return bool(self.target) and self.measure == "estimate"
+        """Whether it is one of the maps that were asked for, and not what tells how they came about.
+
+        An embedding is none: its numbers stand for nothing that could be measured.
+        """
+        return bool(self.target) and self.measure == "estimate" and self.kind != "embedding"
 
     @property
     def is_measured(self) -> bool:
         """Whether its numbers are values in a unit, and no classes, flags or days."""
-        return self.kind in ("value", "percent", "imagery")
+        return self.kind in ("value", "percent", "imagery", "embedding")
+
+    @property
+    def file_dtype(self) -> str:
+        """Type of the numbers in its mosaic: an embedding's are of half precision, which GDAL reads as float32."""
+        return "float16" if self.kind == "embedding" else self.dtype
 
     @property
     def step(self) -> float:
         """What counts as a step of its numbers in physical units, also where values are stored as they are."""
+        if self.kind == "embedding":
+            return _HALF_STEP
         return step_of(self.unit) if self.dtype == "float32" else self.scale
 
     @property
@@ -143,7 +187,10 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
     found = []
     for name in request.targets:
         target = bundle.targets[name]
-        if target.output == "probabilities":
+        if target.kind == "embedding":
+            cell = bundle.manifest.patch
+            found.append(Layer(name, "embedding", target.channels, "float32", NODATA, target=name, cell=cell))
+        elif target.output == "probabilities":
             found.append(_class_layer(name, target))
             found.append(_percent_layer(name, "confidence"))
             found.append(_percent_layer(name, "disagreement"))

@@ -14,6 +14,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
+from terramosaic.model.manifest import EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
@@ -121,6 +122,11 @@ def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:
     ]:
         if wrong := manifest.unfit_stride(each):
             raise RequestError(f"{field}: {wrong}")
+    if EMBEDDING in request.targets and request.block_size % manifest.patch:
+        raise RequestError(
+            f"block_size: {request.block_size} is no multiple of {manifest.patch}, the side of the model's patches, "
+            f"which {EMBEDDING} has a pixel for each of"
+        )
     strides = {name: own for name, own in request.strides.items() if own != stride}
     return request.model_copy(update={"stride": stride, "strides": strides})
 

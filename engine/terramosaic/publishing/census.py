@@ -25,7 +25,7 @@ class Census:
         counts: how often each number of the layer's type is there, from the smallest on, int64 (bands, numbers); None
             of floats.
         valid_share: share of the pixels that has data.
-        statistics: of each band; none of classes, flags and days, and where nothing is valid.
+        statistics: of each band; none of classes, flags, days and embeddings, and where nothing is valid.
     """
 
     counts: np.ndarray | None
@@ -47,6 +47,10 @@ def census_of(path: Path, layer: Layer, reduced: ReducedMosaic) -> Census:
         OutputError: the mosaic is broken.
     """
     with told_if_broken(path), rasterio.open(path) as dataset:
+        if layer.kind == "embedding":
+            # Of hundreds of dimensions figures would tell nobody anything.
+            valid = sum(int((piece != layer.nodata).sum()) for piece in _pieces(dataset, 1))
+            return Census(None, valid / (dataset.width * dataset.height), ())
         if layer.dtype == "float32":
             return _census_of_floats(_pieces(dataset), layer, reduced)
         counts = np.zeros((len(layer.bands), len(layer.numbers)), np.int64)
@@ -114,8 +118,9 @@ def _census_of_floats(pieces: Iterator[np.ndarray], layer: Layer, reduced: Reduc
     return Census(None, count / pixels, statistics)
 
 
-def _pieces(dataset: rasterio.DatasetReader) -> Iterator[np.ndarray]:
+def _pieces(dataset: rasterio.DatasetReader, band: int | None = None) -> Iterator[np.ndarray]:
+    """All bands, or one, piece by piece."""
     for row in range(0, dataset.height, _ROWS):
         for col in range(0, dataset.width, _COLUMNS):
             height, width = min(_ROWS, dataset.height - row), min(_COLUMNS, dataset.width - col)
-            yield dataset.read(window=Window(col, row, width, height))
+            yield dataset.read(band, window=Window(col, row, width, height))

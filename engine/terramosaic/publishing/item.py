@@ -257,7 +257,7 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
         roles=_roles(layer),
         extra_fields={"file:size": mosaic.size, "file:checksum": mosaic.checksum},
     )
-    asset.extra_fields |= _projection(mosaic.zone, layer.margin) | {"bands": _bands(mosaic)}
+    asset.extra_fields |= _projection(mosaic.zone, layer) | {"bands": _bands(mosaic)}
     if layer.kind == "days":
         days, passes = asset.extra_fields["bands"]
         days |= {"description": "days since 1970-01-01", "classification:classes": _days(run, mosaic)}
@@ -288,13 +288,14 @@ def _file_asset(
     )
 
 
-def _projection(zone: Zone, margin: int = 0) -> dict[str, Any]:
-    rect = zone.rect.pad(margin)
+def _projection(zone: Zone, layer: Layer | None = None) -> dict[str, Any]:
+    """Where a zone's pixels lie, or those of a layer there."""
+    geobox = zone.rect.geobox(zone.epsg) if layer is None else layer.geobox(zone.rect, zone.epsg)
     return {
         "proj:code": f"EPSG:{zone.epsg}",
-        "proj:shape": list(rect.shape),
-        "proj:transform": list(rect.transform)[:6],
-        "proj:bbox": list(rect.bounds),
+        "proj:shape": list(geobox.shape),
+        "proj:transform": list(geobox.transform)[:6],
+        "proj:bbox": list(geobox.boundingbox),
     }
 
 
@@ -304,9 +305,9 @@ def _bands(mosaic: LayerRecord) -> list[dict[str, Any]]:
     for index, (name, unit) in enumerate(zip(layer.bands, layer.units, strict=True)):
         band: dict[str, Any] = {
             "name": name,
-            "data_type": layer.dtype,
+            "data_type": layer.file_dtype,
             "nodata": layer.nodata,
-            "raster:spatial_resolution": RESOLUTION,
+            "raster:spatial_resolution": layer.resolution,
             "raster:sampling": "area",
         }
         if unit != "1":

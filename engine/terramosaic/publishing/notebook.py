@@ -40,6 +40,8 @@ from terramosaic.storage.scratch import LocalCopy
 #: Acquisitions of a plan and pictures of a result; bytes of all pictures together, and the sides that are tried.
 _ACQUISITIONS, _PICTURES, _PICTURE_BYTES = 8, 8, 100_000
 _SMALL_SIDES, _LARGE_SIDES = (330, 260, 200, 150, 110, 80), (520, 440, 360, 280, 200, 140)
+#: Bands of a mosaic that are named one by one.
+_BANDS = 16
 #: Fields of a request that a reader looks for also where they are the defaults.
 _TOLD_ANYWAY = ("catalog", "targets", "model", "out")
 
@@ -57,7 +59,8 @@ class _ShownMosaic:
         """A mosaic about ``side`` pixels long."""
         longest = max(mosaic.zone.rect.shape)
         with LocalCopy(mosaic.path) as path:
-            reduced = read_reduced(path, mosaic.layer, 1 << max(0, (longest // side).bit_length() - 1))
+            factor = 1 << max(0, (longest // side).bit_length() - 1)
+            reduced = read_reduced(path, mosaic.layer, factor, mosaic.zone.rect)
         return cls(mosaic, reduced, draw(reduced))
 
     @cached_property
@@ -72,7 +75,8 @@ class _ShownMosaic:
     @cached_property
     def statistics(self) -> tuple[BandStatistics, ...]:
         """Figures of each band of values; only nearly those of all pixels."""
-        return self.reduced.statistics() if self.mosaic.layer.is_measured else ()
+        layer = self.mosaic.layer
+        return self.reduced.statistics() if layer.is_measured and layer.kind != "embedding" else ()
 
 
 @draw_html.register
@@ -115,12 +119,13 @@ def mosaic_html(mosaic: Mosaic) -> str:
     """A mosaic: its picture, how to read it, what opening it gives, figures."""
     layer, zone = mosaic.layer, mosaic.zone
     unit = "" if layer.unit == "1" else f" in {layer.unit}"
-    weight = _file_size(mosaic.path)
+    weight, own = _file_size(mosaic.path), layer.rect(zone.rect)
+    named = ", ".join(layer.bands) if len(layer.bands) <= _BANDS else f"{layer.bands[0]} to {layer.bands[-1]}"
     rows = {
         "File": Code(mosaic.path),
         "Zone": f"UTM {zone_name(zone.epsg)} (EPSG:{zone.epsg})",
-        "Size": f"{number(zone.width)} × {number(zone.height)} pixels of 10 m{weight and f', {weight}'}",
-        "Bands": ", ".join(layer.bands),
+        "Size": f"{number(own.width)} × {number(own.height)} pixels of {layer.resolution} m{weight and f', {weight}'}",
+        "Bands": named,
         "Opens as": f"{layer.dtype}, as stored"
         if not layer.is_measured
         else f"float32{unit}, NaN where there is no data",

@@ -127,6 +127,8 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
         return _DRAW_CATEGORIES[layer.kind](reduced)
     if not reduced.valid.any():
         return Quicklook(_rgba(np.zeros((*reduced.valid.shape, 3), np.uint8), reduced.valid), "No data.")
+    if layer.kind == "embedding":
+        return _draw_embedding(reduced)
     if layer.measure == "estimate" and set(PREVIEW_BANDS) <= set(layer.bands):
         return _draw_reflectance(reduced)
     draw_measure = _DRAW_MEASURES.get(layer.measure) or _DRAW.get(layer.name, _draw_any)
@@ -242,6 +244,20 @@ def _draw_terrain(reduced: ReducedMosaic) -> Quicklook:
     rgb = np.clip(tints * (0.55 + 0.45 * shade[..., None]), 0, 255).astype(np.uint8)
     scale = Scale("Elevation", low, high, "m", _TERRAIN_COLOURS)
     return Quicklook(_rgba(rgb, reduced.valid), "Elevation tints, lit from the north-west.", (scale,))
+
+
+def _draw_embedding(reduced: ReducedMosaic) -> Quicklook:
+    """Its first dimensions as red, green and blue, each stretched by itself."""
+    values, valid = reduced.values, reduced.valid
+    channels = []
+    for band in (values[index % len(values)] for index in range(3)):
+        low, high = _range(band[valid], 1e-6)
+        channels.append(np.clip((np.nan_to_num(band) - low) / (high - low), 0, 1))
+    caption = (
+        f"The first three of {len(reduced.layer.bands)} dimensions as red, green and blue, each stretched by itself: "
+        "patches of one colour are alike in these three, and colours stand for nothing else."
+    )
+    return Quicklook(_rgba(_bytes(np.stack(channels, axis=-1)), valid), caption)
 
 
 def _draw_std(reduced: ReducedMosaic) -> Quicklook:

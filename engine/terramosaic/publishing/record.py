@@ -326,7 +326,7 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
     # All that is wanted of a mosaic is read at once: from a store it comes a single time.
     with LocalCopy(path) as local, local_files():
-        reduced = read_reduced(local, layer, plan.preview_factor)
+        reduced = read_reduced(local, layer, plan.preview_factor, zone.rect)
         census = census_of(local, layer, reduced)
         seams = _seams(local, zone, layer, plan) if layer.is_estimate else None
         size, checksum = local.stat().st_size, multihash_of(local)

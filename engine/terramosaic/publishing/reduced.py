@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from terramosaic.errors import OutputError
+from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.cog import halve_average, halve_mode
 from terramosaic.planning.layers import Layer
 from terramosaic.storage.location import Location
@@ -36,8 +37,8 @@ class ReducedMosaic:
 
     Attributes:
         layer: the mosaic's encoding.
-        stored: its numbers, (bands, height, width); a pixel covers ``factor`` x ``factor`` of the mosaic's.
-        factor: a power of two.
+        stored: its numbers, (bands, height, width), of an embedding the first three dimensions.
+        factor: a power of two: pixels of the grid to one of these, along a side.
     """
 
     layer: Layer
@@ -61,23 +62,40 @@ class ReducedMosaic:
         return tuple(_statistics(band[valid]) for band in self.values) if valid.any() else ()
 
 
-def read_reduced(path: Path, layer: Layer, factor: int) -> ReducedMosaic:
+def read_reduced(path: Path, layer: Layer, factor: int, rect: Rect) -> ReducedMosaic:
     """Reads a mosaic at ``1 / factor``, and never more of it than that takes.
 
     Args:
         path: the mosaic; its overviews go down to at least a tile's size.
         layer: its encoding.
-        factor: pixels of the mosaic to one of the result, along a side, a power of two.
+        factor: pixels of the grid to one of the result, along a side, a power of two.
+        rect: the zone's pixels on the grid.
 
     Raises:
         OutputError: the mosaic is broken.
     """
     with told_if_broken(path):
         with rasterio.open(path) as dataset:
-            levels = [level for level in dataset.overviews(1) if level <= factor]
+            levels = [level for level in dataset.overviews(1) if level * layer.cell <= factor]
         options = {"overview_level": len(levels) - 1} if levels else {}
         with rasterio.open(path, **options) as dataset:
-            stored = dataset.read()
+            shown = range(1, 1 + min(dataset.count, 3)) if layer.kind == "embedding" else None
+            stored = dataset.read(shown)
+    if layer.cell > 1:
+        level = layer.cell * (levels[-1] if levels else 1)
+        corner = layer.rect(rect)
+        rows, cols = (
+            # The pixel under the middle of each of the result.
+            ((start + factor * np.arange(-(-size // factor)) + (factor - 1) // 2) - first * layer.cell)
+            // level
+            for start, size, first in (
+                (rect.row, rect.height, corner.row),
+                (rect.col, rect.width, corner.col),
+            )
+        )
+        last_row, last_col = stored.shape[1] - 1, stored.shape[2] - 1
+        stored = stored[:, rows.clip(max=last_row)][:, :, cols.clip(max=last_col)]
+        return ReducedMosaic(layer, stored, factor)
     halve = halve_average if layer.overviews == "average" else halve_mode
     # A small zone beside a large one may have fewer overviews than their common factor asks for.
     for _ in range((factor // (levels[-1] if levels else 1)).bit_length() - 1):

@@ -20,6 +20,7 @@ TITLES = {
     "LULC": "Land cover",
     "DEM": "Elevation",
     "S2L2A": "Sentinel-2 reflectance, generated",
+    "embedding": "Embedding of patches",
     "imagery": "Imagery that the model saw",
     "acquired": "Day of the imagery",
     "quality": "Quality flags",
@@ -31,6 +32,7 @@ SHORT_TITLES = {
     "LULC": "land cover",
     "DEM": "elevation",
     "S2L2A": "generated reflectance",
+    "embedding": "embeddings",
 }
 
 _OF_THE_DEM = (

@@ -76,7 +76,8 @@ def recomputed(
     )
     layers = [layer for layer in layers if not layer.target or plan.lattice_of(layer.target) == lattice]
     found = {
-        layer.name: np.full((len(layer.bands), *rect.shape), layer.nodata, layer.dtype) for layer in layers
+        layer.name: np.full((len(layer.bands), *layer.cells(rect).shape), layer.nodata, layer.dtype)
+        for layer in layers
     }
     rows = BlockRows(plan, part, model, inputs, batch_size=batch_size, chain=chain, only=lattice)
     acquired = acquired_by(plan, part)
@@ -89,7 +90,8 @@ def recomputed(
                     if not shared.is_empty:
                         found[layer.name][:, *shared.slices(rect)] = strip.dn[:, *shared.slices(strip.rect)]
             for layer, pixels in stored_layers(layers, rows.bundle, band, source, acquired):
-                found[layer.name][:, *band.rect.slices(rect)] = pixels
+                here = layer.cells(band.rect).slices(layer.cells(rect))
+                found[layer.name][:, *here] = pixels
     return Recomputed(found, rows.tokens)
 
 
@@ -110,14 +112,16 @@ class PublishedMosaics:
         self._files.close()
 
     def read(self, zone: Zone, layer: Layer, rect: Rect) -> np.ndarray | None:
-        """What a mosaic holds under a rectangle: (bands, height, width); None where that cannot be read."""
+        """What a mosaic holds under a rectangle of the grid: (bands, height, width); None where that cannot be read."""
         dataset = self._dataset(zone, layer)
         if dataset is None:
             return None
-        own = layer.rect(zone.rect)
+        own, rect = layer.rect(zone.rect), layer.cells(rect)
         window = Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
         try:
             pixels: np.ndarray = dataset.read(window=window)
+            if layer.kind == "embedding":
+                pixels = pixels.astype(layer.dtype, copy=False)
         except RasterioError:
             return None
         is_as_planned = pixels.shape == (len(layer.bands), *rect.shape) and pixels.dtype == layer.dtype

@@ -174,7 +174,7 @@ class _Check:
         if lost and not is_kept:
             self.not_verifiable[lost] += 1
             return
-        if found is not None and elsewhere and not chain and isinstance(model, GeneratorWithTokens):
+        if found is not None and elsewhere and chain is None and isinstance(model, GeneratorWithTokens):
             # One token that falls to the other side of an equal lead changes a patch, and all that follows from it.
             self.not_verifiable[f"its tokens were not kept, and it was computed elsewhere ({elsewhere})"] += 1
             return
@@ -222,7 +222,7 @@ class _Check:
         zone = self._plan.zone_of(draw.block)
         published = {name: mosaics.read(zone, self._plan.layer(name), draw.rect) for name in made.pixels}
         own = draw.lattice
-        same, drawn = chain[own].agreement(made.tokens[own]) if chain else (0, 0)
+        same, drawn = chain[own].agreement(made.tokens[own]) if chain and own in chain else (0, 0)
         self.tokens_same, self.tokens_drawn = self.tokens_same + same, self.tokens_drawn + drawn
         found = self._compared(draw, made, published, lambda _, ours, theirs: differing(ours, theirs))
         is_exact = found is None and same == drawn
@@ -248,7 +248,7 @@ class _Check:
             there = unlike(self._plan.layer(name), ours, published[name])
             if there.any():
                 counts[RunFolder.of(self._plan).mosaic(self._plan, zone, name).stem] = int(there.sum())
-                anywhere |= there
+                anywhere |= self._plan.layer(name).spread(there, draw.rect)
         return self._differing(draw, counts, anywhere) if counts else None
 
     def _differing(self, draw: Draw, counts: dict[str, int], pixels: np.ndarray) -> DifferingWindow:

@@ -29,6 +29,10 @@ from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.overlay import Key, Source
 
 FOLDER = "newest"
+
+#: Kinds of layers that no newest mosaics are made of.
+_LEFT_OUT = ("imagery", "embedding")
+
 _STATE = "newest.json"
 
 
@@ -48,9 +52,11 @@ class Mosaics:
 
     @classmethod
     def of(cls, plan: Plan) -> Mosaics:
-        """Those of a run, but for the imagery that it may keep."""
+        """Those of a run, but for the imagery that it may keep, and embeddings, whose pixels are of another size."""
         zones = {zone.epsg: zone.rect for zone in plan.zones}
-        own = tuple(layer for layer in plan.layers if layer.key != ACQUIRED.key and layer.kind != "imagery")
+        own = tuple(
+            layer for layer in plan.layers if layer.key != ACQUIRED.key and layer.kind not in _LEFT_OUT
+        )
         return cls((*own, ACQUIRED), plan.bundle.fingerprint, zones)
 
     def is_like(self, other: Mosaics) -> bool:

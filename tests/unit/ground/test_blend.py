@@ -218,3 +218,60 @@ def test_ground_anchored_noise_keeps_its_texture_where_windows_overlap():
         bands.append(accumulator.finish_row())
     blended = joined(bands, lambda band: band.means["x"])
     np.testing.assert_allclose(blended, noise.cut(rect), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("stride", "side", "patch"), [(192, 224, 16), (48, 224, 16), (108, 132, 12)])
+def test_patches_are_the_plain_mean_of_the_windows_that_see_them(stride, side, patch):
+    """Whatever pixels the rectangle begins and ends with, and whatever weights those have."""
+    lattice, rect = Lattice(stride, side, patch), Rect(1003, 3009, 300, 250)
+
+    def values(i, j):
+        return np.random.default_rng([i, j]).random((3, lattice.patches, lattice.patches), np.float32)
+
+    accumulator = RowBandAccumulator(
+        rect, lattice, {"x": 1}, window_weights("cosine", lattice), patches={"y": 3}
+    )
+    bands = []
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            pixels = np.zeros((1, side, side), np.float32)
+            accumulator.add(i, j, {"x": pixels, "y": values(i, j)})
+        bands.append(accumulator.finish_row())
+    bands = [band for band in bands if not band.rect.is_empty]
+    for band in bands:
+        assert band.patches["y"].shape[1:] == band.rect.cells(patch).shape
+    found = np.concatenate([band.patches["y"] for band in bands], axis=1)
+    patches = rect.cells(patch)
+    assert found.shape[1:] == patches.shape
+    counts = set()
+    for row in range(patches.row, patches.row_end):
+        for col in range(patches.col, patches.col_end):
+            one = Rect(row * patch, col * patch, patch, patch)
+            seen = []
+            for i in lattice.rows(one):
+                for j in lattice.cols(one):
+                    at = Rect(i * stride // patch, j * stride // patch, 0, 0)
+                    seen.append(values(i, j)[:, row - at.row, col - at.col])
+            counts.add(len(seen))
+            np.testing.assert_allclose(
+                found[:, row - patches.row, col - patches.col], np.mean(seen, axis=0), rtol=1e-6
+            )
+    assert len(counts) > 1
+
+
+def test_bands_are_cut_between_patches():
+    lattice, rect = Lattice(192), Rect(1000, 3000, 430, 300)
+    accumulator = RowBandAccumulator(rect, lattice, {}, window_weights("mean", lattice), patches={"y": 1})
+    for i in lattice.rows(rect):
+        for j in lattice.cols(rect):
+            values = np.random.default_rng([i, j]).random((1, 14, 14), np.float32)
+            accumulator.add(i, j, {"y": values})
+        band = accumulator.finish_row()
+        if not band.rect.is_empty:
+            break
+    end = (band.rect.row // 16 + 2) * 16
+    parts = band.rows(band.rect.row, end), band.rows(end, band.rect.row_end)
+    assert [part.patches["y"].shape[1] for part in parts] == [2, band.patches["y"].shape[1] - 2]
+    np.testing.assert_array_equal(
+        np.concatenate([part.patches["y"] for part in parts], axis=1), band.patches["y"]
+    )

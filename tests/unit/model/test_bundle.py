@@ -159,6 +159,14 @@ def test_a_graph_that_is_none_is_refused_even_with_the_right_hash(copy: Path) ->
         (lambda c: c["inputs"].clear(), "bundle.json: inputs: "),
         (lambda c: c["targets"].update(quality=c["targets"]["NDVI"]), "'quality' is the name of a layer"),
         (lambda c: c["targets"].update({"my_map": c["targets"]["NDVI"]}), "String should match pattern"),
+        (
+            lambda c: c["targets"].update(embedding=c["targets"]["NDVI"]),
+            "is the name of the target of that kind",
+        ),
+        (
+            lambda c: c["targets"]["NDVI"].update(kind="embedding"),
+            "an embedding is values of the graph context",
+        ),
         (lambda c: c["targets"].update(ndvi=c["targets"]["NDVI"]), "targets must differ in more than case"),
         (lambda c: c["targets"]["LULC"]["classes"].pop(0), "classes must be in the order of index"),
         (lambda c: c["targets"]["LULC"].update(classes=[]), "an output of probabilities has classes"),

@@ -42,12 +42,12 @@ def change_selftest(folder: Path, **changes: np.ndarray | None) -> Path:
 
 def test_a_sound_bundle_agrees_with_its_reference(made: Path) -> None:
     check = check_bundle(load_bundle(made))
-    assert [target.target for target in check.targets] == ["S1GRD", "NDVI", "LULC"]
+    assert [target.target for target in check.targets] == ["S1GRD", "NDVI", "LULC", "embedding"]
     assert check.failures == ()
     for target in check.targets:
         assert 0 < target.relative < 1e-5
-        assert target.tokens == 1
-    assert [target.unit for target in check.targets] == ["dB", "", ""]
+        assert target.tokens == (None if target.target == "embedding" else 1)
+    assert [target.unit for target in check.targets] == ["dB", "", "", ""]
     assert check.targets[2].classes == 1
     assert (check.device, check.steps, check.batch_size) == ("cpu", 10, 1)
     assert check.windows_per_second > 0

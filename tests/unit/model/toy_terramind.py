@@ -68,9 +68,10 @@ _CONTEXT = """
 <ir_version: 9, opset_import: ["" : 17]>
 context (float[images, batch, 196, 12] patches, int64[images] image, int64[batch, tokens] ids,
          int64[modalities] modality)
-    => (float[batch, length, 12] context)
+    => (float[batch, length, 12] context, float[batch, 12, 14, 14] embedding)
 <int64[2] wide = {1, 12}, int64[1] last = {2}, float one = {1}, float small = {0.01}, int64[3] groups = {0, -1, 196},
- int64[1] middle = {1}, int64[3] lengthened = {0, -1, 12}, int64[4] upright = {-1, 1, 1, 1}>
+ int64[1] middle = {1}, int64[3] lengthened = {0, -1, 12}, int64[4] upright = {-1, 1, 1, 1},
+ int64[4] pieces = {0, -1, 196, 12}, int64[4] square = {0, 12, 14, 14}>
 {
     number = Cast <to = 1> (image)
     tenth = Mul (number, small)
@@ -91,6 +92,10 @@ context (float[images, batch, 196, 12] patches, int64[images] image, int64[batch
     ones = ConstantOfShape <value = float[1] {1.0}> (wide)
     earlier = Mul (tall, ones)
     context = Concat <axis = 1> (seen, earlier)
+    beside_each_other = Reshape (context, pieces)
+    merged = ReduceMean <axes = [1], keepdims = 0> (beside_each_other)
+    turned = Transpose <perm = [0, 2, 1]> (merged)
+    embedding = Reshape (turned, square)
 }
 """
 
@@ -172,7 +177,7 @@ classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilit
 
 
 def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | None = None) -> Path:
-    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once; of windows of 224 a self-test of two of them."""
+    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, the embedding; of windows of 224 a self-test."""
     folder.mkdir(parents=True)
     graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
     for target, mean in MEAN.items():
@@ -226,6 +231,12 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         graphs={"tokens": "LULC.tokens.onnx", "classes": "LULC.classes.onnx"},
         **common,
     )
+    targets["embedding"] = TargetSpec(
+        kind="embedding",
+        output="values",
+        channels=tuple(f"dim {number}" for number in range(12)),
+        graphs={"context": "context.onnx"},
+    )
     manifest = Manifest(
         name="toy",
         title="toy with TerraMind's graphs (NOT TerraMind)",
@@ -275,7 +286,7 @@ def _write_selftest(path: Path) -> bytes:
     }
     ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
-    targets = ("S1GRD", "NDVI", "LULC")
+    targets = ("S1GRD", "NDVI", "LULC", "embedding")
     uniform = dict.fromkeys(targets, np.zeros((2, 14, 14), np.float32))
     options = GenerationOptions(steps=2, sampling="greedy", inputs=tuple(windows))
     values, tokens = expected(windows, targets, noise, uniform, options)
@@ -313,8 +324,15 @@ def expected(
             seen.append(np.tile(patches, 12 // bands) + 0.01 * number)
     given = {"NDVI": tokenised(windows["NDVI"])} if "NDVI" in options.inputs else {}
     values, tokens = {}, {}
-    for k, target in enumerate(targets):
-        before = targets[:k] if options.conditioning == "chained" else ()
+    if "embedding" in targets:
+        pieces = [
+            *seen,
+            *(np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in given.items()),
+        ]
+        values["embedding"] = np.mean(pieces, axis=0).transpose(0, 2, 1).reshape(count, 12, 14, 14)
+    generated = [target for target in targets if target != "embedding"]
+    for k, target in enumerate(generated):
+        before = generated[:k] if options.conditioning == "chained" else ()
         chain = [*given.items(), *((name, tokens[name]) for name in before)]
         earlier = [np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in chain]
         context = np.concatenate([*seen, *earlier], axis=1)

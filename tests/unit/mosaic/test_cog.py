@@ -38,7 +38,7 @@ def geobox(height: int, width: int) -> GeoBox:
 
 def noise(count: int, height: int, width: int, dtype: str = "int16") -> np.ndarray:
     rng = np.random.default_rng(7)
-    if dtype == "float32":
+    if dtype in ("float16", "float32"):
         return rng.normal(-12, 3, (count, height, width)).astype(dtype)
     limits = np.iinfo(dtype)
     return rng.integers(max(limits.min + 1, -3000), min(limits.max, 3000), (count, height, width)).astype(
@@ -135,6 +135,7 @@ class TestPixels:
             ("uint8", 1, 0),
             ("int16", 2, -32768),
             ("uint16", 3, None),
+            ("float16", 5, -32768.0),
             ("float32", 1, -9999.0),
             ("float32", 2, np.nan),
         ],

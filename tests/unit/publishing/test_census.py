@@ -12,7 +12,7 @@ from terramosaic.planning.layers import Layer
 from terramosaic.publishing import census
 from terramosaic.publishing.census import Census, census_of, counts_of
 from terramosaic.publishing.reduced import read_reduced
-from tests.unit.publishing.test_quicklook import CLASSES, NODATA, QUALITY, S1, mosaic
+from tests.unit.publishing.test_quicklook import ANY, CLASSES, NODATA, QUALITY, S1, mosaic
 
 FLOATS = Layer("S1GRD", "value", ("VV", "VH"), "float32", NODATA, unit="dB")
 SHARES = Layer("LULC_confidence", "percent", ("confidence",), "uint8", 255, unit="%")
@@ -20,7 +20,7 @@ SHARES = Layer("LULC_confidence", "percent", ("confidence",), "uint8", 255, unit
 
 def counted(path: Path, layer: Layer, pixels: np.ndarray) -> Census:
     mosaic(path, layer, pixels)
-    return census_of(path, layer, read_reduced(path, layer, 4))
+    return census_of(path, layer, read_reduced(path, layer, 4, ANY))
 
 
 def some(layer: Layer, low: float, high: float) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_every_number_of_a_type_has_its_place(dtype):
 def test_a_broken_mosaic_is_named(tmp_path):
     pixels = some(S1, -3000, 500)
     path = mosaic(tmp_path / "S1GRD.tif", S1, pixels)
-    reduced = read_reduced(path, S1, 4)
+    reduced = read_reduced(path, S1, 4, ANY)
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(OutputError, match=r"S1GRD\.tif cannot be read"):
         census_of(path, S1, reduced)

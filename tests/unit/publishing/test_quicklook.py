@@ -29,9 +29,20 @@ from terramosaic.publishing.quicklook import draw, true_colour
 from terramosaic.publishing.reduced import ReducedMosaic, read_reduced
 
 NODATA = -32768
+#: The zone decides nothing where pixels are those of the grid.
+ANY = Rect(0, 0, 1, 1)
 NDVI = Layer("NDVI", "value", ("NDVI",), "int16", NODATA, scale=0.0001)
 S1 = Layer("S1GRD", "value", ("VV", "VH"), "int16", NODATA, unit="dB", scale=0.01)
 DEM = Layer("DEM", "value", ("DEM",), "int16", NODATA, unit="m")
+EMBEDDING = Layer(
+    "embedding",
+    "embedding",
+    ("dim 0", "dim 1", "dim 2", "dim 3"),
+    "float32",
+    NODATA,
+    target="embedding",
+    cell=16,
+)
 QUALITY = Layer("quality", "flags", ("quality",), "uint8", 255, overviews="mode")
 CLASSES = Layer(
     "LULC", "class", ("class",), "uint8", 0, overviews="mode",
@@ -61,14 +72,39 @@ class TestOverview:
         expected = pixels
         for _ in range(factor.bit_length() - 1):
             expected = halve(expected, layer.nodata)
-        reduced = read_reduced(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor)
+        reduced = read_reduced(mosaic(tmp_path / "m.tif", layer, pixels), layer, factor, ANY)
         np.testing.assert_array_equal(reduced.stored, expected)
         np.testing.assert_array_equal(reduced.valid, expected[0] != layer.nodata)
+
+    @pytest.mark.parametrize("factor", [1, 4, 16, 32, 64])
+    def test_of_patches_lies_over_those_of_pixels(self, tmp_path, factor):
+        """In the frame of the zone, which begins within a patch; three dimensions are enough."""
+        zone, layer = Rect(1003, 3009, 2100, 1300), EMBEDDING
+        own = layer.rect(zone)
+        pixels = np.arange(own.height * own.width, dtype=np.float32).reshape(1, *own.shape) % 2000
+        pixels = np.concatenate([pixels, pixels + 1, pixels + 2, pixels + 3]).astype(np.float16)
+        pixels[:, 5, 7] = layer.nodata
+        path = tmp_path / "embedding.tif"
+        write_cog(path, [pixels], profile_of(layer, layer.geobox(zone, 32633), {}))
+        reduced = read_reduced(path, layer, factor, zone)
+        assert reduced.stored.shape == (3, -(-2100 // factor), -(-1300 // factor))
+        if factor <= 16:
+            row, col = (
+                (1003 + 50 * factor + (factor - 1) // 2) // 16,
+                (3009 + 60 * factor + (factor - 1) // 2) // 16,
+            )
+            assert reduced.stored[1, 50, 60] == pixels[1, row - own.row, col - own.col]
+        picture = draw(reduced)
+        assert picture.image.size == reduced.stored.shape[:0:-1]
+        assert "first three of 4 dimensions" in picture.caption
+        if factor == 1:
+            gap = np.asarray(picture.image)[..., 3] == 0
+            assert gap.sum() == 256 and gap[(own.row + 5) * 16 - 1003, (own.col + 7) * 16 - 3009]
 
     def test_reads_no_more_than_it_needs(self, tmp_path, monkeypatch):
         path = mosaic(tmp_path / "m.tif", S1, np.ones((2, 1100, 530), np.int16))
         monkeypatch.setattr("terramosaic.publishing.reduced.halve_average", lambda pixels, nodata: 1 / 0)
-        assert read_reduced(path, S1, 4).stored.shape == (2, 275, 133)
+        assert read_reduced(path, S1, 4, ANY).stored.shape == (2, 275, 133)
 
     def test_statistics_are_physical_and_over_valid_pixels(self):
         stored = np.array([[[NODATA, -1000, -1200]], [[NODATA, -2000, -1600]]], np.int16)
@@ -84,7 +120,7 @@ class TestOverview:
     def test_a_broken_mosaic_is_named(self, tmp_path):
         (tmp_path / "NDVI.tif").write_bytes(b"II*\0 and nothing more")
         with pytest.raises(OutputError, match=r"NDVI\.tif cannot be read"):
-            read_reduced(tmp_path / "NDVI.tif", NDVI, 2)
+            read_reduced(tmp_path / "NDVI.tif", NDVI, 2, ANY)
 
 
 class TestPictures:

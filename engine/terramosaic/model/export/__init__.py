@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIANTS
+from terramosaic.model.manifest import EMBEDDING
 
 if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
@@ -39,7 +40,7 @@ def export_bundle(
     Args:
         variant: One of `VARIANTS`.
         out: The folder to make.
-        targets: What the bundle generates; out of `TARGETS`.
+        targets: What the bundle makes; out of `TARGETS`, and the embedding.
         inputs: What the bundle takes as pixels, one or several at a time; out of `INPUTS`.
         tokenised: What it takes as tokens; out of `TOKENISED`. Each is a graph of a third of a gigabyte.
         steps: Denoising steps that its runs are meant to take; a run may ask for others.
@@ -60,12 +61,12 @@ def export_bundle(
     """
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
-    _check_names("targets", targets, TARGETS, at_least=1)
+    _check_names("targets", targets, (*TARGETS, EMBEDDING), at_least=1)
     _check_names("inputs", inputs, INPUTS, at_least=1)
     _check_names("tokenise", tokenised, TOKENISED, at_least=0)
     if steps < 1 or 1000 % steps:
         raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
-    tokenizers = dict.fromkeys((*targets, *tokenised))
+    tokenizers = dict.fromkeys(name for name in (*targets, *tokenised) if name != EMBEDDING)
     if wrong := [name for name in tokenizer_checkpoints or {} if name not in tokenizers]:
         raise RequestError(
             f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"

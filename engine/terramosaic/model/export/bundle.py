@@ -26,6 +26,7 @@ from terramosaic.model.manifest import (
     CONTEXT,
     DECODE,
     EMBED,
+    EMBEDDING,
     LULC_CLASSES,
     STEP,
     TOKENISE,
@@ -46,6 +47,7 @@ Progress = Callable[[str, int, int], None]
 _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 
 _SELFTEST = "selftest.npz"
+_CONTEXT_FILE, _DECODE_FILE = "context.onnx", "decode.onnx"
 
 #: Patches to a side of a window, each a token.
 _SIDE = WINDOW // PATCH
@@ -152,7 +154,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
     images, modalities = Dim("images", min=0, max=8), Dim("modalities", min=0, max=16)
     numbers = torch.zeros(2, dtype=torch.long)
     yield _Graph(
-        "context.onnx",
+        _CONTEXT_FILE,
         lambda: Context(reference),
         GraphForm(
             {
@@ -161,7 +163,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 "ids": torch.zeros(3, 2 * tokens, dtype=torch.long),
                 "modality": numbers.clone(),
             },
-            ("context",),
+            ("context", "embedding") if reference.embeds else ("context",),
             {
                 "patches": {0: images, 1: _BATCH},
                 "image": {0: images},
@@ -171,16 +173,17 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
             _OPSET_TRANSFORMER,
         ),
     )
-    yield _Graph(
-        "decode.onnx",
-        lambda: Decode(reference),
-        GraphForm(
-            {"context": torch.randn(2, 3 * tokens, width), "target": torch.zeros(1, dtype=torch.long)},
-            ("hidden",),
-            {"context": {0: _BATCH, 1: Dim("length", min=2, max=8192)}},
-            _OPSET_TRANSFORMER,
-        ),
-    )
+    if reference.targets:
+        yield _Graph(
+            _DECODE_FILE,
+            lambda: Decode(reference),
+            GraphForm(
+                {"context": torch.randn(2, 3 * tokens, width), "target": torch.zeros(1, dtype=torch.long)},
+                ("hidden",),
+                {"context": {0: _BATCH, 1: Dim("length", min=2, max=8192)}},
+                _OPSET_TRANSFORMER,
+            ),
+        )
     for target in reference.targets:
         yield from _graphs_of(reference, target, width)
 
@@ -254,8 +257,9 @@ def _manifest(
             name: _input(reference, name) for name in dict.fromkeys((*reference.inputs, *reference.tokenised))
         },
         conditioning=conditioning,
-        targets={target: _target(reference, target, steps) for target in reference.targets},
-        graphs={CONTEXT: "context.onnx", DECODE: "decode.onnx"},
+        targets={target: _target(reference, target, steps) for target in reference.targets}
+        | ({EMBEDDING: _embedding(reference)} if reference.embeds else {}),
+        graphs={CONTEXT: _CONTEXT_FILE} | ({DECODE: _DECODE_FILE} if reference.targets else {}),
         files=files,
         selftest=_SELFTEST,
         random_weights=reference.seed,
@@ -276,6 +280,15 @@ def _input(reference: Reference, name: str) -> InputSpec:
     graphs |= {TOKENISE: f"{name}.tokenise.onnx"} if name in reference.tokenised else {}
     return InputSpec.model_validate(
         {"bands": bands, "unit": unit, "convention": convention, "mean": mean, "std": std, "graphs": graphs}
+    )
+
+
+def _embedding(reference: Reference) -> TargetSpec:
+    return TargetSpec(
+        kind="embedding",
+        output="values",
+        channels=tuple(f"dim {number}" for number in range(reference.dimensions)),
+        graphs={CONTEXT: _CONTEXT_FILE},
     )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.nucleus import draw
-from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
+from terramosaic.model.export.reference import UNASKED, Reference, pixels_key, tokens_key
 from terramosaic.model.export.variants import FACTORS
 
 _SIDE = WINDOW // PATCH
@@ -64,7 +64,9 @@ class Context(nn.Module):
         transformer = reference.model.sampler.model
         images = [transformer.encoder_embeddings[pixels_key(name)] for name in reference.inputs]
         self.register_buffer("image_place", torch.cat([image.pos_emb + image.mod_emb for image in images]))
-        embeddings = [transformer.encoder_embeddings[tokens_key(name)] for name in reference.vocabularies]
+        # Of a bundle that looks nothing up, the table is that of the target that the model was built with.
+        names = reference.vocabularies or (UNASKED,)
+        embeddings = [transformer.encoder_embeddings[tokens_key(name)] for name in names]
         # One table for the tokens of all modalities, so that any chain is one look-up.
         self.table = nn.Parameter(torch.cat([embedding.token_emb.weight for embedding in embeddings]), False)
         sizes = [len(embedding.token_emb.weight) for embedding in embeddings]
@@ -74,13 +76,16 @@ class Context(nn.Module):
         )
         self.encoder, self.norm = transformer.encoder, transformer.encoder_norm
         self.context = transformer.decoder_proj_context
+        self.embeds = reference.embeds
 
     def forward(
         self, patches: torch.Tensor, image: torch.Tensor, ids: torch.Tensor, modality: torch.Tensor
-    ) -> torch.Tensor:
-        """patches (i, N, 196, width) of inputs image (i,), ids (N, 196 k) of modality (k,) → context.
+    ) -> tuple[torch.Tensor, ...]:
+        """patches (i, N, 196, width) of inputs image (i,), ids (N, 196 k) of modality (k,) → context, embedding.
 
-        The context is (N, 196 (i + k), width). Inputs and modalities are numbers in the order of the tables.
+        The context is (N, 196 (i + k), width), the embedding (N, width, 14, 14): what the encoder makes of each patch,
+        its mean over all that was seen of it, as terratorch's backbone merges modalities; only where the reference
+        embeds. Inputs and modalities are numbers in the order of the tables.
         """
         offsets = self.start[modality].repeat_interleave(_TOKENS)
         place = torch.cat([self.image_place[image], self.place[modality]]).flatten(0, 1)
@@ -88,8 +93,12 @@ class Context(nn.Module):
         x = torch.cat([patches.transpose(0, 1).flatten(1, 2), self.table[ids + offsets]], dim=1) + emb
         for block in self.encoder:
             x = block(x)
-        context: torch.Tensor = self.context(self.norm(x)) + emb
-        return context
+        encoded = self.norm(x)
+        context: torch.Tensor = self.context(encoded) + emb
+        if not self.embeds:
+            return (context,)
+        embedding = encoded.unflatten(1, (-1, _TOKENS)).mean(1)
+        return context, embedding.mT.unflatten(2, (_SIDE, _SIDE))
 
 
 class Decode(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,8 +20,12 @@ from terratorch.models.backbones.terramind.model.terramind_generation import Ter
 from terramosaic.model.export.checkpoints import Fetch, find_checkpoints, hash_of, load_weights
 from terramosaic.model.export.random_weights import randomise
 from terramosaic.model.export.variants import FACTORS
+from terramosaic.model.manifest import EMBEDDING
 
 logger = logging.getLogger(__name__)
+
+#: The target that a model is built with if none is asked for: its tokenizer is the smallest.
+UNASKED = "LULC"
 
 #: Told what is being done, in words.
 Echo = Callable[[str], None]
@@ -34,6 +39,7 @@ class Reference:
         model: In evaluation mode; holds encoder embeddings of all targets, so that any order can be chained.
         variant: Such as ``terramind_v1_base``.
         targets: What it generates, in this order.
+        embeds: Whether the encoder's patches are wanted, too.
         inputs: What it takes as pixels.
         tokenised: What it takes as tokens.
         unchained: Targets without an encoder embedding, whose tokens no later target can see.
@@ -49,6 +55,7 @@ class Reference:
     unchained: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
+    embeds: bool = False
 
     @property
     def vocabularies(self) -> tuple[str, ...]:
@@ -76,6 +83,30 @@ class Reference:
             for numbers in (model.pretraining_mean, model.pretraining_std)
         )
         return mean, std
+
+    def embed(self, windows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the reference's backbone makes of windows of inputs as pixels: float32 (N, dimensions, 14, 14).
+
+        The last layer, its mean over the inputs.
+        """
+        build = getattr(terramind_register, self.variant)
+        backbone = build(modalities=[pixels_key(name) for name in windows], pretrained=False).eval()
+        weights = self.model.sampler.model.state_dict()
+        backbone.load_state_dict({name: weights[name] for name in backbone.state_dict()})
+        given = {}
+        for name, array in windows.items():
+            mean, std = (numbers[:, None, None] for numbers in self.statistics(name, array.shape[1]))
+            given[pixels_key(name)] = torch.from_numpy(((array - mean) / std).astype(np.float32))
+        with torch.inference_mode():
+            patches = backbone(given)[-1]
+        side = math.isqrt(patches.shape[1])
+        found: np.ndarray = patches.mT.unflatten(2, (side, side)).contiguous().numpy()
+        return found
+
+    @property
+    def dimensions(self) -> int:
+        """Of the encoder, and so of an embedding."""
+        return int(self.model.sampler.model.encoder_norm.weight.shape[0])
 
     def tokenise(self, name: str, windows: np.ndarray) -> np.ndarray:
         """The reference's tokens of an input's windows: int64 (N, 196)."""
@@ -161,7 +192,7 @@ def load_reference(
 
     Args:
         variant: One of `terramosaic.model.export.variants.VARIANTS`.
-        targets: What to generate, in this order.
+        targets: What to generate, in this order; the embedding among it.
         inputs: What to take as pixels.
         tokenised: What to take as tokens.
         checkpoint: TerraMind's weights; by default from the hub.
@@ -173,6 +204,7 @@ def load_reference(
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
     """
+    embeds, targets = EMBEDDING in targets, [target for target in targets if target != EMBEDDING]
     tokenizers = list(dict.fromkeys((*targets, *tokenised)))
     files = (
         {}
@@ -182,7 +214,9 @@ def load_reference(
     echo(f"building {variant}")
     torch.manual_seed(seed or 0)
     model = build_model(variant, targets, inputs, tokenised)
-    found = Reference(model, variant, tuple(targets), tuple(inputs), tuple(tokenised), seed=seed)
+    found = Reference(
+        model, variant, tuple(targets), tuple(inputs), tuple(tokenised), seed=seed, embeds=embeds
+    )
     if seed is not None:
         echo("drawing random weights")
         randomise(model, seed)
@@ -192,14 +226,14 @@ def load_reference(
         load_weights(model.tokenizer[tokens_key(name)], files[name])
     echo(f"loading {files[variant].name}")
     # terratorch itself does without the last target's encoder embedding, and a checkpoint of its own may.
-    last = f"encoder_embeddings.{tokens_key(targets[-1])}.token_emb.weight"
-    spare = {last} if targets[-1] not in tokenised else set()
+    last = targets[-1] if targets else UNASKED
+    spare = {f"encoder_embeddings.{tokens_key(last)}.token_emb.weight"} if last not in tokenised else set()
     if load_weights(model.sampler.model, files[variant], spare):
-        found = replace(found, unchained=(targets[-1],))
+        found = replace(found, unchained=(last,))
         logger.warning(
             "%s: has no encoder embedding of %s, so the bundle can only make it last of a chain",
             files[variant],
-            targets[-1],
+            last,
         )
     return replace(found, checkpoints={path.name: hash_of(path) for path in files.values()})
 
@@ -214,7 +248,7 @@ def build_model(
     build = getattr(terramind_register, f"{variant}_generate")
     # terratorch gives encoder embeddings to all targets but the last, which it never feeds back. Named twice, the last
     # one gets them as well, and a bundle can chain its targets in any order.
-    named = [*targets, targets[-1]]
+    named = [*targets, targets[-1]] if targets else [UNASKED, UNASKED]
     modalities = [*map(pixels_key, inputs), *map(tokens_key, tokenised)]
     model = build(modalities=modalities, output_modalities=named, standardize=True, pretrained=False)
     for key in set(model.tokenizer) - set(map(tokens_key, tokenised)):

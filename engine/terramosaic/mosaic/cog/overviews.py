@@ -19,7 +19,7 @@ def halve_average(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
     valid, as in GDAL.
 
     Args:
-        pixels: ``(..., height, width)`` of uint8, int16, uint16 or float32.
+        pixels: ``(..., height, width)`` of uint8, int16, uint16, float16 or float32.
         nodata: Value that marks a pixel as invalid (may be NaN), or None where every pixel is valid.
 
     Returns:

@@ -57,7 +57,7 @@ class RasterProfile:
 
     Attributes:
         geobox: CRS, transform and shape of the raster.
-        dtype: uint8, int16, uint16 or float32.
+        dtype: uint8, int16, uint16, float16 or float32.
         count: Number of bands.
         nodata: Value of invalid pixels, the same in all bands; may be NaN. Tiles of nothing else take no
             space.
@@ -165,7 +165,12 @@ def _creation_options(profile: RasterProfile) -> dict[str, object]:
         "height": profile.tile,
         "width": profile.tile,
         "count": profile.count,
-        "dtype": profile.dtype.name,
+        # GDAL before 3.11 knows half precision as float32 of 16 bits alone, and reads it as float32.
+        **(
+            {"dtype": "float32", "nbits": 16}
+            if profile.dtype == np.float16
+            else {"dtype": profile.dtype.name}
+        ),
         "crs": profile.geobox.crs,
         "transform": profile.geobox.transform,
         "nodata": profile.nodata,

@@ -22,6 +22,7 @@ PREDICTORS = {
     "uint8": Predictor.NONE,  # classes: runs compress better than their differences
     "int16": Predictor.HORIZONTAL,
     "uint16": Predictor.HORIZONTAL,
+    "float16": Predictor.FLOATING_POINT,
     "float32": Predictor.FLOATING_POINT,
 }
 
@@ -56,13 +57,13 @@ def difference_horizontally(pixels: np.ndarray) -> np.ndarray:
 
 
 def difference_float_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Predictor 3 (Adobe Photoshop TIFF technical note 3): bytes ``(height, 4 * width * count)``.
+    """Predictor 3 (Adobe Photoshop TIFF technical note 3): bytes ``(height, bytes of a sample * width * count)``.
 
     A row's samples are split into planes of bytes, the most significant first, so that signs and exponents
     stand together; then each byte less the byte ``count`` places before it, across the planes, modulo 2^8.
     """
     count, height, width = pixels.shape
-    samples = interleave(pixels).view(np.uint8).reshape(height, width * count, 4)
+    samples = interleave(pixels).view(np.uint8).reshape(height, width * count, pixels.itemsize)
     planes = np.ascontiguousarray(samples[:, :, ::-1].transpose(0, 2, 1)).reshape(height, -1)
     out = np.empty_like(planes)
     out[:, :count] = planes[:, :count]
