@@ -20,7 +20,7 @@ from terramosaic.storage.roots import require_within_roots
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 
-Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM", "S2L2A"]
+Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM", "S2L2A", "embedding"]
 Input = Literal["S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"]
 Tokenised = Literal["S2L2A", "S1GRD", "S1RTC", "DEM", "NDVI", "LULC"]
 
@@ -38,7 +38,7 @@ class ExportRequest(BaseModel):
         default=("S1GRD", "S1RTC", "NDVI", "LULC"),
         min_length=1,
         title="Targets",
-        description="What the bundle generates",
+        description="What the bundle makes",
     )
     inputs: tuple[Input, ...] = Field(
         default=("S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"),
@@ -73,6 +73,12 @@ class ExportRequest(BaseModel):
         default={},
         title="Tokenizer checkpoints",
         description="By target or tokenised input, absolute paths; those not named come from the Hugging Face hub",
+    )
+    revisions: dict[str, str] = Field(
+        default={},
+        title="Revisions",
+        description="Commit, tag or branch on the hub, by variant, target or tokenised input; by an empty name of all "
+        "that are not named; else the newest",
     )
     random_weights: int | None = Field(
         default=None,
@@ -110,6 +116,7 @@ def export_model(request: ExportRequest) -> str:
         steps=request.steps,
         conditioning=request.conditioning,
         precision=request.precision,
+        revisions=request.revisions,
         checkpoint=Path(request.checkpoint).expanduser() if request.checkpoint else None,
         tokenizer_checkpoints={
             name: Path(path).expanduser() for name, path in request.tokenizer_checkpoints.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from terramosaic.storage.hashes import sha256_of
 from tests.export.conftest import VARIANT, narrow_decoder
 
 CHECKPOINT = "TerraMind_v1_tiny.pt"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKENIZERS = {"S1GRD": "TerraMind_Tokenizer_S1GRD.pt", "LULC": "TerraMind_Tokenizer_LULC.pt"}
 
 
@@ -94,26 +96,32 @@ def test_the_same_seed_makes_the_same_bundle(narrow: Reference, bundle: Bundle, 
 def test_checkpoints_from_the_hub_and_from_files_make_the_same(
     hub: Path, narrow: Reference, narrow_models: None, tmp_path: Path
 ) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, str | None]] = []
 
-    def fetch(repository: str, file: str) -> str:
-        asked.append((repository, file))
-        return str(hub / file)
+    def fetch(repository: str, file: str, revision: str | None) -> str:
+        asked.append((repository, file, revision))
+        # As the hub's client keeps them.
+        snapshot = hub / repository.replace("/", "--") / "snapshots" / COMMIT
+        snapshot.mkdir(parents=True, exist_ok=True)
+        shutil.copy(hub / file, snapshot / file)
+        return str(snapshot / file)
 
-    from_hub = load_reference(VARIANT, list(TOKENIZERS), fetch=fetch)
+    revisions = {"": "main", "LULC": "v1.0"}
+    from_hub = load_reference(VARIANT, list(TOKENIZERS), fetch=fetch, revisions=revisions)
+    repositories = {CHECKPOINT: "ibm-esa-geospatial/TerraMind-1.0-tiny"} | {
+        file: f"ibm-esa-geospatial/TerraMind-1.0-Tokenizer-{target}" for target, file in TOKENIZERS.items()
+    }
     assert asked == [
-        ("ibm-esa-geospatial/TerraMind-1.0-tiny", CHECKPOINT),
-        *(
-            (f"ibm-esa-geospatial/TerraMind-1.0-Tokenizer-{target}", file)
-            for target, file in TOKENIZERS.items()
-        ),
+        (repository, file, "v1.0" if "LULC" in file else "main") for file, repository in repositories.items()
     ]
+    assert from_hub.origins == {file: f"{repository}@{COMMIT}" for file, repository in repositories.items()}
     from_files = load_reference(
         VARIANT,
         list(TOKENIZERS),
         checkpoint=hub / CHECKPOINT,
         tokenizer_checkpoints={target: hub / file for target, file in TOKENIZERS.items()},
     )
+    assert from_files.origins == {}
     for loaded in (from_hub, from_files):
         assert loaded.seed is None
         assert loaded.checkpoints == {
@@ -129,7 +137,7 @@ def test_checkpoints_from_the_hub_and_from_files_make_the_same(
 
 
 def test_without_a_way_to_the_hub_the_missing_file_is_named(tmp_path: Path) -> None:
-    def refuse(repository: str, file: str) -> str:
+    def refuse(repository: str, file: str, revision: str | None) -> str:
         raise ConnectionError("no route to host")
 
     with pytest.raises(ModelError) as caught:

@@ -110,6 +110,14 @@ def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
     help="A target's or tokenised input's tokenizer weights, one option each  [default: from the hub]",
 )
 @click.option(
+    "--revision",
+    "revisions",
+    multiple=True,
+    metavar="REVISION|NAME=REVISION",
+    help="Commit, tag or branch on the hub, of all repositories or of VARIANT's, a target's or an input's, one option "
+    "each; which commits it was is recorded  [default: the newest]",
+)
+@click.option(
     "--random-weights", type=int, metavar="SEED", help="No checkpoints: weights drawn by a seed, for trying"
 )
 @click.option(
@@ -143,6 +151,7 @@ def export_command(
     conditioning: Literal["chained", "independent"],
     checkpoint: Path | None,
     tokenizers: tuple[str, ...],
+    revisions: tuple[str, ...],
     random_weights: int | None,
     precision: Literal["fp32", "fp16"],
     config: Path | None,
@@ -186,6 +195,7 @@ def export_command(
             conditioning=conditioning,
             checkpoint=_existing("checkpoint", checkpoint),
             tokenizer_checkpoints=_tokenizers(tokenizers),
+            revisions=_revisions(revisions),
             random_weights=random_weights,
             precision=precision,
             progress=progress,
@@ -196,6 +206,18 @@ def export_command(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _revisions(texts: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, revision = (part.strip() for part in text.rpartition("="))
+        if not revision or bool(equals) != bool(name):
+            raise RequestError(f"revision: {text!r} is neither REVISION nor NAME=REVISION")
+        if name in found:
+            raise RequestError(f"revision: {name or 'that of all'} is given twice")
+        found[name] = revision
+    return found
 
 
 def _tokenizers(texts: tuple[str, ...]) -> dict[str, Path]:

@@ -246,6 +246,10 @@ class Manifest(_Frozen):
     source: str
     licence: str
     checkpoints: dict[str, Sha256] = Field(default_factory=dict, description="Hashes of what was exported")
+    origins: dict[str, str] | None = Field(
+        default=None,
+        description="Of these, REPOSITORY@COMMIT on the Hugging Face hub, where they came from there",
+    )
     inputs: dict[Name, InputSpec] = Field(min_length=1)
     window: int = Field(default=WINDOW, ge=16, le=2048, description="Side of the windows it sees, in pixels")
     patch: int = Field(default=PATCH, ge=1, description="Side of its patches: windows begin where patches do")

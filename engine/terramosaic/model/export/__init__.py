@@ -31,6 +31,7 @@ def export_bundle(
     conditioning: Literal["chained", "independent"] = "chained",
     checkpoint: Path | None = None,
     tokenizer_checkpoints: Mapping[str, Path] | None = None,
+    revisions: Mapping[str, str] | None = None,
     random_weights: int | None = None,
     precision: Literal["fp32", "fp16"] = "fp32",
     progress: Progress = lambda name, done, total: None,
@@ -47,6 +48,8 @@ def export_bundle(
         conditioning: What its runs are meant for; a run may ask for the other.
         checkpoint: TerraMind's weights; by default from the Hugging Face hub.
         tokenizer_checkpoints: By target or tokenised input, its tokenizer's weights; by default from the hub.
+        revisions: Commit, tag or branch of the hub's repositories: of all of them by ``""``, of one by the variant, the
+            target or the tokenised input; by default the newest.
         random_weights: Seed of random weights; then no checkpoint is read.
         precision: Of the stored weights. What a device computes in is its own choice.
         progress: Told what is done, and how many parts of how many are finished.
@@ -72,7 +75,11 @@ def export_bundle(
             f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"
             + (f" and the tokenised inputs {', '.join(tokenised)}" if tokenised else "")
         )
-    if random_weights is not None and (checkpoint or tokenizer_checkpoints):
+    if wrong := [name for name in revisions or {} if name not in ("", variant, *tokenizers)]:
+        raise RequestError(
+            f"revision: {', '.join(wrong)} is none of {', '.join((variant, *tokenizers))}, whose weights are exported"
+        )
+    if random_weights is not None and (checkpoint or tokenizer_checkpoints or revisions):
         raise RequestError("random-weights: goes without checkpoints; give one or the other")
     try:
         # Of the extra `export`: torch and terratorch, half a minute to import.
@@ -90,6 +97,7 @@ def export_bundle(
         tokenised=tokenised,
         checkpoint=checkpoint,
         tokenizer_checkpoints=tokenizer_checkpoints,
+        revisions=revisions,
         seed=random_weights,
         echo=lambda what: progress(what, 0, 1),
     )

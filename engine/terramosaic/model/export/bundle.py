@@ -253,6 +253,7 @@ def _manifest(
         source="IBM and ESA, TerraMind 1.0 (ICCV 2025, https://arxiv.org/abs/2504.11171), exported from terratorch",
         licence="Apache-2.0",
         checkpoints=dict(reference.checkpoints),
+        origins=dict(reference.origins) or None,
         inputs={
             name: _input(reference, name) for name in dict.fromkeys((*reference.inputs, *reference.tokenised))
         },

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,13 @@ from terramosaic.storage.hashes import sha256_of
 
 logger = logging.getLogger(__name__)
 
-#: Gives the path of a checkpoint's file in a Hugging Face repository: fetch(repository, file).
-Fetch = Callable[[str, str], str]
+#: Gives the path of a checkpoint's file in a Hugging Face repository: fetch(repository, file, revision).
+Fetch = Callable[[str, str, str | None], str]
+
+#: The revision of all repositories that have none of their own, in place of a name.
+ALL = ""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 #: What training tools put weights under, the outermost first.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -29,25 +36,55 @@ PUBLISHED: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of weights.
+
+    Attributes:
+        origin: ``repository@commit`` on the Hugging Face hub; None of a user's file.
+    """
+
+    path: Path
+    origin: str | None = None
+
+
 def find_checkpoints(
     variant: str,
     tokenizers: Sequence[str],
     checkpoint: Path | None,
     tokenizer_checkpoints: Mapping[str, Path],
     fetch: Fetch | None,
-) -> dict[str, Path]:
+    revisions: Mapping[str, str] | None = None,
+) -> dict[str, Checkpoint]:
     """Files of weights, by variant for TerraMind itself and by modality for its tokenizers.
+
+    Args:
+        variant: one of TerraMind's sizes.
+        tokenizers: modalities.
+        checkpoint: TerraMind's own, where a user has it.
+        tokenizer_checkpoints: the same of tokenizers, by modality.
+        fetch: where files of the hub come from; by default the hub, or its cache on this machine.
+        revisions: a commit, tag or branch of a repository on the hub, by variant or modality, or of `ALL`; by default
+            the newest.
 
     Raises:
         ModelError: one cannot be had; says where to get it, and how to give it.
     """
-    source = terramind_register.pretrained_weights[variant]
-    files = {variant: checkpoint or _fetched(source, "--checkpoint FILE", fetch)}
-    for name in tokenizers:
-        source = tokenizer_register.pretrained_weights[f"terramind_v1_tokenizer_{name.lower()}"]
-        option = f"--tokenizer-checkpoint {name}=FILE"
-        files[name] = tokenizer_checkpoints.get(name) or _fetched(source, option, fetch)
-    return files
+    sources = {variant: terramind_register.pretrained_weights[variant]}
+    sources |= {
+        name: tokenizer_register.pretrained_weights[f"terramind_v1_tokenizer_{name.lower()}"]
+        for name in tokenizers
+    }
+    own = {variant: checkpoint, **tokenizer_checkpoints}
+    given = revisions or {}
+    found = {}
+    for name, source in sources.items():
+        if path := own.get(name):
+            found[name] = Checkpoint(path)
+            continue
+        option = "--checkpoint FILE" if name == variant else f"--tokenizer-checkpoint {name}=FILE"
+        found[name] = _fetched(source, given.get(name) or given.get(ALL), option, fetch)
+    return found
 
 
 def hash_of(path: Path) -> str:
@@ -133,19 +170,24 @@ def _prefix_of(wanted: Collection[str], content: Collection[str]) -> str:
     return min(counts, key=lambda prefix: (-counts[prefix], len(prefix), prefix))
 
 
-def _fetched(source: Mapping[str, str], option: str, fetch: Fetch | None) -> Path:
+def _fetched(source: Mapping[str, str], revision: str | None, option: str, fetch: Fetch | None) -> Checkpoint:
     repository, file = source["hf_hub_id"], source["hf_hub_filename"]
     try:
-        return Path((fetch or _from_hub)(repository, file))
+        path = Path((fetch or _from_hub)(repository, file, revision))
     except Exception as error:  # the hub's client has many, without a common base
         reason = one_line(error).partition(". ")[0][:160]
         raise ModelError(
-            f"{file} cannot be had from huggingface.co/{repository} ({reason}); download it where there is a way "
-            f"to the hub and give it as {option}, or try the whole line with --random-weights 0"
+            f"{file} cannot be had from huggingface.co/{repository}{f' at {revision}' if revision else ''} ({reason}); "
+            f"download it where there is a way to the hub and give it as {option}, or try the whole line with "
+            "--random-weights 0"
         ) from error
 
+    # The hub's client keeps what it has of a commit in a folder of that name.
+    commit = next((part for part in path.parts if _COMMIT.fullmatch(part)), revision)
+    return Checkpoint(path, f"{repository}@{commit or 'unknown'}")
 
-def _from_hub(repository: str, file: str) -> str:
+
+def _from_hub(repository: str, file: str, revision: str | None) -> str:
     from huggingface_hub import hf_hub_download  # of the extra `export`; files at hand need no hub
 
-    return str(hf_hub_download(repo_id=repository, filename=file))
+    return str(hf_hub_download(repo_id=repository, filename=file, revision=revision))

@@ -44,6 +44,7 @@ class Reference:
         tokenised: What it takes as tokens.
         unchained: Targets without an encoder embedding, whose tokens no later target can see.
         checkpoints: Sha256 of each file that weights came from, by its name.
+        origins: Repository and commit on the hub of those that came from there, by the same names.
         seed: Of the random weights; None where they were trained.
     """
 
@@ -54,6 +55,7 @@ class Reference:
     tokenised: tuple[str, ...] = ()
     unchained: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     embeds: bool = False
 
@@ -187,6 +189,7 @@ def load_reference(
     seed: int | None = None,
     echo: Echo = lambda _: None,
     fetch: Fetch | None = None,
+    revisions: Mapping[str, str] | None = None,
 ) -> Reference:
     """Builds TerraMind and loads its weights: from files, from the Hugging Face hub, or at random.
 
@@ -200,6 +203,7 @@ def load_reference(
         seed: Of random weights, with which no checkpoint is read.
         echo: Told what is done.
         fetch: Where files of the hub come from; by default the hub, or its cache on this machine.
+        revisions: Of repositories on the hub; see `find_checkpoints`.
 
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
@@ -209,7 +213,7 @@ def load_reference(
     files = (
         {}
         if seed is not None
-        else find_checkpoints(variant, tokenizers, checkpoint, tokenizer_checkpoints or {}, fetch)
+        else find_checkpoints(variant, tokenizers, checkpoint, tokenizer_checkpoints or {}, fetch, revisions)
     )
     echo(f"building {variant}")
     torch.manual_seed(seed or 0)
@@ -222,20 +226,25 @@ def load_reference(
         randomise(model, seed)
         return found
     for name in tokenizers:
-        echo(f"loading {files[name].name}")
-        load_weights(model.tokenizer[tokens_key(name)], files[name])
-    echo(f"loading {files[variant].name}")
+        echo(f"loading {files[name].path.name}")
+        load_weights(model.tokenizer[tokens_key(name)], files[name].path)
+    own = files[variant].path
+    echo(f"loading {own.name}")
     # terratorch itself does without the last target's encoder embedding, and a checkpoint of its own may.
     last = targets[-1] if targets else UNASKED
     spare = {f"encoder_embeddings.{tokens_key(last)}.token_emb.weight"} if last not in tokenised else set()
-    if load_weights(model.sampler.model, files[variant], spare):
+    if load_weights(model.sampler.model, own, spare):
         found = replace(found, unchained=(last,))
         logger.warning(
             "%s: has no encoder embedding of %s, so the bundle can only make it last of a chain",
-            files[variant],
+            own,
             last,
         )
-    return replace(found, checkpoints={path.name: hash_of(path) for path in files.values()})
+    return replace(
+        found,
+        checkpoints={file.path.name: hash_of(file.path) for file in files.values()},
+        origins={file.path.name: file.origin for file in files.values() if file.origin},
+    )
 
 
 def build_model(
