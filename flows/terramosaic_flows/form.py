@@ -56,6 +56,7 @@ BOXES = {
         (
             "inputs",
             "tokenised",
+            "reconstruct",
             "targets",
             "model",
             "device",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnxruntime
@@ -21,7 +22,8 @@ from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import Reference, pixels_key, tokens_key
-from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.export.variants import FACTORS
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
 from terramosaic.model.opening import open_generator
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.terramind import TerraMindGenerator
@@ -158,15 +160,16 @@ def test_embeddings_are_the_backbones(
 def test_an_embedding_is_that_of_the_inputs_whatever_is_generated(
     bundle: Bundle, seen: dict[str, np.ndarray]
 ) -> None:
+    others = ("NDVI", "LULC")
     windows = {"S2L2A": seen["S2L2A"]}
-    given = randomness(TARGETS, noise_for(bundle, TARGETS, 2), None, 2)
+    given = randomness(others, noise_for(bundle, others, 2), None, 2)
     options = GenerationOptions(steps=1, sampling="greedy")
     alone, beside = (
         open_generator(bundle, targets, options=options).generate(windows, given)
         for targets in (("embedding",), ("NDVI", "embedding", "LULC"))
     )
     np.testing.assert_array_equal(alone["embedding"], beside["embedding"])
-    without = open_generator(bundle, ("NDVI", "LULC"), options=options).generate(windows, given)
+    without = open_generator(bundle, others, options=options).generate(windows, given)
     for target in without:
         np.testing.assert_array_equal(without[target], beside[target])
 
@@ -245,6 +248,38 @@ def test_an_input_seen_as_tokens_leads_to_the_references_targets(
         compare(bundle, made, values)
     pixels = generate(bundle, {name: seen[name]}, noise)[1]
     assert any((pixels[target] != found[target]).mean() > 0.2 for target in TARGETS)
+
+
+@pytest.mark.parametrize("name", ["S2L2A", "NDVI", "LULC"])
+def test_a_reconstruction_is_that_of_the_references_tokenizer(
+    bundle: Bundle, reference: Reference, seen: dict[str, np.ndarray], name: str
+) -> None:
+    """terratorch's own tokenizer there and back; the transformer has no part in it."""
+    tokenizer, key = reference.model.tokenizer[tokens_key(name)], tokens_key(name)
+    mean, std = (
+        numbers[key].numpy()
+        for numbers in (reference.model.pretraining_mean, reference.model.pretraining_std)
+    )
+    noise = noise_for(bundle, (name,), 2)
+    options = {"timesteps": 2, "verbose": False} if name in noise else {}
+    standard = torch.from_numpy(((seen[name] - mean) / std).astype(np.float32))
+    given = mock.patch("torch.randn", lambda *_, **__: torch.from_numpy(noise[name]))
+    with torch.inference_mode(), given:
+        ids = tokenizer.tokenize(standard)
+        decoded = tokenizer.decode_tokens(ids, image_size=(224, 224), **options).numpy()
+    settings = GenerationOptions(steps=2, inputs=(name,), reconstruct=True)
+    generator = open_generator(bundle, (name,), options=settings)
+    assert isinstance(generator, TerraMindGenerator)
+    windows = {name: seen[name]}
+    random = {name: WindowRandomness(noise.get(name))}
+    # A token at an equal lead would change a patch: those of the reference are followed.
+    chain = {name: ids.flatten(1).numpy()}
+    values, tokens = generator.generate_with_tokens(windows, random, chain)
+    equal = float((tokens[name] == chain[name]).mean())
+    wanted = decoded if name == "LULC" else (decoded * std + mean) * FACTORS.get(name, 1)
+    compare(bundle, values, {name: wanted.astype(np.float32)}, most=1e-5)
+    print(f"{name}: {equal:.2%} of tokens, {len(np.unique(chain[name]))} distinct")
+    assert equal >= 0.99
 
 
 def narrow_view(reference: Reference, name: str) -> Reference:

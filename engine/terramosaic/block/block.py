@@ -124,6 +124,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         x0_clips=tuple(sorted(request.x0_clips.items())),
         inputs=request.inputs,
         tokenised=request.tokenised,
+        reconstruct=request.reconstruct,
     )
     return open_generator(
         own_bundle(plan),

@@ -49,6 +49,11 @@ _LINE_EVERY = 10.0
 @click.option(
     "--tokenised", is_flag=True, help="Give the model the inputs as tokens, as the paper's Table 14"
 )
+@click.option(
+    "--reconstruct",
+    is_flag=True,
+    help="Make the inputs again of their own tokens, without TerraMind between, as the paper's Table 10",
+)
 @click.option("--targets", metavar="NAME,NAME", help="What to generate  [default: all that both have]")
 @click.option(
     "--limit",
@@ -67,6 +72,7 @@ def evaluate_command(
     split: str,
     inputs: str,
     tokenised: bool,
+    reconstruct: bool,
     targets: str | None,
     limit: int | None,
     steps: int | None,
@@ -79,7 +85,7 @@ def evaluate_command(
         raise RequestError("inputs: name at least one")
     if (terramesh is None) == (water is None):
         raise RequestError("evaluate: either --terramesh or --water is wanted")
-    if (water is not None or seams) and (tokenised or names_in(inputs) != (SOURCE,)):
+    if (water is not None or seams) and (tokenised or reconstruct or names_in(inputs) != (SOURCE,)):
         raise RequestError(f"inputs: --water and --seams are of {SOURCE}, as pixels")
     if water is not None and (seams or targets or steps):
         raise RequestError("evaluate: --seams, --targets and --steps go with --terramesh")
@@ -109,6 +115,7 @@ def evaluate_command(
                 mesh,
                 inputs=names_in(inputs),
                 tokenised=tokenised,
+                reconstruct=reconstruct,
                 targets=wanted,
                 limit=limit,
                 steps=steps,

@@ -44,7 +44,7 @@ def show_evaluation(console: Console, outcome: Evaluation) -> None:
     console.print(
         "SSIM (Gaussian, 11 x 11 pixels) and PSNR are of the range beside them: what the paper's own RMSE and PSNR "
         "imply. The paper's rows hold together with these ranges; look them up before you cite them. Its MAE and SSIM "
-        "are not held here. Table 14 is of --tokenised inputs; Table 10 (reconstruction) is not made here.",
+        "are not held here. Table 14 is of --tokenised inputs, Table 10 of --reconstruct.",
         style="dim",
     )
     _show_left_out(console, outcome.left_out)

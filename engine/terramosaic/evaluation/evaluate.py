@@ -38,6 +38,7 @@ def evaluate(
     *,
     inputs: Sequence[str] = (SOURCE,),
     tokenised: bool = False,
+    reconstruct: bool = False,
     targets: Sequence[str] = (),
     limit: int | None = None,
     steps: int | None = None,
@@ -52,6 +53,7 @@ def evaluate(
         data: the samples.
         inputs: what to generate from, together.
         tokenised: whether the model shall see them as tokens.
+        reconstruct: whether they are to be made again of their own tokens, without the model between.
         targets: what to generate; by default all that both have.
         limit: samples to take at most, as many of each shard and the first ones of it.
         steps: of diffusion; by default the bundle's.
@@ -65,7 +67,8 @@ def evaluate(
         ModelError: the model or its device failed.
     """
     require_zarr()
-    bundle.require(targets, inputs)
+    targets = targets or (inputs if reconstruct else ())
+    bundle.require(targets, inputs, reconstruct=reconstruct)
     if unread := [name for name in inputs if name not in INPUTS]:
         raise RequestError(f"inputs: samples cannot be read as {', '.join(unread)}; take {', '.join(INPUTS)}")
     wanted = tuple(
@@ -86,7 +89,7 @@ def evaluate(
             f"{' or '.join(wanted)}"
         )
     steps = steps or default_steps(bundle)
-    made_of = MadeOf(tuple(inputs), tokenised)
+    made_of = MadeOf(tuple(inputs), tokenised, reconstruct)
     empty = {target: TargetScores.empty(target, bundle.targets[target], made_of) for target in wanted}
     scores = {treatment: dict(empty) for treatment in TREATMENTS}
     found = Evaluation(bundle, data, steps, seed, scores, made_of)
@@ -95,6 +98,7 @@ def evaluate(
         conditioning="independent",
         inputs=made_of.inputs,
         tokenised=made_of.inputs if tokenised else (),
+        reconstruct=reconstruct,
     )
     share = None if limit is None else math.ceil(limit / len(pairs))
     for made, names in groupby(pairs, key=lambda name: pairs[name]):

@@ -25,29 +25,37 @@ class MadeOf:
     Attributes:
         inputs: together.
         tokenised: whether the model saw them as tokens.
+        reconstructed: whether each was made of its own tokens, and no model saw them.
     """
 
     inputs: tuple[str, ...] = (SOURCE,)
     tokenised: bool = False
+    reconstructed: bool = False
 
     @property
     def table(self) -> int:
-        """The paper's table of such figures: 3 of pixels, 14 of tokens."""
+        """The paper's table of such figures: 3 of pixels, 14 of tokens, 10 of reconstructions."""
+        if self.reconstructed:
+            return 10
         return 14 if self.tokenised else 3
 
-    @property
-    def source(self) -> str:
-        """The input of the paper's rows; of several together it has none."""
+    def source_of(self, target: str) -> str:
+        """The input of the paper's row of a target, in Table 10 itself; of several together it has none."""
+        if self.reconstructed:
+            return target
         return self.inputs[0] if len(self.inputs) == 1 else ""
 
     def row_of(self, target: str) -> PaperRow | None:
         """The paper's row of a target, if it has one."""
-        return row_of(self.table, self.source, target)
+        return row_of(self.table, self.source_of(target), target)
 
     @property
     def told(self) -> str:
         """In words."""
-        return " and ".join(self.inputs) + (" as tokens" if self.tokenised else "")
+        how = (
+            "as tokens, made again of these" if self.reconstructed else "as tokens" if self.tokenised else ""
+        )
+        return f"{' and '.join(self.inputs)} {how}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class TargetScores:
             return cls(target, "", None, made_of, classes=known, confusion=confusion)
         unit = "reflectance" if target == SOURCE else spec.unit or ""
         bands = dict.fromkeys(spec.channels, ValueScores())
-        return cls(target, unit, range_of(made_of.source, target), made_of, bands=bands)
+        return cls(target, unit, range_of(made_of.source_of(target), target), made_of, bands=bands)
 
     @property
     def values(self) -> ValueScores:
@@ -175,6 +183,7 @@ class Evaluation:
             "terramesh": self.data.shown,
             "inputs": list(self.made_of.inputs),
             "tokenised": self.made_of.tokenised,
+            "reconstructed": self.made_of.reconstructed,
             "steps": self.steps,
             "seed": self.seed,
             "samples": self.samples,

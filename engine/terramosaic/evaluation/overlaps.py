@@ -189,7 +189,7 @@ def evaluate_overlaps(
     shards = data.shards_of(SOURCE)
     if not shards:
         raise RequestError(f"terramesh: {data.shown} has no shard of {SOURCE}")
-    wanted = tuple(targets) or tuple(bundle.targets)
+    wanted = tuple(targets) or bundle.manifest.generated
     manifest = bundle.manifest
     windows = Lattice(_SHIFT * manifest.patch, manifest.window, manifest.patch)
     scores = {

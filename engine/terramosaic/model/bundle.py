@@ -66,9 +66,16 @@ class Bundle:
         return self.manifest.targets
 
     def require(
-        self, targets: Sequence[str], inputs: Sequence[str] = (), tokenised: Sequence[str] = ()
+        self,
+        targets: Sequence[str],
+        inputs: Sequence[str] = (),
+        tokenised: Sequence[str] = (),
+        *,
+        reconstruct: bool = False,
     ) -> None:
         """Checks that all of ``targets`` and ``inputs`` are in the bundle, and that it makes tokens of some of these.
+
+        To reconstruct targets, it must make tokens of all of them, as inputs.
 
         Raises:
             RequestError: some are not; the message lists those that are.
@@ -82,7 +89,12 @@ class Bundle:
             raise RequestError(
                 f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {have}"
             )
-        for name in tokenised:
+        if reconstruct and (others := [target for target in targets if target not in inputs]):
+            raise RequestError(
+                f"reconstruct: {', '.join(others)} is not among the inputs {', '.join(inputs)}, and only these can be "
+                "made again"
+            )
+        for name in targets if reconstruct else tokenised:
             if TOKENISE not in self.inputs[name].graphs:
                 raise RequestError(
                     f"tokenised: bundle {self.name!r} makes no tokens of {name}; leave it out, or export the bundle "

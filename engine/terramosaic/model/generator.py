@@ -90,6 +90,7 @@ class GenerationOptions:
         x0_clips: of targets that have another one, by name.
         inputs: what the model sees of a window, together.
         tokenised: those of the inputs that it sees as tokens; all that it has no other form of are.
+        reconstruct: makes each target of its own input's tokens, which the tokenizer gives, without the transformer.
     """
 
     steps: int = 10
@@ -99,6 +100,7 @@ class GenerationOptions:
     x0_clips: tuple[tuple[str, float], ...] = ()
     inputs: tuple[str, ...] = ("S2L2A",)
     tokenised: tuple[str, ...] = ()
+    reconstruct: bool = False
 
 
 class Generator(Protocol):

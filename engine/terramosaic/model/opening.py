@@ -47,7 +47,7 @@ def open_generator(
         raise RequestError(
             f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(options.inputs)}"
         )
-    bundle.require(targets, options.inputs, options.tokenised)
+    bundle.require(targets, options.inputs, options.tokenised, reconstruct=options.reconstruct)
     graphs = [bundle.targets[target].graphs for target in targets]
     if all(GENERATE in roles for roles in graphs):
         if set(options.inputs) != set(bundle.inputs):
@@ -65,7 +65,7 @@ def open_generator(
             f"bundle {bundle.name!r}: targets.{wrong} is of kind {bundle.targets[wrong].kind!r} with graphs "
             f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
         )
-    if options.conditioning == "chained":
+    if options.conditioning == "chained" and not options.reconstruct:
         for target in generated[:-1]:
             if not bundle.targets[target].fed_back:
                 raise RequestError(

@@ -5,6 +5,8 @@ The way of a batch, target after target:
     windows → embed (or tokenise), once for each input
     embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
                                                → embedding, of the inputs alone
+
+Where inputs are reconstructed, their own tokens go straight to the steps (or classes).
 """
 
 from __future__ import annotations
@@ -68,11 +70,13 @@ class Pipeline:
         self._count = self._side**2
         self._threads = threads
         self._specs = {target: bundle.targets[target] for target in targets if target != EMBEDDING}
-        self._before = tokens_seen(self._targets, options.conditioning)
+        self._before = {} if options.reconstruct else tokens_seen(self._targets, options.conditioning)
         # In the bundle's order, so that the order in which a request names them decides nothing.
         inputs = [name for name in bundle.inputs if name in options.inputs]
         self._as_tokens = tuple(name for name in inputs if is_tokenised(bundle, name, options))
         self._as_patches = tuple(name for name in inputs if name not in self._as_tokens)
+        if options.reconstruct:
+            self._as_tokens, self._as_patches = self._targets, ()
         self._bind_inputs()
         self._bind_transformer()
         self._bind_targets()
@@ -133,6 +137,12 @@ class Pipeline:
         for graph in buffers.inputs.values():
             graph.run()
         given = [self._input_ids[name].read().copy() for name in self._as_tokens]
+        if self._options.reconstruct:
+            tokens = dict(zip(self._as_tokens, given, strict=True))
+            for target in made:
+                self._follow(target, tokens[target], chain or {target: tokens[target]})
+                values[target] = self._decoded(target, buffers)
+            return values, tokens
         encoded: tuple[str, ...] | None = None
         if EMBEDDING in made:
             self._encode(given)
@@ -147,18 +157,9 @@ class Pipeline:
             buffers.tokens[target].run()
             tokens[target] = seen[target] = self._tokens_of[target].read().copy()
             if chain is not None:
-                seen[target] = tokens[target].copy()
-                seen[target][: len(chain[target])] = chain[target]
-                self._codes[target].write(
-                    _code_of(seen[target], self._specs[target].codebook_levels, self._side)
-                )
-            if target not in made:
-                continue
-            if target in self._denoisers:
-                self._denoisers[target].denoise(buffers.first_step[target])
-            else:
-                self._classes[target].run()
-            values[target] = self._values[target].read().copy()
+                seen[target] = self._follow(target, tokens[target], chain)
+            if target in made:
+                values[target] = self._decoded(target, buffers)
         return values, tokens
 
     def close(self) -> None:
@@ -170,6 +171,21 @@ class Pipeline:
         if ids := [*given, *earlier]:
             self._ids[len(earlier)].write(np.concatenate(ids, axis=1))
         self._contexts[len(earlier)].run()
+
+    def _follow(self, target: str, drawn: np.ndarray, chain: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Lets a target's values be made of the tokens of a chain, as far as it reaches; returns these."""
+        followed = drawn.copy()
+        followed[: len(chain[target])] = chain[target]
+        self._codes[target].write(_code_of(followed, self._specs[target].codebook_levels, self._side))
+        return followed
+
+    def _decoded(self, target: str, buffers: BatchBuffers) -> np.ndarray:
+        """A target's values or probabilities, of its code as it is."""
+        if target in self._denoisers:
+            self._denoisers[target].denoise(buffers.first_step[target])
+        else:
+            self._classes[target].run()
+        return self._values[target].read().copy()
 
     @property
     def _is_greedy(self) -> bool:
@@ -184,6 +200,8 @@ class Pipeline:
 
     def _bind_transformer(self) -> None:
         """The shared graphs: a context for each number of earlier targets, and the decoder bound for each target."""
+        if self._options.reconstruct:
+            return
         manifest = self._bundle.manifest
         context = self._open(CONTEXT, manifest.graphs)
         width = next(each.shape[-1] for each in context.get_inputs() if each.name == "patches")
@@ -226,7 +244,8 @@ class Pipeline:
 
     def _bind_targets(self) -> None:
         """Each target's own graphs, from its code on."""
-        self._tokens = {target: self._open(TOKENS, spec.graphs) for target, spec in self._specs.items()}
+        drawn = {} if self._options.reconstruct else self._specs
+        self._tokens = {target: self._open(TOKENS, spec.graphs) for target, spec in drawn.items()}
         self._tokens_of, self._codes, self._values, self._top_p = {}, {}, {}, {}
         self._denoisers, self._classes = {}, {}
         for target, spec in self._specs.items():
@@ -265,7 +284,7 @@ class Pipeline:
             target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
             for target in self._denoisers
         }
-        uniform = {target: self._tensor(self._side, self._side) for target in self._specs}
+        uniform = {target: self._tensor(self._side, self._side) for target in self._tokens}
         return BatchBuffers(
             windows,
             noise,

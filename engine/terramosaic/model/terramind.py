@@ -65,7 +65,8 @@ class TerraMindGenerator:
     def needs(self) -> Mapping[str, Needs]:
         """The randomness that each target asks for."""
         specs = ((target, self._bundle.targets[target]) for target in self.targets)
-        return {target: Needs(spec.noise_channels, spec.uniform) for target, spec in specs}
+        is_drawn = not self._options.reconstruct
+        return {target: Needs(spec.noise_channels, spec.uniform and is_drawn) for target, spec in specs}
 
     @property
     def batch_size(self) -> int:

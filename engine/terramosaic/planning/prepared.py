@@ -77,7 +77,7 @@ class Prepared:
                 "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
             )
         bundle = load_bundle(request.model)
-        bundle.require(request.targets, request.inputs, request.tokenised)
+        bundle.require(request.targets, request.inputs, request.tokenised, reconstruct=request.reconstruct)
         request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)

@@ -172,6 +172,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:run_id": plan.run_id,
         "terramosaic:inputs": list(request.inputs),
         "terramosaic:targets": list(request.targets),
+        **({"terramosaic:reconstruct": True} if request.reconstruct else {}),
         "terramosaic:seed": request.seed,
         "terramosaic:stride": plan.stride,
         **({"terramosaic:strides": dict(request.strides)} if request.strides else {}),

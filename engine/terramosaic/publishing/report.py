@@ -148,6 +148,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         **({"Sentinel-1 searched": plan.radar.searched} if plan.radar else {}),
         **({"DEM searched": plan.heights.searched} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),
+        **({"Reconstructed": "each target of its own input's tokens"} if request.reconstruct else {}),
         "Seed": request.seed,
         "Stride and blend": f"{strides_in_words(plan)} pixels, {request.blend}",
         "Composite": request.composite,

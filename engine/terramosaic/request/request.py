@@ -214,6 +214,12 @@ class RegionRequest(Shown, BaseModel):
         description="Inputs that the model shall see as tokens instead of pixels, where its bundle can",
         examples=[["S2L2A"]],
     )
+    reconstruct: _Pixels[bool] = Field(
+        default=False,
+        title="Reconstruct",
+        description="Make each target of its own input's tokens, as the tokenizer gives them: what it loses, without "
+        "TerraMind between",
+    )
     targets: _Pixels[tuple[Name, ...]] = Field(
         default=("S1GRD", "NDVI", "LULC"),
         min_length=1,

@@ -208,6 +208,8 @@ def test_the_command_prints_json(data):
     [
         (("--inputs", "S1RTC"), "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
         (("--tokenised",), "tokenised: bundle 'demo' makes no tokens of S2L2A"),
+        (("--reconstruct",), "targets: bundle 'demo' has no S2L2A"),
+        (("--reconstruct", "--targets", "NDVI"), "reconstruct: NDVI is not among the inputs S2L2A"),
         (("--inputs", ","), "inputs: name at least one"),
         (("--seams", "--inputs", "S1RTC"), "--water and --seams are of S2L2A, as pixels"),
     ],
@@ -262,6 +264,33 @@ def test_inputs_as_tokens_are_of_table_14(toy, patches, tmp_path):
             tokenised=True,
             targets=("NDVI",),
         )
+
+
+def test_reconstructions_are_of_table_10(toy, patches, tmp_path):
+    """What the tokenizer keeps of an input, and no other input makes a difference."""
+    key = "majortom_val_1"
+    shard = {name: patches[key][name] for name in ("NDVI", "S1RTC")}
+    seen = {"NDVI": shard["NDVI"].astype("f4")[None]}
+    options = GenerationOptions(steps=2, inputs=("NDVI",), reconstruct=True)
+    generator = open_generator(toy, ["NDVI"], options=options)
+    made = generator.generate(seen, randomness_at(generator, 0, [place_of(key)]))["NDVI"][0]
+    data = TerraMesh(str(write_terramesh(tmp_path, {MAJORTOM: {key: shard}})))
+    found = evaluate(toy, data, inputs=("NDVI",), reconstruct=True, steps=2)
+    assert found.samples == 1 and found.made_of.table == 10
+    assert found.as_dict()["reconstructed"] is True
+    error = made - seen["NDVI"][0]
+    values = found.scores[TAKEN_OFF]["NDVI"].values
+    assert values.bias == pytest.approx(error.mean(), abs=1e-3)
+    assert values.rmse == pytest.approx(np.sqrt(np.square(error).mean()), abs=1e-3)
+    with pytest.raises(RequestError, match="has no S1RTC"):
+        evaluate(toy, data, inputs=("S1RTC",), reconstruct=True)
+
+
+def test_the_papers_row_of_a_reconstruction_is_that_of_the_target():
+    made_of = MadeOf(("S1GRD", "DEM"), reconstructed=True)
+    row = made_of.row_of("DEM")
+    assert row is not None and (row.table, row.source, row.rmse) == (10, "DEM", 737.2)
+    assert "made again" in made_of.told
 
 
 def write_radar(patches, folder):

@@ -19,7 +19,7 @@ from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness, drawn_for
 from terramosaic.model.opening import open_generator
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
-from tests.unit.model.toy_terramind import expected, make_toy
+from tests.unit.model.toy_terramind import expected, make_toy, tokenised
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
 
@@ -100,6 +100,46 @@ def test_targets_are_what_the_graphs_make_of_them_in_their_order(
     for target in targets:
         np.testing.assert_array_equal(tokens.get(target), wanted_tokens.get(target))
         np.testing.assert_allclose(values[target], wanted[target], rtol=1e-4, atol=1e-4)
+
+
+def test_a_reconstruction_is_made_of_the_inputs_own_tokens(toy: Bundle) -> None:
+    """Whatever else is among the inputs; nothing is drawn, and none of the transformer's graphs is opened."""
+    windows, noise, _ = a_batch(3)
+    seen = {name: array for name, array in all_inputs(windows).items() if name in ("S2L2A", "NDVI")}
+    options = GenerationOptions(steps=2, inputs=("S2L2A", "NDVI"), reconstruct=True)
+    generator = open_generator(toy, ("NDVI",), options=options)
+    assert generator.needs == {"NDVI": Needs(1, False)}
+    assert isinstance(generator, terramosaic.model.terramind.TerraMindGenerator)
+    values, tokens = generator.generate_with_tokens(seen, {"NDVI": WindowRandomness(noise["NDVI"])})
+    np.testing.assert_array_equal(tokens["NDVI"], tokenised(seen["NDVI"]))
+    zeros = {"NDVI": np.zeros((3, 14, 14), np.float32)}
+    wanted = expected(seen, ("NDVI",), noise, zeros, options)[0]["NDVI"]
+    np.testing.assert_allclose(values["NDVI"], wanted, rtol=1e-4, atol=1e-4)
+    usual = open_generator(toy, ("NDVI",), options=replace(options, reconstruct=False))
+    drawn = usual.generate(seen, {"NDVI": WindowRandomness(noise["NDVI"], zeros["NDVI"])})["NDVI"]
+    assert (np.abs(drawn - values["NDVI"]) > 1e-3).mean() > 0.1
+    # A chain takes the place of the input's tokens.
+    other = (tokens["NDVI"] + 1) % 8
+    changed, same = generator.generate_with_tokens(
+        seen, {"NDVI": WindowRandomness(noise["NDVI"])}, {"NDVI": other}
+    )
+    np.testing.assert_array_equal(same["NDVI"], tokens["NDVI"])
+    assert (changed["NDVI"] != values["NDVI"]).any()
+
+
+@pytest.mark.parametrize(
+    ("targets", "inputs", "message"),
+    [
+        (("LULC",), ("S2L2A", "NDVI"), "reconstruct: LULC is not among the inputs S2L2A, NDVI"),
+        (("NDVI",), ("S2L2A",), "reconstruct: NDVI is not among the inputs S2L2A"),
+    ],
+)
+def test_only_inputs_that_it_makes_tokens_of_are_reconstructed(
+    toy: Bundle, targets: tuple[str, ...], inputs: tuple[str, ...], message: str
+) -> None:
+    options = GenerationOptions(inputs=inputs, reconstruct=True)
+    with pytest.raises(RequestError, match=message):
+        open_generator(toy, targets, options=options)
 
 
 def test_the_toy_tells_chains_orders_and_sampling_apart(toy: Bundle) -> None:

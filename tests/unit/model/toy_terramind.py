@@ -339,6 +339,8 @@ def expected(
         hidden = context[:, :196] + context.mean(1, keepdims=True) + 0.1 * index[target]
         chance = uniform[target].reshape(count, 196) * (0.8 if options.sampling == "nucleus" else 0)
         tokens[target] = np.floor(hidden.mean(2) * 100 + 4 * chance).astype(np.int64) % 8
+        if options.reconstruct:
+            tokens[target] = given[target] % 8
         plane = tokens[target].reshape(count, 1, 14, 14)
         told = np.concatenate([plane // b % 2 for b in (1, 2, 4)], axis=1).mean(1, keepdims=True)
         wide = told.repeat(16, 2).repeat(16, 3)

@@ -82,7 +82,7 @@ OTHER = {
     "offset": "keep", "offset_conflict": "pixels", "dtype": "float32", "extras": ("std",), "device": "cuda",
     "max_area_km2": 1000, "out": "elsewhere", "exclude": ("cloudy",), "trust": ("clear",), "max_seam": 1.1,
     "ndvi_limits": {"bias": 0.05},
-    "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",),
+    "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",), "reconstruct": True,
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
     "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3}, "imagery": ("here",), "imagery_bands": {"B02": "1"},
     "imagery_scale": 0.0001, "imagery_offset": -0.1, "resample": "nearest",
