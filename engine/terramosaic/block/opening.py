@@ -10,12 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from terramosaic.block.inputs import BlockInputs
-from terramosaic.block.radar_rows import RadarLead, RadarRows, reads_of
+from terramosaic.block.radar_rows import RadarLead, RadarRows
 from terramosaic.block.read_rows import InputRows, ReadRows
 from terramosaic.block.windows import HeldRows, WindowRow, pixels_under
 from terramosaic.catalog.assets import Source
+from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.elevation import Elevation
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.backscatter import read_backscatter
 from terramosaic.imagery.elevation import read_elevation
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
@@ -78,7 +80,10 @@ def held_inputs(
         radar = None
         if plan.radar is not None:
             choice = plan.radar.window_passes(block.epsg, rect, plan.request.composite)
-            reads = reads_of(plan.radar, block.epsg, decisions, run)
+            reads = [
+                partial(_read_backscatter, slices, block.epsg, decisions, run)
+                for slices in choice.slices_under(rect)
+            ]
             radar = opened.enter_context(closing(RadarRows(reads, choice, rows)))
         if radar is not None and plan.radar is not None and plan.is_led_by_radar:
             yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)), others)
@@ -97,6 +102,13 @@ def held_inputs(
         strips = opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
         yield BlockInputs("S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery), others)
+
+
+def _read_backscatter(
+    slices: Sequence[BackscatterScene], epsg: int, decisions: Decisions, run: RunFolder | None, rect: Rect
+) -> tuple[np.ndarray, np.ndarray]:
+    found = read_backscatter(slices, rect, epsg, decisions, run)
+    return found.db, found.valid
 
 
 def _read_heights(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -14,13 +13,8 @@ from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
 from terramosaic.block.read_rows import Read, ReadRows
 from terramosaic.block.strips import Strips
 from terramosaic.block.windows import WindowRow
-from terramosaic.catalog.backscatter_passes import BackscatterPass
 from terramosaic.ground.grid import Rect
-from terramosaic.imagery.backscatter import read_backscatter
-from terramosaic.imagery.scene_decision import SourceDecisions
-from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.pass_choice import WindowPasses
-from terramosaic.planning.radar import Radar
 
 
 class RadarRows:
@@ -204,22 +198,3 @@ class ShownPasses:
     def drop_above(self, row: int) -> None:
         """Forgets what lies above a row."""
         self._strips.drop_above(row)
-
-
-def reads_of(radar: Radar, epsg: int, decisions: SourceDecisions, run: RunFolder | None = None) -> list[Read]:
-    """What reads each pass of a run onto a zone's grid, the oldest first.
-
-    Args:
-        radar: the run's passes.
-        epsg: the zone.
-        decisions: which scenes are used.
-        run: the run that it is read for.
-    """
-    return [partial(_read, one, epsg, decisions, run) for one in radar.passes_with_scenes()]
-
-
-def _read(
-    one: BackscatterPass, epsg: int, decisions: SourceDecisions, run: RunFolder | None, rect: Rect
-) -> tuple[np.ndarray, np.ndarray]:
-    found = read_backscatter(one.scenes, rect, epsg, decisions, run)
-    return found.db, found.valid

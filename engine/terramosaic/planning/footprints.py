@@ -40,7 +40,6 @@ class Footprints(Generic[_Scene]):
 
     Attributes:
         scenes: those of them that are near, in their order.
-        drawn: of each the footprint in metres, as its item draws it.
     """
 
     def __init__(self, scenes: Sequence[_Scene], epsg: int, rect: Rect) -> None:
@@ -48,9 +47,21 @@ class Footprints(Generic[_Scene]):
         around = lonlat_of(box(*rect.bounds).buffer(_NEARBY, join_style="mitre"), epsg)
         shapely.prepare(around)
         self.scenes = [scene for scene in scenes if around.intersects(scene.geometry)]
-        self.drawn = [utm_of(scene.geometry, epsg) for scene in self.scenes]
-        self._tree = shapely.STRtree([footprint.buffer(_SLACK) for footprint in self.drawn])
+        self._drawn = [utm_of(scene.geometry, epsg) for scene in self.scenes]
+        self._widened = [footprint.buffer(_SLACK) for footprint in self._drawn]
+        # Each is asked about many places, and has a thousand corners.
+        shapely.prepare(self._drawn)
+        shapely.prepare(self._widened)
+        self._tree = shapely.STRtree(self._widened)
 
     def reaching(self, place: BaseGeometry) -> list[int]:
         """Indices of the scenes that may have imagery of a place in the zone's metres, from the first on."""
-        return sorted(self._tree.query(place, predicate="intersects").tolist())
+        return [index for index in sorted(self._tree.query(place)) if self._widened[index].intersects(place)]
+
+    def share_under(self, indices: Sequence[int], place: BaseGeometry) -> float:
+        """The share of a place in the zone's metres that lies under footprints as items draw them, 0 to 1."""
+        drawn = [self._drawn[index] for index in indices]
+        if any(footprint.covers(place) for footprint in drawn):
+            return 1.0
+        parts = [footprint.intersection(place) for footprint in drawn if footprint.intersects(place)]
+        return min(1.0, float(shapely.union_all(parts).area / place.area))

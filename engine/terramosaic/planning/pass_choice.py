@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
-import shapely
 from shapely.geometry import box
 
 from terramosaic.catalog.backscatter import BackscatterScene
@@ -56,6 +55,7 @@ class WindowPasses:
         self, passes: Sequence[BackscatterPass], moment: datetime, epsg: int, rect: Rect, *, paired: bool
     ) -> None:
         self._moment, self._paired = moment, paired
+        self._passes = len(passes)
         self._numbers = {scene.key: number for number, one in enumerate(passes) for scene in one.scenes}
         self._footprints = Footprints([scene for one in passes for scene in one.scenes], epsg, rect)
 
@@ -74,6 +74,11 @@ class WindowPasses:
         nearest = min((self._days(scene) for one in others for scene in one.slices), default=inf)
         return first if farthest < nearest else None
 
+    def slices_under(self, rect: Rect) -> list[tuple[BackscatterScene, ...]]:
+        """Of each pass the slices that may have imagery of a rectangle, the earlier first: no other need be opened."""
+        there = {one.number: one.slices for one in self._ranked(rect)}
+        return [there.get(number, ()) for number in range(self._passes)]
+
     def _ranked(self, window: Rect) -> list[Candidate]:
         place = box(*window.bounds)
         slices: dict[int, list[int]] = defaultdict(list)
@@ -82,8 +87,7 @@ class WindowPasses:
         found = []
         for number, indices in slices.items():
             scenes = tuple(self._footprints.scenes[index] for index in indices)
-            drawn = [self._footprints.drawn[index].intersection(place) for index in indices]
-            coverage = min(1.0, shapely.union_all(drawn).area / place.area)
+            coverage = self._footprints.share_under(indices, place)
             # Which of its slices are known depends on the region; those over the window do not.
             first = min(scenes, key=lambda scene: scene.sensing_start)
             found.append(Candidate(number, scenes, coverage, self._days(first)))

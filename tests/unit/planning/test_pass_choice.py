@@ -98,3 +98,20 @@ def test_where_one_pass_is_the_best_for_all_windows_one_look_tells() -> None:
     # The nearer one is the best for some of them.
     assert found(over(AROUND, 14), over(west_to(50_900), 15)) is None
     assert found(over(west_to(51_290), 14)) is None
+
+
+def test_of_a_pass_the_slices_over_a_block_are_read_alone() -> None:
+    """A country's pass has dozens, and each would be opened to see that it has nothing there."""
+    here, far = (
+        over(Rect(490_000, 50_000, 900, 900), 15),
+        over(Rect(491_500, 50_000, 900, 900), 15, second=25),
+    )
+    choice = WindowPasses(
+        [BackscatterPass((*here.scenes, *far.scenes)), over(west_to(50_700), 2)],
+        NOON,
+        32633,
+        AROUND,
+        paired=False,
+    )
+    assert choice.slices_under(Rect(490_500, 50_780, 200, 200)) == [here.scenes, ()]
+    assert choice.slices_under(Rect(490_930, 50_100, 540, 500))[0] == (*here.scenes, *far.scenes)
