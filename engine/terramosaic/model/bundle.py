@@ -14,9 +14,12 @@ from pydantic import ValidationError
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.manifest import (
+    DRAW,
     FORMAT,
     GENERATE,
+    LOGITS,
     TOKENISE,
+    TOKENS,
     VERSION,
     FileSpec,
     InputSpec,
@@ -100,6 +103,23 @@ class Bundle:
                     f"tokenised: bundle {self.name!r} makes no tokens of {name}; leave it out, or export the bundle "
                     f"with --tokenise {name}"
                 )
+
+    def require_logits(self, targets: Sequence[str]) -> None:
+        """Checks that the bundle tells what tokens of ``targets`` are drawn from.
+
+        Raises:
+            RequestError: it draws none, or was exported before it could tell.
+        """
+        graphs = [self.targets[target].graphs for target in targets]
+        if without := [name for name, roles in zip(targets, graphs, strict=True) if TOKENS not in roles]:
+            raise RequestError(
+                f"consensus: bundle {self.name!r} draws no tokens of {', '.join(without)} that windows could share; "
+                "take none"
+            )
+        if DRAW not in self.manifest.graphs or not all(LOGITS in roles for roles in graphs):
+            raise RequestError(
+                f"consensus: bundle {self.name!r} does not tell what its tokens are drawn from; export the bundle anew"
+            )
 
 
 def load_bundle(model: str | Path) -> Bundle:

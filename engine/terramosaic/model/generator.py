@@ -91,6 +91,7 @@ class GenerationOptions:
         inputs: what the model sees of a window, together.
         tokenised: those of the inputs that it sees as tokens; all that it has no other form of are.
         reconstruct: makes each target of its own input's tokens, which the tokenizer gives, without the transformer.
+        consensus: whether tokens are to be drawn from what several windows say of them; see `GeneratorOfLogits`.
     """
 
     steps: int = 10
@@ -101,6 +102,7 @@ class GenerationOptions:
     inputs: tuple[str, ...] = ("S2L2A",)
     tokenised: tuple[str, ...] = ()
     reconstruct: bool = False
+    consensus: bool = False
 
 
 class Generator(Protocol):
@@ -155,6 +157,28 @@ class GeneratorWithTokens(Generator, Protocol):
         With ``chain``, of the same shape, values are made of its tokens, and later targets see them: what a device
         makes can then be compared where another one drew another token.
         """
+
+
+@runtime_checkable
+class GeneratorOfLogits(GeneratorWithTokens, Protocol):
+    """A model that tells what it draws tokens from, and makes values of tokens that it is given."""
+
+    def logits(self, windows: Windows, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What tokens of a target are drawn from, float32 (N, patches², codes): log-probabilities but for a constant.
+
+        With ``seen`` the tokens of the targets that it sees, int64 (N, patches²) each.
+        """
+
+    def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Draws a token of each row of logits (tokens, codes) with its uniform number (tokens,): int64 (tokens,).
+
+        Of the logits of one window it draws what `GeneratorWithTokens.generate_with_tokens` does.
+        """
+
+    def values_of(
+        self, tokens: Mapping[str, np.ndarray], randomness: Mapping[str, WindowRandomness]
+    ) -> dict[str, np.ndarray]:
+        """What `Generator.generate` returns, of these targets, made of tokens int64 (N, patches²)."""
 
 
 def checked(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -26,10 +26,16 @@ TOKENISE: Final = "tokenise"
 CONTEXT: Final = "context"
 DECODE: Final = "decode"
 
+#: Role of the shared graph that draws tokens from logits; only what is exported for a consensus of windows has it.
+DRAW: Final = "draw"
+
 #: Roles of a TerraMind target's own graphs: hidden state to tokens, then tokens to pixels by steps or at once.
 TOKENS: Final = "tokens"
 STEP: Final = "step"
 CLASSES: Final = "classes"
+
+#: Role of the graph that gives what a target's tokens are drawn from; it may be absent, as `DRAW`.
+LOGITS: Final = "logits"
 
 #: The target that is no modality: what the encoder makes of the inputs' patches, a number for each of its dimensions.
 EMBEDDING: Final = "embedding"
@@ -216,7 +222,7 @@ class TargetSpec(_Frozen):
         if self.kind == "diffusion" and not (self.schedule and self.codebook_levels):
             raise ValueError("a diffusion target needs schedule and codebook_levels")
         if wanted := _ROLES_WITH_TOKENS.get(self.kind) if TOKENS in self.graphs else None:
-            if set(self.graphs) != wanted:
+            if set(self.graphs) - {LOGITS} != wanted:
                 raise ValueError(f"a {self.kind} target's graphs are {' and '.join(sorted(wanted))}")
             if not (self.codebook_levels and self.sampling and self.uniform):
                 raise ValueError("a target with tokens needs codebook_levels, sampling and uniform")

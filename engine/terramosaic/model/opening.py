@@ -72,6 +72,10 @@ def open_generator(
                     f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "
                     "conditioning independent"
                 )
+    if options.consensus:
+        if options.reconstruct:
+            raise RequestError("consensus: of inputs that are reconstructed no token is drawn; take none")
+        bundle.require_logits(targets)
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
         if key not in _terramind or _terramind[key].is_broken:

@@ -6,11 +6,13 @@ The way of a batch, target after target:
     embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
                                                → embedding, of the inputs alone
 
-Where inputs are reconstructed, their own tokens go straight to the steps (or classes).
+Where inputs are reconstructed, their own tokens go straight to the steps (or classes). Where windows share tokens, the
+way ends at hidden → logits, and goes on from tokens that others have drawn.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,8 +31,10 @@ from terramosaic.model.manifest import (
     CLASSES,
     CONTEXT,
     DECODE,
+    DRAW,
     EMBED,
     EMBEDDING,
+    LOGITS,
     STEP,
     TOKENISE,
     TOKENS,
@@ -80,6 +84,8 @@ class Pipeline:
         self._bind_inputs()
         self._bind_transformer()
         self._bind_targets()
+        if options.consensus:
+            self._bind_logits()
         self._free: queue.SimpleQueue[BatchBuffers] = queue.SimpleQueue()
         # On the CPU there is nothing to copy ahead.
         for number in range(1 if device.kind == "cpu" else 2):
@@ -110,13 +116,13 @@ class Pipeline:
 
         Shapes are the generator's to check.
         """
-        for name, tensor in buffers.windows.items():
-            tensor.write(windows[name])
+        for name, array in windows.items():
+            buffers.windows[name].write(array)
         for target, array in noise.items():
             buffers.noise[target].write(array)
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
-            for target, tensor in buffers.uniform.items():
-                tensor.write(uniform[target])
+            for target, array in uniform.items():
+                buffers.uniform[target].write(array)
 
     def compute(
         self,
@@ -134,9 +140,7 @@ class Pipeline:
         values: dict[str, np.ndarray] = {}
         tokens: dict[str, np.ndarray] = {}
         seen: dict[str, np.ndarray] = {}
-        for graph in buffers.inputs.values():
-            graph.run()
-        given = [self._input_ids[name].read().copy() for name in self._as_tokens]
+        given = self._take_inputs(buffers)
         if self._options.reconstruct:
             tokens = dict(zip(self._as_tokens, given, strict=True))
             for target in made:
@@ -161,6 +165,42 @@ class Pipeline:
             if target in made:
                 values[target] = self._decoded(target, buffers)
         return values, tokens
+
+    def logits(self, buffers: BatchBuffers, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What a target's tokens are drawn from, of a staged batch: float32 (batch, patches², codes).
+
+        With ``seen`` tokens of the targets that it sees, int64 (batch or less, patches²).
+        """
+        given, earlier = self._take_inputs(buffers), [seen[name] for name in self._before[target]]
+        # Of a batch that is not full, only what is seen is there.
+        self._encode([ids[: len(earlier[0])] for ids in given] if earlier else given, earlier)
+        self._decode[target].run()
+        self._logits[target].run()
+        return self._logits_of[self._codebook(target)].read().copy()
+
+    def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Draws a token from each row of logits (tokens, codes): int64 (tokens,)."""
+        top_p = np.array([self._top_p_for(self._specs[target])], np.float32)
+        feeds = {"logits": logits, "uniform": uniform, "top_p": top_p}
+        found: np.ndarray = self._draw.run(["ids"], feeds)[0]
+        return found
+
+    def values_of(self, buffers: BatchBuffers, tokens: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Values, or probabilities, of tokens int64 (batch or less, patches²), with the noise that was staged."""
+        values = {}
+        for target, ids in tokens.items():
+            self._follow(target, ids, {target: ids})
+            values[target] = self._decoded(target, buffers)
+        return values
+
+    def _take_inputs(self, buffers: BatchBuffers) -> list[np.ndarray]:
+        """Embeds staged windows; returns the tokens of those inputs that are seen so."""
+        for graph in buffers.inputs.values():
+            graph.run()
+        return [self._input_ids[name].read().copy() for name in self._as_tokens]
+
+    def _codebook(self, target: str) -> int:
+        return math.prod(self._specs[target].codebook_levels)
 
     def close(self) -> None:
         """Gives sessions and buffers back at once; whoever still uses the pipeline gets an error."""
@@ -261,6 +301,22 @@ class Pipeline:
                 clip = self._bound_of(target)
                 session = self._open(STEP, spec.graphs)
                 self._denoisers[target] = Denoiser(session, steps, clip, self._device, code, values)
+
+    def _bind_logits(self) -> None:
+        """What tokens are drawn from, of each target; those of codebooks of one size in one place."""
+        self._draw = self._open(DRAW, self._bundle.manifest.graphs)
+        self._logits_of = {
+            codes: self._tensor(self._count, codes)
+            for codes in {self._codebook(name) for name in self._specs}
+        }
+        self._logits = {
+            target: BoundGraph(
+                self._open(LOGITS, spec.graphs),
+                {"hidden": self._hidden},
+                {"logits": self._logits_of[self._codebook(target)]},
+            )
+            for target, spec in self._specs.items()
+        }
 
     def _bound_of(self, target: str) -> float:
         """Bound of a target's predicted sample: its own, the run's, the bundle's, or none."""

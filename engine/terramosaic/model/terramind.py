@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from terramosaic.model.generator import (
 from terramosaic.model.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
+
+_Part = TypeVar("_Part")
 
 
 class TerraMindGenerator:
@@ -90,79 +93,78 @@ class TerraMindGenerator:
         wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with tokens; see `terramosaic.model.generator.GeneratorWithTokens`."""
-        inputs = {name: self._bundle.inputs[name] for name in self._options.inputs}
-        given = checked_windows(inputs, self._bundle.manifest.window, windows)
-        count = len(next(iter(given.values())))
+        given, count = self._given(windows)
         made = tuple(target for target in self.targets if wanted is None or target in wanted)
         noise, uniform = self._checked(count, randomness, made)
-        found: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-        start = 0
-        while start < count:
-            found.append(self._run_some(start, given, noise, uniform, chain, made))
-            start += len(next(iter(found[-1][0].values())))
-        values, tokens = (
-            {
-                target: np.concatenate([part[kind][target] for part in found])
-                for target in self.targets
-                if target in found[0][kind]
-            }
-            for kind in (0, 1)
-        )
-        # Logits that are not even numbers leave no token to draw, which the graph tells by -1. A sum is finite only if
-        # all its terms are, and costs nothing beside what the model does.
-        broken = [target for target, drawn in tokens.items() if (drawn < 0).any()]
-        broken += [target for target, array in values.items() if not np.isfinite(array.sum())]
-        if broken:
-            raise ModelError(
-                f"{broken[0]}: the model returned numbers that are not finite; nothing was written"
-            )
+
+        def run(pipeline: Pipeline, part: slice) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+            with pipeline.buffers() as buffers:
+                pipeline.stage(buffers, _cut(given, part), _cut(noise, part), _cut(uniform, part))
+                chained = chain and _cut(chain, part)
+                return self._model_thread.submit(pipeline.compute, buffers, chained, made).result()
+
+        found = self._in_batches(count, run)
+        values, tokens = (self._joined([part[kind] for part in found], count) for kind in (0, 1))
+        for target, drawn in tokens.items():
+            # Logits that are not even numbers leave no token to draw, which the graph tells by -1.
+            if (drawn < 0).any():
+                raise _not_finite(target)
+        _require_finite(values)
         return values, tokens
 
-    def _run_some(
-        self,
-        start: int,
-        windows: Windows,
-        noise: Mapping[str, np.ndarray],
-        uniform: Mapping[str, np.ndarray],
-        chain: Mapping[str, np.ndarray] | None,
-        made: Sequence[str],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Computes windows from ``start`` on, as many as one batch holds."""
-        while True:
+    def logits(self, windows: Windows, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What tokens are drawn from; see `terramosaic.model.generator.GeneratorOfLogits`."""
+        given, count = self._given(windows)
+
+        def run(pipeline: Pipeline, part: slice) -> np.ndarray:
+            with pipeline.buffers() as buffers:
+                pipeline.stage(buffers, _cut(given, part), {}, {})
+                return self._model_thread.submit(pipeline.logits, buffers, target, _cut(seen, part)).result()
+
+        return np.concatenate(self._in_batches(count, run))[:count]
+
+    def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Draws tokens; see `terramosaic.model.generator.GeneratorOfLogits`."""
+
+        def run(pipeline: Pipeline, _: slice) -> np.ndarray:
+            return self._model_thread.submit(pipeline.draw, target, logits, uniform).result()
+
+        (drawn,) = self._in_batches(1, run)
+        if (drawn < 0).any():
+            raise _not_finite(target)
+        return drawn
+
+    def values_of(
+        self, tokens: Mapping[str, np.ndarray], randomness: Mapping[str, WindowRandomness]
+    ) -> dict[str, np.ndarray]:
+        """What is made of tokens; see `terramosaic.model.generator.GeneratorOfLogits`."""
+        count = len(next(iter(tokens.values())))
+        noise = self._checked_noise(count, randomness, tokens)
+
+        def run(pipeline: Pipeline, part: slice) -> dict[str, np.ndarray]:
+            with pipeline.buffers() as buffers:
+                pipeline.stage(buffers, {}, _cut(noise, part), {})
+                return self._model_thread.submit(pipeline.values_of, buffers, _cut(tokens, part)).result()
+
+        values = self._joined(self._in_batches(count, run), count)
+        _require_finite(values)
+        return values
+
+    def _in_batches(self, count: int, run: Callable[[Pipeline, slice], _Part]) -> list[_Part]:
+        """Runs windows in batches of the pipeline's size, the last of which may have fewer."""
+        found: list[_Part] = []
+        start = 0
+        while start < count:
             pipeline = self._pipeline
             try:
                 part = slice(start, start + pipeline.batch)
-                values, tokens = self._compute(
-                    pipeline,
-                    {name: array[part] for name, array in windows.items()},
-                    {target: array[part] for target, array in noise.items()},
-                    {target: array[part] for target, array in uniform.items()},
-                    chain and {target: array[part] for target, array in chain.items()},
-                    made,
-                )
+                found.append(run(pipeline, part))
+                start = part.stop
             except TerramosaicError:
                 raise
             except Exception as error:  # ONNX Runtime's errors have no other common base
                 self._halve_after(error, pipeline)
-                continue
-            count = len(next(iter(windows.values()))[part])
-            return (
-                {target: array[:count] for target, array in values.items()},
-                {target: array[:count] for target, array in tokens.items()},
-            )
-
-    def _compute(
-        self,
-        pipeline: Pipeline,
-        windows: Windows,
-        noise: Mapping[str, np.ndarray],
-        uniform: Mapping[str, np.ndarray],
-        chain: Mapping[str, np.ndarray] | None,
-        made: Sequence[str],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        with pipeline.buffers() as buffers:
-            pipeline.stage(buffers, windows, noise, uniform)
-            return self._model_thread.submit(pipeline.compute, buffers, chain, made).result()
+        return found
 
     def _halve_after(self, error: Exception, pipeline: Pipeline) -> None:
         """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
@@ -218,19 +220,61 @@ class TerraMindGenerator:
         except Exception as error:  # buffers and first runs fail in ONNX Runtime's own ways
             raise ModelError(f"{self._device}: {one_line(error)}") from error
 
+    def _given(self, windows: Windows) -> tuple[dict[str, np.ndarray], int]:
+        """Windows of the run's inputs, checked, and how many there are."""
+        inputs = {name: self._bundle.inputs[name] for name in self._options.inputs}
+        given = checked_windows(inputs, self._bundle.manifest.window, windows)
+        return given, len(next(iter(given.values())))
+
     def _checked(
         self, count: int, randomness: Mapping[str, WindowRandomness], made: Collection[str]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        window, side = self._bundle.manifest.window, self._bundle.manifest.patches
-        noise, uniform = {}, {}
-        for target, need in self.needs.items():
-            given = randomness.get(target, WindowRandomness())
-            if need.noise_channels and target in made:
-                shape = (count, need.noise_channels, window, window)
-                noise[target] = checked(f"{target}: noise", given.noise, shape)
-            if need.uniform:
-                uniform[target] = checked(f"{target}: uniform", given.uniform, (count, side, side))
-        return noise, uniform
+        side, needs = self._bundle.manifest.patches, self.needs
+        uniform = {
+            target: checked(
+                f"{target}: uniform", randomness.get(target, WindowRandomness()).uniform, (count, side, side)
+            )
+            for target in self.targets
+            if needs[target].uniform
+        }
+        return self._checked_noise(count, randomness, made), uniform
+
+    def _checked_noise(
+        self, count: int, randomness: Mapping[str, WindowRandomness], made: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        window = self._bundle.manifest.window
+        return {
+            target: checked(
+                f"{target}: noise",
+                randomness.get(target, WindowRandomness()).noise,
+                (count, need.noise_channels, window, window),
+            )
+            for target, need in self.needs.items()
+            if need.noise_channels and target in made
+        }
+
+    def _joined(self, parts: Sequence[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+        """Batches put together, in the order of targets, without what filled up the last one."""
+        return {
+            target: np.concatenate([part[target] for part in parts])[:count]
+            for target in self.targets
+            if target in parts[0]
+        }
+
+
+def _cut(arrays: Mapping[str, np.ndarray], part: slice) -> dict[str, np.ndarray]:
+    return {name: array[part] for name, array in arrays.items()}
+
+
+def _require_finite(values: Mapping[str, np.ndarray]) -> None:
+    for target, array in values.items():
+        # A sum is finite only if all its terms are, and costs nothing beside what the model does.
+        if not np.isfinite(array.sum()):
+            raise _not_finite(target)
+
+
+def _not_finite(target: str) -> ModelError:
+    return ModelError(f"{target}: the model returned numbers that are not finite; nothing was written")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,13 @@ import terramosaic.model.terramind
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.denoiser import Denoiser
-from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness, drawn_for
+from terramosaic.model.generator import (
+    GenerationOptions,
+    GeneratorOfLogits,
+    Needs,
+    WindowRandomness,
+    drawn_for,
+)
 from terramosaic.model.opening import open_generator
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
 from tests.unit.model.toy_terramind import expected, make_toy, tokenised
@@ -443,3 +450,68 @@ def test_a_target_that_no_later_one_can_see_is_the_last_of_a_chain(toy: Bundle) 
         open_generator(bundle, TARGETS)
     open_generator(bundle, ("LULC", "NDVI"))
     open_generator(bundle, TARGETS, options=GenerationOptions(conditioning="independent"))
+
+
+SHARED = replace(FEW_STEPS, consensus=True)
+
+
+@pytest.mark.parametrize("conditioning", ["chained", "independent"])
+@pytest.mark.parametrize("sampling", ["nucleus", "greedy"])
+def test_tokens_drawn_from_a_windows_own_logits_are_its_own(toy: Bundle, conditioning, sampling) -> None:
+    """Step by step what is made at once: logits, a draw, values; in batches that are not full, too."""
+    windows, noise, uniform = a_batch(3)
+    options = replace(SHARED, conditioning=conditioning, sampling=sampling, inputs=("S2L2A", "NDVI"))
+    model = open_generator(toy, TARGETS, options=options, batch_size=2)
+    assert isinstance(model, GeneratorOfLogits)
+    given = {name: all_inputs(windows)[name] for name in options.inputs}
+    values, tokens = model.generate_with_tokens(given, randomness(noise, uniform))
+    seen: dict[str, np.ndarray] = {}
+    for target in TARGETS:
+        said = model.logits(given, target, seen)
+        assert said.shape == (3, 196, 8) and said.dtype == np.float32
+        drawn = model.draw(target, said.reshape(-1, 8), uniform[target].ravel()).reshape(3, 196)
+        np.testing.assert_array_equal(drawn, tokens[target])
+        seen |= {target: drawn} if conditioning == "chained" else {}
+    wanted = {target: tokens[target] for target in ("LULC", "S1GRD")}
+    made = model.values_of(wanted, randomness(noise, uniform))
+    assert made.keys() == wanted.keys()
+    for target, array in made.items():
+        np.testing.assert_array_equal(array, values[target])
+
+
+def test_logits_hang_on_the_tokens_that_are_seen(toy: Bundle) -> None:
+    windows, _, _ = a_batch(1)
+    model = open_generator(toy, TARGETS, options=SHARED)
+    assert isinstance(model, GeneratorOfLogits)
+    said = [
+        model.logits({"S2L2A": windows}, "NDVI", {"S1GRD": np.full((1, 196), token)}) for token in (0, 0, 7)
+    ]
+    np.testing.assert_array_equal(said[0], said[1])
+    assert (said[0][..., 0] != said[2][..., 0]).all()
+
+
+def test_logits_that_are_no_numbers_are_no_token(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "draw", lambda *_: np.array([3, -1]))
+    model = open_generator(toy, TARGETS, options=SHARED)
+    assert isinstance(model, GeneratorOfLogits)
+    with pytest.raises(ModelError, match="NDVI: the model returned numbers that are not finite"):
+        model.draw("NDVI", np.zeros((2, 8), np.float32), np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("without", ["draw", "logits"])
+def test_bundles_from_before_are_refused_where_windows_share_tokens_alone(
+    toy: Bundle, tmp_path: Path, without: str
+) -> None:
+    folder = make_toy(tmp_path / "old")
+    content = json.loads((folder / "bundle.json").read_text())
+    for owner in (content, *content["targets"].values()):
+        owner["graphs"].pop(without, None)
+    (folder / "bundle.json").write_text(json.dumps(content))
+    old = load_bundle(folder)
+    open_generator(old, ("NDVI",), options=FEW_STEPS)
+    with pytest.raises(RequestError) as error:
+        open_generator(old, ("NDVI",), options=SHARED)
+    told = "consensus: bundle 'toy' does not tell what its tokens are drawn from; export the bundle anew"
+    assert str(error.value) == told
+    with pytest.raises(RequestError, match="consensus: bundle 'demo' draws no tokens"):
+        load_bundle("demo").require_logits(("NDVI",))

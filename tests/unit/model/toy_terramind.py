@@ -136,6 +136,34 @@ tokens (float[batch, 196, 12] hidden, float[batch, 14, 14] uniform, float[1] top
 }
 """
 
+#: What tokens are drawn from holds what `_TOKENS` makes whole: strong, and less so for each further code.
+_LOGITS = """
+<ir_version: 9, opset_import: ["" : 17]>
+logits (float[batch, 196, 12] hidden) => (float[batch, 196, 8] logits)
+<float hundred = {100}, int64[1] last = {2}, float[8] codes = {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0}>
+{
+    strength = ReduceMean <axes = [2], keepdims = 0> (hidden)
+    strong = Mul (strength, hundred)
+    tall = Unsqueeze (strong, last)
+    logits = Mul (tall, codes)
+}
+"""
+
+_DRAW = """
+<ir_version: 9, opset_import: ["" : 17]>
+draw (float[tokens, codes] logits, float[tokens] uniform, float[1] top_p) => (int64[tokens] ids)
+<float four = {4}, int64 eight = {8}, int64 first = {0}>
+{
+    strong = Gather <axis = 1> (logits, first)
+    chance = Mul (uniform, top_p)
+    wide = Mul (chance, four)
+    level = Add (strong, wide)
+    whole = Floor (level)
+    number = Cast <to = 7> (whole)
+    ids = Mod (number, eight)
+}
+"""
+
 _STEP = """
 <ir_version: 9, opset_import: ["" : 17]>
 step (float[batch, C, 224, 224] x, float[batch, 3, 14, 14] code, float[1] t, float[4] coefficients)
@@ -180,6 +208,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
     """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, the embedding; of windows of 224 a self-test."""
     folder.mkdir(parents=True)
     graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
+    graphs["draw.onnx"] = _DRAW
     for target, mean in MEAN.items():
         step = _STEP.replace("[batch, C,", f"[batch, {len(mean)},").replace("[1, C,", f"[1, {len(mean)},")
         for word, numbers in (("MEAN", mean), ("STD", STD[target])):
@@ -192,6 +221,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         )
     for target in ("S1GRD", "NDVI", "LULC"):
         graphs[f"{target}.tokens.onnx"] = _TOKENS
+        graphs[f"{target}.logits.onnx"] = _LOGITS
     for name, (bands, scale) in EMBEDDED.items():
         text = _EMBED.replace("BANDS", str(bands)).replace("SCALE", str(scale))
         graphs[f"{name}.embed.onnx"] = text.replace("REPEATS", str(12 // bands))
@@ -218,7 +248,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
             x0_clip=1,
             mean=MEAN[target],
             std=STD[target],
-            graphs={"tokens": f"{target}.tokens.onnx", "step": f"{target}.step.onnx"},
+            graphs={role: f"{target}.{role}.onnx" for role in ("tokens", "logits", "step")},
             **common,
         )
         for target in MEAN
@@ -228,7 +258,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         output="probabilities",
         channels=("LULC",),
         classes=LULC_CLASSES,
-        graphs={"tokens": "LULC.tokens.onnx", "classes": "LULC.classes.onnx"},
+        graphs={role: f"LULC.{role}.onnx" for role in ("tokens", "logits", "classes")},
         **common,
     )
     targets["embedding"] = TargetSpec(
@@ -259,7 +289,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         },
         conditioning="chained",
         targets=targets,
-        graphs={"context": "context.onnx", "decode": "decode.onnx"},
+        graphs={role: f"{role}.onnx" for role in ("context", "decode", "draw")},
         files=files,
         selftest="selftest.npz" if has_selftest else None,
         window=window,

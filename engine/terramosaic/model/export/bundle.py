@@ -16,7 +16,17 @@ from torch.export import Dim
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import OutputError
 from terramosaic.ground.lattice import PATCH, WINDOW
-from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Step, Tokenise, Tokens
+from terramosaic.model.export.graphs import (
+    Classes,
+    Context,
+    Decode,
+    Draw,
+    Embed,
+    Logits,
+    Step,
+    Tokenise,
+    Tokens,
+)
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
 from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.export.selftest import write_selftest
@@ -25,8 +35,10 @@ from terramosaic.model.manifest import (
     CLASSES,
     CONTEXT,
     DECODE,
+    DRAW,
     EMBED,
     EMBEDDING,
+    LOGITS,
     LULC_CLASSES,
     STEP,
     TOKENISE,
@@ -47,7 +59,7 @@ Progress = Callable[[str, int, int], None]
 _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 
 _SELFTEST = "selftest.npz"
-_CONTEXT_FILE, _DECODE_FILE = "context.onnx", "decode.onnx"
+_CONTEXT_FILE, _DECODE_FILE, _DRAW_FILE = "context.onnx", "decode.onnx", "draw.onnx"
 
 #: Patches to a side of a window, each a token.
 _SIDE = WINDOW // PATCH
@@ -184,6 +196,17 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 _OPSET_TRANSFORMER,
             ),
         )
+        drawn = Dim("tokens", min=1, max=1 << 20)
+        yield _Graph(
+            _DRAW_FILE,
+            Draw,
+            GraphForm(
+                {"logits": torch.randn(3, 1000), "uniform": torch.rand(3), "top_p": torch.full((1,), 0.8)},
+                ("ids",),
+                {"logits": {0: drawn, 1: Dim("codes", min=2, max=1 << 20)}, "uniform": {0: drawn}},
+                _OPSET_TRANSFORMER,
+            ),
+        )
     for target in reference.targets:
         yield from _graphs_of(reference, target, width)
 
@@ -208,6 +231,16 @@ def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph
             },
             ("ids", "code"),
             {"hidden": {0: _BATCH}, "uniform": {0: _BATCH}},
+            _OPSET_TRANSFORMER,
+        ),
+    )
+    yield _Graph(
+        f"{target}.logits.onnx",
+        lambda: Logits(reference, target),
+        GraphForm(
+            {"hidden": torch.randn(2, _SIDE**2, width)},
+            ("logits",),
+            {"hidden": {0: _BATCH}},
             _OPSET_TRANSFORMER,
         ),
     )
@@ -260,7 +293,8 @@ def _manifest(
         conditioning=conditioning,
         targets={target: _target(reference, target, steps) for target in reference.targets}
         | ({EMBEDDING: _embedding(reference)} if reference.embeds else {}),
-        graphs={CONTEXT: _CONTEXT_FILE} | ({DECODE: _DECODE_FILE} if reference.targets else {}),
+        graphs={CONTEXT: _CONTEXT_FILE}
+        | ({DECODE: _DECODE_FILE, DRAW: _DRAW_FILE} if reference.targets else {}),
         files=files,
         selftest=_SELFTEST,
         random_weights=reference.seed,
@@ -297,7 +331,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
     model, key = reference.model, tokens_key(target)
     tokenizer = model.tokenizer[key]
     channels, unit = TARGETS[target]
-    tokens = f"{target}.tokens.onnx"
+    drawn = {TOKENS: f"{target}.tokens.onnx", LOGITS: f"{target}.logits.onnx"}
     spec: dict[str, Any] = {
         "channels": channels,
         "unit": unit,
@@ -308,7 +342,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
     }
     if target == "LULC":
         spec |= {"kind": "direct", "output": "probabilities", "classes": LULC_CLASSES}
-        spec["graphs"] = {TOKENS: tokens, CLASSES: f"{target}.classes.onnx"}
+        spec["graphs"] = drawn | {CLASSES: f"{target}.classes.onnx"}
         return TargetSpec.model_validate(spec)
     scheduler, factor = tokenizer.noise_scheduler.config, FACTORS.get(target, 1)
     spec["schedule"] = {
@@ -323,7 +357,7 @@ def _target(reference: Reference, target: str, steps: int) -> TargetSpec:
         "default_steps": steps,
     }
     spec |= {"kind": "diffusion", "output": "values", "noise_channels": tokenizer.n_channels}
-    spec |= {"x0_clip": scheduler.sample_max_value, "graphs": {TOKENS: tokens, STEP: f"{target}.step.onnx"}}
+    spec |= {"x0_clip": scheduler.sample_max_value, "graphs": drawn | {STEP: f"{target}.step.onnx"}}
     spec |= {
         "mean": (model.pretraining_mean[key] * factor).flatten().double().tolist(),
         "std": (model.pretraining_std[key] * factor).flatten().double().tolist(),

@@ -145,6 +145,27 @@ class Tokens(nn.Module):
         return ids, code.unflatten(2, (_SIDE, _SIDE))
 
 
+class Logits(nn.Module):
+    """Hidden state to what tokens are drawn from."""
+
+    def __init__(self, reference: Reference, target: str) -> None:
+        super().__init__()
+        self.logits = reference.model.sampler.model.decoder_embeddings[tokens_key(target)].to_logits
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden (N, 196, width) → logits (N, 196, codes)."""
+        logits: torch.Tensor = self.logits(hidden)
+        return logits
+
+
+class Draw(nn.Module):
+    """Logits of any target to tokens, drawn or greedy."""
+
+    def forward(self, logits: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+        """logits (tokens, codes), uniform (tokens,), top_p (1,) → ids (tokens,)."""
+        return draw(logits, uniform, top_p)
+
+
 class Step(nn.Module):
     """One denoising step: the U-Net's x0, DDIM's update, and the values that it would be in physical units."""
 
