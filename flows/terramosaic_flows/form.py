@@ -61,6 +61,7 @@ BOXES = {
             "model",
             "device",
             "conditioning",
+            "consensus",
             "steps",
             "sampling",
             "x0_clip",

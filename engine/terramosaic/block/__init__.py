@@ -8,6 +8,7 @@ strips      what is held of the ground, row by row
 radar_rows  radar under a block, a pass a window
 windows     from the strips of a stack to the windows of a block
 batches     windows put together to what the model is called with
+consensus   tokens that overlapping windows share
 rasters     finished rows written as they come
 pixel_hash  what tells a raster from a damaged one
 reading     rasters read again, and compared

@@ -26,11 +26,13 @@ class PlacedWindow:
 
     Attributes:
         seen: bool (side, side), pixels that all inputs have seen; of None, all. The others are filled.
+        ring: of how many windows away the next one is that the block is made of; 0 for one of these.
     """
 
     i: int
     j: int
     seen: np.ndarray | None
+    ring: int = 0
 
     @property
     def flags(self) -> np.ndarray | None:
@@ -46,10 +48,14 @@ class RowEnd:
     """All windows of a row have been handed out.
 
     Attributes:
+        i: the row.
         source: what lies under the rows that are final as soon as all windows are computed that were cut so far.
+        is_own: whether the row touches the block.
     """
 
+    i: int
     source: SourceRows
+    is_own: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,11 +105,11 @@ def batches(
             seen = held.cut(row.lattice.window(row.i, j), place)
             if not all(mask.any() for mask in seen.values()):
                 continue
-            batch.put(PlacedWindow(row.i, j, _filled(place, seen)))
+            batch.put(PlacedWindow(row.i, j, _filled(place, seen), row.rings.get(j, 0)))
             if batch.is_full:
                 yield batch.closed()
                 batch = forming[row.lattice] = _OpenBatch(row.lattice, size, bands)
-        batch.items.append(RowEnd(_source(held, row.start, end, block, region)))
+        batch.items.append(RowEnd(row.i, _source(held, row.start, end, block, region), row.is_own))
     for batch in forming.values():
         yield batch.closed()
 
@@ -151,6 +157,7 @@ def _filled(place: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> 
 
 def _source(held: BlockInputs, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:
     """What lies under a block's pixels in some rows of the grid."""
-    top = max(block.row, start)
-    final = Rect(top, block.col, max(0, end - top), block.width)
+    # Of rows that do not touch the block nothing is left of that.
+    top = min(max(block.row, start), block.row_end)
+    final = Rect(top, block.col, max(0, min(end, block.row_end) - top), block.width)
     return held.source(final, region[final.slices(block)])

@@ -125,6 +125,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         inputs=request.inputs,
         tokenised=request.tokenised,
         reconstruct=request.reconstruct,
+        consensus=request.consensus == "tokens",
     )
     return open_generator(
         own_bundle(plan),

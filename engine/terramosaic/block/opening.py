@@ -101,7 +101,9 @@ def held_inputs(
         stack = opened.enter_context(StackReader(imagery, rect, wanted))
         strips = opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
-        yield BlockInputs("S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery), others)
+        yield BlockInputs(
+            "S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery, last=part.row_end), others
+        )
 
 
 def _read_backscatter(

@@ -1,27 +1,31 @@
 """A block's rows as they become final, with memory that does not grow with its height; who keeps them is not said here.
 
 strips of the stack → windows → batches → model → accumulator of their lattice → rows that are finished in all lattices
+
+Where windows share tokens, a consensus stands before the model: it hands batches on as soon as their tokens are known.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 import numpy as np
 
 from terramosaic.block.batches import Batch, RowEnd, batches
+from terramosaic.block.consensus import TokenConsensus
 from terramosaic.block.opening import OpenInputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.tokens import TokenSheet, token_sheets
 from terramosaic.block.windows import region_mask, windows_by_row
 from terramosaic.ground.blend import RowBand, RowBandAccumulator, window_weights
+from terramosaic.ground.grid import Rect
 from terramosaic.ground.joining import JoinedBands
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.model.generator import Generator as Model
-from terramosaic.model.generator import GeneratorWithTokens, WindowRandomness
+from terramosaic.model.generator import GeneratorOfLogits, GeneratorWithTokens, WindowRandomness
 from terramosaic.planning.identity import own_bundle
 from terramosaic.planning.plan import Block, Plan
 
@@ -69,6 +73,7 @@ class BlockRows:
         self._targets = {
             each.lattice: each.targets if only in (None, each.lattice) else () for each in plan.lattices
         }
+        self._rings = {each.lattice: each.rings for each in plan.lattices if only in (None, each.lattice)}
         has_tokens = isinstance(model, GeneratorWithTokens)
         self.tokens = token_sheets(plan, block.rect, only) if has_tokens else {}
         self._noise = {
@@ -81,6 +86,7 @@ class BlockRows:
             for name, need in model.needs.items()
             if need.uniform
         }
+        self._consensus = dict(self._consensuses(only)) if request.consensus == "tokens" else {}
         self._accumulators = {
             lattice: RowBandAccumulator(
                 block.rect,
@@ -105,11 +111,15 @@ class BlockRows:
                 if batch is None:
                     return
                 self._check()
-                with self._timed("model"):
-                    outputs = self._generate(batch)
-                yield from self._blended(batch, outputs)
-                self.windows += len(batch.windows)
-                self._on_windows(len(batch.windows))
+                made = self._made(batch)
+                while True:
+                    with self._timed("model"):
+                        computed = next(made, None)
+                    if computed is None:
+                        break
+                    yield from self._blended(*computed)
+                    self.windows += len(computed[0].windows)
+                    self._on_windows(len(computed[0].windows))
 
     @property
     def distinct_tokens(self) -> dict[str, int]:
@@ -124,6 +134,24 @@ class BlockRows:
         """Planes of those of some targets that have a number for each patch, or for each pixel."""
         specs = {name: self.bundle.targets[name] for name in targets}
         return {name: spec.planes for name, spec in specs.items() if (spec.kind == "embedding") is of_patches}
+
+    def _consensuses(self, only: Lattice | None) -> Iterator[tuple[Lattice, TokenConsensus]]:
+        request, chain = self._plan.request, self._chain
+        for each in self._plan.lattices:
+            if only in (None, each.lattice):
+                assert isinstance(self._model, GeneratorOfLogits)  # as planning required of the bundle
+                yield (
+                    each.lattice,
+                    TokenConsensus(
+                        self._model,
+                        each,
+                        request.conditioning,
+                        self._uniform,
+                        size=self._batch_size,
+                        check=self._check,
+                        chain=None if chain is None else chain[each.lattice],
+                    ),
+                )
 
     def _with(self, measure: str, targets: Collection[str]) -> tuple[str, ...]:
         """Those of some targets that have a layer of such a measure."""
@@ -149,6 +177,27 @@ class BlockRows:
                 accumulator.add(item.i, item.j, values, item.flags, item.seen)
                 index += 1
 
+    def _made(self, batch: Batch) -> Iterator[tuple[Batch, dict[str, np.ndarray]]]:
+        """What is made of a batch, or of windows before it that were waiting for their neighbours."""
+        if batch.lattice not in self._consensus:
+            yield batch, self._generate(batch)
+            return
+        for settled, drawn in self._consensus[batch.lattice].put(batch):
+            yield settled, self._decoded(settled, drawn)
+
+    def _decoded(self, batch: Batch, drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is made of windows' tokens."""
+        if not batch.windows:
+            return {}
+        self._keep_tokens(batch, drawn)
+        tokens, wanted = self._chained(batch) or drawn, self._targets[batch.lattice]
+        assert isinstance(self._model, GeneratorOfLogits)
+        rects = [batch.lattice.window(window.i, window.j) for window in batch.windows]
+        noise = {
+            name: WindowRandomness(self._noise_of(name, rects)) for name in wanted if name in self._noise
+        }
+        return self._model.values_of({name: tokens[name] for name in wanted}, noise)
+
     def _generate(self, batch: Batch) -> dict[str, np.ndarray]:
         rects = [batch.lattice.window(window.i, window.j) for window in batch.windows]
         wanted = self._targets[batch.lattice]
@@ -156,9 +205,7 @@ class BlockRows:
             return {}
         randomness = {
             name: WindowRandomness(
-                noise=np.stack([self._noise[name].cut(rect) for rect in rects])
-                if name in self._noise and name in wanted
-                else None,
+                noise=self._noise_of(name, rects) if name in self._noise and name in wanted else None,
                 uniform=np.stack([self._uniform[name].cut(rect) for rect in rects])
                 if name in self._uniform
                 else None,
@@ -170,11 +217,17 @@ class BlockRows:
         outputs, drawn = self._model.generate_with_tokens(
             batch.pixels, randomness, self._chained(batch), wanted
         )
+        self._keep_tokens(batch, drawn)
+        return outputs
+
+    def _noise_of(self, name: str, rects: Iterable[Rect]) -> np.ndarray:
+        return np.stack([self._noise[name].cut(rect) for rect in rects])
+
+    def _keep_tokens(self, batch: Batch, drawn: Mapping[str, np.ndarray]) -> None:
         for index, window in enumerate(batch.windows):
             tokens = {name: tokens[index] for name, tokens in drawn.items()}
             if tokens:
                 self.tokens[batch.lattice].put(window.i, window.j, tokens)
-        return outputs
 
     def _chained(self, batch: Batch) -> dict[str, np.ndarray] | None:
         if self._chain is None or batch.lattice not in self._chain:
@@ -188,7 +241,7 @@ class BlockRows:
     def _batches(self) -> Generator[Batch, None, None]:
         block, inputs = self._block, self._plan.request.inputs
         region = region_mask(self._plan, block)
-        rows = windows_by_row(self._targets, block.rect, region)
+        rows = windows_by_row(self._targets, block.rect, region, self._rings)
         bands = {name: len(self.bundle.inputs[name].bands) for name in inputs}
         with self._open_inputs(rows, block.rect) as held:
             yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=bands)

@@ -64,13 +64,16 @@ class TokenSheet:
 
     def put(self, i: int, j: int, tokens: Mapping[str, np.ndarray]) -> None:
         """Takes the tokens of a window: by target (patches²), row after row."""
-        here = self._slices(i, j)
+        here = self._place(i, j).slices(self.rect)
         for target, band in zip(self.targets, self.numbers, strict=True):
             band[here] = tokens[target].reshape(self._side, self._side)
 
     def of(self, i: int, j: int) -> dict[str, np.ndarray] | None:
-        """The tokens of a window, by target int64 (patches²); None where it was not computed."""
-        here = self._slices(i, j)
+        """The tokens of a window, by target int64 (patches²); None where it was not computed, and of any other."""
+        place = self._place(i, j)
+        if place.intersection(self.rect) != place:
+            return None
+        here = place.slices(self.rect)
         found = {
             target: band[here].ravel().astype(np.int64)
             for target, band in zip(self.targets, self.numbers, strict=True)
@@ -83,8 +86,8 @@ class TokenSheet:
         is_drawn = drawn.numbers != NO_TOKEN
         return int((own == drawn.numbers)[is_drawn].sum()), int(is_drawn.sum())
 
-    def _slices(self, i: int, j: int) -> tuple[slice, slice]:
-        return Rect(i * self._side, j * self._side, self._side, self._side).slices(self.rect)
+    def _place(self, i: int, j: int) -> Rect:
+        return Rect(i * self._side, j * self._side, self._side, self._side)
 
 
 def token_sheets(plan: Plan, rect: Rect, only: Lattice | None = None) -> dict[Lattice, TokenSheet]:

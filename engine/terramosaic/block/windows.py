@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import rasterio.features
 import shapely
 from rasterio.errors import NotGeoreferencedWarning
+from scipy import ndimage
 
 from terramosaic.block.rasters import SOURCE_BANDS, SourceRows
 from terramosaic.ground.grid import Rect
@@ -24,11 +25,19 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rast
 
 @dataclass(frozen=True)
 class WindowRow:
-    """A row of windows of one lattice: its index there, and the columns of those that touch the region in the block."""
+    """A row of windows of one lattice: its index there, and the columns of those that are cut.
+
+    Attributes:
+        columns: of those that touch the region in the block, and of those in rings around them.
+        rings: of the latter, how many windows away the next one is that touches it.
+        is_own: whether the row touches the block.
+    """
 
     lattice: Lattice
     i: int
     columns: Sequence[int]
+    rings: Mapping[int, int] = field(default_factory=dict)
+    is_own: bool = True
 
     @property
     def start(self) -> int:
@@ -41,27 +50,52 @@ class WindowRow:
         return [self.lattice.window(self.i, j) for j in self.columns]
 
 
-def windows_by_row(lattices: Iterable[Lattice], block: Rect, region: np.ndarray) -> list[WindowRow]:
+def windows_by_row(
+    lattices: Iterable[Lattice], block: Rect, region: np.ndarray, rings: Mapping[Lattice, int] | None = None
+) -> list[WindowRow]:
     """Each row of windows that touches the block, with the columns of those that touch the region in it.
 
     Args:
         lattices: of the windows; where two have a row that starts with the same pixels, the first comes first.
         block: the block's pixels.
         region: bool (height, width) of the block, from `region_mask`.
+        rings: of windows around these that are cut as well; none of a lattice that is not named.
 
     Returns:
-        From top to bottom.
+        From top to bottom; with rings so many rows above and below the block as well.
     """
     found = []
     for lattice in lattices:
-        for i in lattice.rows(block):
-            columns = []
-            for j in lattice.cols(block):
-                shared = lattice.window(i, j).intersection(block)
-                if region[shared.slices(block)].any():
-                    columns.append(j)
-            found.append(WindowRow(lattice, i, columns))
+        own = lattice.rows(block)
+        first, around = (own[0], lattice.cols(block)[0]), (rings or {}).get(lattice, 0)
+        distance = _rings_around(_touching(lattice, block, region), around)
+        for row, distances in enumerate(distance):
+            i = first[0] - around + row
+            rings_of = {
+                first[1] - around + col: int(ring) for col, ring in enumerate(distances) if ring <= around
+            }
+            away = {j: ring for j, ring in rings_of.items() if ring}
+            found.append(WindowRow(lattice, i, list(rings_of), away, is_own=i in own))
     return sorted(found, key=lambda row: row.start)
+
+
+def _touching(lattice: Lattice, block: Rect, region: np.ndarray) -> np.ndarray:
+    """Which windows touch the region in the block: bool, by row and column of those that touch the block."""
+    rows, cols = lattice.rows(block), lattice.cols(block)
+    found = np.zeros((len(rows), len(cols)), bool)
+    for row, i in enumerate(rows):
+        for col, j in enumerate(cols):
+            shared = lattice.window(i, j).intersection(block)
+            found[row, col] = region[shared.slices(block)].any()
+    return found
+
+
+def _rings_around(own: np.ndarray, rings: int) -> np.ndarray:
+    """How far away the next window is that is wanted, of all that are and so many rings: whole numbers."""
+    if not own.any():
+        return np.full((own.shape[0] + 2 * rings, own.shape[1] + 2 * rings), rings + 1)
+    distance: np.ndarray = ndimage.distance_transform_cdt(~np.pad(own, rings), "chessboard")
+    return distance
 
 
 def pixels_under(rows: Iterable[WindowRow], block: Rect) -> tuple[Rect, np.ndarray]:
@@ -85,10 +119,13 @@ class HeldRows:
         strips: of the stack.
         bands: of the strips.
         kept: whether strips are wanted themselves, behind finished rows; see `SourceRows`.
+        last: where the rows end behind which all strips that are left are handed out.
     """
 
-    def __init__(self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False) -> None:
-        self._strips, self._kept = strips, kept
+    def __init__(
+        self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False, last: int | None = None
+    ) -> None:
+        self._strips, self._kept, self._last = strips, kept, last
         # A model without a visible band is shown by its first one.
         self._shown = [bands.index(band) if band in bands else 0 for band in SOURCE_BANDS]
         self._held: list[Strip] = []
@@ -120,7 +157,11 @@ class HeldRows:
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
-        self._take_until(rect.row_end)
+        if not rect.is_empty:
+            self._take_until(rect.row_end)
+        if self._kept and rect.row_end == self._last:
+            # Windows below the block may have asked for more than its own.
+            self._take_until(None)
         source = SourceRows.empty(rect, len(self._shown), self._taken(rect))
         for strip in self._held:
             shared = strip.rect.intersection(rect)
@@ -136,8 +177,8 @@ class HeldRows:
         new, self._new = self._new, []
         return tuple(new)
 
-    def _take_until(self, row: int) -> None:
-        while (not self._held or self._held[-1].rect.row_end < row) and (
+    def _take_until(self, row: int | None) -> None:
+        while (row is None or not self._held or self._held[-1].rect.row_end < row) and (
             strip := next(self._strips, None)
         ) is not None:
             self._held.append(strip)

@@ -220,7 +220,11 @@ def open_elevation(catalog: str, collection: str | None = None) -> list[Catalog]
 
 
 def find_elevation(
-    catalogs: Sequence[Catalog], parts: Sequence[BaseGeometry], unusable: Unusable | None = None
+    catalogs: Sequence[Catalog],
+    parts: Sequence[BaseGeometry],
+    unusable: Unusable | None = None,
+    *,
+    metres: float = 0,
 ) -> FoundElevation:
     """The tiles under a region and 5 km around it.
 
@@ -228,6 +232,7 @@ def find_elevation(
         catalogs: see `open_elevation`.
         parts: of the region, polygons in lon/lat degrees, none of which crosses the antimeridian.
         unusable: where items go that cannot be used; by default those that are broken are an error.
+        metres: around it, where it may be more.
 
     Raises:
         NoScenesError: there is no tile of either kind.
@@ -235,7 +240,7 @@ def find_elevation(
     """
     left_out = Unusable() if unusable is None else unusable
     excluded: list[ElevationTile] = []
-    around, notes = surroundings(parts), list[str]()
+    around, notes = surroundings(parts, metres), list[str]()
     tiles: list[ElevationTile] = []
     for catalog in catalogs:
         try:

@@ -22,8 +22,9 @@ from terramosaic.request.area import area_from_tile
 #: themselves where they lie, so of these more is believed: a grid zone of land cover has 890 km.
 _WIDEST, _LARGEST, _SIDES = 30.0, 25.0, (360.0, 1_000_000.0)
 
-#: Degrees of latitude around a region within which imagery is wanted: windows stick out of it, by 2 to 3 km.
-_AROUND = 0.05
+#: Metres around a region within which imagery is wanted: windows stick out of it, by 2 to 3 km; and what is added where
+#: it is more, for footprints that were drawn generously. Metres in a degree of latitude, at the equator.
+_AROUND, _SLACK, _DEGREE = 5500, 1000, 110_000
 
 #: What reading geometry fails with that is none.
 _NO_GEOMETRY = (
@@ -58,16 +59,17 @@ def footprint_of(item: Mapping[str, Any]) -> BaseGeometry:
     )
 
 
-def surroundings(parts: Sequence[BaseGeometry]) -> list[BaseGeometry]:
+def surroundings(parts: Sequence[BaseGeometry], metres: float = 0) -> list[BaseGeometry]:
     """A region and 5 km around it, which is all that its windows reach; none of it across the antimeridian.
 
     Args:
         parts: of the region, polygons in lon/lat degrees, none of which crosses the antimeridian.
+        metres: that its windows reach, where it may be more.
     """
-    widened = []
+    widened, around = [], max(_AROUND, metres + _SLACK) / _DEGREE
     for part in parts:
         narrow = math.cos(math.radians(min(abs(part.centroid.y), 85)))
-        buffered = scale(scale(part, narrow, 1, origin=(0, 0)).buffer(_AROUND), 1 / narrow, 1, origin=(0, 0))
+        buffered = scale(scale(part, narrow, 1, origin=(0, 0)).buffer(around), 1 / narrow, 1, origin=(0, 0))
         for turn in (-360, 0, 360):
             inside = translate(buffered, turn).intersection(box(-180, -90, 180, 90))
             widened += [one for one in shapely.get_parts(inside) if one.area > 0]

@@ -37,6 +37,11 @@ class Lattice:
         """Patches to a side of a window."""
         return self.side // self.patch
 
+    @property
+    def reach(self) -> int:
+        """How many windows away, in one dimension, another one is at most that shares a patch with a window."""
+        return (self.side - 1) // self.stride
+
     def window(self, i: int, j: int) -> Rect:
         """Window (i, j) of the lattice."""
         return Rect(i * self.stride, j * self.stride, self.side, self.side)
@@ -49,10 +54,11 @@ class Lattice:
         """Indices j of the windows that touch the rectangle's columns."""
         return self._touching(rect.col, rect.col_end)
 
-    def cover(self, rect: Rect) -> Rect:
-        """The pixels of all windows that touch ``rect``: what must be read to compute it."""
+    def cover(self, rect: Rect, rings: int = 0) -> Rect:
+        """The pixels of all windows that touch ``rect``, and of so many rings of windows around these."""
         rows, cols = self.rows(rect), self.cols(rect)
-        return self.window(rows[0], cols[0]).union(self.window(rows[-1], cols[-1]))
+        first = self.window(rows[0] - rings, cols[0] - rings)
+        return first.union(self.window(rows[-1] + rings, cols[-1] + rings))
 
     def _touching(self, start: int, end: int) -> range:
         # The first window that ends after `start` and the last that starts before `end`.

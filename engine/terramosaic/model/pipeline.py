@@ -116,8 +116,9 @@ class Pipeline:
 
         Shapes are the generator's to check.
         """
-        for name, array in windows.items():
-            buffers.windows[name].write(array)
+        for name, tensor in buffers.windows.items():
+            if name in windows:  # none, where values are made of tokens alone
+                tensor.write(windows[name])
         for target, array in noise.items():
             buffers.noise[target].write(array)
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import shapely
+from scipy import ndimage
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
@@ -15,7 +16,7 @@ from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, zone_na
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.zones import ZoneArea, as_geojson
 from terramosaic.planning.footprints import Drawn, Footprints
-from terramosaic.planning.lattices import TargetLattice
+from terramosaic.planning.lattices import TargetLattice, margin_of
 from terramosaic.planning.plan import Block, Zone
 from terramosaic.request.request import RegionRequest
 
@@ -30,9 +31,9 @@ def cut_into_blocks(
 ) -> tuple[list[Zone], int]:
     """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
     zones, empty = [], 0
-    window = max(each.lattice.side for each in lattices)
+    margin = margin_of(lattices)
     for area in areas:
-        finder = _SceneFinder(acquisitions, area.epsg, area.rect, window)
+        finder = _SceneFinder(acquisitions, area.epsg, area.rect, margin)
         blocks = []
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
@@ -64,29 +65,41 @@ def cut_into_blocks(
     return zones, empty
 
 
-def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], window: int) -> list[_Scene]:
+def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], margin: int) -> list[_Scene]:
     """Those of some scenes that may have imagery of the blocks and around them.
 
     Args:
         scenes: any.
         zones: with their blocks.
-        window: side of a window.
+        margin: pixels that windows reach beyond them.
     """
     found: dict[int, _Scene] = {}
     for zone in zones:
-        footprints = Footprints(scenes, zone.epsg, zone.rect.pad(window))
+        footprints = Footprints(scenes, zone.epsg, zone.rect.pad(margin))
         for block in zone.blocks:
-            reaching = footprints.reaching(_box(block.rect.pad(window)))
+            reaching = footprints.reaching(_box(block.rect.pad(margin)))
             found |= {id(scene): scene for scene in (footprints.scenes[index] for index in reaching)}
     return list(found.values())
 
 
 def windows_of(lattices: Iterable[TargetLattice], zone: Zone, block: Block) -> Iterator[Rect]:
-    """The windows of a block that touch the region in it, lattice by lattice."""
+    """The windows of a block that touch the region in it, and those in rings around them, lattice by lattice."""
     inside = _inside(block.rect, zone.shape)
     for each in lattices:
-        for i, j in zip(*_windows(each.lattice, block.rect, inside), strict=True):
+        for i, j in zip(*_windows(each.lattice, block.rect, inside, each.rings), strict=True):
             yield each.lattice.window(int(i), int(j))
+
+
+def windows_around(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> int:
+    """Windows in the rings around those to compute, all blocks together; some may turn out to be without a pixel."""
+    return sum(
+        _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape), each.rings)
+        - _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape))
+        for zone in zones
+        for block in zone.blocks
+        for each in lattices
+        if each.rings
+    )
 
 
 def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> dict[int, int]:
@@ -108,23 +121,23 @@ class _SceneFinder:
         acquisitions: in rank order.
         epsg: the zone.
         rect: its pixels that will be asked for.
-        window: side of a window, which reaches beyond them.
+        margin: pixels that windows reach beyond them.
     """
 
-    def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect, window: int) -> None:
-        self._window = window
+    def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect, margin: int) -> None:
+        self._margin = margin
         self._days = {
             scene.key: day for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
         }
         scenes = [scene for acquisition in acquisitions for scene in acquisition.scenes]
-        self._footprints = Footprints(scenes, epsg, rect.pad(window))
+        self._footprints = Footprints(scenes, epsg, rect.pad(margin))
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
         """Keys per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
         if not self._footprints.reaching(inside):
             return ()
         days: dict[int, list[str]] = {}
-        for index in self._footprints.reaching(_box(rect.pad(self._window))):
+        for index in self._footprints.reaching(_box(rect.pad(self._margin))):
             key = self._footprints.scenes[index].key
             days.setdefault(self._days[key], []).append(key)
         return tuple(tuple(days[day]) for day in sorted(days))
@@ -145,24 +158,29 @@ def _box(rect: Rect) -> BaseGeometry:
     return box(*rect.bounds)
 
 
-def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> int:
-    """Windows that touch ``inside``, the region's part of the block ``rect``."""
+def _count_windows(lattice: Lattice, rect: Rect, inside: BaseGeometry, rings: int = 0) -> int:
+    """Windows that touch ``inside``, the region's part of the block ``rect``, and those in rings around them."""
     if _is_all(inside, rect):
-        return len(lattice.rows(rect)) * len(lattice.cols(rect))
-    return len(_windows(lattice, rect, inside)[0])
+        return (len(lattice.rows(rect)) + 2 * rings) * (len(lattice.cols(rect)) + 2 * rings)
+    return len(_windows(lattice, rect, inside, rings)[0])
 
 
 def _is_all(inside: BaseGeometry, rect: Rect) -> bool:
     return bool(inside.area >= _box(rect).area * (1 - 1e-9))
 
 
-def _windows(lattice: Lattice, rect: Rect, inside: BaseGeometry) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the lattice of the windows that touch ``inside``, the region's part of the block ``rect``."""
+def _windows(
+    lattice: Lattice, rect: Rect, inside: BaseGeometry, rings: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the lattice of the windows that `_count_windows` counts."""
     rows, cols = lattice.rows(rect), lattice.cols(rect)
     i, j = (index.ravel() for index in np.meshgrid(list(rows), list(cols), indexing="ij"))
     left, top = j * lattice.stride * RESOLUTION, NORTHING_OF_ROW_0 - i * lattice.stride * RESOLUTION
     side = lattice.side * RESOLUTION
     windows = shapely.box(left, top - side, left + side, top)
     shapely.prepare(inside)
-    touching = shapely.intersects(inside, windows)
-    return i[touching], j[touching]
+    touching = shapely.intersects(inside, windows).reshape(len(rows), len(cols))
+    # Rings around all of them together are the windows within so many of any.
+    wanted = ndimage.maximum_filter(np.pad(touching, rings), 2 * rings + 1)
+    i, j = np.nonzero(wanted)
+    return i + rows[0] - rings, j + cols[0] - rings

@@ -27,8 +27,10 @@ class Heights(BaseModel):
     excluded: tuple[str, ...] = Field(default=(), description="Tiles that the request leaves out, by key")
 
 
-def find_heights(request: RegionRequest, area: Area, *, exclude: Iterable[str] = ()) -> Heights:
-    """The tiles under a region and around it.
+def find_heights(
+    request: RegionRequest, area: Area, *, exclude: Iterable[str] = (), metres: float = 0
+) -> Heights:
+    """The tiles under a region and around it, as far as ``metres`` where its windows reach that far.
 
     Raises:
         NoScenesError: there is none.
@@ -37,7 +39,7 @@ def find_heights(request: RegionRequest, area: Area, *, exclude: Iterable[str] =
     """
     catalogs = open_elevation(*catalog_of(request, DEM))
     unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
-    found = find_elevation(catalogs, area.parts, unusable)
+    found = find_elevation(catalogs, area.parts, unusable, metres=metres)
     searched = " and ".join(catalog.describe() for catalog in catalogs)
     return Heights(
         searched=searched,

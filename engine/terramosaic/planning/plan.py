@@ -142,6 +142,10 @@ class Figures(_Value):
     windows_by_stride: dict[int, int] = Field(
         default_factory=dict, description="The same by stride, where targets have strides of their own"
     )
+    windows_around: int = Field(
+        default=0,
+        description="Windows around these of which a consensus takes the tokens' logits alone, block by block",
+    )
     read_gigabytes: float = Field(
         description="Estimate: bytes to fetch with the expected use of further acquisitions"
     )

@@ -22,7 +22,7 @@ from terramosaic.catalog import (
 from terramosaic.catalog.assets import Source
 from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
-from terramosaic.planning.blocks import cut_into_blocks, windows_by_stride
+from terramosaic.planning.blocks import cut_into_blocks, windows_around, windows_by_stride
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
@@ -36,7 +36,7 @@ from terramosaic.planning.lattices import lattices_of
 from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
-from terramosaic.planning.radar import RADAR, Radar, find_radar
+from terramosaic.planning.radar import RADAR, Radar
 from terramosaic.planning.radar_windows import passes_read, scenes_for_windows
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
@@ -69,7 +69,7 @@ def plan(request: RegionRequest) -> Plan:
     """
     prepared = Prepared.of(request)
     if is_led_by_radar(request):
-        radar = find_radar(prepared.request, prepared.area, near=None, exclude=prepared.named.exclude)
+        radar = prepared.radar(near=None)
         if request.composite == "single":
             radar = radar.only(radar.passes[0])
         return _plan_from(prepared, led_by(radar, prepared), radar)
@@ -139,7 +139,7 @@ def recall_secrets(made: Plan) -> None:
             search(prepared, UnusableItemError)
         if made.radar is not None:
             near = None if made.is_led_by_radar else made.radar.moment
-            find_radar(prepared.request, prepared.area, near=near)
+            prepared.radar(near=near)
         prepared.heights()
 
 
@@ -155,7 +155,7 @@ def _paired_as(held: Plan | None, prepared: Prepared, found: Found) -> Plan:
 def _plans_of_passes(prepared: Prepared) -> list[Plan]:
     """A plan for each pass of Sentinel-1 in the period, the oldest first; none where there is no pass."""
     try:
-        radar = find_radar(prepared.request, prepared.area, near=None, exclude=prepared.named.exclude)
+        radar = prepared.radar(near=None)
     except NoScenesError:
         return []
     plans = []
@@ -211,6 +211,7 @@ def _plan_from(
         empty_blocks=empty_blocks,
         windows=sum(block.windows for zone in zones for block in zone.blocks),
         windows_by_stride=windows_by_stride(lattices, zones) if request.strides else {},
+        windows_around=windows_around(lattices, zones),
         read_gigabytes=read_gigabytes(
             request,
             zones,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry.base import BaseGeometry
+
 from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import names_of
 from terramosaic.errors import RequestError
+from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
@@ -18,7 +22,9 @@ from terramosaic.model.manifest import EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
+from terramosaic.planning.lattices import lattices_of, margin_of
 from terramosaic.planning.places import require_places_within_roots
+from terramosaic.planning.radar import Radar, find_radar
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest
@@ -78,6 +84,8 @@ class Prepared:
             )
         bundle = load_bundle(request.model)
         bundle.require(request.targets, request.inputs, request.tokenised, reconstruct=request.reconstruct)
+        if request.consensus == "tokens":
+            bundle.require_logits(request.targets)
         request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)
@@ -95,7 +103,33 @@ class Prepared:
         """The DEM that windows are cut from, if it is an input."""
         if DEM not in self.request.inputs:
             return None
-        return find_heights(self.request, self.area, exclude=self.named.exclude)
+        return find_heights(self.request, self.area, exclude=self.named.exclude, metres=self.metres)
+
+    def radar(self, *, near: datetime | None, standing: Radar | None = None) -> Radar:
+        """The Sentinel-1 that windows are cut from; see `find_radar`."""
+        return find_radar(
+            self.request,
+            self.area,
+            near=near,
+            exclude=self.named.exclude,
+            standing=standing,
+            metres=self.metres,
+        )
+
+    @property
+    def metres(self) -> float:
+        """How far around the region its windows reach."""
+        return RESOLUTION * margin_of(lattices_of(self.request, self.bundle.manifest))
+
+    @property
+    def parts(self) -> Sequence[BaseGeometry]:
+        """Where scenes are searched: the region, and of a consensus all that its windows reach.
+
+        Alone, windows stick out by less than scenes overlap.
+        """
+        if self.request.consensus == "none":
+            return self.area.parts
+        return surroundings(self.area.parts, self.metres)
 
     def on(self, acquisition: Acquisition[Any]) -> Prepared:
         """As a request for one acquisition."""

@@ -138,6 +138,7 @@ def find_radar(
     near: datetime | None,
     exclude: Iterable[str] = (),
     standing: Radar | None = None,
+    metres: float = 0,
 ) -> Radar:
     """The passes that a request's windows are cut from.
 
@@ -148,6 +149,7 @@ def find_radar(
         exclude: ids of scenes to leave out.
         standing: what a map was made from that stands: it is found again, if all of it is there as it was, whatever
             there is beside it by now.
+        metres: that windows reach around the region.
 
     Raises:
         NoScenesError: there is none, of its kind `NoRadarError` where it goes beside what leads; says what is there.
@@ -158,7 +160,7 @@ def find_radar(
     start, end = _period(request, near)
     unusable = Unusable(() if request.strict else UnusableItemError, frozenset(exclude))
     # Windows stick out of the region, and where a slice ends beside it the next one of the pass goes on.
-    found = find_backscatter(catalog, surroundings(area.parts), start, end, unusable)
+    found = find_backscatter(catalog, surroundings(area.parts, metres), start, end, unusable)
     if standing is not None and (again := standing.found_in(found)):
         return again
     over = [one for one in found.passes if one.coverage_of(area.outline) > 0]

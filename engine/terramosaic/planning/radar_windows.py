@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from terramosaic.planning.blocks import reaching_blocks, windows_of
 from terramosaic.planning.inputs import is_led_by_radar
-from terramosaic.planning.lattices import TargetLattice, cover_of
+from terramosaic.planning.lattices import TargetLattice, cover_of, margin_of
 from terramosaic.planning.pass_choice import Candidate, WindowPasses
 from terramosaic.planning.plan import Block, Zone
 from terramosaic.planning.radar import Radar
@@ -21,12 +21,12 @@ def scenes_for_windows(
     Of a period these are all that windows reach, for where one pass saw nothing the next is taken. Of a single
     acquisition of Sentinel-2 they are those that its windows need by their footprints.
     """
-    side = max(each.lattice.side for each in lattices)
+    margin = margin_of(lattices)
     if request.composite != "single" or is_led_by_radar(request):
-        return {scene.key for scene in reaching_blocks(list(radar.scenes.values()), zones, side)}
+        return {scene.key for scene in reaching_blocks(list(radar.scenes.values()), zones, margin)}
     needed: set[str] = set()
     for zone in zones:
-        choice = radar.window_passes(zone.epsg, zone.rect.pad(side), request.composite)
+        choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), request.composite)
         for block in zone.blocks:
             for ranked in _candidates(choice, zone, block, lattices):
                 needed.update(scene.key for one in ranked for scene in one.slices)
@@ -40,9 +40,9 @@ def passes_read(
 
     The best is read of each, and further ones where what is better saw nothing; the less it covers, the likelier.
     """
-    side, found = max(each.lattice.side for each in lattices), {}
+    margin, found = margin_of(lattices), {}
     for zone in zones:
-        choice = radar.window_passes(zone.epsg, zone.rect.pad(side), request.composite)
+        choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), request.composite)
         for block in zone.blocks:
             reads = [_expected(ranked) for ranked in _candidates(choice, zone, block, lattices)]
             found[block.id] = sum(reads) / max(1, len(reads))

@@ -26,7 +26,7 @@ from terramosaic.catalog import (
 from terramosaic.errors import CatalogError
 from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS
 from terramosaic.planning.prepared import Prepared
-from terramosaic.planning.radar import RADAR, Radar, find_radar
+from terramosaic.planning.radar import RADAR, Radar
 
 #: Why a scene is dropped that the request names.
 EXCLUDED_BY_REQUEST = "excluded by the request"
@@ -95,7 +95,7 @@ def search(prepared: Prepared, tolerated: type[CatalogError] | tuple[()]) -> Fou
         open_catalog(prepared.catalog, None if prepared.own else request.collection or None),
         Unusable(tolerated, prepared.named.exclude),
     )
-    items = catalog.search(area.parts, *request.interval, request.max_cloud, unusable)
+    items = catalog.search(prepared.parts, *request.interval, request.max_cloud, unusable)
     scenes = []
     for item in items:
         try:
@@ -144,9 +144,7 @@ def radar_beside(prepared: Prepared, found: Found, standing: Radar | None = None
     if RADAR not in prepared.request.inputs:
         return None
     near = found.acquisitions[0].of_pass.start
-    return find_radar(
-        prepared.request, prepared.area, near=near, exclude=prepared.named.exclude, standing=standing
-    )
+    return prepared.radar(near=near, standing=standing)
 
 
 def is_part_of(item: UnusableItem, acquisition: Acquisition[Any]) -> bool:

@@ -114,7 +114,8 @@ class PlanFacts:
         gaps = f"gaps of {percent(figures.gap_share)}" if figures.gap_share > 0 else "no gaps"
         empty = figures.empty_blocks
         left_out = f"; {counted(empty, 'block')} without imagery left out" if empty else ""
-        work = f"{counted(figures.windows, 'window')}{self._by_stride} in {counted(figures.blocks, 'block')}"
+        windows = f"{counted(figures.windows, 'window')}{self._by_stride}{self._around}"
+        work = f"{windows} in {counted(figures.blocks, 'block')}"
         written = (f"{name} {size(each * 1e9)}" for name, each in figures.output_gigabytes.items())
         return {
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
@@ -142,6 +143,12 @@ class PlanFacts:
             stride = each.lattice.stride
             told.append(f"{number(counts[stride])} of stride {stride} for {', '.join(each.targets)}{cheap}")
         return f" ({'; '.join(told)})" if told else ""
+
+    @property
+    def _around(self) -> str:
+        """How many more windows a consensus looks at, which cost what the transformer takes."""
+        count = self.plan.figures.windows_around
+        return f" and up to {number(count)} around them, for the tokens they share alone" if count else ""
 
     @cached_property
     def acquisitions(self) -> tuple[AcquisitionFacts, ...]:

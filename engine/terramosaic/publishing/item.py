@@ -165,8 +165,9 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "processing:level": "L4",
         "processing:lineage": (
             f"{_imagery_in_words(plan)}, cut into windows of "
-            f"{plan.bundle.window} pixels every {strides_in_words(plan)}, through {plan.bundle.title}; overlaps "
-            f"blended by {request.blend}"
+            f"{plan.bundle.window} pixels every {strides_in_words(plan)}, through {plan.bundle.title}; "
+            f"{'tokens shared by overlapping windows, ' if request.consensus == 'tokens' else ''}overlaps blended by "
+            f"{request.blend}"
         ),
         "processing:software": software(plan),
         "terramosaic:run_id": plan.run_id,
@@ -179,6 +180,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:blend": request.blend,
         "terramosaic:composite": request.composite,
         "terramosaic:conditioning": request.conditioning,
+        **({"terramosaic:consensus": request.consensus} if request.consensus != "none" else {}),
         "terramosaic:steps": request.steps,
         "terramosaic:sampling": request.sampling,
         "terramosaic:x0_clip": request.x0_clip,

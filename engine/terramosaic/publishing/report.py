@@ -153,6 +153,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         "Stride and blend": f"{strides_in_words(plan)} pixels, {request.blend}",
         "Composite": request.composite,
         "Conditioning": request.conditioning,
+        **({"Consensus": request.consensus} if request.consensus != "none" else {}),
         "Diffusion steps": f"{request.steps}, samples bounded to {bounds_of_samples(request)} std",
         **({"Maps can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
         "Token sampling": request.sampling,

@@ -238,6 +238,12 @@ class RegionRequest(Shown, BaseModel):
         title="Conditioning",
         description="chained: a target sees those generated before it, as in the paper; independent: the image alone",
     )
+    consensus: _Pixels[Literal["none", "tokens"]] = Field(
+        default="none",
+        title="Consensus",
+        description="tokens: overlapping windows share the tokens that they are decoded from, drawn of their mean "
+        "log-probability, so that classes do not flicker; none: each window draws its own, as the reference",
+    )
     steps: _Pixels[int] = Field(
         default=10, ge=1, le=1000, title="Diffusion steps", description="Number that divides 1000"
     )

@@ -40,6 +40,8 @@ def test_a_window_that_was_not_computed_has_none():
     sheet.put(10, 21, {"NDVI": np.zeros(196, np.int64)})
     assert sheet.of(10, 21) is not None and sheet.of(10, 22) is None
     assert sheet.distinct == {"NDVI": 1} and (sheet.numbers == NO_TOKEN).any()
+    # Nor has one beside the block, whose neighbours may ask.
+    assert sheet.of(9, 21) is None and sheet.of(10, 24) is None and sheet.of(14, 23) is None
 
 
 def test_a_part_of_a_block_is_held_against_the_whole():

@@ -85,7 +85,7 @@ OTHER = {
     "keep_imagery": True, "inputs": ("S2L2A", "DEM"), "tokenised": ("S2L2A",), "reconstruct": True,
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
     "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3}, "imagery": ("here",), "imagery_bands": {"B02": "1"},
-    "imagery_scale": 0.0001, "imagery_offset": -0.1, "resample": "nearest",
+    "imagery_scale": 0.0001, "imagery_offset": -0.1, "resample": "nearest", "consensus": "tokens",
 }  # fmt: skip
 
 

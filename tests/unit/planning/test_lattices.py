@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import pytest
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import WINDOW, Lattice
 from terramosaic.model.bundle import load_bundle
-from terramosaic.planning.lattices import cover_of, lattices_of
+from terramosaic.planning.lattices import cover_of, lattices_of, margin_of
 from terramosaic.request.request import RegionRequest
 
 DEMO = load_bundle("demo").manifest
@@ -70,3 +72,37 @@ def test_windows_patches_and_what_lies_between_them_are_the_models():
     assert of_all.lattice.patches == 32
     (same,) = lattices_of(request_of("S1GRD", stride=224), WIDE)
     assert same.lattice == Lattice(224, 256, 8)
+
+
+SHARED = {"consensus": "tokens"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "model", "rings"),
+    [
+        (request_of("S1GRD", "NDVI", "LULC"), DEMO, [0]),
+        (request_of("S1GRD", "NDVI", "LULC", **SHARED), DEMO, [3]),
+        (request_of("S1GRD", "NDVI", "LULC", conditioning="independent", **SHARED), DEMO, [1]),
+        # The last target that is drawn on a lattice counts, and those that it sees.
+        (request_of("S1GRD", "NDVI", "LULC", strides={"LULC": 112}, **SHARED), DEMO, [2, 3]),
+        (request_of("LULC", "S1GRD", strides={"LULC": 112}, **SHARED), DEMO, [1, 2]),
+        # At less than half a window not only the next window shares patches; at a whole one none does.
+        (request_of("S1GRD", "NDVI", stride=96, **SHARED), DEMO, [4]),
+        (request_of("S1GRD", "NDVI", stride=224, **SHARED), DEMO, [0]),
+        (request_of("S1GRD", "NDVI", stride=224, **SHARED), WIDE, [2]),
+    ],
+)
+def test_rings_of_windows_that_tokens_hang_on(request_, model, rings):
+    lattices = lattices_of(request_, model)
+    assert [each.rings for each in lattices] == rings
+    rect, reads = Rect(10_000, 20_000, 300, 400), []
+    for each in lattices:
+        # A window on a ring is the farthest that shares patches with one that shares patches with ... one of the block.
+        cover = each.lattice.cover(rect)
+        for _ in range(each.rings // max(each.lattice.reach, 1)):
+            cover = each.lattice.cover(cover)
+        assert each.cover(rect) == cover
+        reads.append(cover)
+        assert rect.pad(each.margin - 1).intersection(cover) == cover
+    assert cover_of(lattices, rect) == reduce(Rect.union, reads)
+    assert margin_of(lattices) == max(each.margin for each in lattices)
