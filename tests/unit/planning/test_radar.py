@@ -175,6 +175,24 @@ def test_a_slice_that_ends_over_the_region_takes_all_passes_there(tmp_path: Path
     assert list(plans[0].radar.scenes) == [items[1]["id"], items[0]["id"]]
 
 
+def test_a_plan_counts_what_is_read_of_passes_that_cover_windows_in_part(tmp_path: Path, toy: str) -> None:
+    west, south, east, north = BOX
+    half = (west - 0.1, south - 0.1, (west + east) / 2, north + 0.1)
+    whole, part, other = (
+        slice_of(49875, 15),
+        slice_of(50050, 20, ground=half),
+        slice_of(50225, 22, ground=half),
+    )
+    alone, beside, parts = (
+        planned(tmp_path, toy, items).figures.read_gigabytes
+        for items in ([whole], [whole, other], [part, other])
+    )
+    # The second is read only where windows may be empty in the first, which no window of the whole one is.
+    assert alone == beside > 0
+    assert 0 < parts < 2 * alone
+    assert parts != planned(tmp_path, toy, [part]).figures.read_gigabytes
+
+
 def test_an_acquisition_without_radar_waits_for_it(
     tmp_path: Path, toy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
