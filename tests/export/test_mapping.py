@@ -54,7 +54,7 @@ def _map(case: Case, region: str, out: Path, bundle: Path) -> MapResult:
 def test_two_runs_of_a_plan_are_equal_byte_for_byte(runs: dict[str, MapResult]) -> None:
     one, again = runs["one"], runs["again"]
     assert one.folder.name == again.folder.name
-    assert set(one.mosaics) == {*TARGETS, "quality"}
+    assert set(one.mosaics) == {*TARGETS, "LULC_confidence", "LULC_disagreement", "acquired", "quality"}
     for name, path in one.mosaics.items():
         assert path.read_bytes() == again.mosaics[name].read_bytes(), name
 
