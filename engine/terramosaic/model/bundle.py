@@ -75,10 +75,12 @@ class Bundle:
         tokenised: Sequence[str] = (),
         *,
         reconstruct: bool = False,
+        consensus: bool = False,
     ) -> None:
         """Checks that all of ``targets`` and ``inputs`` are in the bundle, and that it makes tokens of some of these.
 
-        To reconstruct targets, it must make tokens of all of them, as inputs.
+        To reconstruct targets, it must make tokens of all of them, as inputs. For a consensus it must draw tokens of
+        all of them, and tell what they are drawn from.
 
         Raises:
             RequestError: some are not; the message lists those that are.
@@ -103,13 +105,14 @@ class Bundle:
                     f"tokenised: bundle {self.name!r} makes no tokens of {name}; leave it out, or export the bundle "
                     f"with --tokenise {name}"
                 )
+        if consensus and reconstruct:
+            raise RequestError(
+                "consensus: of inputs that are reconstructed no tokens are drawn that windows could share; take none"
+            )
+        if consensus:
+            self._require_logits(targets)
 
-    def require_logits(self, targets: Sequence[str]) -> None:
-        """Checks that the bundle tells what tokens of ``targets`` are drawn from.
-
-        Raises:
-            RequestError: it draws none, or was exported before it could tell.
-        """
+    def _require_logits(self, targets: Sequence[str]) -> None:
         graphs = [self.targets[target].graphs for target in targets]
         if without := [name for name, roles in zip(targets, graphs, strict=True) if TOKENS not in roles]:
             raise RequestError(

@@ -47,7 +47,13 @@ def open_generator(
         raise RequestError(
             f"tokenised: {', '.join(unseen)} is not among the inputs {', '.join(options.inputs)}"
         )
-    bundle.require(targets, options.inputs, options.tokenised, reconstruct=options.reconstruct)
+    bundle.require(
+        targets,
+        options.inputs,
+        options.tokenised,
+        reconstruct=options.reconstruct,
+        consensus=options.consensus,
+    )
     graphs = [bundle.targets[target].graphs for target in targets]
     if all(GENERATE in roles for roles in graphs):
         if set(options.inputs) != set(bundle.inputs):
@@ -72,10 +78,6 @@ def open_generator(
                     f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "
                     "conditioning independent"
                 )
-    if options.consensus:
-        if options.reconstruct:
-            raise RequestError("consensus: of inputs that are reconstructed no token is drawn; take none")
-        bundle.require_logits(targets)
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
         if key not in _terramind or _terramind[key].is_broken:

@@ -83,9 +83,13 @@ class Prepared:
                 "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
             )
         bundle = load_bundle(request.model)
-        bundle.require(request.targets, request.inputs, request.tokenised, reconstruct=request.reconstruct)
-        if request.consensus == "tokens":
-            bundle.require_logits(request.targets)
+        bundle.require(
+            request.targets,
+            request.inputs,
+            request.tokenised,
+            reconstruct=request.reconstruct,
+            consensus=request.consensus == "tokens",
+        )
         request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)

@@ -513,5 +513,33 @@ def test_bundles_from_before_are_refused_where_windows_share_tokens_alone(
         open_generator(old, ("NDVI",), options=SHARED)
     told = "consensus: bundle 'toy' does not tell what its tokens are drawn from; export the bundle anew"
     assert str(error.value) == told
-    with pytest.raises(RequestError, match="consensus: bundle 'demo' draws no tokens"):
-        load_bundle("demo").require_logits(("NDVI",))
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "options", "told"),
+    [
+        (
+            "demo",
+            ("NDVI", "LULC"),
+            {},
+            "bundle 'demo' draws no tokens of NDVI, LULC that",
+        ),
+        (
+            "toy",
+            ("NDVI", "embedding"),
+            {},
+            "bundle 'toy' draws no tokens of embedding that",
+        ),
+        (
+            "toy",
+            ("NDVI",),
+            {"reconstruct": True, "inputs": ("NDVI",)},
+            "of inputs that are reconstructed no tokens are drawn that",
+        ),
+    ],
+)
+def test_what_has_no_tokens_to_share_is_told(toy: Bundle, model: str, targets, options, told: str) -> None:
+    bundle = toy if model == "toy" else load_bundle(model)
+    with pytest.raises(RequestError) as error:
+        open_generator(bundle, targets, options=replace(SHARED, **options))
+    assert str(error.value) == f"consensus: {told} windows could share; take none"
