@@ -49,6 +49,11 @@ def require_imagery(request: RegionRequest) -> None:
         RequestError: one names how own imagery is read, and there is none.
     """
     if request.imagery:
+        if request.imagery_offset and not request.imagery_scale:
+            raise RequestError(
+                "imagery_offset: counts where imagery_scale is given; say both, such as 0.0001 and "
+                f"{request.imagery_offset:g} (reflectance = scale x number + offset)"
+            )
         return
     for field in ("imagery_bands", "imagery_scale", "imagery_offset"):
         if getattr(request, field):

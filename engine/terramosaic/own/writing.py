@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, transform_bounds
 from rasterio.windows import Window
@@ -125,6 +125,7 @@ def place(
         if fits and is_plain and known and file.nodatavals[0] in (None, 0):
             declared = scaling.declared if scaling else {}
             return Placed(source.path, own, tuple(file.bounds), size, declared)
+        is_told = scaling is not None
         if scaling is None and not is_classes:
             if kind != np.uint16:
                 raise RequestError(
@@ -132,7 +133,9 @@ def place(
                     "imagery_scale (and imagery_offset), such as 0.0001 of digital numbers, 1 of reflectance"
                 )
             scaling = Scaling(1 / _STEPS, 0.0)
-        return _copied(band, file, source, scaling, resample if not fits else "no", copy, epsg, off)
+        copied = _copied(band, file, source, scaling, resample if not fits else "no", copy, epsg, off)
+        # Whether digital numbers that nothing is told of carry the +1000 is found as in any catalog.
+        return copied if is_told else replace(copied, declared={})
 
 
 def write_clear(like: Placed, path: Path) -> Placed:
@@ -194,14 +197,19 @@ def _copied(
                     height=height,
                     resampling=method,
                     src_nodata=_nodata(file, source),
+                    # A mask comes over as alpha; a file's own alpha does so by itself.
+                    add_alpha=_has_mask(file, source) and _alpha_of(file) is None,
                     dtype="float32" if band != "SCL" else None,
                 )
             )
+        alpha = _alpha_of(held)
         with closing(rasterio.open(unfinished, "w", **profile)) as out:
             for row in range(0, height, _ROWS):
                 window = Window(0, row, width, min(_ROWS, height - row))
                 numbers = held.read(source.index, window=window)
                 seen = held.read_masks(source.index, window=window) != 0
+                if alpha is not None:
+                    seen &= held.read(alpha, window=window) != 0
                 if _nodata(file, source) == 0:
                     seen &= numbers != 0
                 out.write(_stored(numbers, seen, scaling), 1, window=window)
@@ -222,8 +230,17 @@ def _copied(
 def _nodata(file: rasterio.DatasetReader, source: BandSource) -> float | None:
     """The number that stands for no data: as the file says, else 0, if it has no mask of its own either."""
     declared = file.nodatavals[source.index - 1]
-    is_masked = MaskFlags.all_valid not in file.mask_flag_enums[source.index - 1]
+    is_masked = _has_mask(file, source) or _alpha_of(file) is not None
     return declared if declared is not None or is_masked else 0
+
+
+def _has_mask(file: rasterio.DatasetReader, source: BandSource) -> bool:
+    return MaskFlags.per_dataset in file.mask_flag_enums[source.index - 1]
+
+
+def _alpha_of(file: rasterio.DatasetReader) -> int | None:
+    """The number of the last band, if it is alpha: GDAL takes it for a mask of two bands and of four alone."""
+    return file.count if file.count > 1 and file.colorinterp[-1] == ColorInterp.alpha else None
 
 
 def _stored(numbers: np.ndarray, seen: np.ndarray, scaling: Scaling | None) -> np.ndarray:

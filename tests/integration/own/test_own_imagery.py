@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import rioxarray  # noqa: F401  (adds `.rio`)
 import xarray as xr
+from rasterio.enums import ColorInterp
 
 from terramosaic import map_region, plan, verify
 from terramosaic.bands import GSD, S2L2A_BANDS
@@ -197,6 +198,58 @@ def test_a_grid_that_lies_off_by_a_fraction_is_moved_and_another_one_resampled(
     np.testing.assert_array_equal(shown, _at_ten_metres("B04")[np.ix_(rows, cols)])
 
 
+def copied(out: Path, band: str = "B04") -> np.ndarray:
+    """The pixels of a band that was converted."""
+    with rasterio.open(next(out.glob(f"imagery/*/0000/{band}.tif"))) as file:
+        pixels: np.ndarray = file.read(1)
+    return pixels
+
+
+@pytest.mark.parametrize("resample", ["no", "nearest", "bilinear", "cubic"])
+@pytest.mark.parametrize("hidden_by", ["mask", "alpha", "nodata"])
+def test_what_a_stack_hides_is_no_data_and_mixes_with_nothing(
+    hidden_by: str, resample: str, tmp_path: Path
+) -> None:
+    hole = np.zeros(GROUND.shape, bool)
+    hole[100:200, 100:200] = True
+    path, bands = tmp_path / "stack_20230815.tif", ("B02", "B03", "B04", "B08")
+    count = len(bands) + (hidden_by == "alpha")
+    transform = GROUND.transform @ rasterio.Affine.scale(1.0 if resample == "no" else 1.5)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
+        path, "w", driver="GTiff", count=count, dtype="uint16", crs="EPSG:32633", transform=transform,
+        width=GROUND.width, height=GROUND.height, nodata=65_535 if hidden_by == "nodata" else None,
+    ) as file:  # fmt: skip
+        for index, band in enumerate(bands, start=1):
+            hidden = 65_535 if hidden_by == "nodata" else 9_000
+            file.write(np.where(hole, hidden, 3_000).astype(np.uint16), index)
+            file.set_band_description(index, band)
+        if hidden_by == "alpha":
+            file.write(np.where(hole, 0, 65_535).astype(np.uint16), count)
+            file.colorinterp = [ColorInterp.gray] * len(bands) + [ColorInterp.alpha]
+        if hidden_by == "mask":
+            file.write_mask(~hole)
+    with pytest.raises(Exception, match="lacks B01"):  # it is converted all the same
+        plan(request_of(str(path), tmp_path / "out", resample=resample))
+    pixels = copied(tmp_path / "out")
+    assert set(np.unique(pixels)) == {0, 3_000}
+    if resample == "no":
+        np.testing.assert_array_equal(pixels == 0, hole)
+
+
+def test_whether_a_stack_carries_the_offset_is_found_as_in_any_catalog(
+    mapped: MapResult, tmp_path: Path
+) -> None:
+    path = stack(tmp_path / "S2A_MSIL2A_20230815T100031_N0509_R122_T33TWL_20230815T143201.tif")
+    with rasterio.open(path, "r+") as file:
+        file.write(file.read() + np.uint16(1000))
+    result = map_region(request_of(str(path), tmp_path / "out"))
+    for name in ("NDVI", "LULC"):
+        np.testing.assert_array_equal(read(mapped.mosaics[name])[0], read(result.mosaics[name])[0])
+    untold = stack(tmp_path / "untold_20230815.tif")
+    made = plan(request_of(str(untold), tmp_path / "out"))
+    assert any("no item says whether these carry the +1000" in line for line in made.warnings)
+
+
 def test_an_array_is_written_once_and_mapped(mapped: MapResult, tmp_path: Path) -> None:
     planes = np.stack([_at_ten_metres(band) for band in S2L2A_BANDS])
     rows, cols = (np.arange(480) + 0.5 for _ in range(2))
@@ -266,6 +319,7 @@ def test_clouds_of_a_scene_classification_count(tmp_path: Path) -> None:
     ({"imagery": "FILES", "out": "memory://maps"}, "imagery: own imagery is kept below out, which must be a folder"),
     ({"imagery": (), "resample": "cubic"}, "resample: is of own imagery, and imagery names none"),
     ({"imagery": (), "imagery_scale": 1}, "imagery_scale: is of own imagery, and imagery names none"),
+    ({"imagery": "STACK", "imagery_offset": -0.1}, "imagery_offset: counts where imagery_scale is given; say both"),
 ])  # fmt: skip
 def test_what_cannot_be_mapped_from(files: Path, fields: dict[str, Any], told: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
