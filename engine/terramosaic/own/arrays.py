@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.crs import CRS
+from rasterio.dtypes import in_dtype_range
 
-from terramosaic.errors import RequestError, one_line
-from terramosaic.own.names import band_called
+from terramosaic.errors import RequestError, one_line, printable
+from terramosaic.own.names import band_called, day_in
 from terramosaic.storage.files import whole_file
 from terramosaic.storage.gdal import local_files
 
@@ -24,7 +26,7 @@ def write_imagery(array: Any, folder: str | Path, *, sensed: str = "") -> str:
 
     Args:
         array: a DataArray (band, y, x) whose bands have names, or a Dataset with a variable for each band; with a CRS
-            and coordinates, as rioxarray and odc-stac leave them.
+            and coordinates, as rioxarray and odc-stac leave them. What it says of no data, scale and offset counts.
         folder: where the file goes, such as the folder ``imagery`` of the output folder.
         sensed: the day, such as ``2023-08-15``; by default what the array's coordinate ``time`` says, if anything.
 
@@ -32,7 +34,8 @@ def write_imagery(array: Any, folder: str | Path, *, sensed: str = "") -> str:
         The file's path.
 
     Raises:
-        RequestError: the array has no CRS, is not of two dimensions and bands, or a name is no band of Sentinel-2.
+        RequestError: the array has no CRS, is not of two dimensions and bands, a name is no band of Sentinel-2, or
+            ``sensed`` is no day.
     """
     import rioxarray  # noqa: F401  (adds `.rio`)
     import xarray as xr
@@ -56,6 +59,7 @@ def write_imagery(array: Any, folder: str | Path, *, sensed: str = "") -> str:
         one = next(iter(named.values()))
         crs, transform = one.rio.crs or array.rio.crs, one.rio.transform()
         planes = [np.asarray(plane.squeeze().values) for plane in named.values()]
+        gaps = [plane.rio.nodata for plane in named.values()]
     except Exception as error:  # rioxarray's errors have no common base
         raise RequestError(f"imagery: the array does not say where it lies: {one_line(error)}") from error
     if crs is None:
@@ -66,15 +70,41 @@ def write_imagery(array: Any, folder: str | Path, *, sensed: str = "") -> str:
         )
     if not sensed and "time" in array.coords and array.coords["time"].size == 1:
         sensed = str(array.coords["time"].values.reshape(-1)[0])[:10]
+    if sensed and day_in(sensed) is None:
+        raise RequestError(f"imagery: sensed is {printable(sensed, 60)}, which is no day; write 2023-08-15")
+    if transform.e > 0:  # rows from south to north, as netCDF has them
+        planes = [plane[::-1] for plane in planes]
+        transform = transform @ Affine.translation(0, len(planes[0])) @ Affine.scale(1, -1)
     kind = np.result_type(*planes)
-    digest = hashlib.sha256(repr([str(crs), tuple(transform), list(bands.values()), str(kind)]).encode())
+    planes, nodata = _with_one_nodata(planes, gaps, kind)
+    scales = [
+        (float(plane.attrs.get("scale_factor", 1)), float(plane.attrs.get("add_offset", 0)))
+        for plane in named.values()
+    ]
+    said = [str(crs), tuple(transform), list(bands.values()), str(kind), nodata, scales]
+    digest = hashlib.sha256(repr(said).encode())
     for plane in planes:
         digest.update(np.ascontiguousarray(plane, kind).tobytes())
     path = Path(folder).expanduser().absolute() / f"array_{sensed or 'undated'}_{digest.hexdigest()[:12]}.tif"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, planes, list(bands.values()), kind, crs, transform)
+        _write(path, planes, list(bands.values()), kind, crs, transform, nodata, scales)
     return str(path)
+
+
+def _with_one_nodata(
+    planes: list[np.ndarray], gaps: list[float | None], kind: np.dtype[Any]
+) -> tuple[list[np.ndarray], float]:
+    """Planes of which one number is no data, as a TIFF has it: theirs if it is the same of all, else NaN or 0."""
+    first = gaps[0]
+    if first is not None and all(gap == first for gap in gaps) and in_dtype_range(first, kind):
+        return planes, float(first)
+    nodata = np.nan if kind.kind == "f" else 0.0
+    filled = [
+        plane if gap is None else np.where(plane == gap, np.asarray(nodata, kind), plane)
+        for plane, gap in zip(planes, gaps, strict=True)
+    ]
+    return filled, nodata
 
 
 def _write(
@@ -84,13 +114,17 @@ def _write(
     kind: np.dtype[Any],
     crs: CRS,
     transform: Any,
+    nodata: float,
+    scales: list[tuple[float, float]],
 ) -> None:
     height, width = planes[0].shape
     with whole_file(path) as unfinished, local_files(), rasterio.open(
         unfinished, "w", driver="GTiff", width=width, height=height, count=len(planes), dtype=kind, crs=crs,
-        transform=transform, nodata=np.nan if kind.kind == "f" else 0, compress="zstd", tiled=True, blockxsize=512,
+        transform=transform, nodata=nodata, compress="zstd", tiled=True, blockxsize=512,
         blockysize=512, interleave="band", bigtiff="if_safer",
     ) as out:  # fmt: skip
         for index, (plane, band) in enumerate(zip(planes, bands, strict=True), start=1):
             out.write(plane.astype(kind, copy=False), index)
             out.set_band_description(index, band or "")
+        if any(pair != (1, 0) for pair in scales):
+            out.scales, out.offsets = zip(*scales, strict=True)

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from terramosaic.bands import GSD
 from terramosaic.errors import RequestError, one_line, printable
 from terramosaic.own.names import band_called, band_in, day_in
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.roots import require_within_roots
 
 #: Endings of files that are looked at, with what reads them: nothing that asks a server or names other files.
 _DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
@@ -33,7 +35,7 @@ class OwnScene:
 
     Attributes:
         name: of the file, without the band's, or of the folder.
-        sensed: by the name or the file's tag; None if nothing tells it.
+        sensed: by the name, a folder's or the file's tag; None if nothing tells it.
         bands: by ESA's name, ``SCL`` among them where it is there.
     """
 
@@ -104,6 +106,7 @@ def _files(places: Sequence[str]) -> Iterator[Path]:
     seen = set()
     for place in places:
         for path in _files_of(place):
+            require_within_roots(("imagery", str(path)))  # a link in a folder may lead anywhere
             if path not in seen:
                 seen.add(path)
                 yield path
@@ -134,10 +137,9 @@ def _bands_of(path: Path, said: Mapping[str, str]) -> dict[str, int]:
     """Bands that a file holds, with their numbers in it."""
     with opened(path) as file:
         count, descriptions = file.count, file.descriptions
-    if count == 1 or ((told := _told_by_name(path, said)) and count == 2):
-        told = _told_by_name(path, said)
-        if told is not None:
-            return {told[0]: 1}
+        holds_one = count == 1 or (count == 2 and file.colorinterp[1] == ColorInterp.alpha)
+    if holds_one and (told := _told_by_name(path, said)):
+        return {told[0]: 1}
     found: dict[str, int] = {}
     for band, where in said.items():
         if where.isdigit():
@@ -155,7 +157,8 @@ def _bands_of(path: Path, said: Mapping[str, str]) -> dict[str, int]:
 
 def _told_by_name(path: Path, said: Mapping[str, str]) -> tuple[str, str, int] | None:
     """The band, the rest of the name, and the metres of pixels, by what is said or by the name itself."""
-    for band, part in said.items():
+    # Of parts that hold one another, as nir and nir2, the longest.
+    for band, part in sorted(said.items(), key=lambda one: -len(one[1])):
         if not part.isdigit() and part in path.stem:
             return band, path.stem.replace(part, "", 1).strip("_-. "), 0
     found = band_in(path.stem)
@@ -163,8 +166,9 @@ def _told_by_name(path: Path, said: Mapping[str, str]) -> tuple[str, str, int] |
 
 
 def _sensed(label: str, path: Path) -> datetime | None:
-    """When a scene was sensed: by its name, or by the TIFF's tag."""
-    if found := day_in(label) or day_in(path.stem):
+    """When a scene was sensed: by its name, by that of the nearest folder that tells a day, or by the TIFF's tag."""
+    names = (label, path.stem, *(folder.name for folder in path.parents))
+    if found := next(filter(None, map(day_in, names)), None):
         return found
     with opened(path) as file:
         tag = file.tags().get("TIFFTAG_DATETIME", "")

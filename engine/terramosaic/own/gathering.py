@@ -65,7 +65,8 @@ def require_imagery(request: RegionRequest) -> None:
 def gather(request: RegionRequest) -> Gathered:
     """Makes a catalog of the files that a request names, or finds it as it was made before.
 
-    Files are told apart by size, time and header: one that has changed makes another catalog, and other runs.
+    Files are told apart by place, size, time and header: one that has changed or moved makes another catalog, and
+    other runs; folders' names may tell the day, and the catalog says where files are.
 
     Raises:
         RequestError: a file is not there, cannot be read, does not tell its bands, or lies on another grid.
@@ -98,7 +99,7 @@ def _of_file(path: Path) -> list[Any]:
     stat = path.stat()
     with path.open("rb") as file:
         header = hashlib.sha256(file.read(_HEADER)).hexdigest()
-    return [path.name, stat.st_size, stat.st_mtime_ns, header]
+    return [str(path), stat.st_size, stat.st_mtime_ns, header]
 
 
 def _catalog(request: RegionRequest, scenes: list[OwnScene], folder: Path, name: str) -> dict[str, Any]:

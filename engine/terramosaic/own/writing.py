@@ -309,4 +309,5 @@ def _grid_in_words(file: rasterio.DatasetReader, epsg: int | None, size: float) 
     where = f"EPSG:{epsg}" if epsg else "a CRS without EPSG code"
     unit = "m" if file.crs.is_projected else "degrees"
     turned = ", turned" if file.transform.b or file.transform.d else ""
+    turned = turned or (", rows from south to north" if file.transform.e > 0 else "")
     return f"{where}, pixels of {size:g} {unit}{turned}"

@@ -271,6 +271,83 @@ def test_an_array_is_written_once_and_mapped(mapped: MapResult, tmp_path: Path) 
             write_imagery(wrong, tmp_path / "wrong")
 
 
+def _array(planes: np.ndarray) -> xr.DataArray:
+    rows, cols = (np.arange(480) + 0.5 for _ in range(2))
+    y, x = GROUND.transform.f - 10 * rows, GROUND.transform.c + 10 * cols
+    coords = {"band": list(S2L2A_BANDS), "y": y, "x": x}
+    return xr.DataArray(planes, dims=("band", "y", "x"), coords=coords).rio.write_crs(32633)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata", "scale"), [("int16", -9999, 1e-4), ("float32", -9999, 1.0), ("float32", None, 1.0)]
+)
+def test_what_an_array_says_of_no_data_scale_and_offset_counts(
+    kind: str, nodata: float | None, scale: float, tmp_path: Path
+) -> None:
+    dn = np.stack([_at_ten_metres(band) for band in S2L2A_BANDS])
+    planes = (np.round((dn * 1e-4 + 0.1) / scale) if kind == "int16" else dn * 1e-4 + 0.1).astype(kind)
+    planes[:, :50, :50] = np.nan if nodata is None else nodata
+    array = _array(planes)
+    array = array if nodata is None else array.rio.write_nodata(nodata)
+    array.attrs |= {"scale_factor": scale, "add_offset": -0.1}
+    # From south to north, as netCDF has it.
+    path = write_imagery(array.isel(y=slice(None, None, -1)), tmp_path / "kept", sensed="2023-08-15")
+    plan(request_of(path, tmp_path / "out"))
+    pixels = copied(tmp_path / "out")
+    assert (pixels[:50, :50] == 0).all()
+    np.testing.assert_array_equal(pixels[50:], dn[3][50:])
+
+
+def test_bands_of_an_array_may_have_numbers_of_their_own_for_no_data(tmp_path: Path) -> None:
+    array = _array(np.stack([_at_ten_metres(band) for band in S2L2A_BANDS])).to_dataset("band")
+    for band, gap in (("B03", 65_535), ("B04", 9_999)):
+        array[band] = array[band].copy()
+        array[band].values[:50, :50] = gap
+        array[band] = array[band].rio.write_nodata(gap)
+    plan(request_of(write_imagery(array, tmp_path / "kept", sensed="2023-08-15"), tmp_path / "out"))
+    assert (copied(tmp_path / "out")[:50, :50] == 0).all() and (copied(tmp_path / "out") != 0).any()
+    with pytest.raises(RequestError, match="sensed is 15/08/2023, which is no day"):
+        write_imagery(array, tmp_path / "kept", sensed="15/08/2023")
+
+
+def test_files_that_move_are_read_where_they_are_now(files: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "one"
+    shutil.copytree(files, moved)
+    plan(request_of(str(moved), tmp_path / "out"))
+    moved.rename(tmp_path / "two")
+    (scene,) = plan(request_of(str(tmp_path / "two"), tmp_path / "out")).scenes.values()
+    assert scene.assets["B02"].href == str(tmp_path / "two" / f"{NAME}_B02.tif")
+
+
+def test_a_folder_tells_the_day_of_files_that_do_not(tmp_path: Path) -> None:
+    for day in ("2023-08-10", "2023-08-15"):
+        folder = tmp_path / "imagery" / day / "33TWL"
+        folder.mkdir(parents=True)
+        stack(folder / "stack.tif")
+    made = plan(request_of(str(tmp_path / "imagery"), tmp_path / "out"))
+    assert sorted(str(scene.datetime.date()) for scene in made.scenes.values()) == [
+        "2023-08-10",
+        "2023-08-15",
+    ]
+
+
+def test_a_link_to_beyond_the_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link_20230815.tif").symlink_to(stack(tmp_path / "beyond.tif"))
+    monkeypatch.setenv("TERRAMOSAIC_ROOTS", str(inside))
+    with pytest.raises(
+        RequestError, match=r"imagery: .*link_20230815\.tif is beyond what TERRAMOSAIC_ROOTS allows"
+    ):
+        plan(request_of(str(inside), inside / "out"))
+
+
+def test_two_bands_in_a_file_are_two_whatever_its_name_says(tmp_path: Path) -> None:
+    path = stack(tmp_path / "index_B02_B08.tif", ("B02", "B08"))
+    with pytest.raises(Exception, match="its assets are B02, B08, SCL"):
+        plan(request_of(str(path), tmp_path / "out"))
+
+
 def test_a_safe_folder_as_it_is_downloaded(files: Path, mapped: MapResult, tmp_path: Path) -> None:
     safe = tmp_path / "S2A_MSIL2A_20230815T100031_N0214_R122_T33TWL_20230815T143201.SAFE"
     granule = safe / "GRANULE" / "L2A_T33TWL" / "IMG_DATA"
