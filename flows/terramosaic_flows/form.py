@@ -27,8 +27,8 @@ class Box:
 
 
 BOXES = {
-    "imagery": Box(
-        "Imagery",
+    "scenes": Box(
+        "Scenes",
         "Which scenes, and how they are put together",
         (
             "catalog",

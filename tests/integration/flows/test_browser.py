@@ -59,7 +59,7 @@ def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(request, tmp
                 break
         assert answer.value.status == 201, answer.value.text()
         run = answer.value.json()
-        assert run["parameters"]["request"]["imagery"]["catalog"] == str(catalog)
+        assert run["parameters"]["request"]["scenes"]["catalog"] == str(catalog)
 
         page.goto(f"{ui}/runs/flow-run/{run['id']}")
         page.get_by_text(re.compile("^(Completed|Failed|Crashed)$")).first.wait_for()

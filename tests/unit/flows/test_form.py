@@ -61,10 +61,14 @@ def test_the_server_refuses_what_a_schema_can_refuse_in_boxes_and_flat(more, fie
     assert field in refusal(WHERE | more)
 
 
+def test_no_box_has_the_name_of_a_field():
+    assert not BOXES.keys() & RegionRequest.model_fields.keys()
+
+
 def test_boxes_and_flat_fields_mean_the_same_request():
     flat = WHERE | {"steps": 20, "out": "/data", "catalog": "earth-search", "targets": ["NDVI"]}
     boxed = WHERE | {
-        "imagery": {"catalog": "earth-search"},
+        "scenes": {"catalog": "earth-search"},
         "generation": {"steps": 20, "targets": ["NDVI"]},
         "output": {"out": "/data"},
         "windows": None,
