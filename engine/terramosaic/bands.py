@@ -16,21 +16,36 @@ INPUT_BANDS = {
     "NDVI": ("NDVI",),
 }
 
+#: Products of Sentinel-2: reflectance of the surface, of the top of the atmosphere, and the former's true colour.
+L2A, L1C, RGB = "S2L2A", "S2L1C", "S2RGB"
+
+#: L1C's band of cirrus, under which the ground is dark: 0 in it is what a clear sky looks like.
+CIRRUS = "B10"
+
+#: The digital number of L2A that is 255 in S2RGB. How TerraMind's was made from L2A nobody tells: with this one the
+#: means of B04 and B03 over what it was trained with (1 854 and 1 718) are those of its red and green (87.3 and 80.9)
+#: to 2 %.
+RGB_WHITE = 5500
+
 #: What STAC calls them (eo extension 2.0.0): written into items, and never read from any.
 COMMON_NAMES = {
     "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge071", "B06": "rededge075",
-    "B07": "rededge078", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
+    "B07": "rededge078", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B10": "cirrus", "B11": "swir16",
+    "B12": "swir22",
 }  # fmt: skip
 
 #: Ground sampling distance of each band, and of the scene classification, in metres.
 GSD = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
-    "B08": 10, "B8A": 20, "B09": 60, "B11": 20, "B12": 20, "SCL": 20,
+    "B08": 10, "B8A": 20, "B09": 60, "B10": 60, "B11": 20, "B12": 20, "SCL": 20,
 }  # fmt: skip
 
 #: Classes of the scene classification (SCL) under which the ground cannot be trusted: no data, saturated or
 #: defective, cloud shadow, cloud of medium and high probability, thin cirrus.
 SCL_UNCLEAR = (0, 1, 3, 8, 9, 10)
+
+#: The class of pixels of which it knows nothing else.
+SCL_UNCLASSIFIED = 7
 
 
 def is_coarse(band: str, metres: float) -> bool:

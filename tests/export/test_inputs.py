@@ -17,7 +17,7 @@ from shapely.geometry import box
 from terratorch.models.backbones.terramind.model import terramind_register
 
 from terramosaic import RegionRequest, map_region, verify
-from terramosaic.bands import INPUT_BANDS
+from terramosaic.bands import INPUT_BANDS, RGB_WHITE
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.export.bundle import write_bundle
@@ -63,7 +63,7 @@ def seen(shared_data: Path, reference: Reference) -> dict[str, np.ndarray]:
     """Each input's windows, by TerraMesh's example patches.
 
     It has no S1GRD and no RGB there: S1GRD is S1RTC moved to GRD's mean and deviation, and RGB is B04, B03 and B02 of
-    S2L2A from 0 to 255, of which 255 are 5 500 DN.
+    S2L2A from 0 to 255, as maps have it.
     """
     found = {
         name: read_patches(shared_data, name) for name in ("S2L2A", "S2L1C", "S1RTC", "DEM", "NDVI", "LULC")
@@ -75,7 +75,7 @@ def seen(shared_data: Path, reference: Reference) -> dict[str, np.ndarray]:
     )
     found["S1GRD"] = (found["S1RTC"] - rtc) / rtc_std * grd_std + grd
     bands = [INPUT_BANDS["S2L2A"].index(band) for band in INPUT_BANDS["S2RGB"]]
-    found["S2RGB"] = np.rint(np.clip(found["S2L2A"][:, bands] * (255 / 5500), 0, 255))
+    found["S2RGB"] = np.rint(np.clip(found["S2L2A"][:, bands] * (255 / RGB_WHITE), 0, 255))
     found["LULC"] = np.moveaxis(np.eye(10, dtype=np.float32)[found["LULC"][:, 0].astype(int)], -1, 1)
     return {name: np.ascontiguousarray(array[:2], np.float32) for name, array in found.items()}
 

@@ -9,7 +9,8 @@ import numpy as np
 import rasterio
 from shapely.geometry import box
 
-from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.bands import CIRRUS, GSD, INPUT_BANDS, S2L2A_BANDS
+from terramosaic.catalog.profiles import EARTH_SEARCH
 from terramosaic.catalog.scene import Scene, scene_from_item
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
@@ -29,8 +30,11 @@ def write_scene(
     holes: np.ndarray | None = None,
     level: int = 0,
     cloud: float = 1.0,
+    l1c: bool = False,
 ) -> dict[str, Any]:
     """Writes 12 bands and SCL at their native resolutions; returns the STAC item as a dict with absolute hrefs.
+
+    Or of L1C 13 bands, as Earth Search's items have them.
 
     Args:
         folder: where the files go.
@@ -43,7 +47,7 @@ def write_scene(
     folder.mkdir(parents=True, exist_ok=True)
     assets = {}
     pixels: np.ndarray
-    for band in (*S2L2A_BANDS, "SCL"):
+    for band in INPUT_BANDS["S2L1C"] if l1c else (*S2L2A_BANDS, "SCL"):
         factor = GSD[band] // 10
         shape = rect.height // factor, rect.width // factor
         if band == "SCL":
@@ -61,12 +65,17 @@ def write_scene(
             file.write(pixels, 1)
         assets[band] = {"href": str(path), "type": "image/tiff", "gsd": GSD[band], "roles": ["data"]}
     outline = lonlat_of(box(*rect.bounds), epsg)
+    of_level = {"s2:product_type": "S2MSI1C", "earthsearch:payload_id": "of L1C"} if l1c else {}
+    if l1c:
+        names = EARTH_SEARCH.assets
+        assets = {names[band][0]: asset for band, asset in assets.items()}
     return {
-        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "links": [],
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "links": [],
+        "collection": "sentinel-2-l1c" if l1c else "sentinel-2-l2a",
         "geometry": as_geojson(outline), "bbox": list(outline.bounds), "assets": assets,
         "properties": {
             "datetime": f"{day}T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": cloud, "proj:epsg": epsg,
-            "s2:mgrs_tile": name[4:9], "s2:processing_baseline": "05.09" if offset else "02.14",
+            "s2:mgrs_tile": name[4:9], "s2:processing_baseline": "05.09" if offset else "02.14", **of_level,
         },
     }  # fmt: skip
 
@@ -76,6 +85,9 @@ def dn_of(band: str, height: int, width: int, *, level: int = 0) -> np.ndarray:
 
     Bands of all resolutions show the same ground, as those of a real scene do.
     """
+    # That of L1C alone is as dark as a clear sky.
+    if band == CIRRUS:
+        return np.full((height, width), 12 + level, np.uint16)
     index, factor = S2L2A_BANDS.index(band), GSD[band] // 10
     rows, cols = np.mgrid[: height * factor : factor, : width * factor : factor]
     return (200 + 100 * index + (rows * 7 + cols * 13) % 4001 + level).astype(np.uint16)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from terramosaic.block.inputs import BlockInputs
+from terramosaic.block.optical import optical_inputs
 from terramosaic.block.radar_rows import RadarLead, RadarRows
 from terramosaic.block.read_rows import InputRows, ReadRows
 from terramosaic.block.windows import HeldRows, WindowRow, pixels_under
@@ -90,9 +91,12 @@ def held_inputs(
             return
         if radar is not None:
             others[RADAR] = radar
+        optical = plan.optical
+        assert optical is not None  # else radar leads
         imagery = Imagery(
             epsg=block.epsg,
-            bands=plan.bundle.bands,
+            bands=optical.bands,
+            beside=optical.beside,
             acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
             composite=plan.request.composite,
             decisions=decisions,
@@ -101,9 +105,8 @@ def held_inputs(
         stack = opened.enter_context(StackReader(imagery, rect, wanted))
         strips = opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
-        yield BlockInputs(
-            "S2L2A", HeldRows(strips, plan.bundle.bands, kept=keeps_imagery, last=part.row_end), others
-        )
+        held = HeldRows(strips, optical.bands, kept=keeps_imagery, last=part.row_end)
+        yield optical_inputs(held, optical, others)
 
 
 def _read_backscatter(

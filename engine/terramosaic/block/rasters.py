@@ -126,8 +126,10 @@ class BlockRasters:
         bounds = [
             layer.bounds[0] for layer in plan.layers if layer.key == ("NDVI", "estimate") and layer.bounds
         ]
-        # Where radar leads there is no NDVI to compare with.
-        self._ndvi = NdviTally(SOURCE_BANDS, () if plan.is_led_by_radar else bundle.bands, *bounds)
+        # Only the surface's reflectance has an NDVI to compare with.
+        optical = plan.optical
+        known = optical.bands if optical is not None and optical.level == "L2A" else ()
+        self._ndvi = NdviTally(SOURCE_BANDS, known, *bounds)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0

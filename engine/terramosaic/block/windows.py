@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import rasterio.features
@@ -117,7 +117,7 @@ class HeldRows:
 
     Args:
         strips: of the stack.
-        bands: of the strips.
+        bands: of the level of Sentinel-2 that leads, the first ones of the strips.
         kept: whether strips are wanted themselves, behind finished rows; see `SourceRows`.
         last: where the rows end behind which all strips that are left are handed out.
     """
@@ -125,7 +125,7 @@ class HeldRows:
     def __init__(
         self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False, last: int | None = None
     ) -> None:
-        self._strips, self._kept, self._last = strips, kept, last
+        self._strips, self._kept, self._last, self._count = strips, kept, last, len(bands)
         # A model without a visible band is shown by its first one.
         self._shown = [bands.index(band) if band in bands else 0 for band in SOURCE_BANDS]
         self._held: list[Strip] = []
@@ -136,8 +136,14 @@ class HeldRows:
         while self._held and self._held[0].rect.row_end <= row:
             self._held.pop(0)
 
-    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, side, side); returns its valid pixels; outside the stack none is."""
+    def cut(self, window: Rect, pixels: np.ndarray, planes: Sequence[int] | None = None) -> np.ndarray:
+        """Writes a window into float32 (bands, side, side); returns its valid pixels; outside the stack none is.
+
+        Args:
+            window: where it lies.
+            pixels: what is written to.
+            planes: which bands of the strips it takes; by default all.
+        """
         self._take_until(window.row_end)
         valid = np.zeros(window.shape, bool)
         if not self._covers(window):
@@ -145,7 +151,9 @@ class HeldRows:
         for strip in self._held:
             shared = strip.rect.intersection(window)
             if not shared.is_empty:
-                pixels[:, *shared.slices(window)] = strip.dn[:, *shared.slices(strip.rect)]
+                here, there = shared.slices(window), shared.slices(strip.rect)
+                for index, plane in enumerate(range(len(strip.dn)) if planes is None else planes):
+                    pixels[index][here] = strip.dn[plane][there]
                 valid[shared.slices(window)] = strip.valid[shared.slices(strip.rect)]
         return valid
 
@@ -154,6 +162,15 @@ class HeldRows:
             return False
         top, bottom = self._held[0].rect, self._held[-1].rect
         return top.union(bottom).intersection(window) == window
+
+    def seen(self, rect: Rect) -> np.ndarray:
+        """The valid pixels of a rectangle that is held, bool (height, width)."""
+        valid = np.zeros(rect.shape, bool)
+        for strip in self._held:
+            shared = strip.rect.intersection(rect)
+            if not shared.is_empty:
+                valid[shared.slices(rect)] = strip.valid[shared.slices(strip.rect)]
+        return valid
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""
@@ -183,7 +200,8 @@ class HeldRows:
         ) is not None:
             self._held.append(strip)
             if self._kept:
-                self._new.append(strip)
+                # Behind the bands that are kept may be those of the L1C beside them.
+                self._new.append(replace(strip, dn=strip.dn[: self._count]))
 
 
 def region_mask(plan: Plan, block: Block) -> np.ndarray:

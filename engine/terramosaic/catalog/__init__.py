@@ -1,7 +1,7 @@
 """Catalogs: search, scenes of Sentinel-2 with their offsets and acquisitions, and beside them radar. Reads no pixels.
 
 In the order of use: `open_catalog` and search, `scene_from_item`, `drop_superseded`, `group_by_pass`, `rank`;
-`hint_for_nothing` if there is nothing.
+`hint_for_nothing` if there is nothing. Of L1C: `open_level_1c`, and `paired` beside L2A.
 
 Of Sentinel-1 RTC in the same order: `open_backscatter`, `find_backscatter`, `of_one_direction`, `rank_passes`;
 `hint_for_no_backscatter` if there is nothing. Of the Copernicus DEM: `open_elevation`, `find_elevation`.
@@ -24,6 +24,7 @@ from terramosaic.catalog.elevation import (
     find_elevation,
     open_elevation,
 )
+from terramosaic.catalog.levels import WITHOUT_L1C, open_level_1c, paired
 from terramosaic.catalog.passes import PASS_GAP, Pass, labels_of
 from terramosaic.catalog.profiles import PROFILES, Profile, sign
 from terramosaic.catalog.scene import Scene, scene_from_item, tell_apart
@@ -32,6 +33,7 @@ from terramosaic.catalog.search import (
     above_the_limit,
     clouded,
     hint_for_nothing,
+    of_level,
     open_catalog,
     scenes_there,
 )
@@ -40,6 +42,7 @@ from terramosaic.catalog.unusable import Unusable, UnusableItem
 __all__ = [
     "PASS_GAP",
     "PROFILES",
+    "WITHOUT_L1C",
     "Acquisition",
     "AssetRef",
     "BackscatterPass",
@@ -65,10 +68,13 @@ __all__ = [
     "hint_for_no_backscatter",
     "hint_for_nothing",
     "labels_of",
+    "of_level",
     "of_one_direction",
     "open_backscatter",
     "open_catalog",
     "open_elevation",
+    "open_level_1c",
+    "paired",
     "rank",
     "rank_passes",
     "require_files",

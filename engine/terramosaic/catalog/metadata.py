@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 from urllib.parse import urlsplit
 
 from terramosaic.errors import CatalogError, ForeignItemError, UnusableItemError, printable
@@ -16,8 +16,10 @@ from terramosaic.ground.grid import is_utm
 Item = Mapping[str, Any]
 
 _PRODUCT = re.compile(
-    r"S2(?P<unit>[A-D])_MSIL2A_\d{8}T\d{6}(_N(?P<baseline>\d{4}))?_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
+    r"S2(?P<unit>[A-D])_MSIL(?:1C|2A)_\d{8}T\d{6}(_N(?P<baseline>\d{4}))?_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
 )
+#: Levels as properties, collections and ids tell them: S2MSI1C, L1C, sentinel-2-l1c, S2B_27VWK_20240206_0_L1C.
+_LEVEL = re.compile(r"(?:MSI|(?<![A-Z0-9])L|MSIL)(1C|2A)(?![A-Z0-9])", re.IGNORECASE)
 _ORBIT = re.compile(r"([0-9]{1,3})(\.0)?")
 #: ``05.09``, or as a number, 5.09 and 5.1; ``0509`` or ``N0509`` as in product names.
 _BASELINE = re.compile(r"N?(?:(\d{1,2})(?:\.(\d{1,2}))?|(\d{2})(\d{2}))")
@@ -194,6 +196,17 @@ def relative_orbit(item: Item) -> int | None:
     told = _ORBIT.fullmatch(str(item["properties"].get("sat:relative_orbit", "")))
     numbers = [told[1]] if told else [product["orbit"] for product in _products(item)]
     return next((int(number) for number in numbers if 1 <= int(number) <= _ORBITS), None)
+
+
+def level(item: Item) -> Literal["L1C", "L2A"] | None:
+    """Sentinel-2's level of processing; None if nothing says it."""
+    properties = item["properties"]
+    told = [properties.get(name) for name in ("s2:product_type", "product:type", "processing:level")]
+    told += [properties.get("s2:product_uri"), properties.get("sentinel:product_id")]
+    for text in (*told, collection_of(item), item["id"]):
+        if found := _LEVEL.search(str(text).replace("_", "-")):
+            return "L1C" if found[1].upper() == "1C" else "L2A"
+    return None
 
 
 def generation_time(item: Item) -> datetime | None:

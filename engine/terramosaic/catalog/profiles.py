@@ -20,7 +20,8 @@ _ASKING = threading.Lock()
 #: Where planetary_computer finds a user's key. Most collections do without.
 KEY_SETTING = "PC_SDK_SUBSCRIPTION_KEY"
 
-#: What collections of Sentinel-1 RTC and of the Copernicus DEM are called where they are.
+#: What collections of Sentinel-2 L1C, Sentinel-1 RTC and of the Copernicus DEM are called where they are.
+_L1C = "sentinel-2-l1c"
 _RTC, _DEM, _DEM_90 = "sentinel-1-rtc", "cop-dem-glo-30", "cop-dem-glo-90"
 
 _RASTER_MARKS = {"raster:bands", "raster:offset", "bands"}
@@ -31,16 +32,17 @@ _EARTH_SEARCH_NAMES = {
     band: (name, f"{name}-jp2")
     for band, name in {
         "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B06": "rededge2",
-        "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
-        "SCL": "scl",
+        "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B10": "cirrus", "B11": "swir16",
+        "B12": "swir22", "SCL": "scl",
     }.items()
 }  # fmt: skip
 
-#: Native resolution first. B01 also comes at 20 m there, but TerraMind was trained on its 60 m pixels.
+#: Native resolution first, and bare as L1C may have them. B01 also comes at 20 m there, but TerraMind was trained on
+#: its 60 m pixels.
 _COPERNICUS_NAMES = {
-    band: tuple(f"{band}_{metres}m" for metres in sorted({gsd, 20, 60}) if metres >= gsd)
+    band: (*(f"{band}_{metres}m" for metres in sorted({gsd, 20, 60}) if metres >= gsd), band)
     for band, gsd in GSD.items()
-} | {"B01": ("B01_60m", "B01_20m")}
+} | {"B01": ("B01_60m", "B01_20m", "B01")}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Profile:
         title: its name for people.
         url: root of its STAC API, empty where a profile only describes items.
         collection: the collection that is searched when the request names none.
+        level_1c: that of Sentinel-2 L1C; empty if it has none.
         backscatter: that of Sentinel-1 RTC; empty if it has none with files ``vv`` and ``vh``.
         elevation: that of the Copernicus DEM at 30 m; empty if it has none.
         elevation_90: the same at 90 m.
@@ -67,6 +70,7 @@ class Profile:
     offset_rule: Literal["baseline", "flag", "declared"]
     url: str = ""
     collection: str = "sentinel-2-l2a"
+    level_1c: str = ""
     backscatter: str = ""
     elevation: str = ""
     elevation_90: str = ""
@@ -97,10 +101,12 @@ EARTH_SEARCH = Profile(
     name="earth-search",
     title="Earth Search",
     url="https://earth-search.aws.element84.com/v1",
+    level_1c=_L1C,
     elevation=_DEM,
     elevation_90=_DEM_90,
     assets=_EARTH_SEARCH_NAMES,
     offset_rule="flag",
+    credentials="its JPEG 2000 files, as all of L1C, want keys of AWS and AWS_REQUEST_PAYER=requester",
 )
 
 #: Items of the retired API, which live on in saved catalogs.
@@ -116,6 +122,7 @@ COPERNICUS = Profile(
     name="copernicus",
     title="Copernicus Data Space",
     url="https://stac.dataspace.copernicus.eu/v1",
+    level_1c=_L1C,
     assets=_COPERNICUS_NAMES,
     offset_rule="declared",
     credentials=(
@@ -128,6 +135,7 @@ COPERNICUS = Profile(
 GENERIC = Profile(
     name="stac",
     title="STAC",
+    level_1c=_L1C,
     backscatter=_RTC,
     elevation=_DEM,
     elevation_90=_DEM_90,
@@ -135,7 +143,7 @@ GENERIC = Profile(
         band: (
             *_ESA_NAMES[band],
             *_EARTH_SEARCH_NAMES[band][:1],
-            *_COPERNICUS_NAMES[band],
+            *(name for name in _COPERNICUS_NAMES[band] if name != band),
             *_EARTH_SEARCH_NAMES[band][1:],
         )
         for band in GSD

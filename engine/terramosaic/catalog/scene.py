@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from shapely.geometry import shape
@@ -52,6 +52,8 @@ class Scene(BaseModel):
         item_assets: names of all the item's assets.
         key: names it among the scenes of its run, see `tell_apart`; the id, unless another one of them has the same.
         origin: where the item was found, which decides what its assets may name; see `terramosaic.catalog.hrefs`.
+        level: L1C has no scene classification, L2A no band of cirrus.
+        l1c: of a scene of L2A the L1C of the same acquisition, where windows are cut from both.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +78,13 @@ class Scene(BaseModel):
     item_assets: tuple[str, ...]
     key: str = Field(default_factory=lambda fields: str(fields["id"]))
     origin: Origin = "disk"  # 0.1 did not keep it
+    level: Literal["L1C", "L2A"] = "L2A"
+    l1c: Scene | None = None
+
+    @property
+    def both(self) -> tuple[Scene, ...]:
+        """Itself, and its L1C where windows are cut from that, too: what gives a pixel is read of both."""
+        return (self,) if self.l1c is None else (self, self.l1c)
 
     @property
     def offset_is_guessed(self) -> bool:
@@ -96,7 +105,8 @@ class Scene(BaseModel):
             checksums: whether those of the files count.
         """
         made = self.generation_time
-        return {
+        beside = {"l1c": self.l1c.identity(checksums=checksums)} if self.l1c is not None else {}
+        return beside | {
             "item": [self.collection, self.id],
             "product": [self.platform, self.sensing_start.isoformat(), self.mgrs_tile, self.epsg],
             "processing": [self.processing_baseline, made and made.isoformat()],
@@ -139,6 +149,7 @@ def scene_from_item(
     bands: Iterable[str] = SCENE_BANDS,
     *,
     origin: Origin = "disk",
+    level: Literal["L1C", "L2A"] = "L2A",
 ) -> Scene:
     """Reads an item.
 
@@ -147,6 +158,7 @@ def scene_from_item(
         profile: the profile of the catalog it came from; `GENERIC` lets the item's own marks decide.
         bands: the bands to look for. Those that the item lacks are left out; `Scene.require` fails on them.
         origin: where the item was found.
+        level: what it is taken for.
 
     Raises:
         UnusableItemError: it is no scene of Sentinel-2, has no geometry or no UTM zone, or a band is coarser than it is
@@ -200,6 +212,7 @@ def scene_from_item(
         ),
         item_assets=tuple(filter(metadata.is_text, assets)),
         origin=origin,
+        level=level,
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 from shapely.geometry.base import BaseGeometry
@@ -16,6 +16,7 @@ from terramosaic.catalog.files import FileCatalog
 from terramosaic.catalog.footprint import footprint_of
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.metadata import cloud_cover, item_datetime
+from terramosaic.catalog.metadata import level as level_of
 from terramosaic.catalog.profiles import GENERIC, PROFILES, Profile
 from terramosaic.catalog.scene import is_of_sentinel_2
 from terramosaic.catalog.unusable import NONE_TOLERATED, Unusable
@@ -110,13 +111,14 @@ def hint_for_nothing(
     start: datetime | None,
     end: datetime | None,
     max_cloud: float | None,
+    level: Literal["L1C", "L2A"] = "L2A",
 ) -> str:
-    """Says what would have been found where a search found nothing, in a line.
+    """Says what would have been found where a search found nothing, in a line; of Sentinel-2 at a level.
 
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    there = scenes_there(catalog, geometry_parts, start, end)
+    there = scenes_there(catalog, geometry_parts, start, end, level)
     if there:
         silent = [item for item in there if cloud_cover(item) is None]
         if max_cloud is not None and any(_overlaps(item, geometry_parts) for item in silent):
@@ -124,8 +126,8 @@ def hint_for_nothing(
         if max_cloud is None or len(above := clouded(there, max_cloud)) < len(there):
             return "what lies there in that period touches the region only at its edge"
         return above_the_limit(above)
-    before = _nearest(catalog, geometry_parts, before=start) if start else None
-    after = _nearest(catalog, geometry_parts, after=end) if end else None
+    before = _nearest(catalog, geometry_parts, level, before=start) if start else None
+    after = _nearest(catalog, geometry_parts, level, after=end) if end else None
     near = []
     if before and start:
         near.append(_dated(before, start - item_datetime(before), "before"))
@@ -138,15 +140,24 @@ def hint_for_nothing(
 
 
 def scenes_there(
-    catalog: Catalog, parts: Sequence[BaseGeometry], start: datetime | None, end: datetime | None
+    catalog: Catalog,
+    parts: Sequence[BaseGeometry],
+    start: datetime | None,
+    end: datetime | None,
+    level: Literal["L1C", "L2A"] = "L2A",
 ) -> list[dict[str, Any]]:
-    """Items of a catalog that would be scenes there, whatever their clouds and whatever they lack.
+    """Items of a catalog that would be scenes of a level there, whatever their clouds and whatever they lack.
 
     Raises:
         CatalogError: the catalog could not be searched.
     """
     found = catalog.search(parts, start, end, None, Unusable(CatalogError))
-    return [item for item in found if is_of_sentinel_2(item, catalog.profile)]
+    return [item for item in of_level(found, level) if is_of_sentinel_2(item, catalog.profile)]
+
+
+def of_level(items: Iterable[dict[str, Any]], level: Literal["L1C", "L2A"]) -> list[dict[str, Any]]:
+    """Items that are not of Sentinel-2's other level: a folder may hold both."""
+    return [item for item in items if level_of(item) in (None, level)]
 
 
 def clouded(items: Iterable[dict[str, Any]], max_cloud: float) -> list[dict[str, Any]]:
@@ -171,6 +182,7 @@ def _exists(path: Path) -> bool:
 def _nearest(
     catalog: Catalog,
     parts: Sequence[BaseGeometry],
+    level: Literal["L1C", "L2A"],
     *,
     before: datetime | None = None,
     after: datetime | None = None,
@@ -179,9 +191,9 @@ def _nearest(
     # Files are at hand, so there the first look goes as far as they do.
     for days in (None,) if isinstance(catalog, FileCatalog) else HINT_DAYS:
         if before:
-            items = scenes_there(catalog, parts, moved(before, days and -days), before)
+            items = scenes_there(catalog, parts, moved(before, days and -days), before, level)
         else:
-            items = scenes_there(catalog, parts, after, moved(after, days))
+            items = scenes_there(catalog, parts, after, moved(after, days), level)
         if items:
             return max(items, key=item_datetime) if before else min(items, key=item_datetime)
     return None

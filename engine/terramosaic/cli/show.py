@@ -41,6 +41,8 @@ def show_plan(console: Console, plan: Plan) -> None:
             cells = (*head, scene.id, scene.tile, scene.baseline, scene.rule)
             table.add_row(*map(_plain, cells))
             head = ("",) * len(head)
+    for scene in facts.beside:
+        table.add_row("", "beside", "", "", *map(_plain, (scene.id, scene.tile, scene.baseline, scene.rule)))
     console.print(table)
     for dropped in plan.dropped:
         console.print(f"left out: {dropped.id}: {dropped.reason}", style="dim")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
 
+from terramosaic.bands import CIRRUS, SCL_UNCLASSIFIED
 from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.composite import (
@@ -79,7 +81,8 @@ class Imagery:
 
     Attributes:
         epsg: the zone whose grid is filled.
-        bands: bands in the model's order.
+        bands: of the scenes, in the order of `Strip.dn`.
+        beside: bands that follow, of the scenes' L1C; a pixel is valid where both have seen it.
         acquisitions: scenes of each acquisition in rank order; a pixel is of the first scene that is clear there, else
             of the first that is valid.
         composite: how acquisitions are combined.
@@ -93,6 +96,12 @@ class Imagery:
     composite: Literal["best", "median", "single"]
     decisions: Decisions
     run: RunFolder | None = None
+    beside: tuple[str, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """How many bands a pixel has."""
+        return len(self.bands) + len(self.beside)
 
 
 class StackReader:
@@ -129,7 +138,7 @@ class StackReader:
 
     def _strip(self, rect: Rect) -> Strip:
         wanted = self._wanted[rect.slices(self._rect)]
-        composite = Composite.empty(len(self._imagery.bands), rect.shape)
+        composite = Composite.empty(self._imagery.depth, rect.shape)
         combine = median if self._imagery.composite == "median" else best
         combine(composite, wanted, self._observations(rect, own_zone=True))
         own = composite.valid.copy()
@@ -160,7 +169,7 @@ class StackReader:
         if self._imagery.composite == "single":
             acquisitions = [scenes for scenes in acquisitions if scenes][:1]
         if self._imagery.composite == "median":
-            return [fused(len(self._imagery.bands), rect.shape, scenes) for scenes in acquisitions if scenes]
+            return [fused(self._imagery.depth, rect.shape, scenes) for scenes in acquisitions if scenes]
         return [scene for scenes in acquisitions for scene in scenes]
 
     def _observe(
@@ -168,42 +177,65 @@ class StackReader:
     ) -> Observation | None:
         """One scene, all its bands at once, so that no spectrum mixes two.
 
-        The scene classification is read first, and the twelve bands only around pixels that they can help: roofs that
+        The scene classification is read first, and the other bands only around pixels that they can help: roofs that
         are called cloud on every date would otherwise make each scene be read in full.
         """
-        if self._imagery.decisions.leaves_out(scene):
+        decisions = self._imagery.decisions
+        if any(decisions.leaves_out(one) for one in scene.both):
             return None
         around = _bounding_rect(open_, rect)
         inside = around.slices(rect)
-        with READERS.borrow(scene, self._imagery.epsg, self._imagery.run) as reader:
-            scl = reader.read("SCL", around)
+        with ExitStack() as lent:
+            borrow = partial(READERS.borrow, epsg=self._imagery.epsg, run=self._imagery.run)
+            readers = [lent.enter_context(borrow(one)) for one in scene.both]
+            scl = _classified(readers[0], around)
             clear = clear_mask(scl)
             helpful = open_[inside] & (clear | missing[inside])
             part = _bounding_rect(helpful, around)
             if part.is_empty:
                 return None
-            decision = self._imagery.decisions.decision(reader)
-            if not decision.is_used:
+            decided = [decisions.decision(reader) for reader in readers]
+            if not all(decision.is_used for decision in decided):
                 return None
-            dn, whole, unseen = self._read(reader, part, decision)
+            dn = np.empty((self._imagery.depth, *part.shape), np.uint16)
+            levels = self._by_level(dn)
+            reads = [
+                self._read(reader, bands, part, decision, pixels)
+                for reader, decision, (bands, pixels) in zip(readers, decided, levels, strict=True)
+            ]
         helpful, scl, clear = (mask[part.slices(around)] for mask in (helpful, scl, clear))
-        repaired = mend(dn, scl, whole | unseen | ~helpful)
-        valid = (whole | repaired) & helpful
+        valid, repaired = helpful.copy(), np.zeros(part.shape, bool)
+        for (whole, unseen), (bands, pixels) in zip(reads, levels, strict=True):
+            cirrus = bands.index(CIRRUS) if CIRRUS in bands else None
+            mended = mend(pixels, scl, whole | unseen | ~helpful, cirrus=cirrus)
+            valid &= whole | mended
+            repaired |= mended
         if valid.any():
-            self._imagery.decisions.uses(scene)
+            for one in scene.both:
+                decisions.uses(one)
         if not valid.all():
             dn *= valid
-        return Observation(dn, valid, valid & clear, repaired, part.slices(rect), acquisition)
+        return Observation(dn, valid, valid & clear, repaired & valid, part.slices(rect), acquisition)
+
+    def _by_level(self, dn: np.ndarray) -> list[tuple[tuple[str, ...], np.ndarray]]:
+        """The bands of each level that is read, and the part of a stack that is theirs."""
+        bands, beside = self._imagery.bands, self._imagery.beside
+        leading = [(bands, dn[: len(bands)])]
+        return [*leading, (beside, dn[len(bands) :])] if beside else leading
 
     def _read(
-        self, reader: SceneReader, rect: Rect, decision: SceneDecision
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The harmonised bands under a rectangle, read at the same time.
+        self,
+        reader: SceneReader,
+        bands: tuple[str, ...],
+        rect: Rect,
+        decision: SceneDecision,
+        dn: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Reads bands under a rectangle at the same time, and harmonises them.
 
         Returns:
-            The bands; where all of them have data; where one lacks it by its file's own word, which is no slip.
+            Where all of them have data; where one lacks it by its file's own word, which is no slip.
         """
-        dn = np.empty((len(self._imagery.bands), *rect.shape), np.uint16)
 
         def read_band(index: int, band: str) -> tuple[np.ndarray, np.ndarray | None]:
             raw = reader.read(band, rect, dn[index])
@@ -212,7 +244,7 @@ class StackReader:
                 raw[:] = harmonised
             return raw != 0, reader.declared_holes(band, rect)
 
-        reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(self._imagery.bands)]
+        reads = [self._pool.submit(read_band, index, band) for index, band in enumerate(bands)]
         # All are waited for, also when one fails: the reader goes back to the pool, and `dn` away.
         wait(reads)
         whole, unseen = np.ones(rect.shape, bool), np.zeros(rect.shape, bool)
@@ -221,7 +253,7 @@ class StackReader:
             whole &= seen
             if holes is not None:
                 unseen |= holes
-        return dn, whole, unseen
+        return whole, unseen
 
 
 def read_ahead(strips: Iterator[Strip], depth: int = 2) -> Generator[Strip, None, None]:
@@ -237,6 +269,13 @@ def read_ahead(strips: Iterator[Strip], depth: int = 2) -> Generator[Strip, None
             yield strip
     finally:
         thread.shutdown(cancel_futures=True)
+
+
+def _classified(reader: SceneReader, rect: Rect) -> np.ndarray:
+    """The scene classification; of L1C, which has none, it knows nothing of any pixel."""
+    if "SCL" in reader.scene.assets:
+        return reader.read("SCL", rect)
+    return np.full(rect.shape, SCL_UNCLASSIFIED, np.uint8)
 
 
 def _bounding_rect(mask: np.ndarray, rect: Rect) -> Rect:

@@ -22,20 +22,26 @@ _BRIGHT = 1000
 _FAINT = 100
 
 
-def mend(dn: np.ndarray, scl: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def mend(dn: np.ndarray, scl: np.ndarray, whole: np.ndarray, *, cirrus: int | None = None) -> np.ndarray:
     """Puts zeros of pixels right that were seen in other bands; see `mended`.
 
     Args:
         dn: uint16 (bands, height, width), harmonised, 0 where a band has no data; changed in place.
         scl: scene classification (height, width).
         whole: bool (height, width): pixels that have all bands, or that nobody asks for.
+        cirrus: which band of L1C is that of cirrus, if it is among them: the others tell whether a pixel was seen, and
+            there it is 1 where it is 0, as dark as a clear sky.
 
     Returns:
         Bool (height, width): pixels that were put right. They have all bands now.
     """
     repaired: np.ndarray = ~whole & (scl != _NO_DATA)
     if repaired.any():
-        spectra, seen = mended(dn[:, repaired], scl[repaired])
+        spectra = dn[:, repaired]
+        ground = [band for band in range(len(dn)) if band != cirrus]
+        spectra[ground], seen = mended(spectra[ground], scl[repaired])
+        if cirrus is not None:
+            spectra[cirrus] = np.where(seen, np.maximum(spectra[cirrus], 1), spectra[cirrus])
         dn[:, repaired] = spectra
         repaired[repaired] = seen
     return repaired

@@ -64,6 +64,11 @@ class Bundle:
         return self.inputs["S2L2A"].bands if "S2L2A" in self.inputs else ()
 
     @property
+    def bands_by_input(self) -> dict[str, tuple[str, ...]]:
+        """Bands of a window of each input, in the model's order."""
+        return {name: spec.bands for name, spec in self.inputs.items()}
+
+    @property
     def targets(self) -> Mapping[str, TargetSpec]:
         """What the bundle generates, by name."""
         return self.manifest.targets

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.bands import GSD
+from terramosaic.bands import GSD, RGB, RGB_WHITE
 from terramosaic.catalog import Acquisition, Scene
 from terramosaic.catalog.assets import Source
 from terramosaic.catalog.backscatter import BackscatterScene
@@ -19,8 +19,8 @@ from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
 from terramosaic.planning.heights import DEM
-from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, cover_of
+from terramosaic.planning.optical import OpticalBands
 from terramosaic.planning.plan import Figures, Zone
 from terramosaic.request.request import RegionRequest
 
@@ -58,7 +58,7 @@ def read_gigabytes(
     zones: Sequence[Zone],
     acquisitions: Sequence[Acquisition[Any]],
     lattices: Sequence[TargetLattice],
-    bands: Sequence[str],
+    optical: OpticalBands | None,
     passes: Mapping[str, float],
 ) -> float:
     """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy.
@@ -68,11 +68,11 @@ def read_gigabytes(
         zones: with their blocks.
         acquisitions: of Sentinel-2.
         lattices: of the windows.
-        bands: of Sentinel-2.
+        optical: of Sentinel-2, if it is an input.
         passes: of Sentinel-1, how many are read of a block, by its id; see `passes_read`.
     """
-    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in (*bands, "SCL"))
-    per_pixel *= not is_led_by_radar(request)
+    bands = (*optical.bands, *optical.beside, *(("SCL",) if optical.tells_clouds else ())) if optical else ()
+    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in bands)
     heights = _HEIGHT_BYTES_PER_PIXEL * (DEM in request.inputs)
     cloud = {
         scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
@@ -84,7 +84,7 @@ def read_gigabytes(
         total += pixels * (heights + _RADAR_BYTES_PER_PIXEL * passes.get(block.id, 0.0))
         for scenes in block.acquisitions:
             total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
-            left *= cloud[scenes[0]]
+            left *= cloud[scenes[0]] if optical and optical.tells_clouds else 0
     return total / 1e9
 
 
@@ -103,7 +103,8 @@ def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict
 
     found: dict[str, float] = {target: pixels * size_of(target) / 1e9 for target in request.targets}
     if request.keep_imagery:
-        sizes = (_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in bundle.bands)
+        optical = OpticalBands.of(request.inputs, bundle.bands_by_input)
+        sizes = (_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in (optical.bands if optical else ()))
         found["imagery"] = pixels * sum(sizes) / 1e9
     return found
 
@@ -148,8 +149,7 @@ def warnings_of(
         if share > TOLD:
             more = f"; {hint}" if cause == CLOUD_LIMIT else ""
             warnings.append(f"{share:.1%} of the region lies {WHERE[cause]} and stays without data{more}")
-    if request.keep_imagery and is_led_by_radar(request):
-        warnings.append("keep_imagery keeps Sentinel-2, which is not among the inputs: no imagery is kept")
+    warnings += _about_inputs(request, OpticalBands.of(request.inputs, bundle.bands_by_input))
     if request.offset == "keep":
         warnings.append("the +1000 offset of processing baseline 04.00 is kept; TerraMind expects it removed")
     for items, what in ((scenes, "scenes"), (beside, "scenes and tiles beside them")):
@@ -162,6 +162,25 @@ def warnings_of(
             f"taken as not there: {_some(unknown)}"
         )
     return warnings
+
+
+def _about_inputs(request: RegionRequest, optical: OpticalBands | None) -> list[str]:
+    """What to know of the products of Sentinel-2 that a map is made of."""
+    found = []
+    if request.keep_imagery and optical is None:
+        found.append("keep_imagery keeps Sentinel-2, which is not among the inputs: no imagery is kept")
+    if request.keep_imagery and optical and optical.beside:
+        found.append("keep_imagery keeps Sentinel-2 L2A; the L1C beside it is not kept")
+    if optical and not optical.tells_clouds:
+        found.append(
+            "L1C has no scene classification: where clouds are is not known, and every pixel is taken as clear"
+        )
+    if RGB in request.inputs:
+        found.append(
+            f"S2RGB: 255 stands for a reflectance of {RGB_WHITE / 10_000:g}, by which means of L2A become those that "
+            "TerraMind was trained with; how its true colour was made is not published"
+        )
+    return found
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -17,11 +17,12 @@ from terramosaic.request.request import RegionRequest
 logger = logging.getLogger(__name__)
 
 #: Causes that metadata tells, and those that a run finds out.
-NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED = (
+NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED, NO_L1C = (
     "no scene",
     "cloud limit",
     "other acquisitions",
     "excluded",
+    "no L1C",
 )
 LEFT_OUT, IN_FILES = "left out", "in the files"
 
@@ -31,6 +32,7 @@ WHERE = {
     CLOUD_LIMIT: "under scenes above the cloud limit alone",
     OTHER_ACQUISITIONS: "under scenes of other acquisitions than the best alone (composite: single)",
     EXCLUDED: "under scenes that the request excludes",
+    NO_L1C: "under scenes of L2A without L1C of the same acquisition",
     LEFT_OUT: "under scenes that were left out",
     IN_FILES: "where the scenes' files hold no data",
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from terramosaic.bands import L2A, RGB
 from terramosaic.errors import RequestError
+from terramosaic.planning.optical import PRODUCTS, is_of_sentinel_2
 from terramosaic.request.request import RegionRequest
 
 #: Inputs that blocks are read for.
-READ = ("S2L2A", "S1RTC", "DEM")
+READ = (*PRODUCTS, "S1RTC", "DEM")
 
 #: Those whose acquisitions a run can be of.
-LEADING = frozenset(("S2L2A", "S1RTC"))
+LEADING = (*PRODUCTS, "S1RTC")
 
 _WHY_NOT = {
     "S1GRD": "catalogs have it as amplitudes in radar geometry, neither calibrated nor on the ground",
@@ -30,9 +32,9 @@ def require_read(inputs: Collection[str]) -> None:
         if name not in READ:
             why = _WHY_NOT.get(name, "this version does not find it in catalogs")
             raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")
-    if not LEADING & set(inputs):
+    if set(LEADING).isdisjoint(inputs):
         raise RequestError(
-            f"inputs: {' and '.join(inputs)} alone is of no day and no pass; name {' or '.join(sorted(LEADING))}, too"
+            f"inputs: {' and '.join(inputs)} alone is of no day and no pass; name one of {', '.join(LEADING)}, too"
         )
 
 
@@ -43,8 +45,12 @@ def require_catalogs(request: RegionRequest) -> None:
         RequestError: one is of Sentinel-2, or of what no imagery is read for.
     """
     for name in request.catalogs:
-        if name == "S2L2A":
+        if name == L2A:
             raise RequestError("catalogs: where S2L2A is, catalog and collection say; leave it out here")
+        if name == RGB:
+            raise RequestError(
+                "catalogs: S2RGB is made of S2L2A, which catalog and collection say; leave it out here"
+            )
         if name not in READ:
             raise RequestError(f"catalogs: {name} is not read; take {', '.join(READ[1:])}")
 
@@ -63,4 +69,4 @@ def require_composite(request: RegionRequest) -> None:
 
 def is_led_by_radar(request: RegionRequest) -> bool:
     """Whether passes of Sentinel-1 are a run's acquisitions: where it is an input, and Sentinel-2 is none."""
-    return "S2L2A" not in request.inputs
+    return not is_of_sentinel_2(request.inputs)

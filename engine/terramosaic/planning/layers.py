@@ -17,6 +17,7 @@ from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec, step_of
 from terramosaic.planning.lattices import lattices_of, margin_of
+from terramosaic.planning.optical import OpticalBands
 from terramosaic.request.request import RegionRequest
 
 #: No data of every value layer, stored as int16 or float32 alike.
@@ -207,8 +208,9 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
             found.append(replace(estimate, bounds=_bounds(target, request.x0_clip_of(name))))
             if "std" in request.extras:
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
-    if request.keep_imagery and "S2L2A" in request.inputs:
-        imagery = Layer("imagery", "imagery", bundle.bands, "uint16", 0, scale=REFLECTANCE)
+    optical = OpticalBands.of(request.inputs, bundle.bands_by_input)
+    if request.keep_imagery and optical is not None:
+        imagery = Layer("imagery", "imagery", optical.bands, "uint16", 0, scale=REFLECTANCE)
         # As far as windows can reach that the map hangs on, so that each can be cut from it again.
         found.append(replace(imagery, margin=margin_of(lattices_of(request, bundle.manifest)) - 1))
     found.append(acquired_layer(() if request.composite == "median" else passes))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.bands import L2A
 from terramosaic.catalog import Pass, Scene
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.elevation import ElevationTile
@@ -24,12 +25,19 @@ from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import Layer
+from terramosaic.planning.optical import OpticalBands
 from terramosaic.planning.radar import Radar
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
 
 #: What inputs are called where people read.
-_SOURCES = {"S2L2A": "Sentinel-2 L2A", "S1RTC": "Sentinel-1 RTC", "DEM": "the Copernicus DEM"}
+_SOURCES = {
+    "S2L2A": "Sentinel-2 L2A",
+    "S2L1C": "Sentinel-2 L1C",
+    "S2RGB": "the true colour of Sentinel-2 L2A",
+    "S1RTC": "Sentinel-1 RTC",
+    "DEM": "the Copernicus DEM",
+}
 
 
 class _Value(BaseModel):
@@ -163,7 +171,8 @@ class BundleRef(_Value):
     Attributes:
         fingerprint: the bundle's, of its manifest and through it of every file.
         family: `terramind`, `demo`, or `own` of other models.
-        bands: of a window, in the model's order.
+        bands: of a window of S2L2A, in the model's order.
+        inputs: the same of every input that the model takes.
         checkpoints: SHA-256 of the weights that were exported, by name.
         random_weights: the seed, where the weights are not trained.
         ndvi_limits: what a generated NDVI is held to, where the bundle says so.
@@ -187,6 +196,8 @@ class BundleRef(_Value):
     window: int = WINDOW
     patch: int = PATCH
     default_stride: int = 192
+    # 0.2 kept those of S2L2A alone.
+    inputs: dict[str, tuple[str, ...]] = Field(default_factory=lambda fields: {L2A: fields["bands"]})
 
     @property
     def is_demo(self) -> bool:
@@ -213,6 +224,7 @@ class BundleRef(_Value):
             window=manifest.window,
             patch=manifest.patch,
             default_stride=manifest.default_stride,
+            inputs=bundle.bands_by_input,
         )
 
 
@@ -230,7 +242,9 @@ class Plan(Shown, _Value):
     bundle: BundleRef
     layers: tuple[Layer, ...] = Field(description="The rasters that the run makes; quality comes last")
     acquisitions: tuple[RankedAcquisition, ...]
-    scenes: dict[str, Scene] = Field(description="Of Sentinel-2, by key")
+    scenes: dict[str, Scene] = Field(
+        description="Of Sentinel-2, by key; each with its L1C, if that is read, too"
+    )
     radar: Radar | None = Field(
         default=None, description="The Sentinel-1 that windows are cut from, if it is an input"
     )
@@ -296,8 +310,23 @@ class Plan(Shown, _Value):
 
     @cached_property
     def sources(self) -> Mapping[str, Scene | BackscatterScene]:
-        """All scenes, of Sentinel-2 and of Sentinel-1, by key."""
-        return {**self.scenes, **(self.radar.scenes if self.radar else {})}
+        """All scenes, of Sentinel-2 at both levels and of Sentinel-1, by key."""
+        return {**self.scenes, **self.l1c_beside, **(self.radar.scenes if self.radar else {})}
+
+    @cached_property
+    def l1c_beside(self) -> Mapping[str, Scene]:
+        """The L1C of scenes of L2A, where windows are cut from both, by key."""
+        return {scene.l1c.key: scene.l1c for scene in self.scenes.values() if scene.l1c is not None}
+
+    @cached_property
+    def optical(self) -> OpticalBands | None:
+        """What is read of scenes of Sentinel-2; None where it is no input."""
+        return OpticalBands.of(self.request.inputs, self.bundle.inputs)
+
+    @property
+    def tells_clouds(self) -> bool:
+        """Whether it is known where clouds are in what leads; radar sees through them."""
+        return self.optical is not None and self.optical.tells_clouds
 
     @cached_property
     def items(self) -> Mapping[str, Scene | BackscatterScene | ElevationTile]:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import islice
 from typing import Any
 
 import shapely
 
 from terramosaic.catalog import (
     Acquisition,
+    BackscatterScene,
     Pass,
     Scene,
+    Source,
     require_files,
     tell_apart,
 )
-from terramosaic.catalog.assets import Source
 from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.blocks import cut_into_blocks, windows_around, windows_by_stride
@@ -182,11 +182,12 @@ def _plan_from(
     acquisitions = found.acquisitions if led_by_radar else _told_apart(found.acquisitions)
     scenes = {scene.key: scene for acquisition in acquisitions for scene in acquisition.scenes}
     excluded = (*(radar.excluded if radar else ()), *(heights.excluded if heights else ()))
-    request = _naming_what_was_found(prepared, scenes.values(), found.dropped, excluded)
+    read = _with_l1c(scenes.values())
     beside: list[Source] = [*(heights.elevation.by_key.values() if heights else ())]
     beside += radar.scenes.values() if radar and not led_by_radar else ()
-    for source in (*scenes.values(), *beside):
+    for source in (*read, *beside):
         require_files(source)
+    request = _naming_what_was_found(prepared, read, found.dropped, excluded)
     lattices = lattices_of(request, bundle.manifest)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
     if radar is not None:
@@ -217,7 +218,7 @@ def _plan_from(
             zones,
             acquisitions,
             lattices,
-            bundle.bands,
+            prepared.optical,
             {} if radar is None else passes_read(radar, request, zones, lattices),
         ),
         output_gigabytes=output_gigabytes(request, area, bundle),
@@ -255,7 +256,7 @@ def _plan_from(
         zones=tuple(zones),
         figures=figures,
         warnings=(
-            *warnings_of(request, bundle, figures, scenes.values(), beside, hint),
+            *warnings_of(request, bundle, figures, _with_l1c(scenes.values()), beside, hint),
             *(radar.notes if radar else ()),
             *(heights.notes if heights else ()),
             *(prepared.own.notes if prepared.own else ()),
@@ -268,9 +269,14 @@ def _plan_from(
     return made.model_copy(update={"run_id": run_id_of(made)})
 
 
+def _with_l1c(scenes: Iterable[Scene | BackscatterScene]) -> list[Scene | BackscatterScene]:
+    """Scenes and the L1C of each that has one: all that is read of them."""
+    return [one for scene in scenes for one in (scene.both if isinstance(scene, Scene) else (scene,))]
+
+
 def _naming_what_was_found(
     prepared: Prepared,
-    used: Iterable[Scene],
+    used: Iterable[Source],
     dropped: Iterable[tuple[Scene, str]],
     excluded: Iterable[str],
 ) -> RegionRequest:
@@ -286,8 +292,15 @@ def _naming_what_was_found(
 
 def _told_apart(acquisitions: Sequence[Acquisition[Any]]) -> list[Acquisition[Any]]:
     """As they are, but each of the scenes with a key of its own among all that a plan uses."""
-    told = iter(tell_apart(scene for acquisition in acquisitions for scene in acquisition.scenes))
+    scenes: list[Scene] = [scene for acquisition in acquisitions for scene in acquisition.scenes]
+    # An L1C may be that of two scenes.
+    distinct = list({id(one): one for scene in scenes for one in scene.both}.values())
+    told = dict(zip(map(id, distinct), tell_apart(distinct), strict=True))
+
+    def with_key(scene: Scene) -> Scene:
+        own = told[id(scene)]
+        return own if scene.l1c is None else own.model_copy(update={"l1c": told[id(scene.l1c)]})
+
     return [
-        replace(acquisition, scenes=tuple(islice(told, len(acquisition.scenes))))
-        for acquisition in acquisitions
+        replace(acquisition, scenes=tuple(map(with_key, acquisition.scenes))) for acquisition in acquisitions
     ]

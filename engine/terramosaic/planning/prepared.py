@@ -10,7 +10,7 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog import Acquisition, Scene
+from terramosaic.catalog import Acquisition, Scene, Source
 from terramosaic.catalog.footprint import surroundings
 from terramosaic.catalog.unusable import names_of
 from terramosaic.errors import RequestError
@@ -23,6 +23,7 @@ from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
 from terramosaic.planning.lattices import lattices_of, margin_of
+from terramosaic.planning.optical import OpticalBands
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.radar import Radar, find_radar
 from terramosaic.request.interval import format_interval
@@ -50,7 +51,7 @@ class NamedScenes:
     def excludes(self, scene: Scene) -> bool:
         return not self.exclude.isdisjoint(names_of(scene))
 
-    def trusts(self, scene: Scene) -> bool:
+    def trusts(self, scene: Source) -> bool:
         return not self.trust.isdisjoint(names_of(scene))
 
     def unknown(self, scenes: Iterable[Scene]) -> Iterator[str]:
@@ -102,6 +103,11 @@ class Prepared:
     def catalog(self) -> str:
         """Where Sentinel-2 is looked for."""
         return str(self.own.catalog) if self.own else self.request.catalog
+
+    @property
+    def optical(self) -> OpticalBands | None:
+        """What is read of scenes of Sentinel-2; None where it is no input."""
+        return OpticalBands.of(self.request.inputs, self.bundle.bands_by_input)
 
     def heights(self) -> Heights | None:
         """The DEM that windows are cut from, if it is an input."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal, Self
 
 from shapely.geometry.base import BaseGeometry
 
+from terramosaic.bands import L1C
 from terramosaic.catalog import (
     PASS_GAP,
+    WITHOUT_L1C,
     Acquisition,
     Catalog,
     Pass,
@@ -19,12 +22,16 @@ from terramosaic.catalog import (
     drop_superseded,
     group_by_pass,
     hint_for_nothing,
+    of_level,
     open_catalog,
+    open_level_1c,
+    paired,
     rank,
     scene_from_item,
 )
 from terramosaic.errors import CatalogError
-from terramosaic.planning.gaps import EXCLUDED, OTHER_ACQUISITIONS
+from terramosaic.planning.gaps import EXCLUDED, NO_L1C, OTHER_ACQUISITIONS
+from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
 
@@ -65,7 +72,11 @@ class Found:
     @property
     def dropped_by_cause(self) -> dict[str, list[BaseGeometry]]:
         """Footprints of the scenes without which a gap may be."""
-        causes = {OTHER_ACQUISITIONS: OTHER_ACQUISITION, EXCLUDED: EXCLUDED_BY_REQUEST}
+        causes = {
+            OTHER_ACQUISITIONS: OTHER_ACQUISITION,
+            EXCLUDED: EXCLUDED_BY_REQUEST,
+            NO_L1C: WITHOUT_L1C,
+        }
         return {
             cause: [scene.geometry for scene, why in self.dropped if why == dropped]
             for cause, dropped in causes.items()
@@ -84,34 +95,83 @@ class Found:
         excluded = sum(reason == EXCLUDED_BY_REQUEST for _, reason in self.dropped)
         if excluded:
             return f"{excluded} scenes were found and are excluded by the request; name fewer in exclude"
+        if any(reason == WITHOUT_L1C for _, reason in self.dropped):
+            return (
+                "there are scenes of L2A, but no L1C of the same acquisitions; "
+                "say in catalogs where that is, or leave S2L1C out of the inputs"
+            )
+        optical = self.prepared.optical
         assert self.catalog is not None  # what Sentinel-1 there is instead its own search says
-        return hint_for_nothing(self.catalog, self.prepared.area.parts, *request.interval, request.max_cloud)
+        assert optical is not None
+        period = request.interval
+        return hint_for_nothing(
+            self.catalog, self.prepared.area.parts, *period, request.max_cloud, optical.level
+        )
 
 
 def search(prepared: Prepared, tolerated: type[CatalogError] | tuple[()]) -> Found:
     """Asks the catalog; items that cannot be used are an error, but where it is of a kind that is tolerated."""
-    request, area, bands = prepared.request, prepared.area, (*prepared.bundle.bands, "SCL")
-    catalog, unusable = (
-        open_catalog(prepared.catalog, None if prepared.own else request.collection or None),
-        Unusable(tolerated, prepared.named.exclude),
+    request, optical = prepared.request, prepared.optical
+    assert optical is not None  # where radar leads, it has a search of its own
+    unusable = Unusable(tolerated, prepared.named.exclude)
+    level_1c = partial(open_level_1c, *catalog_of(request, L1C))
+    catalog = (
+        open_catalog(prepared.catalog, None if prepared.own else request.collection or None)
+        if optical.tells_clouds
+        else level_1c()
     )
     items = catalog.search(prepared.parts, *request.interval, request.max_cloud, unusable)
-    scenes = []
-    for item in items:
-        try:
-            scene = scene_from_item(item, catalog.profile, bands, origin=catalog.origin)
-            scene.require(bands)
-        except CatalogError as error:
-            unusable.put(item, error)
-        else:
-            scenes.append(scene)
-    excluded = [(scene, EXCLUDED_BY_REQUEST) for scene in scenes if prepared.named.excludes(scene)]
-    # Before superseded ones are dropped: in an excluded one's place comes an earlier processing.
-    kept, dropped = drop_superseded(scene for scene in scenes if not prepared.named.excludes(scene))
-    dropped += excluded
+    classes = ("SCL",) if optical.tells_clouds else ()
+    leading = _Scenes.of(items, catalog, prepared, optical.level, (*optical.bands, *classes), unusable)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
-    ranked, unknown = rank(group_by_pass(kept), area.outline), tuple(prepared.named.unknown(scenes))
+    kept, dropped, named = leading.kept, leading.dropped, leading.found
+    if optical.beside:
+        catalog_1c, (start, end) = level_1c(), request.interval
+        # Some catalogs tell the time of a tile, others that of its datatake.
+        items = catalog_1c.search(
+            prepared.parts, start and start - PASS_GAP, end and end + PASS_GAP, None, unusable
+        )
+        beside = _Scenes.of(items, catalog_1c, prepared, "L1C", optical.beside, unusable)
+        kept, without = paired(kept, beside.kept)
+        dropped = [*dropped, *beside.dropped, *((scene, WITHOUT_L1C) for scene in without)]
+        named = [*named, *beside.found]
+        searched += f"; L1C of the same acquisitions in {catalog_1c.describe()}"
+    ranked, unknown = rank(group_by_pass(kept), prepared.area.outline), tuple(prepared.named.unknown(named))
     return Found(catalog, prepared, searched, ranked, dropped, unknown, unusable.items)
+
+
+@dataclass(frozen=True)
+class _Scenes:
+    """Scenes of a level: all that were found, those to use, and those that are dropped, each with the reason."""
+
+    found: list[Scene]
+    kept: list[Scene]
+    dropped: list[tuple[Scene, str]]
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[dict[str, Any]],
+        catalog: Catalog,
+        prepared: Prepared,
+        level: Literal["L1C", "L2A"],
+        bands: Sequence[str],
+        unusable: Unusable,
+    ) -> Self:
+        """Those of some items of a catalog, which must have these bands."""
+        scenes = []
+        for item in of_level(items, level):
+            try:
+                scene = scene_from_item(item, catalog.profile, bands, origin=catalog.origin, level=level)
+                scene.require(bands)
+            except CatalogError as error:
+                unusable.put(item, error)
+            else:
+                scenes.append(scene)
+        excluded = [(scene, EXCLUDED_BY_REQUEST) for scene in scenes if prepared.named.excludes(scene)]
+        # Before superseded ones are dropped: in an excluded one's place comes an earlier processing.
+        kept, dropped = drop_superseded(scene for scene in scenes if not prepared.named.excludes(scene))
+        return cls(scenes, kept, [*dropped, *excluded])
 
 
 def led_by(radar: Radar, prepared: Prepared) -> Found:

@@ -120,6 +120,11 @@ class PlanFacts:
         return {
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
             "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
+            **(
+                {"L1C": f"{counted(len(l1c), 'scene')} of the same acquisitions"}
+                if (l1c := plan.l1c_beside)
+                else {}
+            ),
             **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
             **({"DEM": counted(len(plan.heights.elevation.by_key), "tile")} if plan.heights else {}),
             "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
@@ -177,16 +182,22 @@ class PlanFacts:
         return [scene for day in self.acquisitions for scene in day.scenes]
 
     @property
+    def beside(self) -> list[SceneFacts]:
+        """What windows are cut from besides these: the L1C of the same acquisitions."""
+        return [self._scene(key) for key in self.plan.l1c_beside]
+
+    @property
     def warnings(self) -> list[str]:
         """What to know before using the maps."""
         return list(self.plan.warnings)
 
     def _acquisition(self, rank: int, day: str, ranked: RankedAcquisition) -> AcquisitionFacts:
         scenes = tuple(self._scene(id_) for id_ in ranked.scenes)
-        return AcquisitionFacts(rank, day, percent(ranked.coverage), percent(ranked.cloud / 100), scenes)
+        cloud = "seen through" if self.plan.is_led_by_radar else percent(ranked.cloud / 100)
+        return AcquisitionFacts(rank, day, percent(ranked.coverage), cloud, scenes)
 
     def _scene(self, id_: str) -> SceneFacts:
-        scene, found = self.plan.leading[id_], self.decisions.get(id_)
+        scene, found = self.plan.sources[id_], self.decisions.get(id_)
         if isinstance(scene, BackscatterScene):
             return _of_radar(scene, found)
         planned = str(max(asset.offset for asset in scene.assets.values()))
@@ -227,7 +238,7 @@ def _of_radar(scene: BackscatterScene, found: SceneDecision | None) -> SceneFact
         id=scene.key,
         sensed=f"{scene.datetime:%Y-%m-%d %H:%M}",
         tile=f"{orbit} {scene.direction}".strip(),
-        cloud="sees through",
+        cloud="seen through",
         baseline=scene.orbit_source or "?",
         rule="none: gamma nought",
         planned="0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import pystac
 from shapely.geometry import shape
 
-from terramosaic.bands import COMMON_NAMES
+from terramosaic.bands import COMMON_NAMES, L1C
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.elevation import VERTICAL, ElevationTile
 from terramosaic.catalog.profiles import PROFILES
@@ -137,6 +137,8 @@ def scene_href(scene: Scene | BackscatterScene | ElevationTile, plan: Plan, fold
     """
     inputs = {BackscatterScene: RADAR, ElevationTile: DEM}
     name = next((name for kind, name in inputs.items() if isinstance(scene, kind)), None)
+    if isinstance(scene, Scene) and scene.level == "L1C":
+        name = L1C
     named = plan.request.catalog if name is None else catalog_of(plan.request, name)[0]
     profile = PROFILES.get(named)
     catalog = (profile and profile.url) or named
@@ -186,13 +188,13 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:x0_clip": request.x0_clip,
         "terramosaic:x0_clips": request.x0_clips,
         # Enough to cite the model and to find the same weights again.
-        "terramosaic:model": plan.bundle.model_dump(exclude={"bands", "ndvi_limits"}),
-        "terramosaic:cloud_share": round(run.cloud_share, 6),
+        "terramosaic:model": plan.bundle.model_dump(exclude={"bands", "inputs", "ndvi_limits"}),
+        **({} if run.cloud_share is None else {"terramosaic:cloud_share": round(run.cloud_share, 6)}),
         "terramosaic:gap_share": round(run.gap_share, 6),
         GAPS: {cause: round(share, 6) for cause, share in run.gaps.items()},
         VALID_PIXELS: run.valid_pixels,
         "terramosaic:offset": request.offset,
-        "terramosaic:offsets": {scene.id: _offset(scene) for scene in run.scenes},
+        "terramosaic:offsets": {scene.id: _offset(scene) for scene in (*run.scenes, *run.beside)},
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},
         SEAMS: {record.name: seams_as_json(record.seams) for record in run.estimates if record.seams},
         "terramosaic:self_checks": _self_checks(run),
@@ -205,17 +207,21 @@ def _properties(run: RunFacts) -> dict[str, Any]:
 
 def _scenes_in_words(run: RunFacts) -> str:
     """How many scenes of which satellites were used."""
-    radar = run.plan.radar.scenes if run.plan.radar else {}
-    kinds: dict[str, Mapping[str, object]] = {"Sentinel-2 L2A": run.plan.scenes, "Sentinel-1 RTC": radar}
-    counts = {kind: len(scenes.keys() - run.left_out.keys()) for kind, scenes in kinds.items() if scenes}
+    used = [scene for key, scene in run.plan.sources.items() if key not in run.left_out]
+    counts = Counter(
+        f"Sentinel-2 {scene.level}" if isinstance(scene, Scene) else "Sentinel-1 RTC" for scene in used
+    )
     return " and ".join(f"{count} {kind} scenes" for kind, count in counts.items())
 
 
 def _imagery_in_words(plan: Plan) -> str:
     """What windows are cut from."""
     request, found = plan.request, []
-    if plan.scenes:
-        found.append(f"Sentinel-2 L2A ({request.composite} composite, offset: {request.offset})")
+    if plan.optical:
+        levels = [plan.optical.level, *(["L1C of the same acquisitions"] if plan.optical.beside else [])]
+        found.append(
+            f"Sentinel-2 {' and '.join(levels)} ({request.composite} composite, offset: {request.offset})"
+        )
     if plan.radar:
         found.append(
             f"Sentinel-1 RTC ({plan.radar.passes[0].direction or 'of one direction'}, a pass a window)"

@@ -224,8 +224,10 @@ class RunFacts(PlanFacts):
         return self.valid_pixels * _PIXEL_KM2
 
     @property
-    def cloud_share(self) -> float:
-        """Share of the mapped pixels that were generated under cloud."""
+    def cloud_share(self) -> float | None:
+        """Share of the mapped pixels that were generated under cloud; None where nothing tells, or none matters."""
+        if not self.plan.tells_clouds:
+            return None
         cloudy = sum(receipt.cloudy_pixels for receipt in self.receipts.values())
         return cloudy / max(1, self.valid_pixels)
 
@@ -261,14 +263,14 @@ class RunFacts(PlanFacts):
         found += self.doubts
         if self.verification is not None and self.verification.failure is not None:
             found.append(f"a verification has failed: {self.verification.failure.text}")
-        if self.cloud_share > 0.01:
+        if self.cloud_share is not None and self.cloud_share > 0.01:
             found.append(
                 f"{self.cloud_share:.1%} of the mapped area lies under cloud; the quality layer tells where"
             )
         if self.gap_share > self.plan.figures.gap_share + 0.01:
             found.append(gaps_in_words(self.gaps))
         found += left_out_in_words(self.decisions.values())
-        for scene in self.scenes:
+        for scene in (*self.scenes, *self.beside):
             if scene.subtracted is not None and scene.planned not in ("kept", str(scene.subtracted)):
                 found.append(
                     f"{scene.id}: {scene.subtracted} was subtracted, not {scene.planned}, by {scene.rule}"

@@ -71,12 +71,20 @@ def _cards(run: RunFacts) -> tuple[tuple[str, str, str], ...]:
     return (
         ("Area", square_km(figures.area_km2), f"UTM {zones}"),
         ("Mapped", percent(1 - run.gap_share), f"{square_km(run.mapped_km2)} of pixels"),
-        ("Under cloud", percent(run.cloud_share), "of the mapped area"),
+        _under_cloud(run),
         ("Scenes", number(figures.scenes), f"of {counted(figures.acquisitions, 'acquisition')}"),
         ("Windows", number(run.windows), f"in {counted(figures.blocks, 'block')}"),
         ("Time", duration(run.busy_seconds), f"{figure(rate)} windows/s"),
         ("Mosaics", size(sum(mosaic.size for mosaic in run.layers)), counted(len(run.layers), "file")),
     )
+
+
+def _under_cloud(run: RunFacts) -> tuple[str, str, str]:
+    if run.cloud_share is not None:
+        return "Under cloud", percent(run.cloud_share), "of the mapped area"
+    if run.plan.is_led_by_radar:
+        return "Under cloud", "seen through", "by radar"
+    return "Under cloud", "not known", "L1C does not tell"
 
 
 def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
@@ -144,7 +152,10 @@ def _settings(plan: Plan) -> dict[str, object]:
         "Inputs": ", ".join(
             f"{name} as tokens" if name in request.tokenised else name for name in request.inputs
         ),
-        **({"Bands of S2L2A": " ".join(plan.bundle.bands)} if plan.scenes else {}),
+        **{
+            f"Bands of {name}": " ".join(bands)
+            for name, bands in (plan.optical.inputs.items() if plan.optical else ())
+        },
         **({"Sentinel-1 searched": plan.radar.searched} if plan.radar else {}),
         **({"DEM searched": plan.heights.searched} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),

@@ -158,7 +158,7 @@ class RegionRequest(Shown, BaseModel):
     catalogs: _Choice[dict[Name, Annotated[str, AfterValidator(keep_written)]]] = Field(
         default={},
         title="Catalogs of other inputs",
-        description="Of inputs that are not where Sentinel-2 is, such as S1RTC=planetary-computer; after a # the "
+        description="Of inputs that are not where S2L2A is, such as S1RTC=planetary-computer; after a # the "
         "collection, DEM=planetary-computer#cop-dem-glo-30",
         examples=[{"S1RTC": "planetary-computer", "DEM": "planetary-computer"}],
     )
@@ -205,7 +205,7 @@ class RegionRequest(Shown, BaseModel):
         default=("S2L2A",),
         min_length=1,
         title="Inputs",
-        description="What to generate from, one or several of what the model takes: S2L2A, S1RTC, DEM",
+        description="What to generate from, one or several of what the model takes: S2L2A, S2L1C, S2RGB, S1RTC, DEM",
         examples=[["S2L2A"], ["S1RTC", "DEM"]],
     )
     tokenised: _Pixels[Annotated[tuple[Name, ...], AfterValidator(_by_bands)]] = Field(

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.opening import OpenInputs
+from terramosaic.block.optical import optical_inputs
 from terramosaic.block.windows import HeldRows, pixels_under
 from terramosaic.errors import NotVerifiableError
 from terramosaic.ground.grid import Rect
@@ -41,7 +41,12 @@ class KeptImagery:
     @property
     def reaches(self) -> bool:
         """Whether it was kept as far as windows see beyond the map's edge, and is all that they see."""
-        is_all = self._plan.request.inputs == ("S2L2A",)
+        optical = self._plan.optical
+        is_all = (
+            optical is not None
+            and not optical.beside
+            and set(optical.inputs) == set(self._plan.request.inputs)
+        )
         return is_all and any(layer.kind == "imagery" and layer.margin for layer in self._plan.layers)
 
     @property
@@ -51,10 +56,11 @@ class KeptImagery:
 
     def under(self, zone: Zone) -> OpenInputs:
         """Has windows of a zone cut from it."""
+        optical = self._plan.optical
+        assert optical is not None  # only its imagery is kept
         return lambda rows, part: nullcontext(
-            BlockInputs(
-                "S2L2A",
-                HeldRows(self._strips(zone, pixels_under(rows, part)[0]), self._plan.bundle.bands),
+            optical_inputs(
+                HeldRows(self._strips(zone, pixels_under(rows, part)[0]), optical.bands), optical, {}
             )
         )
 

@@ -99,3 +99,15 @@ def test_the_fast_rule_is_the_plain_one_for_each_pixel_by_itself(data):
         assert repaired[0, pixel] == (expected is not None and 0 in spectrum)
         # Whether a pixel counts never depends on others, nor does one that has all its bands ever change.
         assert whole[0, pixel] <= (expected == spectrum)
+
+
+def test_the_band_of_cirrus_is_dark_under_a_clear_sky_and_tells_nothing_of_the_others() -> None:
+    """L1C's B10 between two bright bands: neither is it made as bright, nor is a neighbour's gap called dark."""
+    bright = [1500] * 9
+    spectra = [[*bright, 0, 1500], [*bright[:-1], 0, 12, 1500], [*bright, 12, 1500], [0] * 9 + [12, 0]]
+    dn = np.array(spectra, np.uint16).T[:, None, :].copy()
+    scl = np.full(dn.shape[1:], 7, np.uint8)
+    repaired = mend(dn, scl, (dn != 0).all(axis=0), cirrus=9)
+    assert repaired.tolist() == [[True, True, False, False]]
+    assert dn[9, 0].tolist() == [1, 12, 12, 12]
+    assert dn[8, 0, 1] == 1500

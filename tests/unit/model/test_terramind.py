@@ -427,8 +427,8 @@ def test_inputs_that_a_bundle_cannot_take_are_named(toy: Bundle) -> None:
     windows, noise, uniform = a_batch(1)
     for options, words in (
         (
-            GenerationOptions(inputs=("S2L2A", "S2L1C")),
-            "inputs: bundle 'toy' cannot take S2L1C; it takes S2L2A",
+            GenerationOptions(inputs=("S2L2A", "S1GRD")),
+            "inputs: bundle 'toy' cannot take S1GRD; it takes S2L2A",
         ),
         (GenerationOptions(tokenised=("S2L2A",)), "tokenised: bundle 'toy' makes no tokens of S2L2A"),
         (GenerationOptions(tokenised=("NDVI",)), "tokenised: NDVI is not among the inputs S2L2A"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from terramosaic.bands import S2L2A_BANDS
+from terramosaic.bands import INPUT_BANDS, S2L2A_BANDS
 from terramosaic.model.diffusion import ddim_steps
 from terramosaic.model.generator import GenerationOptions
 from terramosaic.model.manifest import (
@@ -34,19 +34,27 @@ SCHEDULE = Schedule(
     eta=0,
     default_steps=10,
 )
-#: Bands of inputs that are taken as pixels, and what they are multiplied by.
-EMBEDDED = {"S2L2A": (12, 0.0001), "S1RTC": (2, 0.01), "DEM": (1, 0.0001)}
+#: Bands of inputs that are taken as pixels, of which the last twelve count, and what they are multiplied by.
+EMBEDDED = {
+    "S2L2A": (12, 0.0001),
+    "S1RTC": (2, 0.01),
+    "DEM": (1, 0.0001),
+    "S2L1C": (13, 0.0001),
+    "S2RGB": (3, 0.01),
+}
 MEAN, STD = {"S1GRD": (-12.0, -20.0), "NDVI": (0.5,)}, {"S1GRD": (5.0, 6.0), "NDVI": (0.25,)}
 
 _EMBED = """
 <ir_version: 9, opset_import: ["" : 17]>
 embed (float[batch, BANDS, 224, 224] windows) => (float[batch, 196, 12] patches)
-<int64[3] rows = {0, BANDS, 196}, float scale = {SCALE}, int64[3] once = {1, 1, REPEATS}>
+<int64[3] rows = {0, BANDS, 196}, float scale = {SCALE}, int64[3] once = {1, 1, REPEATS}, int64[1] first = {FIRST},
+ int64[1] end = {BANDS}, int64[1] axis = {2}>
 {
     pooled = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (windows)
     squares = Reshape (pooled, rows)
     turned = Transpose <perm = [0, 2, 1]> (squares)
-    scaled = Mul (turned, scale)
+    taken = Slice (turned, first, end, axis)
+    scaled = Mul (taken, scale)
     patches = Tile (scaled, once)
 }
 """
@@ -224,7 +232,8 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         graphs[f"{target}.logits.onnx"] = _LOGITS
     for name, (bands, scale) in EMBEDDED.items():
         text = _EMBED.replace("BANDS", str(bands)).replace("SCALE", str(scale))
-        graphs[f"{name}.embed.onnx"] = text.replace("REPEATS", str(12 // bands))
+        text = text.replace("REPEATS", str(12 // min(bands, 12))).replace("FIRST", str(max(0, bands - 12)))
+        graphs[f"{name}.embed.onnx"] = text
     graphs["NDVI.tokenise.onnx"] = _TOKENISE
     files = {}
     for name, text in graphs.items():
@@ -283,6 +292,12 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
             "DEM": InputSpec(
                 bands=("DEM",), unit="m", convention="geoid", graphs={"embed": "DEM.embed.onnx"}
             ),
+            "S2L1C": InputSpec(
+                bands=INPUT_BANDS["S2L1C"], convention="harmonised DN", graphs={"embed": "S2L1C.embed.onnx"}
+            ),
+            "S2RGB": InputSpec(
+                bands=INPUT_BANDS["S2RGB"], convention="0 to 255", graphs={"embed": "S2RGB.embed.onnx"}
+            ),
             "NDVI": InputSpec(
                 bands=("NDVI",), convention="0 to 1", graphs={"tokenise": "NDVI.tokenise.onnx"}
             ),
@@ -313,6 +328,8 @@ def _write_selftest(path: Path) -> bytes:
         "S2L2A": rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32),
         "S1RTC": rng.normal(-15, 5, (2, 2, 224, 224)).astype(np.float32),
         "DEM": rng.normal(800, 300, (2, 1, 224, 224)).astype(np.float32),
+        "S2L1C": rng.gamma(2.0, 800.0, (2, 13, 224, 224)).astype(np.float32),
+        "S2RGB": rng.uniform(0, 255, (2, 3, 224, 224)).astype(np.float32),
     }
     ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
@@ -351,7 +368,8 @@ def expected(
         if name in options.inputs:
             squares = windows[name].reshape(count, bands, 14, 16, 14, 16).mean((3, 5), dtype=float)
             patches = squares.reshape(count, bands, 196).transpose(0, 2, 1) * scale
-            seen.append(np.tile(patches, 12 // bands) + 0.01 * number)
+            taken = patches[..., max(0, bands - 12) :]
+            seen.append(np.tile(taken, 12 // taken.shape[-1]) + 0.01 * number)
     given = {"NDVI": tokenised(windows["NDVI"])} if "NDVI" in options.inputs else {}
     values, tokens = {}, {}
     if "embedding" in targets:

@@ -207,14 +207,20 @@ def test_an_acquisition_without_radar_waits_for_it(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"inputs": ["DEM"]}, "inputs: DEM alone is of no day and no pass; name S1RTC or S2L2A, too"),
-        ({"inputs": ["S1RTC", "S2L1C"]}, "inputs: bundle 'toy' cannot take S2L1C"),
+        (
+            {"inputs": ["DEM"]},
+            "inputs: DEM alone is of no day and no pass; name one of S2L2A, S2L1C, S2RGB, S1RTC, too",
+        ),
+        ({"inputs": ["S1RTC", "S1GRD"]}, "inputs: bundle 'toy' cannot take S1GRD"),
         ({"inputs": ["NDVI"]}, "inputs: NDVI cannot be read: it is what maps are made of"),
         ({"model": "demo", "targets": ["NDVI"]}, "inputs: bundle 'demo' cannot take S1RTC; it takes S2L2A"),
         ({"catalogs": {"S1RTC": "planetary-computer#sentinel-1-grd"}}, "sentinel-1-grd is Sentinel-1 GRD"),
         ({"catalogs": {"S1RTC": "earth-search"}}, "has no terrain-corrected Sentinel-1"),
         ({"catalogs": {"S2L2A": "earth-search"}}, "catalogs: where S2L2A is, catalog and collection say"),
-        ({"catalogs": {"s1rtc": "earth-search"}}, "catalogs: s1rtc is not read; take S1RTC, DEM"),
+        (
+            {"catalogs": {"s1rtc": "earth-search"}},
+            "catalogs: s1rtc is not read; take S2L1C, S2RGB, S1RTC, DEM",
+        ),
         ({"tokenised": ["S1RTC"]}, "tokenised: bundle 'toy' makes no tokens of S1RTC; leave it out"),
     ],
 )
