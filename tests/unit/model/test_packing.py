@@ -220,7 +220,9 @@ def test_weights_too_large_for_one_file_lie_beside_it(
         ({"targets": {"quality": {"output": "values"}}}, "'quality' is the name of a layer that every run has"),
         ({"targets": {"out": {"output": "probabilities", "classes": ["a", "b"]}}},
          "targets.out: output: these are no probabilities: they reach from"),
-        ({"stride": 99}, "spec: "),
+        ({"stride": 99}, "spec: stride: is 99; windows of 32 pixels lie a multiple of 1 apart"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B03"]}}}, "spec: inputs: S2L2A: a band is named twice: B03, B03"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B08"], "mean": [1, float("nan")]}}}, "must be numbers, not NaN"),
         ({"patch": 5}, "window: 32 is not made of two or more patches of 5"),
         ({"licence": ""}, "spec: licence: String should have at least 1 character"),
         ({"pixel": 30}, "spec: pixel: Extra inputs are not permitted"),
@@ -240,6 +242,22 @@ def test_graphs_that_cannot_be_mapped_with(tmp_path: Path) -> None:
     )
     (tmp_path / "model.onnx").write_bytes(b"no model")
     assert "is no ONNX model that can be read" in refusal(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+@pytest.mark.parametrize("keeps_axis", [True, False])
+def test_numbers_of_classes_are_no_logits(tmp_path: Path, output: str, keeps_axis: bool) -> None:
+    model = graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("ArgMax", ["windows"], ["made"], axis=1, keepdims=int(keeps_axis))],
+        {"windows": ("n", 2, SIDE, SIDE)},
+        {"made": ("n", 1, SIDE, SIDE) if keeps_axis else ("n", SIDE, SIDE)},
+    )
+    made_by = onnx.load(model)
+    made_by.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    onnx.save(made_by, model)
+    line = refusal(model, targets={"out": {"output": output, "classes": ["a", "b"]}})
+    assert "'made' holds whole numbers (INT64), as classes do after an argmax" in line
 
 
 def test_an_input_that_nothing_is_said_of(tmp_path: Path) -> None:

@@ -193,6 +193,12 @@ def _checked_input(name: str, item: PackedInput, tensor: onnx.ValueInfoProto, sp
 
 def _check_output(name: str, target: PackedTarget, tensor: onnx.ValueInfoProto, spec: PackSpec) -> None:
     _require_numbers(f"targets.{name}", tensor)
+    if target.classes and (kind := tensor.type.tensor_type.elem_type) not in _FLOATS:
+        # Numbers of classes would pass for logits, and cannot be blended where windows overlap.
+        raise RequestError(
+            f"targets.{name}: {tensor.name!r} holds whole numbers ({TensorProto.DataType.Name(kind)}), as classes do "
+            "after an argmax; a map is made of each class's logits or probabilities: export it without the ArgMax"
+        )
     _, *shape = _shape(tensor, 4, f"targets.{name}")
     channels = shape[_axis_of_channels(spec) - 1]
     if target.classes:

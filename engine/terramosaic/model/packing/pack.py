@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 
 import numpy as np
 import onnx
+from pydantic import ValidationError
 from scipy import ndimage
 
 from terramosaic.errors import ModelError, RequestError, one_line
@@ -30,7 +31,7 @@ from terramosaic.model.manifest import (
 )
 from terramosaic.model.opening import open_generator
 from terramosaic.model.packing.graph import UserGraph, planes_of, read_graph, wrapped
-from terramosaic.model.packing.spec import PackedTarget, PackSpec
+from terramosaic.model.packing.spec import PackedTarget, PackSpec, complaints_of
 
 #: Windows that a model is tried on, and that its self-test holds.
 _WINDOWS = 2
@@ -99,7 +100,10 @@ def pack_model(model: Path, spec: PackSpec, out: Path) -> Packed:
         manifest = _manifest(spec, user, files)
         _write_manifest(folder, manifest)
         windows = _made_up(spec)
-        made = _run(folder, windows)
+        try:
+            made = _run(folder, windows)
+        except ModelError as error:  # the folder that it names will be gone
+            raise ModelError(str(error).replace(f"{folder}/", "")) from error
         warnings = tuple(
             line for name in spec.targets for line in _looked_at(name, spec.targets[name], made[name])
         )
@@ -139,8 +143,8 @@ def _manifest(spec: PackSpec, user: UserGraph, files: Mapping[str, FileSpec]) ->
             files=dict(files),
             versions={"terramosaic": version("terramosaic"), "onnx": onnx.__version__},
         )
-    except ValueError as error:
-        raise RequestError(f"spec: {one_line(error)}") from error
+    except ValidationError as error:
+        raise RequestError(complaints_of("spec", error)) from error
 
 
 def _target(name: str, said: PackedTarget, user: UserGraph, spec: PackSpec) -> TargetSpec:

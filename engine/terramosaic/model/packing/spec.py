@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -161,6 +162,10 @@ def _completed(name: str, item: PackedInput) -> PackedInput:
     for what, numbers in (("mean", item.mean), ("std", item.std)):
         if numbers and len(numbers) != len(bands):
             raise ValueError(f"{name}: {what} has {len(numbers)} numbers for {len(bands)} bands")
+    if not all(math.isfinite(number) for number in (*item.mean, *item.std)):
+        raise ValueError(f"{name}: mean and std must be numbers, not NaN or infinity")
+    if len(set(bands)) < len(bands):
+        raise ValueError(f"{name}: a band is named twice: {', '.join(bands)}")
     if any(number <= 0 for number in item.std):
         raise ValueError(f"{name}: std must be above 0")
     return item.model_copy(update={"bands": bands, "unit": unit})
@@ -179,10 +184,13 @@ def read_spec(path: Path) -> PackSpec:
     try:
         return PackSpec.model_validate(content)
     except ValidationError as error:
-        raise RequestError(
-            "\n".join(
-                f"spec: {'.'.join(str(part) for part in each['loc']) or path}: "
-                f"{each['msg'].removeprefix('Value error, ')}"
-                for each in error.errors()
-            )
-        ) from error
+        raise RequestError(complaints_of(f"spec: {path}", error)) from error
+
+
+def complaints_of(whole: str, error: ValidationError) -> str:
+    """A line for each field that is wrong; what is of no field alone is said of the whole."""
+    return "\n".join(
+        f"{'spec: ' + field if (field := '.'.join(map(str, each['loc']))) else whole}: "
+        f"{each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    )
