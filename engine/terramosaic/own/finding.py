@@ -74,7 +74,7 @@ def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
         said: by band: the number of it in a stack, its description there, or a part of its file's name.
 
     Raises:
-        RequestError: a file is not there or cannot be opened, or no band is known of any.
+        RequestError: a file is not there or cannot be opened, is of L1C, or no band is known of any.
     """
     scenes: dict[tuple[Path, str], OwnScene] = {}
     untold: list[str] = []
@@ -89,6 +89,11 @@ def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
             _, name, metres = told
         key = (safe or path.parent, "" if safe else name)
         label = safe.stem if safe else name or path.parent.name
+        if "_MSIL1C_" in label:
+            raise RequestError(
+                f"imagery: {printable(label)} is of the top of the atmosphere (L1C); give the L2A of the same "
+                "acquisition, for models see other numbers in it"
+            )
         scene = scenes.setdefault(key, OwnScene(label, _sensed(label, path)))
         for band, index in bands.items():
             scene.put(band, BandSource(path, index), metres)

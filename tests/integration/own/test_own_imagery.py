@@ -412,6 +412,13 @@ def test_what_cannot_be_mapped_from(files: Path, fields: dict[str, Any], told: s
     assert told in str(error.value)
 
 
+def test_l1c_is_not_taken_for_l2a(files: Path, tmp_path: Path) -> None:
+    safe = tmp_path / "S2A_MSIL1C_20230815T100031_N0509_R122_T33TWL_20230815T143201.SAFE"
+    shutil.copytree(files, safe / "GRANULE" / "L1C_T33TWL" / "IMG_DATA")
+    with pytest.raises(RequestError, match="is of the top of the atmosphere"):
+        plan(request_of(str(safe), tmp_path / "out"))
+
+
 def test_a_scene_that_lacks_a_band_is_told(files: Path, tmp_path: Path) -> None:
     some = Path(shutil.copytree(files, tmp_path / "files"))
     (some / f"{NAME}_B11.tif").unlink()
