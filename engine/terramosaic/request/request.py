@@ -451,6 +451,16 @@ class RegionRequest(Shown, BaseModel):
         name, given = next(iter(example[0].items())) if example else ("", "")
         return _pairs_in(value, f"{name}={given}") if isinstance(value, str) else value
 
+    @field_validator("catalogs")
+    @classmethod
+    def _say_a_catalog(cls, value: dict[str, str]) -> dict[str, str]:
+        # An empty path is the folder that one happens to be in.
+        if silent := [name for name, catalog in value.items() if not catalog.partition("#")[0].strip()]:
+            raise ValueError(
+                f"{', '.join(silent)} has no catalog; say a name, a URL or a path, or leave it out"
+            )
+        return value
+
     @field_validator("strides", "x0_clips")
     @classmethod
     def _are_of_targets(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:

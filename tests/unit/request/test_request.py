@@ -100,6 +100,14 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ),
         ({"strides": {"a b": 112}}, "strides.a b.[key]: String should match pattern"),
         ({"strides": "LULC"}, "strides: 'LULC' is no pair of a name and what it has; write LULC=112"),
+        (
+            {"catalogs": "S1RTC="},
+            "catalogs: S1RTC has no catalog; say a name, a URL or a path, or leave it out",
+        ),
+        (
+            {"catalogs": {"DEM": " #cop-dem-glo-30"}},
+            "catalogs: DEM has no catalog; say a name, a URL or a path",
+        ),
         ({"strides": "LULC=112,LULC=96"}, "strides: LULC is said twice; say it once"),
         ({"block_size": 1000}, "block_size: Input should be a multiple of 512 (not 1000)"),
         ({"max_cloud": 101}, "max_cloud: Input should be less than or equal to 100 (not 101)"),
