@@ -40,6 +40,9 @@ GSD = {
     "B08": 10, "B8A": 20, "B09": 60, "B10": 60, "B11": 20, "B12": 20, "SCL": 20,
 }  # fmt: skip
 
+#: What a product of L2A holds: all bands but B10, which shows no ground, and the scene classification.
+L2A_FILES = (*S2L2A_BANDS, "SCL")
+
 #: Classes of the scene classification (SCL) under which the ground cannot be trusted: no data, saturated or
 #: defective, cloud shadow, cloud of medium and high probability, thin cirrus.
 SCL_UNCLEAR = (0, 1, 3, 8, 9, 10)

@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.bands import GSD, S2L2A_BANDS, is_coarse
+from terramosaic.bands import GSD, L2A_FILES, is_coarse
 from terramosaic.catalog import metadata
 from terramosaic.catalog.assets import AssetRef, asset_ref
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
@@ -25,7 +25,7 @@ from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError,
 from terramosaic.ground.zones import as_geojson
 
 #: What the engine reads of a scene: the model's bands and the scene classification.
-SCENE_BANDS = (*S2L2A_BANDS, "SCL")
+SCENE_BANDS = L2A_FILES
 
 
 class Scene(BaseModel):

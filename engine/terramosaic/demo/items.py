@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry import Polygon, box, mapping
 
-from terramosaic.bands import GSD
+from terramosaic.bands import GSD, L2A_FILES
 from terramosaic.demo.overpasses import EPSG, OVERPASSES, Overpass, Tile, item_id, swath_end
 
 COLLECTION = "sentinel-2-l2a"
@@ -125,8 +125,8 @@ def _item(
         stac_extensions=list(_EXTENSIONS),
         collection=COLLECTION,
     )
-    for band, gsd in GSD.items():
-        item.add_asset(band, _asset(band, gsd, tile))
+    for band in L2A_FILES:
+        item.add_asset(band, _asset(band, GSD[band], tile))
     return item
 
 

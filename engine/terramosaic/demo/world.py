@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from terramosaic.bands import GSD, S2L2A_BANDS
+from terramosaic.bands import GSD, L2A_FILES, S2L2A_BANDS
 from terramosaic.demo.canvas import Surface
 from terramosaic.demo.items import COLLECTION, WORLD_FIELD, make_catalog
 from terramosaic.demo.landscape import make_surface
@@ -101,7 +101,7 @@ def _is_whole(catalog: Path, identity: dict[str, int]) -> bool:
         _raster(catalog.parent, overpass, tile, band).is_file()
         for overpass in OVERPASSES
         for tile in places
-        for band in GSD
+        for band in L2A_FILES
     )
 
 

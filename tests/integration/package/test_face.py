@@ -17,12 +17,12 @@ from terramosaic.cli import app
 
 PUBLIC = {
     "Assessment", "Bundle", "CatalogError", "ChangedError", "CheckFailedError", "DamagedBlocksError", "DeadAssetError",
-    "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult",
+    "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult", "NoRadarError",
     "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "NotVerifiableError", "NothingLeftError",
     "OffsetConflictError", "OutputError", "Plan", "Progress", "RefusedHrefError", "RegionRequest",
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
     "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
-    "map_region", "open_run", "plan", "publish", "read_plan", "run_block", "verify",
+    "map_region", "open_run", "plan", "publish", "read_plan", "run_block", "verify", "write_imagery",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
