@@ -15,7 +15,7 @@ from tests.support.browser import Screenshots, browser_page
 BOX = {"West": "8.990", "South": "43.785", "East": "9.024", "North": "43.800"}
 
 
-def fill_form(page: Any, catalog: Path, out: Path, stride: str) -> Any:
+def fill_form(page: Any, catalog: Path, out: Path, block_size: str) -> Any:
     """From the list of deployments to the filled form of a custom run; returns its button."""
     # The second link of that name is the flow's.
     page.get_by_role("link", name="map-region", exact=True).first.click()
@@ -27,7 +27,7 @@ def fill_form(page: Any, catalog: Path, out: Path, stride: str) -> Any:
     page.get_by_role("tabpanel", name="ISO 8601 interval").get_by_role("textbox").fill("2020-04")
     page.get_by_label("Catalog (Optional)").fill(str(catalog))
     page.get_by_label("Output folder (Optional)").fill(str(out))
-    page.get_by_label("Stride (Optional)").fill(stride)
+    page.get_by_label("Block size (Optional)").fill(block_size)
     return page.get_by_role("button", name="Submit")
 
 
@@ -42,15 +42,15 @@ def test_a_region_is_mapped_from_the_form_and_its_pictures_are_seen(request, tmp
         page.goto(f"{ui}/deployments")
         page.get_by_placeholder("admin:pass").fill(up.login)
         page.get_by_role("button", name="Login").click()
-        submit = fill_form(page, catalog, tmp_path / "maps", stride="-16")
+        submit = fill_form(page, catalog, tmp_path / "maps", block_size="700")
         submit.click()
         # Not started: the schema refuses it, beside the field.
-        page.get_by_text("100 is not a multiple of 16", exact=True).wait_for()
+        page.get_by_text("700 is not a multiple of 512", exact=True).wait_for()
         screenshots.take(page, "refused")
 
         # Anew: on a busy machine Prefect's page keeps a refusal, whatever is typed after it.
         page.goto(f"{ui}/deployments")
-        submit = fill_form(page, catalog, tmp_path / "maps", stride="192")
+        submit = fill_form(page, catalog, tmp_path / "maps", block_size="2048")
         screenshots.take(page, "form")
         for _ in range(3):
             with page.expect_response(re.compile("/create_flow_run$")) as answer:
