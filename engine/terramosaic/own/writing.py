@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -125,7 +125,8 @@ def place(
         if fits and is_plain and known and file.nodatavals[0] in (None, 0):
             declared = scaling.declared if scaling else {}
             return Placed(source.path, own, tuple(file.bounds), size, declared)
-        is_told = scaling is not None
+        # Whether digital numbers that nothing is told of carry the +1000 is found as in any catalog.
+        declared = Scaling(1 / _STEPS, 0.0).declared if scaling else {}
         if scaling is None and not is_classes:
             if kind != np.uint16:
                 raise RequestError(
@@ -133,9 +134,8 @@ def place(
                     "imagery_scale (and imagery_offset), such as 0.0001 of digital numbers, 1 of reflectance"
                 )
             scaling = Scaling(1 / _STEPS, 0.0)
-        copied = _copied(band, file, source, scaling, resample if not fits else "no", copy, epsg, off)
-        # Whether digital numbers that nothing is told of carry the +1000 is found as in any catalog.
-        return copied if is_told else replace(copied, declared={})
+        how = resample if not fits else "no"
+        return _copied(band, file, source, scaling, declared, how, copy, epsg, off)
 
 
 def write_clear(like: Placed, path: Path) -> Placed:
@@ -172,6 +172,7 @@ def _copied(
     file: rasterio.DatasetReader,
     source: BandSource,
     scaling: Scaling | None,
+    declared: dict[str, float],
     resample: Resample,
     copy: Path,
     epsg: int | None,
@@ -184,6 +185,7 @@ def _copied(
         "dtype": "uint8" if band == "SCL" else "uint16", "nodata": 0, "compress": "zstd", "zstd_level": 3,
         "predictor": 2, "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer",
     }  # fmt: skip
+    nodata = _nodata(file, source)
     copy.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(copy) as unfinished, local_files(), ExitStack() as closing_:
         held: rasterio.DatasetReader = file
@@ -196,7 +198,7 @@ def _copied(
                     width=width,
                     height=height,
                     resampling=method,
-                    src_nodata=_nodata(file, source),
+                    src_nodata=nodata,
                     # A mask comes over as alpha; a file's own alpha does so by itself.
                     add_alpha=_has_mask(file, source) and _alpha_of(file) is None,
                     dtype="float32" if band != "SCL" else None,
@@ -210,7 +212,7 @@ def _copied(
                 seen = held.read_masks(source.index, window=window) != 0
                 if alpha is not None:
                     seen &= held.read(alpha, window=window) != 0
-                if _nodata(file, source) == 0:
+                if nodata == 0:
                     seen &= numbers != 0
                 out.write(_stored(numbers, seen, scaling), 1, window=window)
     moved = f"lay {off:.2g} of a pixel off the grid and was moved to the nearest" if off >= _SAME else ""
@@ -222,7 +224,7 @@ def _copied(
         crs.to_epsg(),
         bounds,
         float(transform.a),
-        {"scale": 1 / _STEPS, "offset": 0.0} if scaling else {},
+        declared,
         note,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -81,14 +82,9 @@ def export_bundle(
         )
     if random_weights is not None and (checkpoint or tokenizer_checkpoints or revisions):
         raise RequestError("random-weights: goes without checkpoints; give one or the other")
-    try:
-        # Of the extra `export`: torch and terratorch, half a minute to import.
+    with _of_the_extra():
         from terramosaic.model.export.bundle import require_new, write_bundle
         from terramosaic.model.export.reference import load_reference
-    except ImportError as error:
-        raise ModelError(
-            f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
-        ) from error
     require_new(out)  # before gigabytes are loaded
     reference = load_reference(
         variant,
@@ -146,13 +142,8 @@ def export_head(
         )
     if (checkpoint is None) == (random_weights is None):
         raise RequestError("checkpoint: give a checkpoint, or --random-weights SEED to try without")
-    try:
-        # Of the extra `export`: torch and terratorch, half a minute to import.
+    with _of_the_extra():
         from terramosaic.model.export import heads
-    except ImportError as error:
-        raise ModelError(
-            f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
-        ) from error
     return heads.export_head(
         out,
         checkpoint=checkpoint,
@@ -163,6 +154,21 @@ def export_head(
         random_weights=random_weights,
         window=window,
     )
+
+
+@contextmanager
+def _of_the_extra() -> Iterator[None]:
+    """Around imports of torch and terratorch, which take half a minute and are of the extra `export`.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ModelError(
+            f"the export needs torch and terratorch ({error}); install them with: pip install 'terramosaic[export]'"
+        ) from error
 
 
 def _check_names(field: str, names: Sequence[str], known: Collection[str], *, at_least: int) -> None:

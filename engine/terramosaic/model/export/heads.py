@@ -38,15 +38,7 @@ def export_head(
 ) -> Packed:
     """Exports a fine-tuned model, compared with terratorch on the way.
 
-    Args:
-        out: the folder to make.
-        checkpoint: Lightning's, of which the architecture is taken as well, if there is no configuration.
-        config: terratorch's configuration.
-        stats: means and stds by modality, in place of the configuration's.
-        classes: names of classes, in place of the model's.
-        target: what the map is called; by default ``classes`` or ``values``.
-        random_weights: a seed, in place of a checkpoint.
-        window: side of windows, in place of that of tiled inference.
+    The arguments are those of `terramosaic.model.export.export_head`, which has checked what needs no torch.
 
     Raises:
         RequestError: the files do not fit, lack what a map needs, or are of a kind that cannot be exported.
