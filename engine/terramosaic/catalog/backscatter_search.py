@@ -13,11 +13,10 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.catalog.backscatter import BackscatterScene, Direction, backscatter_from_item, require_rtc
 from terramosaic.catalog.backscatter_passes import BackscatterPass, drop_reprocessed, group_by_orbit
 from terramosaic.catalog.files import FileCatalog
-from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import tell_apart
-from terramosaic.catalog.search import HINT_DAYS, Catalog, moved, open_catalog, profile_of_catalog
+from terramosaic.catalog.search import HINT_DAYS, Catalog, known_collection, moved, open_catalog
 from terramosaic.catalog.unusable import Unusable, UnusableItem
-from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, RequestError, printable
+from terramosaic.errors import CatalogError, ForeignItemError, MissingBandError, printable
 
 #: Why a scene is left out that the request names.
 EXCLUDED = "excluded by the request"
@@ -69,15 +68,10 @@ def open_backscatter(catalog: str, collection: str | None = None) -> Catalog:
         RequestError: no provider has that name, this one has no RTC, or the collection is one of GRD.
         CatalogError: nothing exists at that path.
     """
-    profile = profile_of_catalog(catalog)
-    if collection is None and profile is not None:
-        collection = profile.backscatter
-        if not collection:
-            having = ", ".join(one.name for one in PROFILES.values() if one.backscatter)
-            raise RequestError(
-                f"inputs: {profile.title} has no terrain-corrected Sentinel-1 with files vv and vh; take {having}, or "
-                "name the catalog and collection that has it"
-            )
+    if collection is None:
+        lacking = "terrain-corrected Sentinel-1 with files vv and vh"
+        instead = "name the catalog and collection that has it"
+        collection = known_collection(catalog, lambda one: one.backscatter, lacking, instead)
     if collection:
         require_rtc(collection)
     return open_catalog(catalog, collection)

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from terramosaic.catalog.passes import PASS_GAP
-from terramosaic.catalog.profiles import PROFILES
 from terramosaic.catalog.scene import Scene
-from terramosaic.catalog.search import Catalog, open_catalog, profile_of_catalog
-from terramosaic.errors import RequestError
+from terramosaic.catalog.search import Catalog, known_collection, open_catalog
 
 #: Why a scene of L2A cannot be used where windows are cut from L1C, too.
 WITHOUT_L1C = "no L1C of the same acquisition was found"
@@ -27,14 +25,9 @@ def open_level_1c(catalog: str, collection: str | None = None) -> Catalog:
         RequestError: no provider has that name, or this one has no L1C.
         CatalogError: nothing exists at that path.
     """
-    profile = profile_of_catalog(catalog)
-    if collection is None and profile is not None:
-        collection = profile.level_1c
-        if not collection:
-            having = ", ".join(one.name for one in PROFILES.values() if one.level_1c)
-            raise RequestError(
-                f"inputs: {profile.title} has no Sentinel-2 L1C; take {having}, or name the catalog that has it"
-            )
+    if collection is None:
+        instead = "name the catalog that has it"
+        collection = known_collection(catalog, lambda one: one.level_1c, "Sentinel-2 L1C", instead)
     return open_catalog(catalog, collection)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -103,6 +103,29 @@ def profile_of_catalog(catalog: str) -> Profile | None:
     if not catalog.lower().startswith(("http://", "https://")):
         return None
     return next((one for one in PROFILES.values() if catalog.rstrip("/") == one.url), GENERIC)
+
+
+def known_collection(
+    catalog: str, of: Callable[[Profile], str | None], lacking: str, instead: str
+) -> str | None:
+    """The collection that a provider is known for; None on disk, where all are looked through.
+
+    Args:
+        catalog: as `open_catalog` takes it.
+        of: the collection's id in a profile; nothing where the provider has none.
+        lacking: what a provider has not that has none, in words.
+        instead: what else can be done then, in words.
+
+    Raises:
+        RequestError: the provider has none; names those that have.
+    """
+    profile = profile_of_catalog(catalog)
+    if profile is None:
+        return None
+    if found := of(profile):
+        return found
+    having = ", ".join(one.name for one in PROFILES.values() if of(one))
+    raise RequestError(f"inputs: {profile.title} has no {lacking}; take {having}, or {instead}")
 
 
 def hint_for_nothing(
