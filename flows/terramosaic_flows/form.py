@@ -6,6 +6,7 @@ what a program sends flat, as `RegionRequest` is written, means the same.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from terramosaic.errors import RequestError
+from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic.model.manifest import Manifest
 from terramosaic.request.request import RENAMED, RegionRequest, request_of
+from terramosaic_flows.offered import offered_models, offering
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ class _InBoxes:
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         flat = handler.resolve_ref_schema(handler(core))
-        properties = dict(flat["properties"])
+        own = flat["properties"]
+        properties = offering(own, _offered())
+        beside = {field: own[field] for box in BOXES.values() for field in box.fields}
         boxed: dict[str, Any] = {
             name: {
                 "title": box.title,
@@ -106,11 +113,17 @@ class _InBoxes:
             "properties": properties | boxed,
             # The same fields beside the boxes: the form does not show these, the server checks them all the same.
             "patternProperties": {
-                f"^{field}$": schema
-                for box in boxed.values()
-                for field, schema in {**box["properties"], **_by_old_name(box["properties"])}.items()
+                f"^{field}$": schema for field, schema in (beside | _by_old_name(beside)).items()
             },
         }
+
+
+def _offered() -> dict[str, Manifest]:
+    try:
+        return offered_models()
+    except TerramosaicError as error:  # who sets a deployment up is told; a run that has its model goes on
+        logger.warning("%s; the form offers no models", error)
+        return {}
 
 
 def _by_old_name(schemas: Mapping[str, Any]) -> dict[str, Any]:

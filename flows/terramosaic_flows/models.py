@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from terramosaic.errors import ModelError, RequestError
-from terramosaic.model.bundle import load_bundle
+from terramosaic.model.bundle import DEMO, load_bundle
 from terramosaic.model.devices import resolve
-from terramosaic.model.export import export_bundle
+from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, VARIANTS, export_bundle
+from terramosaic.model.manifest import EMBEDDING
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.request import warn_renamed
@@ -20,9 +21,16 @@ from terramosaic.storage.roots import require_within_roots
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 
-Target = Literal["S1GRD", "S1RTC", "NDVI", "LULC", "DEM", "S2L2A", "embedding"]
-Input = Literal["S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"]
-Tokenised = Literal["S2L2A", "S1GRD", "S1RTC", "DEM", "NDVI", "LULC"]
+
+def _choice(*names: str) -> WithJsonSchema:
+    """What the form offers, and the server refuses others of; by itself the export refuses them too."""
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+Variant = Annotated[str, _choice(*VARIANTS)]
+Target = Annotated[str, _choice(*TARGETS, EMBEDDING)]
+Input = Annotated[str, _choice(*INPUTS)]
+Tokenised = Annotated[str, _choice(*TOKENISED)]
 
 
 class ExportRequest(BaseModel):
@@ -30,9 +38,7 @@ class ExportRequest(BaseModel):
 
     model_config = ConfigDict(title="Export request", frozen=True, extra="forbid")
 
-    variant: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"] = (
-        Field(default="terramind_v1_base", title="Variant", description="Which TerraMind")
-    )
+    variant: Variant = Field(default="terramind_v1_base", title="Variant", description="Which TerraMind")
     out: str = Field(title="Bundle folder", description="Absolute path of the folder to make", min_length=1)
     targets: tuple[Target, ...] = Field(
         default=("S1GRD", "S1RTC", "NDVI", "LULC"),
@@ -41,7 +47,7 @@ class ExportRequest(BaseModel):
         description="What the bundle makes",
     )
     inputs: tuple[Input, ...] = Field(
-        default=("S2L2A", "S2L1C", "S2RGB", "S1GRD", "S1RTC", "DEM"),
+        default=tuple(INPUTS),
         min_length=1,
         title="Inputs",
         description="What maps may be made from",
@@ -69,7 +75,7 @@ class ExportRequest(BaseModel):
         title="Checkpoint",
         description="TerraMind's weights, absolute path; empty: from the Hugging Face hub",
     )
-    tokenizer_checkpoints: dict[Target | Tokenised, str] = Field(
+    tokenizer_checkpoints: dict[str, str] = Field(
         default={},
         title="Tokenizer checkpoints",
         description="By target or tokenised input, absolute paths; those not named come from the Hugging Face hub",
@@ -141,7 +147,7 @@ def check_model(model: str, device: str = "cpu", provider: str | None = None) ->
     if provider:
         warn_renamed("provider", "device")
         device = provider
-    if model != "demo":
+    if model != DEMO:
         require_within_roots(("model", model))
         refuse_relative(("model", model))
     check = check_bundle(load_bundle(model), str(resolve(device)))

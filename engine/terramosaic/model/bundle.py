@@ -28,7 +28,8 @@ from terramosaic.model.manifest import (
 )
 from terramosaic.storage.hashes import sha256_of
 
-#: The bundle that comes with the engine.
+#: What a request calls the bundle that comes with the engine, and where it is.
+DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parent / "bundles" / "demo"
 
 
@@ -142,10 +143,7 @@ def load_bundle(model: str | Path) -> Bundle:
         RequestError: there is no such folder.
         ModelError: the bundle is broken; the message names file and field.
     """
-    folder = DEMO_FOLDER if str(model) == "demo" else Path(model).expanduser()
-    if not folder.is_dir():
-        raise RequestError(f"model: there is no folder {folder}; give a bundle's folder, or 'demo'")
-    folder = folder.resolve()
+    folder = _folder_of(model)
     content = _read_json(folder / "bundle.json")
     manifest = _validate(folder / "bundle.json", content)
     for name, spec in manifest.files.items():
@@ -157,6 +155,27 @@ def load_bundle(model: str | Path) -> Bundle:
     # Layout and line ends of the file do not count.
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return Bundle(folder, manifest, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def read_manifest(model: str | Path) -> Manifest:
+    """What a bundle says of itself; its files are not looked at.
+
+    Args:
+        model: The bundle's folder, or ``demo``.
+
+    Raises:
+        RequestError: there is no such folder.
+        ModelError: it holds no manifest, or one that is not valid; the message names file and field.
+    """
+    path = _folder_of(model) / "bundle.json"
+    return _validate(path, _read_json(path))
+
+
+def _folder_of(model: str | Path) -> Path:
+    folder = DEMO_FOLDER if str(model) == DEMO else Path(model).expanduser()
+    if not folder.is_dir():
+        raise RequestError(f"model: there is no folder {folder}; give a bundle's folder, or {DEMO!r}")
+    return folder.resolve()
 
 
 def _read_json(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from terramosaic.catalog.profiles import PROFILES
+from terramosaic.model.bundle import DEMO
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest
@@ -13,7 +14,7 @@ from terramosaic.storage.roots import require_within_roots
 def places_of(request: RegionRequest) -> list[tuple[str, str]]:
     """Fields with their paths and URLs; names that the package itself gives a meaning are no places."""
     places = [("out", request.out)]
-    if request.model != "demo":
+    if request.model != DEMO:
         places.append(("model", request.model))
     places += catalog_places(request.catalog)
     places += [("imagery", place) for place in request.imagery]

@@ -16,7 +16,7 @@ from terramosaic.catalog.unusable import names_of
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
-from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.bundle import DEMO, Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.manifest import EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
@@ -178,7 +178,7 @@ def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:
 def _anchored(request: RegionRequest) -> RegionRequest:
     """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
     absolute: dict[str, Any] = {"out": anchored(request.out)}
-    if request.model != "demo":
+    if request.model != DEMO:
         absolute["model"] = str(Path(request.model).expanduser().resolve())
     if isinstance(request.region, GeoJsonFile):
         # The area has been read; what stays on record must not tell a signature.

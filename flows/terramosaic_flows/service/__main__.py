@@ -14,8 +14,9 @@ import httpx
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.storage.location import is_url
 from terramosaic_flows.deployed import whole_number
+from terramosaic_flows.offered import first_model
 from terramosaic_flows.service import setup
-from terramosaic_flows.service.settings import OUT_SETTING, deployments_folder
+from terramosaic_flows.service.settings import MODEL_SETTING, OUT_SETTING, deployments_folder
 
 #: Flow runs that the pool lets work at the same time, on all its workers together.
 RUNS_SETTING = "TERRAMOSAIC_POOL_RUNS"
@@ -32,8 +33,9 @@ def main() -> None:
                 f"{OUT_SETTING}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
             )
         folder = deployments_folder()
+        environment = {MODEL_SETTING: first_model(), **os.environ}
         asyncio.run(_prepare(whole_number(RUNS_SETTING, 2)))
-        setup.deploy(folder, os.environ)
+        setup.deploy(folder, environment)
     except TerramosaicError as error:
         print(f"terramosaic: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from terramosaic.errors import RequestError
 from terramosaic.storage.retries import FLOW_START
+from terramosaic_flows.offered import first_model
 
 HOST = "127.0.0.1"
 
@@ -17,6 +18,9 @@ POOL = "terramosaic"
 
 #: What deployments/prefect.yaml fills in as the output folder.
 OUT_SETTING = "TERRAMOSAIC_OUT"
+
+#: What it fills in as the model.
+MODEL_SETTING = "TERRAMOSAIC_MODEL"
 
 #: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
 _OF_ANOTHER_SERVER = (
@@ -105,6 +109,9 @@ def service_environment(home: Path, port: int, login: str | None) -> dict[str, s
         home: folder for what Prefect keeps.
         port: of the server.
         login: ``user:password`` that the server asks for, and its clients give; none leaves it open.
+
+    Raises:
+        TerramosaicError: the models to offer are named, and are none.
     """
     kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_SERVER}
     # How often and how long are matters of taste, and may be set outside.
@@ -113,7 +120,7 @@ def service_environment(home: Path, port: int, login: str | None) -> dict[str, s
         | _RETENTION
         | _PACE
         | RUN_ENVIRONMENT
-        | {OUT_SETTING: str(home / "maps")}
+        | {OUT_SETTING: str(home / "maps"), MODEL_SETTING: first_model()}
         | kept
         | _QUIET
         | {

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from terramosaic.errors import RequestError
+from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.request.request import RegionRequest, request_of
 from terramosaic_flows.form import BOXES, RequestForm, request_of_form
+from terramosaic_flows.offered import first_model
 
 WHERE = {"region": {"tile": "33TWL"}, "datetime": "2023-08"}
 
@@ -106,3 +112,59 @@ def test_a_renamed_field_is_checked_and_is_not_shown():
     assert "provider" not in FORM["properties"]["generation"]["properties"]
     with pytest.raises(RequestError, match="say device alone"):
         request_of_form(WHERE | {"provider": "cpu", "generation": {"device": "cuda"}})
+
+
+def bundles_in(folder: Path, **made: tuple[str, ...]) -> Path:
+    """A folder of manifests with these targets: the demo's, of which some are left out."""
+    for name, targets in made.items():
+        content = json.loads((DEMO_FOLDER / "bundle.json").read_text(encoding="utf-8"))
+        content["targets"] = {target: content["targets"][target] for target in targets}
+        (folder / name).mkdir(parents=True)
+        (folder / name / "bundle.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_the_form_offers_the_bundles_of_the_setting_and_what_they_make(tmp_path, monkeypatch):
+    models = bundles_in(tmp_path / "models", a=("S1RTC", "LULC"), b=("NDVI",))
+    monkeypatch.setenv("TERRAMOSAIC_MODELS", f"{models}, demo")
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    shown = schema["properties"]["request"]["properties"]["generation"]["properties"]
+    assert shown["model"]["enum"] == [f"{models}/a", f"{models}/b", "demo"]
+    assert shown["model"]["default"] == first_model() == f"{models}/a"
+    assert shown["targets"]["items"]["enum"] == ["S1RTC", "LULC", "NDVI", "S1GRD"]
+    assert f"{models}/b: NDVI; demo: S1GRD, S1RTC, NDVI, LULC" in shown["targets"]["description"]
+    assert shown["inputs"]["items"]["enum"] == ["S2L2A"]
+
+    def refused(request: dict[str, Any]) -> bool:
+        try:
+            validate({"request": WHERE | request}, schema, raise_on_error=True)
+        except ValidationError:
+            return True
+        return False
+
+    assert not refused({"generation": {"model": f"{models}/b", "targets": ["NDVI"]}})
+    assert refused({"generation": {"model": "/models/other"}}) and refused(
+        {"generation": {"targets": ["DEM"]}}
+    )
+    # What a program sends flat is no choice of the form's.
+    assert not refused({"model": "/models/other", "targets": ["DEM"]})
+
+
+def test_the_form_begins_with_what_the_first_model_makes_where_it_has_not_the_usual(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERRAMOSAIC_MODELS", str(bundles_in(tmp_path, a=("LULC",), b=("NDVI",))))
+    generation = parameter_schema(flow).properties["request"]["properties"]["generation"]["properties"]
+    assert generation["targets"]["default"] == ["LULC"] and generation["inputs"]["default"] == ["S2L2A"]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_folder_without_bundles_is_told_to_who_sets_up_and_stops_no_run(
+    tmp_path, monkeypatch, caplog, empty
+):
+    if not empty:
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken" / "bundle.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setenv("TERRAMOSAIC_MODELS", str(tmp_path))
+    with pytest.raises(RequestError, match=rf"^TERRAMOSAIC_MODELS: {tmp_path}.*bundle"):
+        first_model()
+    generation = parameter_schema(flow).properties["request"]["properties"]["generation"]["properties"]
+    assert "enum" not in generation["model"] and "the form offers no models" in caplog.text
