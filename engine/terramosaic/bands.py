@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: TerraMind's input order of ``S2L2A`` (terratorch, ``terramind_register.py``).
 S2L2A_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 
@@ -34,6 +36,19 @@ COMMON_NAMES = {
     "B12": "swir22",
 }  # fmt: skip
 
+#: What users call them beside that: eo extension 1, Sentinel Hub's and Planet's spellings, terratorch.
+_OTHER_NAMES = {
+    "B01": ("coastal_aerosol",), "B05": ("rededge1", "red_edge_1"), "B06": ("rededge2", "red_edge_2"),
+    "B07": ("rededge3", "red_edge_3"), "B08": ("nir_broad",), "B8A": ("nir2", "nir_narrow"), "B09": ("water_vapor",),
+    "B11": ("swir1", "swir_1"), "B12": ("swir2", "swir_2"),
+}  # fmt: skip
+_BY_NAME = {name: band for band, name in COMMON_NAMES.items()} | {
+    name: band for band, names in _OTHER_NAMES.items() for name in names
+}
+
+#: ESA's names, with or without the 0.
+ESA_BAND = "B(?:0?[1-9]|1[0-2]|8A)|SCL"
+
 #: Ground sampling distance of each band, and of the scene classification, in metres.
 GSD = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -49,6 +64,19 @@ SCL_UNCLEAR = (0, 1, 3, 8, 9, 10)
 
 #: The class of pixels of which it knows nothing else.
 SCL_UNCLASSIFIED = 7
+
+
+def band_called(name: str) -> str | None:
+    """Sentinel-2's band of a name that is nothing else: ``B2``, ``b02_10m``, ``red``, ``RED_EDGE_1``."""
+    name = name.strip()
+    found = re.fullmatch(rf"({ESA_BAND})(?:[_\-.][126]0m)?", name, re.IGNORECASE)
+    return of_esa(found[1]) if found else _BY_NAME.get(name.lower())
+
+
+def of_esa(name: str) -> str:
+    """ESA's name of a band as it stands in the tables here: in capitals, of three characters."""
+    upper = name.upper()
+    return upper if upper in GSD else f"B{upper[1:].zfill(2)}"
 
 
 def is_coarse(band: str, metres: float) -> bool:

@@ -12,8 +12,9 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.dtypes import in_dtype_range
 
+from terramosaic.bands import band_called
 from terramosaic.errors import RequestError, one_line, printable
-from terramosaic.own.names import band_called, day_in
+from terramosaic.own.names import day_in
 from terramosaic.storage.files import whole_file
 from terramosaic.storage.gdal import local_files
 

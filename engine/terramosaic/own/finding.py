@@ -11,9 +11,9 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
-from terramosaic.bands import GSD
+from terramosaic.bands import GSD, band_called
 from terramosaic.errors import RequestError, one_line, printable
-from terramosaic.own.names import band_called, band_in, day_in
+from terramosaic.own.names import band_in, day_in
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.roots import require_within_roots
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from terramosaic.bands import COMMON_NAMES, GSD
+from terramosaic.bands import ESA_BAND, of_esa
 
-#: A band by ESA's name, with or without the 0, between marks; behind it, in ESA's files, the size of its pixels.
-_BAND = re.compile(
-    r"(?:^|(?<=[_\-. ]))(B(?:0?[1-9]|1[0-2]|8A)|SCL)(?:[_\-.]([126]0)m)?(?=[_\-. ]|$)", re.IGNORECASE
-)
+#: A band by ESA's name between marks; behind it, in ESA's files, the size of its pixels.
+_BAND = re.compile(rf"(?:^|(?<=[_\-. ]))({ESA_BAND})(?:[_\-.]([126]0)m)?(?=[_\-. ]|$)", re.IGNORECASE)
 _DAY = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])"
     r"(?:[T_ -]?([01]\d|2[0-3]):?([0-5]\d):?([0-5]\d)?)?(?!\d)"
 )
-_BY_COMMON_NAME = {name: band for band, name in COMMON_NAMES.items()} | {
-    "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir2": "B8A", "swir1": "B11", "swir2": "B12",
-}  # fmt: skip
-
-
-def band_called(name: str) -> str | None:
-    """The band of a name that is nothing else: ``B2``, ``b02``, ``red``."""
-    found = _BAND.fullmatch(name.strip())
-    return _of_esa(found[1]) if found else _BY_COMMON_NAME.get(name.strip().lower())
 
 
 def band_in(stem: str) -> tuple[str, str, int] | None:
@@ -37,7 +26,7 @@ def band_in(stem: str) -> tuple[str, str, int] | None:
     if found is None:
         return None
     rest = f"{stem[: found.start()]} {stem[found.end() :]}".strip("_-. ")
-    return _of_esa(found[1]), re.sub(r"[_\-. ]*\s[_\-. ]*", "_", rest), int(found[2] or 0)
+    return of_esa(found[1]), re.sub(r"[_\-. ]*\s[_\-. ]*", "_", rest), int(found[2] or 0)
 
 
 def day_in(name: str) -> datetime | None:
@@ -51,11 +40,3 @@ def day_in(name: str) -> datetime | None:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _of_esa(name: str) -> str:
-    upper = name.upper()
-    if upper in GSD:
-        return upper
-    padded = f"B{upper[1:].zfill(2)}"
-    return padded

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from terramosaic.own.names import band_called, band_in, day_in
+from terramosaic.bands import band_called
+from terramosaic.own.names import band_in, day_in
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,22 @@ def test_a_files_name(name: str, told: tuple[str, str, int] | None) -> None:
 
 
 def test_a_bands_description() -> None:
-    words = ("B02", "b2", "B8A", "blue", "Red", "nir08", "swir1", "B02 (blue)", "", "temperature")
+    words = (
+        "B02",
+        "b2",
+        "B8A",
+        "blue",
+        "Red",
+        "nir08",
+        "swir1",
+        "B02 (blue)",
+        "",
+        "temperature",
+        "b8a_20m",
+        "RED_EDGE_1",
+    )
     assert [band_called(word) for word in words] == [
-        "B02", "B02", "B8A", "B02", "B04", "B8A", "B11", None, None, None,
+        "B02", "B02", "B8A", "B02", "B04", "B8A", "B11", None, None, None, "B8A", "B05",
     ]  # fmt: skip
 
 

@@ -12,25 +12,15 @@ from typing import Any, Literal
 
 import yaml
 
-from terramosaic.bands import COMMON_NAMES, INPUT_BANDS
+from terramosaic.bands import INPUT_BANDS, band_called
 from terramosaic.errors import RequestError, one_line, printable
-from terramosaic.model.packing.spec import UNITS
+from terramosaic.model.packing.spec import UNITS, unit_of
 
 #: terratorch's names of inputs that are ours under another one.
 _MODALITIES = {"RGB": "S2RGB"}
 
-#: terratorch's names of Sentinel-2's bands.
-_BANDS = {
-    "COASTAL_AEROSOL": "B01", "BLUE": "B02", "GREEN": "B03", "RED": "B04", "RED_EDGE_1": "B05", "RED_EDGE_2": "B06",
-    "RED_EDGE_3": "B07", "NIR_BROAD": "B08", "NIR_NARROW": "B8A", "WATER_VAPOR": "B09", "CIRRUS": "B10",
-    "SWIR_1": "B11", "SWIR_2": "B12",
-} | {name.upper(): band for band, name in COMMON_NAMES.items()}  # fmt: skip
-
 #: Tasks that make maps, by the end of their class's name.
 _TASKS = {"SemanticSegmentationTask": "segmentation", "PixelwiseRegressionTask": "regression"}
-
-#: Below this mean, Sentinel-2's numbers are reflectances, not digital numbers.
-_REFLECTANCE_BELOW = 10.0
 
 #: What TerraMind was pretrained with on windows of, and its patch.
 _WINDOW, _PATCH = 224, 16
@@ -189,7 +179,7 @@ def _inputs(
             _numbers(stats, field, modality, bands, alone=len(order) == 1) for field in ("means", "stds")
         )
         found[name] = HeadInput(
-            str(modality), bands, tuple(map(str, own_bands)), _unit(name, mean), mean, std
+            str(modality), bands, tuple(map(str, own_bands)), unit_of(name, mean), mean, std
         )
     return found
 
@@ -203,7 +193,7 @@ def _bands(modality: str, name: str, own: Sequence[Any]) -> tuple[str, ...]:
             "weights for them); write their names"
         )
     known = INPUT_BANDS[name]
-    bands = [band if band in known else _BANDS.get(band.upper(), band) for band in own]
+    bands = [band if band in known else band_called(band) or band for band in own]
     if unknown := [band for band in bands if band not in known]:
         raise RequestError(
             f"config: {modality} has no band {printable(', '.join(unknown))}; Sentinel has {' '.join(known)}"
@@ -235,17 +225,6 @@ def _numbers(
     if len(numbers) != len(bands):
         raise RequestError(f"stats: {field} of {modality} has {len(numbers)} numbers for {len(bands)} bands")
     return numbers
-
-
-def _unit(name: str, mean: Sequence[float]) -> str:
-    """What the numbers must have been that have such means."""
-    if name in ("S2L2A", "S2L1C"):
-        return "reflectance" if max(mean) < _REFLECTANCE_BELOW else "DN"
-    if name in ("S1RTC", "S1GRD"):
-        return "dB" if max(mean) < 0 else "linear"
-    if name == "S2RGB":
-        return "0-1" if max(mean) <= 1 else "0-255"
-    return UNITS[name][0]
 
 
 def _class_names(names: Sequence[str], count: Any) -> tuple[str, ...]:

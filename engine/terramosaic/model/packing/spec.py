@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,6 +38,9 @@ UNITS = {
     "S1GRD": ("dB", "linear"),
     "DEM": ("m",),
 }
+
+#: Below this mean, Sentinel-2's numbers are reflectances, not digital numbers.
+_REFLECTANCE_BELOW = 10.0
 
 
 class _Said(BaseModel):
@@ -169,6 +173,17 @@ def _completed(name: str, item: PackedInput) -> PackedInput:
     if any(number <= 0 for number in item.std):
         raise ValueError(f"{name}: std must be above 0")
     return item.model_copy(update={"bands": bands, "unit": unit})
+
+
+def unit_of(name: str, mean: Sequence[float]) -> str:
+    """The unit, out of `UNITS`, that an input's numbers must have been in to have such means."""
+    if name in ("S2L2A", "S2L1C"):
+        return "reflectance" if max(mean) < _REFLECTANCE_BELOW else "DN"
+    if name in ("S1RTC", "S1GRD"):
+        return "dB" if max(mean) < 0 else "linear"
+    if name == "S2RGB":
+        return "0-1" if max(mean) <= 1 else "0-255"
+    return UNITS[name][0]
 
 
 def read_spec(path: Path) -> PackSpec:
