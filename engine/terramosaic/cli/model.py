@@ -1,11 +1,12 @@
-"""``terramosaic model export | pack | info | check``."""
+"""``terramosaic model export | pack | info | item | check``."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -19,6 +20,7 @@ from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, VARIANTS, export_bundle, export_head
 from terramosaic.model.manifest import EMBEDDING
+from terramosaic.model.mlm.writing import write_item
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
 
@@ -38,6 +40,13 @@ def info_command(model: str, as_json: bool) -> None:
         click.echo(bundle.manifest.model_dump_json(indent=1))
     else:
         show_bundle(OUT, bundle)
+
+
+@model_group.command("item")
+@click.argument("model")
+def item_command(model: str) -> None:
+    """Writes a bundle's STAC item (MLM extension) into its folder, which can then be published as it is."""
+    OUT.print(str(write_item(load_bundle(model))), soft_wrap=True, highlight=False)
 
 
 @model_group.command("check")
@@ -62,16 +71,24 @@ def check_command(model: str, device: str, provider: str | None, as_json: bool) 
 
 
 @model_group.command("pack")
-@click.argument("onnx_file", metavar="MODEL.onnx", type=click.Path(path_type=Path))
-@click.option(
-    "--spec", required=True, type=click.Path(path_type=Path), help="What its inputs and outputs mean, YAML"
-)
+@click.argument("model", metavar="MODEL.onnx|ITEM.json")
+@click.option("--spec", type=click.Path(path_type=Path), help="What its inputs and outputs mean, YAML")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
-def pack_command(onnx_file: Path, spec: Path, out: Path) -> None:
-    """Makes a bundle of any ONNX model that takes windows of imagery. What a spec says stands in docs/bundle.md."""
-    from terramosaic.model.packing import pack_model, read_spec  # brings onnx, half a second of start-up
+def pack_command(model: str, spec: Path | None, out: Path) -> None:
+    """Makes a bundle of any ONNX model that takes windows of imagery, or of a model's STAC item (MLM).
 
-    packed = pack_model(onnx_file.expanduser(), read_spec(spec.expanduser()), out.expanduser())
+    What a spec says stands in docs/bundle.md. Of an item it needs to say what that leaves open.
+    """
+    # Brings onnx, half a second of start-up.
+    from terramosaic.model.mlm.fetching import pack_item
+    from terramosaic.model.packing import pack_model, read_spec, said_in
+
+    if PurePosixPath(urlsplit(model).path).suffix.lower() in (".json", ".geojson"):
+        packed = pack_item(model, out.expanduser(), said_in(spec.expanduser()) if spec else None)
+    elif spec is None:
+        raise RequestError("spec: say what the graph's inputs and outputs mean, in a file (docs/bundle.md)")
+    else:
+        packed = pack_model(Path(model).expanduser(), read_spec(spec.expanduser()), out.expanduser())
     for line in packed.warnings:
         ERR.print(f"warning: {line}", highlight=False, soft_wrap=True)
     show_bundle(OUT, packed.bundle)

@@ -79,6 +79,36 @@ def whole_file(path: Location) -> Iterator[Path]:
         ) from error
 
 
+def require_new(out: Path) -> None:
+    """Refuses a folder that is there, unless it is empty.
+
+    Raises:
+        OutputError: something is there.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"out: {out} is there already; choose another folder, or remove it")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """An empty folder to fill; it becomes ``out`` when the block ends well, and is removed otherwise.
+
+    Raises:
+        OutputError: something is there, or the folder could not be written.
+    """
+    require_new(out)
+    try:
+        sweep_partials(out.parent, deep=False)
+        with half_written(out.parent, out.name) as partial:
+            partial.mkdir()
+            yield partial
+            partial.replace(out)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: cannot be written: {error.strerror or error}; make room, or choose another"
+        ) from error
+
+
 def write_text(path: Location, text: str) -> None:
     """Writes a small file whole or not at all."""
     with whole_file(path) as partial:

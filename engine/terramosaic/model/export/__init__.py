@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIANTS
 from terramosaic.model.manifest import EMBEDDING
+from terramosaic.storage.files import require_new
 
 if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
@@ -83,9 +84,9 @@ def export_bundle(
     if random_weights is not None and (checkpoint or tokenizer_checkpoints or revisions):
         raise RequestError("random-weights: goes without checkpoints; give one or the other")
     with _of_the_extra():
-        from terramosaic.model.export.bundle import require_new, write_bundle
+        from terramosaic.model.export.bundle import write_bundle
         from terramosaic.model.export.reference import load_reference
-    require_new(out)  # before gigabytes are loaded
+    require_new(out.expanduser())  # before gigabytes are loaded
     reference = load_reference(
         variant,
         targets,

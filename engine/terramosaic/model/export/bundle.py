@@ -14,7 +14,6 @@ from torch import nn
 from torch.export import Dim
 
 from terramosaic.bands import INPUT_BANDS
-from terramosaic.errors import OutputError
 from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.graphs import (
     Classes,
@@ -48,8 +47,8 @@ from terramosaic.model.manifest import (
     Manifest,
     TargetSpec,
 )
+from terramosaic.storage.files import whole_folder
 from terramosaic.storage.hashes import sha256_of
-from terramosaic.storage.scratch import half_written, sweep_partials
 
 #: Told what is written, and how many of how many parts are finished.
 Progress = Callable[[str, int, int], None]
@@ -100,32 +99,12 @@ def write_bundle(
     Raises:
         OutputError: it cannot be written.
     """
-    out = require_new(out)
-    sweep_partials(out.parent, deep=False)
-    try:
-        with half_written(out.parent, out.name) as partial:
-            partial.mkdir()
-            files = _write_files(reference, partial, precision, progress)
-            manifest = _manifest(reference, files, steps, conditioning)
-            text = manifest.model_dump_json(indent=2, exclude_none=True)
-            (partial / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-            partial.replace(out)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot be written: {error.strerror or error}; make room, or choose another"
-        ) from error
-    return out
-
-
-def require_new(out: Path) -> Path:
-    """The absolute path of a folder that may be made.
-
-    Raises:
-        OutputError: something is there.
-    """
     out = out.expanduser().resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"out: {out} is there already; choose another folder, or remove it")
+    with whole_folder(out) as folder:
+        files = _write_files(reference, folder, precision, progress)
+        manifest = _manifest(reference, files, steps, conditioning)
+        text = manifest.model_dump_json(indent=2, exclude_none=True)
+        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
     return out
 
 

@@ -179,7 +179,7 @@ def _inputs(
             _numbers(stats, field, modality, bands, alone=len(order) == 1) for field in ("means", "stds")
         )
         found[name] = HeadInput(
-            str(modality), bands, tuple(map(str, own_bands)), unit_of(name, mean), mean, std
+            str(modality), bands, tuple(map(str, own_bands)), unit_of(name, mean, std), mean, std
         )
     return found
 

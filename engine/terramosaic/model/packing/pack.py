@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import onnx
@@ -32,6 +29,7 @@ from terramosaic.model.manifest import (
 from terramosaic.model.opening import open_generator
 from terramosaic.model.packing.graph import UserGraph, planes_of, read_graph, wrapped
 from terramosaic.model.packing.spec import PackedTarget, PackSpec, complaints_of
+from terramosaic.storage.files import whole_folder
 
 #: Windows that a model is tried on, and that its self-test holds.
 _WINDOWS = 2
@@ -86,13 +84,12 @@ def pack_model(model: Path, spec: PackSpec, out: Path) -> Packed:
         out: the folder to make.
 
     Raises:
-        RequestError: the folder is there, or the graph is not what the spec says; names the field.
+        RequestError: the graph is not what the spec says; names the field.
+        OutputError: the folder is there, or cannot be written.
         ModelError: ONNX Runtime cannot run the graph, or what it makes cannot be a map.
     """
-    if out.exists():
-        raise RequestError(f"out: {out} is there already; give a folder that is not")
     user = read_graph(model, spec)
-    with _folder(out) as folder:
+    with whole_folder(out) as folder:
         files: dict[str, FileSpec] = {}
         for target in spec.targets:
             graph = wrapped(user, spec, target, feeds_of(spec.inputs))
@@ -233,16 +230,3 @@ def _looked_at(name: str, said: PackedTarget, made: np.ndarray) -> Iterator[str]
                 f"targets.{name}: values reach {reached:.4g}, beyond the {most:.4g} that int16 holds in steps of "
                 f"{most / np.iinfo(np.int16).max:.4g}; say a larger step, or map with --dtype float32"
             )
-
-
-@contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A folder that takes its place when all is in it, and is gone after an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield made
-        made.chmod(0o755)
-        made.rename(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)

@@ -39,7 +39,7 @@ UNITS = {
     "DEM": ("m",),
 }
 
-#: Below this mean, Sentinel-2's numbers are reflectances, not digital numbers.
+#: Below this mean and deviation, Sentinel-2's numbers are reflectances, not digital numbers.
 _REFLECTANCE_BELOW = 10.0
 
 
@@ -175,14 +175,14 @@ def _completed(name: str, item: PackedInput) -> PackedInput:
     return item.model_copy(update={"bands": bands, "unit": unit})
 
 
-def unit_of(name: str, mean: Sequence[float]) -> str:
-    """The unit, out of `UNITS`, that an input's numbers must have been in to have such means."""
+def unit_of(name: str, mean: Sequence[float], std: Sequence[float]) -> str:
+    """The unit, out of `UNITS`, that an input's numbers must have been in to have such means and deviations."""
     if name in ("S2L2A", "S2L1C"):
-        return "reflectance" if max(mean) < _REFLECTANCE_BELOW else "DN"
+        return "reflectance" if max(*mean, *std) < _REFLECTANCE_BELOW else "DN"
     if name in ("S1RTC", "S1GRD"):
         return "dB" if max(mean) < 0 else "linear"
     if name == "S2RGB":
-        return "0-1" if max(mean) <= 1 else "0-255"
+        return "0-1" if max(*mean, *std) <= 1 else "0-255"
     return UNITS[name][0]
 
 
@@ -192,14 +192,31 @@ def read_spec(path: Path) -> PackSpec:
     Raises:
         RequestError: a line for each field that is wrong.
     """
+    return spec_of(said_in(path), f"spec: {path}")
+
+
+def said_in(path: Path) -> Any:
+    """The content of a file of YAML or JSON, as it is.
+
+    Raises:
+        RequestError: it is none.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RequestError(f"spec: {path} cannot be read: {one_line(error)}") from error
+
+
+def spec_of(content: Any, whole: str) -> PackSpec:
+    """A spec of its content; ``whole`` is what it is called where no field alone is wrong.
+
+    Raises:
+        RequestError: a line for each field that is wrong.
+    """
     try:
         return PackSpec.model_validate(content)
     except ValidationError as error:
-        raise RequestError(complaints_of(f"spec: {path}", error)) from error
+        raise RequestError(complaints_of(whole, error)) from error
 
 
 def complaints_of(whole: str, error: ValidationError) -> str:
