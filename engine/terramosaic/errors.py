@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from terramosaic.url_secrets import scrubbed
@@ -293,6 +294,12 @@ GO_ON = "run the same request again to go on from here"
 
 #: What fails a block and says nothing about the others: an asset, a worker, the store for a while.
 PASSING = (CatalogError, WorkerLostError, StoreError)
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """A question for one that may be meant by a name that is not known; empty where none is like it."""
+    close = get_close_matches(name.lower(), [each.lower() for each in known], n=1)
+    return next((f"; did you mean {each}?" for each in known if [each.lower()] == close), "")
 
 
 def one_line(message: object) -> str:

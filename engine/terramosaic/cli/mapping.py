@@ -12,7 +12,6 @@ import click
 from terramosaic.cli.consoles import ERR, OUT
 from terramosaic.cli.options import request_from, selection_options
 from terramosaic.cli.plugins import load_runner
-from terramosaic.cli.progress import Bars, Lines
 from terramosaic.cli.show import result_as_json, show_plan, show_result
 from terramosaic.errors import NoScenesError, RequestError, RunCancelledError, TerramosaicError
 from terramosaic.mosaic.result import MapResult
@@ -20,6 +19,7 @@ from terramosaic.planning.planning import plan
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import map_plan
+from terramosaic.run.progress import shown_progress
 
 
 @click.command("plan")
@@ -104,7 +104,7 @@ def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list
     results, failures = [], {}
     for name, request in requests.items():
         try:
-            with (Bars if ERR.is_terminal else Lines)(ERR) as progress:
+            with shown_progress(ERR) as progress:
                 results.append(map_plan(plan(request), progress=progress, **how))
         except RunCancelledError:
             raise

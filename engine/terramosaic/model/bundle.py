@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from terramosaic.errors import ModelError, RequestError, one_line
+from terramosaic.errors import ModelError, RequestError, meant, one_line
 from terramosaic.model.manifest import (
     DRAW,
     FORMAT,
@@ -94,11 +94,12 @@ class Bundle:
         if missing := [name for name in inputs if name not in self.inputs]:
             raise RequestError(
                 f"inputs: bundle {self.name!r} cannot take {', '.join(missing)}; it takes {', '.join(self.inputs)}"
+                f"{meant(missing[0], self.inputs)}"
             )
         if missing := [target for target in targets if target not in self.targets]:
-            have = ", ".join(self.targets)
             raise RequestError(
-                f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {have}"
+                f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {', '.join(self.targets)}"
+                f"{meant(missing[0], self.targets)}"
             )
         if reconstruct and (others := [target for target in targets if target not in inputs]):
             raise RequestError(

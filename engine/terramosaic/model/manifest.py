@@ -96,7 +96,8 @@ def _usable(name: str) -> str:
 _TAKEN = frozenset(("acquired", "imagery", "quality"))
 
 #: A name of a target or an input: it becomes a part of files' names.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$"), AfterValidator(_usable)]
+NAME_PATTERN = "^[A-Za-z][A-Za-z0-9]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_usable)]
 
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

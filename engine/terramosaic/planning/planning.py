@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,7 +49,7 @@ from terramosaic.planning.searching import (
     search,
 )
 from terramosaic.request.region import GeoJson
-from terramosaic.request.request import RegionRequest
+from terramosaic.request.request import RegionRequest, requested
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,12 @@ logger = logging.getLogger(__name__)
 _PREVIEW_SIDE = 1400
 
 
-def plan(request: RegionRequest) -> Plan:
+def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any) -> Plan:
     """Searches the catalog and decides a run. Reads metadata only, no pixels; writes nothing but own imagery's catalog.
+
+    Args:
+        request: what to map: a request, or an object of its fields.
+        fields: of a request, in place of one or of its own: ``plan(region="33TWL", datetime="2023-08")``.
 
     Raises:
         RequestError: the request, its region file or its catalog's name is wrong.
@@ -67,6 +71,7 @@ def plan(request: RegionRequest) -> Plan:
         ModelError: the bundle is broken.
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
+    request = requested(request, fields)
     prepared = Prepared.of(request)
     if is_led_by_radar(request):
         radar = prepared.radar(near=None)

@@ -16,7 +16,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -28,7 +27,7 @@ from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
 from terramosaic.model.manifest import Name, NdviLimit
-from terramosaic.request.complaints import lines_of
+from terramosaic.request.face import OneLineErrors, readable
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.request.scene_ids import split_ids
@@ -80,13 +79,15 @@ _Nothing = Annotated[_T, Decides.NOTHING]
 
 
 def _with_examples(schema: dict[str, Any]) -> None:
-    """A field that names no example of its own is best shown by its default."""
+    """A field that names no example of its own is best shown by its default. What fields mean stands beside them."""
+    schema["description"] = schema["description"].partition("\n")[0]
     for field in schema["properties"].values():
         if field.get("default", "") not in ("", []):
             field.setdefault("examples", [field["default"]])
 
 
-class RegionRequest(Shown, BaseModel):
+@readable
+class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
     """A region to map: where, when, from which catalog, with which model, and into which folder."""
 
     model_config = ConfigDict(
@@ -579,7 +580,15 @@ def request_of(**fields: Any) -> RegionRequest:
     Raises:
         RequestError: one line for each field that is wrong.
     """
-    try:
-        return RegionRequest(**fields)
-    except ValidationError as error:
-        raise RequestError("\n".join(lines_of(error))) from None
+    return RegionRequest(**fields)
+
+
+def requested(request: RegionRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> RegionRequest:
+    """A request that is given as one, or as an object of its fields; fields of the same name go before.
+
+    Raises:
+        RequestError: one line for each field that is wrong.
+    """
+    if isinstance(request, RegionRequest) and not fields:
+        return request
+    return request_of(**{**dict(request or {}), **fields})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from terramosaic.block.receipt import BlockReceipt
@@ -52,21 +53,22 @@ class Quiet:
 
 
 def map_region(
-    request: RegionRequest,
+    request: RegionRequest | Mapping[str, Any] | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool = False,
     workers: int | None = None,
     batch_size: int | None = None,
     devices: Sequence[str] | None = None,
     check_files: bool = False,
+    **fields: Any,
 ) -> MapResult:
     """Maps a region: plans it, computes its blocks, assembles mosaics and publishes report and item.
 
     A run that was stopped goes on where it was; one that is complete is recognised and returned at once.
 
     Args:
-        request: what to map.
-        progress: told what happens.
+        request: what to map: a request, or an object of its fields.
+        progress: True for bars in a terminal or notebook and lines elsewhere; or what is told what happens.
         workers: blocks computed at the same time; by default one for each processor, at most 4. With ``devices``, in
             each process; by default 1 on the CPU and up to 4 on a GPU.
         batch_size: windows per call of the model; by default what suits the device.
@@ -74,6 +76,7 @@ def map_region(
             the request's device; by default threads of this process use that device. Results do not depend on it.
         check_files: whether the files of a run that is complete are read and compared with the hashes in its item;
             sizes are compared in any case. What is damaged is made anew.
+        fields: of a request, in place of one or of its own: ``map_region(region="33TWL", datetime="2023-08")``.
 
     Raises:
         EmptyMapError: no pixel of the region has data; the files are written all the same.
@@ -81,7 +84,7 @@ def map_region(
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
     return map_plan(
-        plan(request),
+        plan(request, **fields),
         progress=progress,
         workers=workers,
         batch_size=batch_size,
@@ -93,14 +96,33 @@ def map_region(
 def map_plan(
     plan: Plan,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool = False,
     workers: int | None = None,
     batch_size: int | None = None,
     devices: Sequence[str] | None = None,
     check_files: bool = False,
 ) -> MapResult:
     """Carries out a plan; see `map_region`."""
-    plan, progress = as_begun(plan), progress or Quiet()
+    with _telling(progress) as told:
+        return _mapped(as_begun(plan), told, workers, batch_size, devices, check_files)
+
+
+def _telling(progress: Progress | bool) -> AbstractContextManager[Progress]:
+    if progress is True:
+        from terramosaic.run.progress import shown_progress  # for start-up time: workers show none
+
+        return shown_progress()
+    return nullcontext(progress or Quiet())
+
+
+def _mapped(
+    plan: Plan,
+    progress: Progress,
+    workers: int | None,
+    batch_size: int | None,
+    devices: Sequence[str] | None,
+    check_files: bool,
+) -> MapResult:
     chosen = None if devices is None else worker_devices(devices, plan.request.device)
     if remove_flaws(plan, hashes=check_files):
         progress.planned(plan, [])

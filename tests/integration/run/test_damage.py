@@ -28,7 +28,14 @@ RECT = Rect(LAND.row, LAND.col, 600, 600)
 
 @pytest.fixture(scope="module")
 def whole(land, tmp_path_factory) -> MapResult:
-    return map_region(land.request(RECT, tmp_path_factory.mktemp("whole"), targets=("NDVI",)))
+    return map_region(land.request(RECT, tmp_path_factory.mktemp("whole")), targets=("NDVI",), progress=True)
+
+
+def test_who_asked_for_it_was_told_how_far_the_run_is(request, capsys):
+    request.getfixturevalue("whole")
+    assert capsys.readouterr().err == (
+        "4 blocks, 0 done before; 30 windows to compute\nputting mosaics together\nwriting report and item\n"
+    )
 
 
 @pytest.fixture

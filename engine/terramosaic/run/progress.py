@@ -1,9 +1,10 @@
-"""What a run looks like while it works: bars in a terminal, plain lines elsewhere."""
+"""What a run looks like while it works: bars in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import threading
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,18 @@ _STAGES = {"assemble": "putting mosaics together", "publish": "writing report an
 
 #: Seconds between two plain lines.
 _LINE_EVERY = 10.0
+
+
+def shown_progress(console: Console | None = None) -> Bars | Lines:
+    """What shows a run best here, to be used as a context.
+
+    Args:
+        console: where; by default a notebook's cell, else stderr.
+    """
+    console = console or Console(stderr=True)
+    # In a notebook rich needs them for what moves.
+    moves = find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
+    return Bars(console) if moves else Lines(console)
 
 
 class Bars:
