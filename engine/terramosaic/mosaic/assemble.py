@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
@@ -21,7 +21,9 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.failures import RASTER_FAILURES
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.model.devices import available_cpus
+from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.cog import RasterProfile, write_cog
+from terramosaic.mosaic.statistics import gdal_statistics, passing, totals_of
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import ACQUIRED, QUALITY_BITS, Layer, day_number
 from terramosaic.planning.plan import Block, Plan, Zone
@@ -113,10 +115,17 @@ def write_mosaic(
         OutputError: the file could not be written.
     """
     if layer.kind == "class":
-        # GDAL keeps category names beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
-        write_text(path.with_name(f"{path.name}.aux.xml"), category_names(layer))
+        # GDAL keeps a table of classes beside a GeoTIFF only. Written first: the mosaic's name says that all is there.
+        write_text(beside(path), class_table(layer))
+    profile, threads = profile_of(layer, geobox, tags), max(2, available_cpus())
     try:
-        write_cog(path, rows, profile_of(layer, geobox, tags), threads=max(2, available_cpus()))
+        # Of classes, flags and days figures mean nothing, of an embedding's hundreds of bands they would tell nobody.
+        if layer.is_measured and layer.kind != "embedding":
+            totals = totals_of(layer)
+            statistics = partial(gdal_statistics, totals)
+            write_cog(path, passing(totals, rows), profile, threads=threads, band_tags=statistics)
+        else:
+            write_cog(path, rows, profile, threads=threads)
     except (OSError, RasterioError) as error:
         raise OutputError(
             f"{path} could not be written: {error}; make room or choose another output folder"
@@ -267,15 +276,3 @@ def _meanings(layer: Layer) -> dict[str, str]:
     return {f"CLASS_{item.value}": item.name for item in classes} | {
         f"BIT_{bit}": text for bit, text in bits.items()
     }
-
-
-def category_names(layer: Layer) -> str:
-    """Names of a layer's classes as GDAL reads them from a file beside a GeoTIFF."""
-    names = {layer.nodata: "no data"} | {item.value: item.name for item in layer.classes}
-    categories = "".join(
-        f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1)
-    )
-    return (
-        '<PAMDataset><PAMRasterBand band="1">'
-        f"<CategoryNames>{categories}</CategoryNames></PAMRasterBand></PAMDataset>\n"
-    )

@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+from terramosaic.mosaic.statistics import FloatTotals, figures_of_counts, totals_of
 from terramosaic.planning.layers import Layer
 from terramosaic.publishing.reduced import BandStatistics, ReducedMosaic, told_if_broken
 
@@ -51,24 +52,17 @@ def census_of(path: Path, layer: Layer, reduced: ReducedMosaic) -> Census:
             # Of hundreds of dimensions figures would tell nobody anything.
             valid = sum(int((piece != layer.nodata).sum()) for piece in _pieces(dataset, 1))
             return Census(None, valid / (dataset.width * dataset.height), ())
-        if layer.dtype == "float32":
-            return _census_of_floats(_pieces(dataset), layer, reduced)
-        counts = np.zeros((len(layer.bands), len(layer.numbers)), np.int64)
+        totals = totals_of(layer)
         for piece in _pieces(dataset):
-            for band, pixels in enumerate(piece):
-                counts[band] += counts_of(pixels)
-    pixels, without = int(counts[0].sum()), int(counts[0, layer.numbers == layer.nodata].sum())
+            totals.feed(piece)
+    if isinstance(totals, FloatTotals):
+        return _census_of_floats(totals, reduced)
+    counts, without = totals.counts, int(totals.counts[0, layer.numbers == layer.nodata].sum())
     return Census(
-        counts, 1 - without / pixels, statistics_of_counts(counts, layer) if layer.is_measured else ()
+        counts,
+        1 - without / totals.pixels,
+        statistics_of_counts(counts, layer) if layer.is_measured else (),
     )
-
-
-def counts_of(numbers: np.ndarray) -> np.ndarray:
-    """How often each number that the type of uint8, uint16 or int16 can hold is there, from the smallest on, int64."""
-    kind = np.iinfo(numbers.dtype)
-    unsigned = numbers.view(f"u{numbers.dtype.itemsize}").ravel()
-    # As unsigned, negative numbers come last.
-    return np.roll(np.bincount(unsigned, minlength=kind.max - kind.min + 1), -kind.min)
 
 
 def statistics_of_counts(counts: np.ndarray, layer: Layer) -> tuple[BandStatistics, ...]:
@@ -76,46 +70,25 @@ def statistics_of_counts(counts: np.ndarray, layer: Layer) -> tuple[BandStatisti
     numbers, found = layer.numbers, []
     for band in counts:
         held = np.where(numbers == layer.nodata, 0, band)
-        count = int(held.sum())
-        if not count:
+        exact = figures_of_counts(held, numbers)
+        if exact is None:
             return ()
         below = np.cumsum(held)
-        low, median, high = (numbers[np.searchsorted(below, count * share)] for share in (0.02, 0.5, 0.98))
-        least_held, most_held = numbers[np.flatnonzero(held)[[0, -1]]]
-        mean = int(numbers @ held) / count
-        stddev = np.sqrt(np.square(numbers - mean) @ held / count)
-        figures = (least_held, low, median, mean, high, most_held, stddev)
+        low, median, high = (
+            numbers[np.searchsorted(below, exact.count * share)] for share in (0.02, 0.5, 0.98)
+        )
+        figures = (exact.minimum, low, median, exact.mean, high, exact.maximum, exact.stddev)
         found.append(BandStatistics(*(float(each * layer.scale) for each in figures)))
     return tuple(found)
 
 
-def _census_of_floats(pieces: Iterator[np.ndarray], layer: Layer, reduced: ReducedMosaic) -> Census:
-    bands = len(layer.bands)
-    least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
-    pixels, count, total, squares = 0, 0, np.zeros(bands), np.zeros(bands)
-    for piece in pieces:
-        pixels += piece[0].size
-        values = piece[:, piece[0] != layer.nodata].astype(float)
-        if values.size:
-            least, most = np.minimum(least, values.min(axis=1)), np.maximum(most, values.max(axis=1))
-            count += values.shape[1]
-            total += values.sum(axis=1)
-            squares += np.square(values).sum(axis=1)
-    if not count:
-        return Census(None, 0.0, ())
-    mean = total / count
-    stddev = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+def _census_of_floats(totals: FloatTotals, reduced: ReducedMosaic) -> Census:
+    figures = [exact for exact in totals.figures() if exact is not None]
     statistics = tuple(
-        replace(
-            near,
-            minimum=float(least[band]),
-            mean=float(mean[band]),
-            maximum=float(most[band]),
-            stddev=float(stddev[band]),
-        )
-        for band, near in enumerate(reduced.statistics())
+        replace(near, minimum=exact.minimum, mean=exact.mean, maximum=exact.maximum, stddev=exact.stddev)
+        for near, exact in zip(reduced.statistics(), figures, strict=True)
     )
-    return Census(None, count / pixels, statistics)
+    return Census(None, figures[0].count / totals.pixels if figures else 0.0, statistics)
 
 
 def _pieces(dataset: rasterio.DatasetReader, band: int | None = None) -> Iterator[np.ndarray]:

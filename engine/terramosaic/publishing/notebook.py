@@ -17,9 +17,9 @@ import shapely
 from terramosaic.errors import OutputError, TerramosaicError
 from terramosaic.ground.grid import zone_name
 from terramosaic.mosaic.result import MapResult, Mosaic
+from terramosaic.mosaic.statistics import counts_of
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.census import counts_of
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.locator import plan_map, region_map

@@ -14,16 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from xml.etree import ElementTree
 
-from rasterio.io import MemoryFile
-
-from terramosaic.ground.grid import Rect
-from terramosaic.mosaic.assemble import category_names, profile_of
-from terramosaic.mosaic.cog.tiff import describe
-from terramosaic.planning.layers import Layer
+from terramosaic.mosaic.virtual import virtual_raster
 from terramosaic.storage.files import link, list_facts, read_text, remove, write_text
-from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.watch.generation import Mosaics
 
@@ -43,7 +36,7 @@ def point(folder: Location, generation: str, mosaics: Mosaics) -> None:
         except OSError:
             pass  # some file systems know no links
     texts = {
-        file: _virtual(f"{generation}/{file}", layer, epsg, rect)
+        file: virtual_raster(f"{generation}/{file}", layer, layer.geobox(rect, epsg))
         for epsg, rect in mosaics.zones.items()
         for layer, file in zip(mosaics.layers, mosaics.files(epsg).values(), strict=True)
     }
@@ -73,28 +66,3 @@ def _remove_others(folder: Location, there: Iterable[str], wanted: Iterable[str]
 
 def _is_of_mosaic(name: str) -> bool:
     return name.endswith((".tif", ".tif.aux.xml")) and not name.startswith(".")
-
-
-def _virtual(file: str, layer: Layer, epsg: int, rect: Rect) -> str:
-    """A virtual raster that is a layer's mosaic; its file is named from where the text lies."""
-    profile = profile_of(layer, rect.geobox(epsg), {})
-    with local_files(), MemoryFile(ext=".vrt") as memory:
-        with memory.open(
-            driver="VRT",
-            height=rect.height,
-            width=rect.width,
-            count=profile.count,
-            dtype=layer.dtype,
-            crs=profile.geobox.crs,
-            transform=rect.transform,
-            nodata=layer.nodata,
-        ) as dataset:
-            describe(dataset, profile)
-        document = ElementTree.fromstring(bytes(memory.getbuffer()))
-    for band in document.iter("VRTRasterBand"):
-        if layer.kind == "class":
-            band.extend(ElementTree.fromstring(category_names(layer)).iter("CategoryNames"))
-        source = ElementTree.SubElement(band, "SimpleSource")
-        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = file
-        ElementTree.SubElement(source, "SourceBand").text = band.get("band")
-    return ElementTree.tostring(document, encoding="unicode")

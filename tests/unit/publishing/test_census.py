@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from terramosaic.errors import OutputError
+from terramosaic.mosaic.statistics import counts_of
 from terramosaic.planning.layers import Layer
 from terramosaic.publishing import census
-from terramosaic.publishing.census import Census, census_of, counts_of
+from terramosaic.publishing.census import Census, census_of
 from terramosaic.publishing.reduced import read_reduced
 from tests.unit.publishing.test_quicklook import ANY, CLASSES, NODATA, QUALITY, S1, mosaic
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from terramosaic.block.ndvi import NdviAgreement
+from terramosaic.mosaic.statistics import counts_of
 from terramosaic.planning.layers import Category, Layer
-from terramosaic.publishing.census import counts_of
 from terramosaic.trust.self_checks import (
     NdviLimits,
     doubts_about_layer,

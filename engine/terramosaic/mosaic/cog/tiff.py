@@ -68,6 +68,7 @@ class RasterProfile:
         scale: Measured value = pixel * scale + offset, in all bands.
         offset: See ``scale``.
         tags: Metadata of the dataset.
+        band_tags: Metadata of each band.
         colormap: Red, green, blue and alpha (0-255) of each value, for one band of uint8.
         tile: Side of a tile in pixels, a multiple of 16.
 
@@ -85,6 +86,7 @@ class RasterProfile:
     scale: float | None = None
     offset: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    band_tags: Sequence[Mapping[str, str]] = ()
     colormap: Mapping[int, tuple[int, int, int, int]] | None = None
     tile: int = 512
 
@@ -98,6 +100,8 @@ class RasterProfile:
         for name, values in (("descriptions", self.descriptions), ("units", self.units)):
             if values is not None and (isinstance(values, str) or len(values) != self.count):
                 yield f"{name} must be a list of {self.count}, one entry per band"
+        if len(self.band_tags) not in (0, self.count):
+            yield f"band_tags must be a list of {self.count}, one entry per band"
         if self.dtype.name not in PREDICTORS:
             yield f"dtype {self.dtype} is none of {', '.join(PREDICTORS)}"
         if self.nodata is not None and self.dtype.kind in "iu" and self.nodata % 1 != 0:
@@ -200,6 +204,8 @@ def describe(dataset: rasterio.io.DatasetWriter, profile: RasterProfile) -> None
     if profile.offset is not None:
         dataset.offsets = (profile.offset,) * profile.count
     dataset.update_tags(**profile.tags)
+    for band, tags in enumerate(profile.band_tags, start=1):
+        dataset.update_tags(band, **tags)
 
 
 def read_directory(data: bytes) -> list[Tag]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -22,7 +23,13 @@ _COPY_BYTES = 1 << 20
 
 
 def write_cog(
-    path: Location, rows: Iterable[np.ndarray], profile: RasterProfile, *, level: int = 1, threads: int = 2
+    path: Location,
+    rows: Iterable[np.ndarray],
+    profile: RasterProfile,
+    *,
+    level: int = 1,
+    threads: int = 2,
+    band_tags: Callable[[], Sequence[Mapping[str, str]]] | None = None,
 ) -> None:
     """Writes a cloud-optimized GeoTIFF from rows that arrive from the top.
 
@@ -38,6 +45,7 @@ def write_cog(
         profile: What the raster is.
         level: ZSTD level, 1 to 22.
         threads: Threads that compress.
+        band_tags: Metadata of each band, asked for when all rows have passed; in place of the profile's.
 
     Raises:
         OutputError: The rows do not fit the raster, or the file could not be written.
@@ -54,6 +62,8 @@ def write_cog(
                 pyramid.feed(chunk)
         with _reported(path):
             pyramid.finish()
+            if band_tags is not None:
+                template = template_tags(replace(profile, band_tags=band_tags()))
             _assemble(path, build_head(template, pyramid.layout), reversed(spools))
 
 
