@@ -34,6 +34,7 @@ from terramosaic.publishing.facts import SceneFacts
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.seams import seams_as_json
+from terramosaic.publishing.styles import files_beside
 from terramosaic.publishing.words import attribution, software, strides_in_words, title_of
 from terramosaic.storage.files import read_bytes
 from terramosaic.storage.hashes import multihash_of_bytes
@@ -84,6 +85,8 @@ def make_item(run: RunFacts) -> pystac.Item:
     )
     for mosaic in run.layers:
         item.add_asset(mosaic.name, _mosaic_asset(run, mosaic))
+        for name in files_beside(mosaic):
+            item.add_asset(*_asset_beside(run, mosaic, name))
     for name, picture in run.pictures.items():
         path = run.folder.quicklooks / f"{name}.png"
         roles = ["thumbnail", "overview"]
@@ -276,6 +279,22 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     if layer.kind == "flags":
         asset.extra_fields["classification:bitfields"] = _bitfields()
     return asset
+
+
+#: Files beside a mosaic by the end of their names: of their assets' names, what they are, media type and roles.
+_BESIDE = {
+    "_composite.vrt": ("_composite", "False colour, as a virtual raster", "application/xml", ["visual"]),
+    "_composite.qml": ("_composite_style", "QGIS style of the false colour", "application/xml", ["style"]),
+    ".qml": ("_style", "QGIS style", "application/xml", ["style"]),
+    ".tif.aux.xml": ("_table", "Names and colours of the classes, for GDAL", "application/xml", ["metadata"]),
+}
+
+
+def _asset_beside(run: RunFacts, mosaic: LayerRecord, name: str) -> tuple[str, pystac.Asset]:
+    """A file beside a mosaic; without size and checksum, since GIS programs keep what their users change in them."""
+    ending, title, media_type, roles = _BESIDE[name.removeprefix(mosaic.name)]
+    href = _href(run, mosaic.path.with_name(name))
+    return f"{mosaic.name}{ending}", pystac.Asset(href, title=title, media_type=media_type, roles=roles)
 
 
 def _roles(layer: Layer) -> list[str]:

@@ -13,8 +13,9 @@ from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.item import make_item
-from terramosaic.publishing.record import gather
+from terramosaic.publishing.record import RunFacts, gather
 from terramosaic.publishing.report import render_report
+from terramosaic.publishing.styles import files_beside
 from terramosaic.storage.files import remove, whole_file, write_text
 from terramosaic.storage.location import Location
 
@@ -40,8 +41,7 @@ def publish(plan: Plan) -> Location:
         run = gather(plan)
         for name, picture in run.pictures.items():
             _write_png(folder.quicklooks / f"{name}.png", picture.image)
-        write_text(folder.report_file, render_report(run))
-        write_text(folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
+        _write_pages(run)
         logger.info("run %s published", plan.run_id)
     # Also for a run that was complete: it may have been stopped just before this line.
     link_latest(folder)
@@ -66,8 +66,16 @@ def publish_again(plan: Plan) -> None:
             raise OutputError(
                 f"{mosaic.path} is not the file that the run's item tells of; check the run's files"
             )
-    write_text(folder.report_file, render_report(run))
-    write_text(folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
+    _write_pages(run)
+
+
+def _write_pages(run: RunFacts) -> None:
+    """What tells of mosaics: how GIS programs show them, the report, and last the item."""
+    for record in run.layers:
+        for name, text in files_beside(record).items():
+            write_text(record.path.with_name(name), text)
+    write_text(run.folder.report_file, render_report(run))
+    write_text(run.folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
 
 
 def _write_png(path: Location, image: Image.Image) -> None:

@@ -54,7 +54,8 @@ _BACKSCATTER = (
 )
 _TERRAIN_COLOURS = ("#2f6e5b", "#6f9e63", "#bcc47c", "#e6d9a2", "#cfa878", "#a5775a", "#8f8078", "#f4f2ee")
 _STD_COLOURS = ("#f6f1e7", "#f2d7ad", "#eaae78", "#d87a60", "#b04a60", "#78295c", "#3c1545")
-_PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
+#: Of what has no colours of its own.
+PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725")
 
 #: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
 _CLEAN_COLOUR = "#d5dcd8"
@@ -104,6 +105,15 @@ class Swatch:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """Red, green or blue of a picture: what of a band, in physical units, is dark and what is bright."""
+
+    band: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Quicklook:
     """A picture, transparent where there is no data, and its legend.
 
@@ -112,12 +122,16 @@ class Quicklook:
         caption: how to read it, in a line.
         scales: colour bars; three of them for a colour composite.
         swatches: colours of classes or flags.
+        channels: red, green and blue of a colour composite.
+        gamma: its brightness is to the power of one by this.
     """
 
     image: Image.Image
     caption: str
     scales: tuple[Scale, ...] = ()
     swatches: tuple[Swatch, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    gamma: float = 1.0
 
 
 def draw(reduced: ReducedMosaic) -> Quicklook:
@@ -200,7 +214,9 @@ def _visible(dn: np.ndarray, valid: np.ndarray, shown: np.ndarray, bands: Sequen
     low, high = _range(dn[:, shown], 1) if shown.any() else (0.0, 1.0)
     stretched = np.clip((dn - low) / (high - low), 0, 1) ** (1 / _TRUE_COLOUR_GAMMA)
     caption = f"{shown_in_words(bands)} ({', '.join(shown_bands(bands))})"
-    return Quicklook(_rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid), caption)
+    channels = tuple(Channel(band, low * REFLECTANCE, high * REFLECTANCE) for band in shown_bands(bands))
+    picture = _rgba(_bytes(np.moveaxis(stretched, 0, -1)), valid)
+    return Quicklook(picture, caption, channels=channels, gamma=_TRUE_COLOUR_GAMMA)
 
 
 def _draw_backscatter(reduced: ReducedMosaic) -> Quicklook:
@@ -216,7 +232,8 @@ def _of_backscatter(db: np.ndarray, valid: np.ndarray) -> Quicklook:
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
     caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
-    return Quicklook(_rgba(rgb, valid), caption, tuple(scales))
+    shown = tuple(Channel(name, low, high) for name, low, high, _ in _BACKSCATTER)
+    return Quicklook(_rgba(rgb, valid), caption, tuple(scales), channels=shown)
 
 
 def _draw_ndvi(reduced: ReducedMosaic) -> Quicklook:
@@ -249,15 +266,17 @@ def _draw_terrain(reduced: ReducedMosaic) -> Quicklook:
 def _draw_embedding(reduced: ReducedMosaic) -> Quicklook:
     """Its first dimensions as red, green and blue, each stretched by itself."""
     values, valid = reduced.values, reduced.valid
-    channels = []
-    for band in (values[index % len(values)] for index in range(3)):
-        low, high = _range(band[valid], 1e-6)
-        channels.append(np.clip((np.nan_to_num(band) - low) / (high - low), 0, 1))
+    channels, shown = [], []
+    for index in (index % len(values) for index in range(3)):
+        low, high = _range(values[index][valid], 1e-6)
+        channels.append(np.clip((np.nan_to_num(values[index]) - low) / (high - low), 0, 1))
+        shown.append(Channel(reduced.layer.bands[index], low, high))
     caption = (
         f"The first three of {len(reduced.layer.bands)} dimensions as red, green and blue, each stretched by itself: "
         "patches of one colour are alike in these three, and colours stand for nothing else."
     )
-    return Quicklook(_rgba(_bytes(np.stack(channels, axis=-1)), valid), caption)
+    picture = _rgba(_bytes(np.stack(channels, axis=-1)), valid)
+    return Quicklook(picture, caption, channels=tuple(shown))
 
 
 def _draw_std(reduced: ReducedMosaic) -> Quicklook:
@@ -272,7 +291,7 @@ def _draw_std(reduced: ReducedMosaic) -> Quicklook:
 
 
 def _draw_confidence(reduced: ReducedMosaic) -> Quicklook:
-    scale = Scale("Confidence", 0, 100, "%", _PLAIN_COLOURS)
+    scale = Scale("Confidence", 0, 100, "%", PLAIN_COLOURS)
     return _draw_ramp(reduced, scale, "Probability that the model gives the class that won.")
 
 
@@ -296,7 +315,7 @@ def _draw_probabilities(reduced: ReducedMosaic) -> Quicklook:
 def _draw_any(reduced: ReducedMosaic) -> Quicklook:
     span = _range(reduced.values[0][reduced.valid], reduced.layer.scale)
     name = reduced.layer.bands[0]
-    return _draw_ramp(reduced, Scale(name, *span, _unit(reduced), _PLAIN_COLOURS), f"{name}.")
+    return _draw_ramp(reduced, Scale(name, *span, _unit(reduced), PLAIN_COLOURS), f"{name}.")
 
 
 def _draw_ramp(reduced: ReducedMosaic, scale: Scale, caption: str) -> Quicklook:
@@ -326,14 +345,20 @@ def _draw_days(reduced: ReducedMosaic) -> Quicklook:
 
 
 def _draw_flags(reduced: ReducedMosaic) -> Quicklook:
-    flags, shown = reduced.stored[0], np.zeros(reduced.valid.shape, np.uint8)
-    for bit in _FLAG_COLOURS:
-        shown[flags & bit != 0] = bit
+    shown = worst_flag(reduced.stored[0])
     shown[~reduced.valid] = reduced.layer.nodata
     swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
     swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
     image = _palette(shown, swatches, reduced.layer.nodata)
     return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
+
+
+def worst_flag(flags: np.ndarray) -> np.ndarray:
+    """The flag that is seen where several are set; 0 where none is. uint8 of any shape."""
+    worst = np.zeros_like(flags)
+    for bit in _FLAG_COLOURS:
+        worst[flags & bit != 0] = bit
+    return worst
 
 
 _DRAW_CATEGORIES: dict[str, Callable[[ReducedMosaic], Quicklook]] = {

@@ -18,7 +18,7 @@ from pystac.validation import RegisteredValidator
 from shapely.geometry import MultiPolygon, box, mapping, shape
 
 from terramosaic.errors import OutputError
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, is_complete
 from terramosaic.publishing.item import bbox_of, scene_href
 from terramosaic.publishing.publish import publish
 from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run, two_zone_run
@@ -108,6 +108,8 @@ class TestItem:
     def test_every_file_is_sized_and_hashed(self, folder, item):
         for asset in item["assets"].values():
             content = (folder / asset["href"]).read_bytes()
+            if asset["href"].endswith((".qml", ".vrt", ".xml")):
+                continue  # GIS programs keep in them what their users change
             assert asset["file:size"] == len(content)
             assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
 
@@ -278,6 +280,19 @@ class TestPublish:
         assert publish(plan) == folder / "item.json"
         assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
         assert (folder.parent / "latest" / "item.json").exists()
+
+    def test_styles_are_a_run_s_and_may_be_changed(self, plan, folder, item):
+        names = {asset["href"].removeprefix("./") for asset in item["assets"].values()}
+        there = {path.name for path in folder.iterdir() if path.suffix in (".qml", ".vrt", ".xml")}
+        assert there <= names
+        assert {"NDVI.qml", "S1GRD.qml", "S1GRD_composite.vrt", "LULC.tif.aux.xml", "quality.qml"} <= there
+        written = {name: (folder / name).read_bytes() for name in there}
+        (folder / "NDVI.qml").write_text("<qgis/>")
+        assert is_complete(plan)
+        for name in there:
+            (folder / name).unlink()
+        publish(plan)
+        assert {name: (folder / name).read_bytes() for name in there} == written
 
     def test_pictures_share_one_frame(self, plan, folder):
         sizes = {path.name: Image.open(path).size for path in (folder / "quicklooks").glob("*.png")}

@@ -124,7 +124,8 @@ def test_a_region_in_a_store_equals_the_local_one_and_is_recognised(store, reque
     for name, asset in item.assets.items():
         assert asset.href.startswith("./")
         key = f"whole/{run_id}/{asset.href[2:]}"
-        assert asset.extra_fields["file:size"] == len(store.read(key))
+        if asset.roles != ["style"] and "table" not in name and "composite" not in name:
+            assert asset.extra_fields["file:size"] == len(store.read(key))
         if name in local.mosaics:
             assert asset.to_dict() == here["assets"][name]
     sources = [link.href for link in item.links if link.rel == "derived_from"]
