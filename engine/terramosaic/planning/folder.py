@@ -32,6 +32,9 @@ from terramosaic.storage.location import Location, is_remote, location
 
 logger = logging.getLogger(__name__)
 
+#: The folder of a watched region's runs, beside the collection that names them.
+ACQUISITIONS = "acquisitions"
+
 #: Bytes of a scene's name in the names of files.
 _LONGEST_STEM = 150
 

@@ -30,6 +30,7 @@ from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.layers import QUALITY_BITS, Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.planning.radar import RADAR
+from terramosaic.publishing.collections import collection_id, links_of_run
 from terramosaic.publishing.facts import SceneFacts
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
@@ -77,10 +78,12 @@ def make_item(run: RunFacts) -> pystac.Item:
         id=f"terramosaic-{plan.run_id}",
         geometry=plan.region,
         bbox=bbox_of(plan.region),
-        datetime=start if start == end else None,
+        # The first, where there are several: programs that stack items want one moment.
+        datetime=start,
         start_datetime=start,
         end_datetime=end,
-        properties=_properties(run),
+        # Tables cannot hold what is empty.
+        properties=_without_empty(_properties(run)),
         stac_extensions=[*EXTENSIONS, *([_EO] if _has_optical_bands(plan) else [])],
     )
     for mosaic in run.layers:
@@ -117,6 +120,21 @@ def make_item(run: RunFacts) -> pystac.Item:
         href = scene_href(scene, plan, run.folder.path)
         item.add_link(pystac.Link("derived_from", href, media_type="application/geo+json", title=scene.key))
     return item
+
+
+def item_of(run: RunFacts) -> dict[str, Any]:
+    """The item of a run as it is written, with its place in the catalog of its output folder; see `make_item`."""
+    document = make_item(run).to_dict(include_self_link=False)
+    links = [*links_of_run(run.plan), *document["links"]]
+    return document | {"collection": collection_id(run.plan), "links": links}
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields without those that are mappings of nothing, at any depth."""
+    cut = {
+        name: _without_empty(value) if isinstance(value, dict) else value for name, value in fields.items()
+    }
+    return {name: value for name, value in cut.items() if value != {}}
 
 
 def _has_optical_bands(plan: Plan) -> bool:

@@ -12,7 +12,8 @@ from terramosaic.errors import OutputError
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.item import make_item
+from terramosaic.publishing.catalog import is_listed, list_run
+from terramosaic.publishing.item import item_of
 from terramosaic.publishing.record import RunFacts, gather
 from terramosaic.publishing.report import render_report
 from terramosaic.publishing.styles import files_beside
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 def publish(plan: Plan) -> Location:
     """Writes a run's quicklooks, its report, and last its item. A run that has its item is complete.
 
+    After that the catalog of the output folder names it, too.
+
     Args:
         plan: the run's plan; its mosaics are assembled.
 
@@ -35,7 +38,8 @@ def publish(plan: Plan) -> Location:
         OutputError: a block or a mosaic is missing, or a file could not be written.
     """
     folder = RunFolder.of(plan)
-    if not is_complete(plan):
+    was_complete = is_complete(plan)
+    if not was_complete:
         # The item says that a run is complete; while something is missing it must not.
         remove(folder.item_file)
         run = gather(plan)
@@ -43,8 +47,10 @@ def publish(plan: Plan) -> Location:
             _write_png(folder.quicklooks / f"{name}.png", picture.image)
         _write_pages(run)
         logger.info("run %s published", plan.run_id)
-    # Also for a run that was complete: it may have been stopped just before this line.
+    # Also for a run that was complete: it may have been stopped just before these lines.
     link_latest(folder)
+    if not was_complete or not is_listed(plan):
+        list_run(plan)
     return folder.item_file
 
 
@@ -67,6 +73,7 @@ def publish_again(plan: Plan) -> None:
                 f"{mosaic.path} is not the file that the run's item tells of; check the run's files"
             )
     _write_pages(run)
+    list_run(plan)
 
 
 def _write_pages(run: RunFacts) -> None:
@@ -75,7 +82,7 @@ def _write_pages(run: RunFacts) -> None:
         for name, text in files_beside(record).items():
             write_text(record.path.with_name(name), text)
     write_text(run.folder.report_file, render_report(run))
-    write_text(run.folder.item_file, json.dumps(make_item(run).to_dict(include_self_link=False), indent=1))
+    write_text(run.folder.item_file, json.dumps(item_of(run), indent=1))
 
 
 def _write_png(path: Location, image: Image.Image) -> None:

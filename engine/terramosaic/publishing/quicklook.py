@@ -47,7 +47,7 @@ _NDVI_COLOURS = (
     "#b4cc66", "#86b653", "#589d46", "#33823c", "#166532", "#064626",
 )  # fmt: skip
 #: Backscatter in red, green and blue, from low to high: fixed, so that runs can be compared by eye.
-_BACKSCATTER = (
+BACKSCATTER = (
     ("VV", -20.0, 0.0, "#ff0000"),
     ("VH", -28.0, -8.0, "#00ff00"),
     ("VV − VH", 2.0, 14.0, "#0000ff"),
@@ -93,6 +93,11 @@ class Scale:
         digits = next((digits for digits, least in enumerate((20, 2, 0.2, 0.02)) if span >= least), 4)
         unit = f"{UNBROKEN}{self.unit}" if self.unit else ""
         return [number(self.low + share * span, digits) + unit for share in (0, 0.5, 1)]
+
+
+#: Ramps that are fixed, so that runs can be compared by eye.
+NDVI_SCALE = Scale("NDVI", *_NDVI_RANGE, "", _NDVI_COLOURS)
+CONFIDENCE_SCALE = Scale("Confidence", 0, 100, "%", PLAIN_COLOURS)
 
 
 @dataclass(frozen=True)
@@ -227,19 +232,18 @@ def _of_backscatter(db: np.ndarray, valid: np.ndarray) -> Quicklook:
     """The usual false colour of two polarisations."""
     vv, vh = db
     channels, scales = [], []
-    for band, (name, low, high, colour) in zip((vv, vh, vv - vh), _BACKSCATTER, strict=True):
+    for band, (name, low, high, colour) in zip((vv, vh, vv - vh), BACKSCATTER, strict=True):
         channels.append(np.clip((band - low) / (high - low), 0, 1))
         scales.append(Scale(name, low, high, "dB", ("#000000", colour)))
     rgb = _bytes(np.nan_to_num(np.stack(channels, axis=-1)))
     caption = "False colour: red VV, green VH, blue VV − VH. Still water is blue, woods green, built-up land bright."
-    shown = tuple(Channel(name, low, high) for name, low, high, _ in _BACKSCATTER)
+    shown = tuple(Channel(name, low, high) for name, low, high, _ in BACKSCATTER)
     return Quicklook(_rgba(rgb, valid), caption, tuple(scales), channels=shown)
 
 
 def _draw_ndvi(reduced: ReducedMosaic) -> Quicklook:
-    scale = Scale("NDVI", *_NDVI_RANGE, "", _NDVI_COLOURS)
     return _draw_ramp(
-        reduced, scale, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
+        reduced, NDVI_SCALE, "Water and snow are grey-blue, bare soil is sand, dense vegetation dark green."
     )
 
 
@@ -291,8 +295,7 @@ def _draw_std(reduced: ReducedMosaic) -> Quicklook:
 
 
 def _draw_confidence(reduced: ReducedMosaic) -> Quicklook:
-    scale = Scale("Confidence", 0, 100, "%", PLAIN_COLOURS)
-    return _draw_ramp(reduced, scale, "Probability that the model gives the class that won.")
+    return _draw_ramp(reduced, CONFIDENCE_SCALE, "Probability that the model gives the class that won.")
 
 
 def _draw_disagreement(reduced: ReducedMosaic) -> Quicklook:
@@ -387,13 +390,19 @@ def _swatches(layer: Layer) -> list[Swatch]:
     return [Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in layer.classes]
 
 
-def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values (height, width) as uint8 (height, width, 3); NaN takes the lowest colour and is masked later."""
+def ramp_table(ramp: Sequence[str]) -> np.ndarray:
+    """Evenly spaced colours as a table of 256 between the first and the last, uint8 (256, 3)."""
     table = np.array([ImageColor.getrgb(colour) for colour in ramp], float)
     finer = np.linspace(0, len(ramp) - 1, 256)
     lookup = np.stack([np.interp(finer, np.arange(len(ramp)), channel) for channel in table.T], axis=-1)
+    colours: np.ndarray = np.rint(lookup).astype(np.uint8)
+    return colours
+
+
+def _colours(ramp: Sequence[str], values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values (height, width) as uint8 (height, width, 3); NaN takes the lowest colour and is masked later."""
     index = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low) * 255, 0, 255)
-    colours: np.ndarray = np.rint(lookup).astype(np.uint8)[np.rint(index).astype(np.uint8)]
+    colours: np.ndarray = ramp_table(ramp)[np.rint(index).astype(np.uint8)]
     return colours
 
 

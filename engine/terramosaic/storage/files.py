@@ -30,7 +30,7 @@ from terramosaic.storage.scratch import half_written, scratch_folder, sweep_part
 __all__ = [
     "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest",
     "pointed_at", "read_bytes", "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder",
-    "sweep_partials", "whole_file", "write_json", "write_text", "write_text_if",
+    "sub_folders", "sweep_partials", "whole_file", "write_json", "write_text", "write_text_if",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -238,6 +238,17 @@ def list_facts(folder: Location) -> dict[str, FileFacts]:
             with contextlib.suppress(FileNotFoundError):
                 found[path.relative_to(folder).as_posix()] = _local_facts(path.stat())
     return found
+
+
+def sub_folders(folder: Location) -> list[str]:
+    """Names of the folders right below one, in order, but for links; none if it is not there."""
+    if is_remote(folder):
+        return store.sub_folders(folder)
+    try:
+        with _readable(folder), os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
 
 
 def remove(path: Location) -> None:

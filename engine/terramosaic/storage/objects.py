@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from terramosaic.errors import OutputError, StoreError, one_line, printable
@@ -125,6 +125,13 @@ def list_facts(folder: ObjectPath) -> dict[str, FileFacts]:
         found = bucket.list(str(folder.key) if folder.key.parts else None).collect()
     start = f"{folder.key}/" if folder.key.parts else ""
     return {entry["path"].removeprefix(start): _facts(folder, entry) for entry in found}
+
+
+def sub_folders(folder: ObjectPath) -> list[str]:
+    """What keys right below a folder go on with: a request for each thousand, however much lies in them."""
+    with _store_errors(folder, "listed") as bucket:
+        found = bucket.list_with_delimiter(str(folder.key) if folder.key.parts else None)
+    return sorted(PurePosixPath(prefix).name for prefix in found["common_prefixes"])
 
 
 def read(place: ObjectPath) -> bytes:

@@ -58,6 +58,9 @@ STORE = Limit(5, pause=1, silence=60)
 #: An object to create of which S3 says that another one creates it at this moment.
 CREATE_CONFLICT = Limit(5, pause=0.1, growth=1)
 
+#: The catalog of an output folder, while other runs write it: they take moments.
+CATALOG_LEASE = Limit(8, pause=0.25)
+
 #: A block whose worker died or hung, by another worker.
 LOST_WORKER = Limit(2)
 #: A block whose rasters are not as they were written, found when mosaics are made of them.

@@ -17,12 +17,12 @@ from terramosaic.evaluation.assess import assessed, checksums_of_mosaics, requir
 from terramosaic.evaluation.assessment import Assessment, assessment_of
 from terramosaic.evaluation.reference import Reference, references_of
 from terramosaic.evaluation.series import AssessmentSeries, NotAssessed, SeriesRow, rows_of
-from terramosaic.planning.folder import RunFolder, read_plan
+from terramosaic.planning.folder import ACQUISITIONS, RunFolder, read_plan
 from terramosaic.planning.plan import Plan
 from terramosaic.run.keeping import keep
 from terramosaic.storage.files import exists, write_json
 from terramosaic.storage.location import Location, location
-from terramosaic.watch.collection import ACQUISITIONS, COLLECTION, MapCollection, Mapped
+from terramosaic.watch.collection import COLLECTION, MapCollection, Mapped
 
 #: Beside the collection.
 _FILE = "assessments.json"

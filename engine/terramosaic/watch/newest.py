@@ -23,12 +23,12 @@ from terramosaic.catalog import Pass
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.ground.zones import ZoneArea
 from terramosaic.mosaic.assemble import acquisition_tag, description, origin_tags
-from terramosaic.planning.folder import RunFolder, read_plan
+from terramosaic.planning.folder import ACQUISITIONS, RunFolder, read_plan
 from terramosaic.planning.layers import ACQUIRED, Layer, acquired_layer
 from terramosaic.planning.plan import Plan
 from terramosaic.storage.files import exists, list_facts, remove_folder, sweep_partials
 from terramosaic.storage.location import Location, is_remote
-from terramosaic.watch.collection import ACQUISITIONS, MapCollection
+from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.generation import FOLDER, Generation, Mosaics, assets_of, name_in, new_name
 from terramosaic.watch.overlay import lay_over
 from terramosaic.watch.stable_paths import point

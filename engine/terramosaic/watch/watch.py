@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from terramosaic.catalog import Pass, labels_of
 from terramosaic.errors import CatalogError, NothingLeftError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
-from terramosaic.planning.folder import RunFolder, as_begun, is_complete
+from terramosaic.planning.folder import ACQUISITIONS, RunFolder, as_begun, is_complete
 from terramosaic.planning.identity import gives_same_pixels
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
@@ -19,7 +19,7 @@ from terramosaic.request.request import RegionRequest
 from terramosaic.run.attempt import is_quarantined
 from terramosaic.storage.files import remove_folder
 from terramosaic.storage.location import location
-from terramosaic.watch.collection import ACQUISITIONS, MapCollection
+from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.newest import update_newest
 
 

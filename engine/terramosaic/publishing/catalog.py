@@ -1,0 +1,111 @@
+"""Keeps the catalog of an output folder: made anew from the runs' items, by one process at a time.
+
+Whoever has published a run makes catalog and collections from all items that there are then. It does so under a lease,
+and replaces documents only as it has read them: of two runs that end at the same moment the later one names both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError
+from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.plan import Plan
+from terramosaic.publishing.collections import (
+    CATALOG,
+    COLLECTIONS,
+    collection_id,
+    documents,
+    is_of_region,
+    is_ours,
+    is_watched,
+    runs_in,
+)
+from terramosaic.storage.files import (
+    list_facts,
+    read_json,
+    read_jsons,
+    read_version,
+    remove,
+    sub_folders,
+    write_text_if,
+)
+from terramosaic.storage.lease import Lease, lease
+from terramosaic.storage.location import Location, is_remote, location
+from terramosaic.storage.retries import CATALOG_LEASE
+
+logger = logging.getLogger(__name__)
+
+_LEASE = "catalog-lease"
+
+#: Seconds after which the lease of a process that died on another machine is free: writing takes a few.
+_TTL = 30
+
+
+def list_run(plan: Plan) -> None:
+    """Makes the catalog of an output folder name a run that was published; of a watched region its own code does so."""
+    if not is_watched(plan):
+        update_catalog(location(plan.request.out))
+
+
+def is_listed(plan: Plan) -> bool:
+    """Whether the catalog names a run already, or another one does."""
+    if is_watched(plan):
+        return True
+    collection = read_json(location(plan.request.out) / COLLECTIONS / f"{collection_id(plan)}.json")
+    return collection is not None and RunFolder.of(plan).path.name in runs_in(collection)
+
+
+def update_catalog(out: Location) -> None:
+    """Makes catalog and collections of an output folder anew from its runs' items.
+
+    Others that do so are waited for; where they take too long, a line of the log says so, and the next run makes up for
+    it.
+
+    Raises:
+        OutputError: a file could not be read or written.
+    """
+    for pause in (*CATALOG_LEASE.pauses, None):
+        try:
+            with lease(out / _LEASE, owner="the catalog", ttl=_TTL, renews=False) as held:
+                _write(out, held)
+            return
+        except (LeaseHeldError, LeaseLostError, ChangedError) as error:
+            if pause is None:
+                logger.warning("%s does not name all runs: %s; the next run makes up for it", out, error)
+                return
+        time.sleep(pause)
+
+
+def _write(out: Location, held: Lease) -> None:
+    made = {path: json.dumps(document, indent=1) for path, document in documents(items_in(out)).items()}
+    for path, text in made.items():
+        found = read_version(out / path)
+        if found is not None and path == CATALOG and not is_ours(found.text):
+            logger.warning("%s is of somebody else and stays as it is", out / path)
+        elif found is None or found.text != text:
+            held.check()
+            if not is_remote(out):
+                (out / path).parent.mkdir(exist_ok=True)
+            write_text_if(out / path, text, found.version if found else None)
+    for name in list_facts(out / COLLECTIONS):
+        # The runs of this region were removed.
+        if is_of_region(name) and f"{COLLECTIONS}/{name}" not in made:
+            held.check()
+            remove(out / COLLECTIONS / name)
+
+
+def items_in(out: Location) -> dict[str, dict[str, Any]]:
+    """The items of the runs in an output folder, by the names of the runs' folders; what is damaged is left out."""
+    names = sub_folders(out)
+    items = read_jsons([RunFolder(out / name).item_file for name in names])
+    return {
+        name: item
+        for name, item in zip(names, items, strict=True)
+        if item is not None
+        and item.get("type") == "Feature"
+        and "terramosaic:run_id" in item.get("properties", {})
+    }
