@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from terramosaic.url_secrets import scrubbed
@@ -298,6 +297,8 @@ PASSING = (CatalogError, WorkerLostError, StoreError)
 
 def meant(name: str, known: Collection[str]) -> str:
     """A question for one that may be meant by a name that is not known; empty where none is like it."""
+    from difflib import get_close_matches  # for start-up time: most commands end without an error
+
     close = get_close_matches(name.lower(), [each.lower() for each in known], n=1)
     return next((f"; did you mean {each}?" for each in known if [each.lower()] == close), "")
 

@@ -81,10 +81,10 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
     """
     # Brings onnx, half a second of start-up.
     from terramosaic.model.mlm.fetching import pack_item
-    from terramosaic.model.packing import pack_model, read_spec, said_in
+    from terramosaic.model.packing import pack_model, read_spec, read_yaml
 
     if PurePosixPath(urlsplit(model).path).suffix.lower() in (".json", ".geojson"):
-        packed = pack_item(model, out.expanduser(), said_in(spec.expanduser()) if spec else None)
+        packed = pack_item(model, out.expanduser(), read_yaml(spec.expanduser(), "spec") if spec else None)
     elif spec is None:
         raise RequestError("spec: say what the graph's inputs and outputs mean, in a file (docs/bundle.md)")
     else:

@@ -46,12 +46,17 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 def multihash_of(path: Path) -> str:
     """SHA-256 of a file as a multihash in hexadecimal, as STAC's file extension wants it; the file is streamed."""
-    return _SHA256 + computed_sha256(path)
+    return as_multihash(computed_sha256(path))
 
 
 def multihash_of_bytes(content: bytes) -> str:
     """The same of a content."""
-    return _SHA256 + hashlib.sha256(content).hexdigest()
+    return as_multihash(hashlib.sha256(content).hexdigest())
+
+
+def as_multihash(sha256: str) -> str:
+    """A SHA-256 of 64 hexadecimal digits as a multihash."""
+    return _SHA256 + sha256
 
 
 def computed_sha256(path: Path) -> str:

@@ -102,6 +102,10 @@ def test_the_command_answers_without_what_mapping_needs(option):
     assert not HEAVY & modules
 
 
+def test_commands_of_models_start_without_what_packing_needs():
+    assert not {"onnx", "torch", "terratorch"} & modules_after("import terramosaic.cli.model")
+
+
 def test_values_show_themselves_once_the_face_was_used():
     shown = "from terramosaic import RegionRequest; r = RegionRequest(region=(13, 45, 13.1, 45.1), datetime='2023')"
     assert "terramosaic.publishing.notebook" in modules_after(f"{shown}; assert 'class=' in r._repr_html_()")

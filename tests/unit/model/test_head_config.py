@@ -10,7 +10,8 @@ import pytest
 
 from terramosaic.errors import RequestError
 from terramosaic.model.export import export_head
-from terramosaic.model.export.head_config import config_of, read_yaml
+from terramosaic.model.export.head_config import config_of
+from terramosaic.model.packing.spec import read_yaml
 
 READ = {
     "ibm_terramind_base_burnscars": ({"S2L2A": ("B02 B03 B04 B8A B11 B12", "reflectance")}, 224, ("Others", "Burned")),

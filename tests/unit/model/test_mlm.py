@@ -16,7 +16,8 @@ from pystac.validation import RegisteredValidator
 
 from terramosaic.errors import ModelError, OutputError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
-from terramosaic.model.mlm import item_of, pack_item, write_item
+from terramosaic.model.mlm.fetching import pack_item
+from terramosaic.model.mlm.writing import item_of, write_item
 from tests.support.file_server import serve_files
 from tests.unit.model.test_packing import SIDE, conv, graph, made
 

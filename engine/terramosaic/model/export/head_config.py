@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from terramosaic.bands import INPUT_BANDS, band_called
-from terramosaic.errors import RequestError, one_line, printable
+from terramosaic.errors import RequestError, printable
 from terramosaic.model.packing.spec import UNITS, unit_of
 
 #: terratorch's names of inputs that are ours under another one.
@@ -68,21 +65,6 @@ class HeadConfig:
     classes: tuple[str, ...]
     window: int
     stride: int | None
-
-
-def read_yaml(path: Path, option: str) -> dict[str, Any]:
-    """The content of a YAML or JSON file, an object.
-
-    Raises:
-        RequestError: it is none.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RequestError(f"{option}: {path} cannot be read: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"{option}: {path} is no object with fields")
-    return content
 
 
 def config_of(

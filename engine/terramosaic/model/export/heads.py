@@ -15,9 +15,9 @@ from terratorch.registry import MODEL_FACTORY_REGISTRY
 from torch import nn
 
 from terramosaic.errors import ModelError, RequestError, one_line
-from terramosaic.model.export.head_config import HeadConfig, config_of, read_yaml
+from terramosaic.model.export.head_config import HeadConfig, config_of
 from terramosaic.model.export.onnx_files import GraphForm, export_graph
-from terramosaic.model.packing import Packed, PackSpec, pack_model
+from terramosaic.model.packing import Packed, PackSpec, pack_model, read_yaml
 
 #: How far the packed graph may be from terratorch.
 _LIMIT = 1e-4

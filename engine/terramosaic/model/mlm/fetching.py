@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,8 +52,8 @@ def _fetched(item: ModelItem, out: Path) -> Bundle:
             if "/" in name or name in ("", ".", ".."):
                 raise ModelError(f"item: {name!r} is no name of a file in a bundle's folder")
             (folder / name).write_bytes(_content(name, source))
-        load_bundle(folder)
-    return load_bundle(out)
+        checked = load_bundle(folder)
+    return replace(checked, folder=out.resolve())
 
 
 def _packed(item: ModelItem, out: Path, said: Mapping[str, Any]) -> Packed:

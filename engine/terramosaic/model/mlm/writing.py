@@ -14,7 +14,7 @@ from typing import Any
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import FileSpec, InputSpec, Manifest, TargetSpec
 from terramosaic.storage.files import write_text
-from terramosaic.storage.hashes import sha256_of
+from terramosaic.storage.hashes import as_multihash, sha256_of
 
 _EXTENSIONS = [
     "https://stac-extensions.github.io/classification/v1.1.0/schema.json",
@@ -33,9 +33,6 @@ _ONNX = "application/octet-stream; application=onnx"
 #: The extension asks for a place; a bundle has none of its own.
 _EARTH = (-180.0, -90.0, 180.0, 90.0)
 _ALWAYS = ("1900-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
-
-#: How a multihash of SHA-256 begins: its code, and that 32 bytes follow.
-_SHA256 = "1220"
 
 
 def write_item(bundle: Bundle) -> Path:
@@ -147,7 +144,7 @@ def _asset(name: str, spec: FileSpec, bands: Sequence[str]) -> dict[str, Any]:
     asset: dict[str, Any] = {
         "href": f"./{name}",
         "file:size": spec.size,
-        "file:checksum": _SHA256 + spec.sha256,
+        "file:checksum": as_multihash(spec.sha256),
     }
     if name == "bundle.json":
         return asset | {"type": "application/json", "roles": ["metadata", BUNDLE_ROLE]}

@@ -88,8 +88,8 @@ def pack_model(model: Path, spec: PackSpec, out: Path) -> Packed:
         OutputError: the folder is there, or cannot be written.
         ModelError: ONNX Runtime cannot run the graph, or what it makes cannot be a map.
     """
-    user = read_graph(model, spec)
     with whole_folder(out) as folder:
+        user = read_graph(model, spec)
         files: dict[str, FileSpec] = {}
         for target in spec.targets:
             graph = wrapped(user, spec, target, feeds_of(spec.inputs))

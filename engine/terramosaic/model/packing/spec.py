@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -192,22 +192,25 @@ def read_spec(path: Path) -> PackSpec:
     Raises:
         RequestError: a line for each field that is wrong.
     """
-    return spec_of(said_in(path), f"spec: {path}")
+    return spec_of(read_yaml(path, "spec"), f"spec: {path}")
 
 
-def said_in(path: Path) -> Any:
-    """The content of a file of YAML or JSON, as it is.
+def read_yaml(path: Path, option: str) -> dict[str, Any]:
+    """The content of a YAML or JSON file, an object.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is none; names the option that names the file.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RequestError(f"spec: {path} cannot be read: {one_line(error)}") from error
+        raise RequestError(f"{option}: {path} cannot be read: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{option}: {path} is no object with fields")
+    return content
 
 
-def spec_of(content: Any, whole: str) -> PackSpec:
+def spec_of(content: Mapping[str, Any], whole: str) -> PackSpec:
     """A spec of its content; ``whole`` is what it is called where no field alone is wrong.
 
     Raises:
