@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import rasterio
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 
-from terramosaic.bands import GSD, band_called
-from terramosaic.errors import RequestError, one_line, printable
+from terramosaic.bands import band_called
+from terramosaic.errors import RequestError, printable
 from terramosaic.own.names import band_in, day_in
-from terramosaic.storage.gdal import local_files
+from terramosaic.own.scene import DRIVERS, BandSource, OwnScene, opened, require_surface
 from terramosaic.storage.roots import require_within_roots
-
-#: Endings of files that are looked at, with what reads them: nothing that asks a server or names other files.
-_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
-
-
-@dataclass(frozen=True)
-class BandSource:
-    """Where a band is: a file, and the number of its band there, from 1 on."""
-
-    path: Path
-    index: int
-
-
-@dataclass
-class OwnScene:
-    """One scene of a user's.
-
-    Attributes:
-        name: of the file, without the band's, or of the folder.
-        sensed: by the name, a folder's or the file's tag; None if nothing tells it.
-        bands: by ESA's name, ``SCL`` among them where it is there.
-    """
-
-    name: str
-    sensed: datetime | None
-    bands: dict[str, BandSource] = field(default_factory=dict)
-    _metres: dict[str, int] = field(default_factory=dict)
-
-    def put(self, band: str, source: BandSource, metres: int = 0) -> None:
-        """Adds a band; of several sizes of its pixels, as SAFE folders have, the finest that it is made in is taken.
-
-        Raises:
-            RequestError: it is there twice.
-        """
-        own = GSD.get(band, 10)
-        if band not in self.bands:
-            self.bands[band], self._metres[band] = source, metres
-            return
-        held = self._metres[band]
-        if metres == held:
-            raise RequestError(
-                f"imagery: {printable(self.name)} has {band} twice: {self.bands[band].path.name} and {source.path.name}"
-            )
-        if max(own, metres) < max(own, held) or (max(own, metres) == max(own, held) and metres == own):
-            self.bands[band], self._metres[band] = source, metres
 
 
 def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
@@ -89,11 +41,7 @@ def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
             _, name, metres = told
         key = (safe or path.parent, "" if safe else name)
         label = safe.stem if safe else name or path.parent.name
-        if "_MSIL1C_" in label:
-            raise RequestError(
-                f"imagery: {printable(label)} is of the top of the atmosphere (L1C); give the L2A of the same "
-                "acquisition, for models see other numbers in it"
-            )
+        require_surface(label, "_MSIL1C_" in label)
         scene = scenes.setdefault(key, OwnScene(label, _sensed(label, path)))
         for band, index in bands.items():
             scene.put(band, BandSource(path, index), metres)
@@ -123,13 +71,13 @@ def _files_of(place: str) -> list[Path]:
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.suffix.lower() in _DRIVERS and file.is_file() and "QI_DATA" not in file.parts
+            if file.suffix.lower() in DRIVERS and file.is_file() and "QI_DATA" not in file.parts
         )
         if not found:
             raise RequestError(f"imagery: {printable(place)} holds no GeoTIFF and no JPEG 2000")
         return found
     if path.is_file():
-        if path.suffix.lower() not in _DRIVERS:
+        if path.suffix.lower() not in DRIVERS:
             raise RequestError(f"imagery: {printable(place)} is no GeoTIFF (.tif) and no JPEG 2000 (.jp2)")
         return [path]
     found = sorted(path.parent.glob(path.name)) if "*" in path.name else []
@@ -181,16 +129,3 @@ def _sensed(label: str, path: Path) -> datetime | None:
         return datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         return day_in(tag)
-
-
-def opened(path: Path) -> rasterio.DatasetReader:
-    """A file, opened in the surroundings of local files.
-
-    Raises:
-        RequestError: it cannot be opened.
-    """
-    try:
-        with local_files():
-            return rasterio.open(path, driver=_DRIVERS[path.suffix.lower()])
-    except RasterioError as error:
-        raise RequestError(f"imagery: {path} cannot be read: {one_line(error)}") from error

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from terramosaic.errors import RequestError
 from terramosaic.ground.zones import as_geojson, lonlat_of
-from terramosaic.own.finding import OwnScene, scenes_in
-from terramosaic.own.writing import Placed, Scaling, cloud_in, place, write_clear
+from terramosaic.own.finding import scenes_in
+from terramosaic.own.items import Sought, is_of_items, scenes_of_items
+from terramosaic.own.scene import OwnScene, Scaling
+from terramosaic.own.writing import Placed, cloud_in, place, write_clear
 from terramosaic.request.request import RegionRequest
 from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.location import is_url
@@ -62,16 +66,21 @@ def require_imagery(request: RegionRequest) -> None:
         raise RequestError("resample: is of own imagery, and imagery names none")
 
 
-def gather(request: RegionRequest) -> Gathered:
+def gather(request: RegionRequest, parts: Sequence[BaseGeometry]) -> Gathered:
     """Makes a catalog of the files that a request names, or finds it as it was made before.
 
     Files are told apart by place, size, time and header: one that has changed or moved makes another catalog, and
     other runs; folders' names may tell the day, and the catalog says where files are.
 
+    Args:
+        request: names them.
+        parts: of the region, in lon/lat degrees: of STAC items those count that touch it in the period.
+
     Raises:
         RequestError: a file is not there, cannot be read, does not tell its bands, or lies on another grid.
+        NoScenesError, CatalogError: as `terramosaic.own.items.scenes_of_items`.
     """
-    scenes = scenes_in(request.imagery, request.imagery_bands)
+    scenes = _scenes(request, parts)
     name = _hash(request, scenes)
     if is_url(request.out):
         raise RequestError(
@@ -87,11 +96,22 @@ def gather(request: RegionRequest) -> Gathered:
     return Gathered(folder / ITEMS, tuple(held["terramosaic:notes"]))
 
 
+def _scenes(request: RegionRequest, parts: Sequence[BaseGeometry]) -> list[OwnScene]:
+    files = [name for name in request.imagery if not is_of_items(name)]
+    scenes = scenes_in(files, request.imagery_bands) if files else []
+    sought = Sought(parts, *request.interval, request.max_cloud)
+    for name in filter(is_of_items, request.imagery):
+        scenes += scenes_of_items(Path(name).expanduser().absolute(), request.imagery_bands, sought)
+    return scenes
+
+
 def _hash(request: RegionRequest, scenes: list[OwnScene]) -> str:
     said = [dict(request.imagery_bands), request.imagery_scale, request.imagery_offset, request.resample]
     period = request.datetime if any(scene.sensed is None for scene in scenes) else ""
     files = sorted({source.path for scene in scenes for source in scene.bands.values()})
     content = [said, period, [_of_file(path) for path in files]]
+    if any(map(is_of_items, request.imagery)):  # what they say is in no file
+        content.append([_of_scene(scene) for scene in scenes])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -100,6 +120,14 @@ def _of_file(path: Path) -> list[Any]:
     with path.open("rb") as file:
         header = hashlib.sha256(file.read(_HEADER)).hexdigest()
     return [str(path), stat.st_size, stat.st_mtime_ns, header]
+
+
+def _of_scene(scene: OwnScene) -> list[Any]:
+    bands = {
+        band: [str(source.path), source.index, source.scaling and source.scaling.declared]
+        for band, source in sorted(scene.bands.items())
+    }
+    return [scene.name, scene.sensed and scene.sensed.isoformat(), scene.cloud, bands]
 
 
 def _catalog(request: RegionRequest, scenes: list[OwnScene], folder: Path, name: str) -> dict[str, Any]:
@@ -141,7 +169,7 @@ def _item(
         cloud = cloud_in(placed["SCL"].path)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        placed["SCL"], cloud = write_clear(first, folder / "SCL.tif"), 0.0
+        placed["SCL"], cloud = write_clear(first, folder / "SCL.tif"), scene.cloud or 0.0
         notes.setdefault("has no scene classification: all of it is taken for clear", []).append(scene.name)
     sensed = scene.sensed
     if sensed is None:

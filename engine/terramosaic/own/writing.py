@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from terramosaic.bands import GSD, SCL_UNCLEAR, is_coarse
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import RESOLUTION, is_utm
-from terramosaic.own.finding import BandSource, opened
+from terramosaic.own.scene import BandSource, Scaling, opened
 from terramosaic.storage.files import whole_file
 from terramosaic.storage.gdal import local_files
 
@@ -35,19 +35,6 @@ _ROWS = 512
 
 #: Share of a pixel by which a grid may lie off and count as the same.
 _SAME = 1e-3
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What reflectance is of a file's numbers; None where nothing says it."""
-
-    scale: float
-    offset: float
-
-    @property
-    def declared(self) -> dict[str, float]:
-        """As STAC's raster extension says it of digital numbers."""
-        return {"scale": self.scale, "offset": self.offset}
 
 
 @dataclass(frozen=True)
@@ -88,7 +75,7 @@ def place(
     Args:
         band: its name.
         source: the file.
-        said: scale and offset by the request, which go before the file's tags.
+        said: scale and offset by the request, which go before the item's and the file's tags.
         resample: how another grid is resampled; ``no`` refuses it.
         copy: where a copy would go.
         epsg: the zone to resample to; by default the file's own, or that of its middle.
@@ -100,6 +87,10 @@ def place(
     with opened(source.path) as file:
         if file.crs is None:
             raise RequestError(f"imagery: {source.path} has no CRS; give it one")
+        if source.index > file.count:
+            raise RequestError(
+                f"imagery: {band} is said to be band {source.index} of {source.path.name}, which has {file.count}"
+            )
         scaling = None if is_classes else _scaling(file, source, said)
         own = file.crs.to_epsg()
         size = float(file.transform.a)
@@ -287,9 +278,9 @@ def _zone_of(file: rasterio.DatasetReader) -> int:
 
 
 def _scaling(file: rasterio.DatasetReader, source: BandSource, said: Scaling | None) -> Scaling | None:
-    """What reflectance is of the numbers, by the request or by the file's tags."""
-    if said is not None:
-        return said
+    """What reflectance is of the numbers: by the request, the item or the file's tags; None where nothing says it."""
+    if said is not None or source.scaling is not None:
+        return said or source.scaling
     scale, offset = file.scales[source.index - 1], file.offsets[source.index - 1]
     return None if (scale, offset) == (1, 0) else Scaling(float(scale), float(offset))
 

@@ -96,7 +96,7 @@ class Prepared:
         require_catalogs(request)
         require_composite(request)
         require_imagery(request)
-        own = gather(request) if request.imagery else None
+        own = gather(request, area.parts) if request.imagery else None
         return cls(request, area, areas, bundle, NamedScenes.of(request), own)
 
     @property

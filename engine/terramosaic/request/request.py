@@ -131,14 +131,14 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         default=(),
         title="Own imagery",
         description="Files or folders of Sentinel-2 to map from, in place of a catalog: a GeoTIFF a band, stacks, SAFE "
-        "folders. The date is in their names",
+        "folders, whose names tell the date, or STAC items of such files",
         examples=[["/data/scenes"], ["/data/stack_20230815.tif"]],
     )
     imagery_bands: _Choice[dict[str, str]] = Field(
         default={},
         title="Bands of own imagery",
         description="Where names and descriptions do not tell it, by band: its number in a stack, its description "
-        "there, or a part of its file's name",
+        "there, a part of its file's name, or an item's asset",
         examples=[{"B02": "1", "B03": "2", "B04": "3", "B08": "4"}],
     )
     imagery_scale: _Choice[float] = Field(
