@@ -5,7 +5,6 @@ Subcommands are imported when they are used: ``--help`` and ``--version`` answer
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import NamedTuple, cast
 import click
 
 from terramosaic.cli.plugins import plugin_command, plugin_names
+from terramosaic.cli.verbosity import set_up, to_the_front
 from terramosaic.errors import TerramosaicError, one_line
 
 _STOPPED = "stopped; a map's finished blocks are kept, run the same command again to go on"
@@ -87,25 +87,21 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@click.option("--debug", is_flag=True, help="Show tracebacks and the engine's log")
-@click.version_option(package_name="terramosaic")
-def cli(debug: bool) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Results and errors alone: no progress, no warnings")
+@click.option("-v", "--verbose", is_flag=True, help="What is done, as it is done; names in full")
+@click.option("--debug", is_flag=True, help="The same, with the log of the libraries and tracebacks")
+@click.version_option(None, "-V", "--version", package_name="terramosaic")
+def cli(quiet: bool, verbose: bool, debug: bool) -> None:
     """Maps large regions with TerraMind: Sentinel-2 in, seamless Sentinel-1, NDVI and land cover mosaics out."""
-    logging.basicConfig(
-        level=logging.INFO if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
-    )
-    if not debug:
-        # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
-        logging.getLogger("terramosaic").setLevel(logging.WARNING)
+    set_up(quiet=quiet, verbose=verbose, debug=debug)
 
 
 def main() -> None:
     """Entry point of the command ``terramosaic``."""
-    # Wherever a person writes it.
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = to_the_front(sys.argv[1:])
+    debug = "--debug" in arguments
     try:
-        code = cli(["--debug", *arguments] if debug else arguments, standalone_mode=False)
+        code = cli(arguments, standalone_mode=False)
     except TerramosaicError as error:
         if debug:
             _show_traceback()

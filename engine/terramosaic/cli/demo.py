@@ -8,7 +8,9 @@ import click
 
 from terramosaic.cli.consoles import ERR, OUT
 from terramosaic.cli.mapping import with_prefect
-from terramosaic.cli.show import show_plan, show_result
+from terramosaic.cli.show import show_result
+from terramosaic.cli.show_plan import show_plan
+from terramosaic.cli.verbosity import is_quiet, is_verbose
 from terramosaic.demo.region import demo_request
 from terramosaic.demo.world import write_world
 from terramosaic.errors import RequestError
@@ -24,6 +26,8 @@ def demo_command(out: str) -> None:
     ERR.print("making a Sentinel-2 world: two tiles, two dates")
     catalog = write_world(Path(out) / "world")
     (result,) = with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
-    show_plan(OUT, result.plan)
-    show_result(OUT, result)
-    OUT.print(f"\nopen {anchored(str(result.report))} in a browser", soft_wrap=True)
+    if not is_quiet():
+        show_plan(OUT, result.plan, verbose=is_verbose())
+    show_result(OUT, result, quiet=is_quiet())
+    if not is_quiet():
+        OUT.print(f"\nopen {anchored(str(result.report))} in a browser", soft_wrap=True)

@@ -12,7 +12,9 @@ import click
 from terramosaic.cli.consoles import ERR, OUT
 from terramosaic.cli.options import request_from, selection_options
 from terramosaic.cli.plugins import load_runner
-from terramosaic.cli.show import result_as_json, show_plan, show_result
+from terramosaic.cli.show import result_as_json, show_result
+from terramosaic.cli.show_plan import show_plan
+from terramosaic.cli.verbosity import is_quiet, is_verbose
 from terramosaic.errors import NoScenesError, RequestError, RunCancelledError, TerramosaicError
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.planning import plan
@@ -40,7 +42,7 @@ def plan_command(as_json: bool, **options: Any) -> None:
         click.echo(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")
     else:
         for made in plans:
-            show_plan(OUT, made)
+            show_plan(OUT, made, verbose=is_verbose())
 
 
 @click.command("map")
@@ -96,7 +98,7 @@ def map_command(
         click.echo(json.dumps(outputs[0] if len(outputs) == 1 else outputs, indent=1))
     else:
         for result in results:
-            show_result(OUT, result)
+            show_result(OUT, result, quiet=is_quiet())
 
 
 def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list[MapResult]:
@@ -127,6 +129,6 @@ def with_prefect(request: RegionRequest, home: Path | None = None) -> list[MapRe
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(lines)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.ERROR if is_quiet() else logging.INFO)
     log.propagate = False
     return run_flow(request, home)

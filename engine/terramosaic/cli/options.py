@@ -36,7 +36,9 @@ def selection_options(command: Command) -> Command:
         if field.annotation is bool:
             command = click.option(option, name, is_flag=True, default=None, help=field.description)(command)
         elif name != "region":
-            command = click.option(option, name, metavar=_metavar(field), help=_help(field))(command)
+            command = click.option(
+                option, name, metavar=_metavar(field), help=_help(field), shell_complete=_choices(field)
+            )(command)
     for old, new in RENAMED.items():
         command = click.option(f"--{old}", old, hidden=True, help=f"What --{new} was called until 0.2")(
             command
@@ -86,12 +88,23 @@ def _metavar(field: FieldInfo) -> str:
     if field.title in _METAVARS:
         return _METAVARS[field.title]
     kind = field.annotation
-    inner = [arg for arg in get_args(kind) if arg not in (type(None), ...)]
-    if inner and all(isinstance(choice, str) for choice in inner):
-        return "|".join(inner)
+    if words := _words(field):
+        return "|".join(words)
     if get_origin(kind) is tuple:
         return "NAME,NAME"
     return {int: "N", float: "X"}.get(kind, "TEXT")  # type: ignore[arg-type]
+
+
+def _words(field: FieldInfo) -> list[str]:
+    """What a field's value is one of; nothing where it may be anything."""
+    inner = [arg for arg in get_args(field.annotation) if arg not in (type(None), ...)]
+    return inner if all(isinstance(choice, str) for choice in inner) else []
+
+
+def _choices(field: FieldInfo) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell offers for a field's value."""
+    words = _words(field)
+    return lambda context, option, begun: [word for word in words if word.startswith(begun)]
 
 
 def _help(field: FieldInfo) -> str:

@@ -1,14 +1,14 @@
-"""Plans, bundles and results as a person reads them."""
+"""Bundles, results and what came of looking into them, as a person reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from terramosaic.cli.lines import show_facts, show_line
 from terramosaic.evaluation.assessment import Assessment
 from terramosaic.evaluation.series import AssessmentSeries
 from terramosaic.evaluation.tables import FigureTable, tables_of, tables_of_series
@@ -16,50 +16,25 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec
 from terramosaic.model.selftest import BundleCheck
 from terramosaic.mosaic.result import MapResult
-from terramosaic.planning.plan import Plan
-from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import told_gaps
 from terramosaic.publishing.left_out import told_left_out
-from terramosaic.publishing.numbers import THIN, UNBROKEN
 from terramosaic.trust.verification import Verification
 
 #: Bands of a target that are named one by one; of more the first and the last.
 _MOST_BANDS = 16
 
 
-def show_plan(console: Console, plan: Plan) -> None:
-    """Prints a plan: figures, acquisitions in rank order, scenes with offset decisions, warnings."""
-    facts = PlanFacts(plan=plan)
-    _show_facts(console, facts.figures)
-    table = Table(header_style="bold")
-    for column in ("rank", "day", "covers", "cloud", "scene", "tile", "baseline", "offset"):
-        # Ids are copied from here: they are kept in one piece.
-        table.add_column(column, no_wrap=column == "scene")
-    for day in facts.acquisitions:
-        head: tuple[str, ...] = (str(day.rank), day.day, day.covers, day.cloud)
-        for scene in day.scenes:
-            cells = (*head, scene.id, scene.tile, scene.baseline, scene.rule)
-            table.add_row(*map(_plain, cells))
-            head = ("",) * len(head)
-    for scene in facts.beside:
-        table.add_row("", "beside", "", "", *map(_plain, (scene.id, scene.tile, scene.baseline, scene.rule)))
-    console.print(table)
-    for dropped in plan.dropped:
-        console.print(f"left out: {dropped.id}: {dropped.reason}", style="dim")
-    for warning in facts.warnings:
-        console.print(f"warning: {warning}", style="yellow")
-
-
-def show_result(console: Console, result: MapResult) -> None:
-    """Prints where the outputs of a run are."""
-    if result.was_done:
+def show_result(console: Console, result: MapResult, *, quiet: bool = False) -> None:
+    """Prints where the outputs of a run are; what there is to know of them beside that, unless quiet."""
+    if result.was_done and not quiet:
         console.print("everything was done before; nothing to do")
     for path in (*result.mosaics.values(), result.report, result.item):
         console.print(str(path), soft_wrap=True, highlight=False)
-    for line in told_left_out(result.plan):
-        console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
-    if gaps := told_gaps(result.plan):
-        console.print(f"warning: {gaps}", style="yellow", soft_wrap=True)
+    if quiet:
+        return
+    gaps = told_gaps(result.plan)
+    for line in (*told_left_out(result.plan), *([gaps] if gaps else [])):
+        show_line(console, f"warning: {line}", style="yellow")
 
 
 def result_as_json(result: MapResult) -> dict[str, Any]:
@@ -128,7 +103,7 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         "Conditioning": manifest.conditioning,
         "Size": f"{size / 1e6:.3f} MB in {len(manifest.files)} files",
     }
-    _show_facts(console, facts)
+    show_facts(console, facts)
     table = Table("target", "kind", "output", "bands or classes", "unit", header_style="bold")
     for name, target in bundle.targets.items():
         names = [item.name for item in target.classes] or target.channels
@@ -161,16 +136,3 @@ def show_check(console: Console, check: BundleCheck) -> None:
         f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {steps}"
         f"batches of {check.batch_size}"
     )
-
-
-def _show_facts(console: Console, facts: Mapping[str, str]) -> None:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    for name, value in facts.items():
-        grid.add_row(name, _plain(value))
-    console.print(grid)
-
-
-def _plain(text: str) -> str:
-    """With spaces that can be typed, so that one finds the text."""
-    return text.replace(THIN, " ").replace(UNBROKEN, " ")

@@ -225,7 +225,8 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         default=("S1GRD", "NDVI", "LULC"),
         min_length=1,
         title="Targets",
-        description="What to generate, in this order, of what the model makes",
+        description="What to generate, in this order, of what the model makes; `terramosaic model info MODEL` "
+        "lists that",
         examples=[["S1GRD", "NDVI", "LULC"]],
     )
     model: _Choice[str] = Field(

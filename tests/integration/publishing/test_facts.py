@@ -13,7 +13,8 @@ from rich.console import Console
 
 from terramosaic import MapResult
 from terramosaic.cli import consoles
-from terramosaic.cli.show import show_plan, show_result
+from terramosaic.cli.show import show_result
+from terramosaic.cli.show_plan import show_plan
 from terramosaic.mosaic.result import result_of
 from terramosaic.planning.plan import DroppedScene
 from terramosaic.publishing.facts import PlanFacts

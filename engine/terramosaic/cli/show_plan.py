@@ -1,0 +1,91 @@
+"""A plan as a person reads it: figures, acquisitions in rank order, their scenes, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from terramosaic.catalog.offset import GUESSED
+from terramosaic.cli.lines import plain, show_facts, show_line
+from terramosaic.planning.plan import Plan
+from terramosaic.publishing.facts import PlanFacts, SceneFacts
+
+#: What stands once for an acquisition, and each of its scenes.
+_Row = tuple[tuple[str, ...], SceneFacts]
+
+_SHORT = {"ascending": "asc", "descending": "desc"}
+
+
+def show_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
+    """Prints a plan.
+
+    Args:
+        console: where. A terminal gets a table as wide as it is, in which ids of scenes may be cut; anything else gets
+            all of them, in lines as long as they are.
+        plan: the plan.
+        verbose: in a terminal, ids of scenes in full, and what decided each offset, below the table.
+    """
+    facts = PlanFacts(plan=plan)
+    show_facts(console, facts.figures)
+    rows = list(_rows(facts))
+    full = _full_table(rows)
+    width = Measurement.get(console, console.options.update(max_width=10_000), full).maximum
+    if not console.is_terminal:
+        full.width = width
+        console.print(full, crop=False, no_wrap=True)
+    elif width <= console.width:
+        console.print(full)
+    else:
+        console.print(_short_table(rows, is_radar=plan.is_led_by_radar))
+        if verbose:
+            for _, scene in rows:
+                show_line(console, f"{scene.id}: {scene.rule}", style="dim")
+    for dropped in plan.dropped:
+        show_line(console, f"left out: {dropped.id}: {dropped.reason}", style="dim")
+    for warning in facts.warnings:
+        show_line(console, f"warning: {warning}", style="yellow")
+
+
+def _rows(facts: PlanFacts) -> Iterator[_Row]:
+    for day in facts.acquisitions:
+        head: tuple[str, ...] = (str(day.rank), day.day, day.covers, day.cloud)
+        for scene in day.scenes:
+            yield head, scene
+            head = ("",) * len(head)
+    for scene in facts.beside:
+        yield ("beside", "", "", ""), scene
+
+
+def _full_table(rows: Sequence[_Row]) -> Table:
+    table = Table(header_style="bold")
+    for column in ("rank", "day", "covers", "cloud", "tile", "baseline", "offset", "scene"):
+        # Ids are copied from here: they are kept in one piece.
+        table.add_column(column, no_wrap=column == "scene")
+    for head, scene in rows:
+        table.add_row(*map(plain, (*head, scene.tile, scene.baseline, scene.rule, scene.id)))
+    return table
+
+
+def _short_table(rows: Sequence[_Row], *, is_radar: bool) -> Table:
+    """What fits 80 columns; the id of the scene takes what is left."""
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    own = ("orbit",) if is_radar else ("cloud", "tile", "offset")
+    for column in ("rank", "day", "covers", *own):
+        table.add_column(column, no_wrap=True)
+    table.add_column("scene", overflow="ellipsis")
+    for (rank, day, covers, cloud), scene in rows:
+        cells = (_short_orbit(scene.tile),) if is_radar else (cloud, scene.tile, _short_offset(scene))
+        table.add_row(*map(plain, (rank, day, covers, *cells, scene.id)))
+    return table
+
+
+def _short_offset(scene: SceneFacts) -> str:
+    return f"{scene.planned}?" if scene.rule.startswith(GUESSED) else scene.planned
+
+
+def _short_orbit(orbit: str) -> str:
+    return " ".join(_SHORT.get(word, word) for word in orbit.split())
