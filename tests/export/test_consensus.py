@@ -13,6 +13,7 @@ from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.generator import GenerationOptions, GeneratorOfLogits
 from terramosaic.model.opening import open_generator
 from tests.export.inputs import noise_for, randomness, relative
+from tests.export.test_parity import in_reading_order
 
 TARGETS = ("S1GRD", "S1RTC", "NDVI", "LULC", "DEM")
 
@@ -27,7 +28,7 @@ def model(bundle: Bundle) -> GeneratorOfLogits:
 def test_logits_equal_the_reference(
     model: GeneratorOfLogits, narrow: Reference, bundle: Bundle, windows: np.ndarray
 ) -> None:
-    """A chain of all targets, each seeing the reference's tokens; terratorch gives logits of all patches at once."""
+    """A chain of all targets, each seeing the reference's tokens; terratorch gives logits in its order of decoding."""
     wanted: dict[str, np.ndarray] = {}
     hooks = []
     for target in TARGETS:
@@ -38,7 +39,7 @@ def test_logits_equal_the_reference(
 
         hooks.append(layer.register_forward_hook(keep))
     try:
-        with torch.no_grad():
+        with in_reading_order(), torch.no_grad():
             _, chain = narrow.generate({"S2L2A": windows}, noise_for(bundle, TARGETS, len(windows)), 1)
     finally:
         for hook in hooks:
@@ -64,5 +65,6 @@ def test_a_window_alone_draws_its_own_tokens(
     for k, target in enumerate(TARGETS):
         said = model.logits(given, target, {name: tokens[name] for name in TARGETS[:k]})
         drawn = model.draw(target, said.reshape(-1, said.shape[-1]), uniform[target].ravel())
-        assert len(np.unique(drawn)) > 10
+        # With the random weights of six inputs NDVI has the fewest, 7.
+        assert len(np.unique(drawn)) > 4
         np.testing.assert_array_equal(drawn, tokens[target].ravel())

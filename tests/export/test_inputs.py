@@ -152,9 +152,9 @@ def test_embeddings_are_the_backbones(
     off = relative(found, wanted)
     print(f"{'+'.join(inputs)} -> embedding: relative L2 {off:.1e}")
     assert off <= 1e-5
-    # It tells windows apart, and patches.
+    # It tells windows apart, and patches; of heights alone, which change little within a window, the least.
     assert relative(wanted[0], wanted[1]) > 0.3
-    assert np.median(wanted.std(axis=(2, 3))) > 0.1
+    assert np.median(wanted.std(axis=(2, 3))) > 0.05
 
 
 def test_an_embedding_is_that_of_the_inputs_whatever_is_generated(
