@@ -48,7 +48,10 @@ def narrow_decoder(tokenizer: Any) -> None:
 
 
 def narrow_reference(
-    targets: Sequence[str], inputs: Sequence[str] = tuple(INPUTS), tokenised: Sequence[str] = ()
+    targets: Sequence[str],
+    inputs: Sequence[str] = tuple(INPUTS),
+    tokenised: Sequence[str] = (),
+    window: int = 224,
 ) -> Reference:
     """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size.
 
@@ -65,7 +68,9 @@ def narrow_reference(
         encoder.blocks = encoder.blocks[:2]
     model.requires_grad_(False)
     randomise(model, 0)
-    return Reference(model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0, embeds=True)
+    return Reference(
+        model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0, embeds=True, window=window
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,21 +12,25 @@ from terramosaic.model.generator import WindowRandomness
 
 
 def noise_for(bundle: Bundle, targets: Sequence[str], count: int, seed: int = 1) -> dict[str, np.ndarray]:
-    """Standard normal noise by diffusion target, float32 (count, channels, 224, 224)."""
-    rng = np.random.default_rng(seed)
+    """Standard normal noise by diffusion target, float32 (count, channels, side, side)."""
+    rng, side = np.random.default_rng(seed), bundle.manifest.window
     channels = {target: bundle.targets[target].noise_channels for target in targets}
     return {
-        target: rng.standard_normal((count, planes, 224, 224), np.float32)
+        target: rng.standard_normal((count, planes, side, side), np.float32)
         for target, planes in channels.items()
         if planes
     }
 
 
 def randomness(
-    targets: Sequence[str], noise: dict[str, np.ndarray], uniform: dict[str, np.ndarray] | None, count: int
+    targets: Sequence[str],
+    noise: dict[str, np.ndarray],
+    uniform: dict[str, np.ndarray] | None,
+    count: int,
+    patches: int = 14,
 ) -> dict[str, WindowRandomness]:
     """What a generator is given; without ``uniform``, as for greedy tokens, zeros."""
-    zeros = np.zeros((count, 14, 14), np.float32)
+    zeros = np.zeros((count, patches, patches), np.float32)
     return {
         target: WindowRandomness(noise.get(target), zeros if uniform is None else uniform[target])
         for target in targets
@@ -59,6 +63,7 @@ def forced_tokens(
     image = np.array([bundle.manifest.embedded.index(name) for name in seen])
     count = patches.shape[1]
     before: list[str] = []
+    side = bundle.manifest.patches
     found, states = {}, {}
     for target in chain:
         ids = np.concatenate([np.zeros((count, 0), np.int64), *(chain[name] for name in before)], axis=1)
@@ -67,7 +72,7 @@ def forced_tokens(
         context = context_of.run(["context"], feeds)[0]
         hidden = decode.run(["hidden"], {"context": context, "target": np.array([number[target]])})[0]
         states[target] = hidden
-        feeds = {"hidden": hidden, "uniform": np.zeros((count, 14, 14), np.float32)}
+        feeds = {"hidden": hidden, "uniform": np.zeros((count, side, side), np.float32)}
         feeds["top_p"] = np.zeros(1, np.float32)
         found[target] = open_graph(bundle.targets[target].graphs["tokens"]).run(["ids"], feeds)[0]
         before.append(target)

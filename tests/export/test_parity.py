@@ -78,13 +78,13 @@ def assert_same_classes(found: np.ndarray, logits: np.ndarray) -> None:
 
 
 @contextmanager
-def margins_kept() -> Iterator[list[np.ndarray]]:
-    """By how much each token's largest logit leads, float32 (N, 196) for each target, tokens in reading order."""
+def margins_kept(tokens: int = 196) -> Iterator[list[np.ndarray]]:
+    """By how much each token's largest logit leads, float32 (N, tokens) for each target, tokens in reading order."""
     sample, margins = GenerationSampler.sample_tokens, []
 
     def keeping(self: Any, logits: torch.Tensor, *options: Any, **more: Any) -> Any:
         first, second = logits.topk(2).values.T
-        margins.append((first - second).reshape(-1, 196).numpy())
+        margins.append((first - second).reshape(-1, tokens).numpy())
         return sample(self, logits, *options, **more)
 
     with in_reading_order(), mock.patch.object(GenerationSampler, "sample_tokens", keeping):

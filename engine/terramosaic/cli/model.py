@@ -154,7 +154,12 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
 )
 @click.option("--classes", default="", metavar="NAME,NAME", help="Of a checkpoint: names of its classes")
 @click.option("--target", default="", metavar="NAME", help="Of a checkpoint: what its map is called")
-@click.option("--window", type=int, metavar="N", help="Of a checkpoint: side of its windows in pixels")
+@click.option(
+    "--window",
+    type=int,
+    metavar="N",
+    help="Side of windows in pixels  [default: 224; of a checkpoint, what it was tiled with]",
+)
 @click.option(
     "--pixel-size", type=float, metavar="METRES", help="Of a checkpoint: of the pixels that it was trained on"
 )
@@ -214,6 +219,7 @@ def export_command(
             tokenizer_checkpoints=_tokenizers(tokenizers),
             revisions=_revisions(revisions),
             random_weights=random_weights,
+            window=window,
             precision=precision,
             progress=progress,
         )

@@ -129,6 +129,9 @@ def show_check(console: Console, check: BundleCheck) -> None:
         tokens = "" if target.tokens is None else f"{target.tokens:.2%}"
         table.add_row(target.target, f"{target.relative:.1e}", largest, tokens, classes)
     console.print(table)
+    shared = [target.shared for target in check.targets if target.shared is not None]
+    if shared:
+        console.print(f"drawn as windows that share tokens do: {min(shared):.2%} or more are the reference's")
     for name, share in check.tokenised.items():
         console.print(f"{name} as input: {share:.2%} of its tokens are the reference's")
     steps = "" if all(target.tokens is None for target in check.targets) else f"{check.steps} steps, "

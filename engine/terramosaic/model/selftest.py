@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
-from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, WindowRandomness, Windows
-from terramosaic.model.manifest import GENERATE, TOKENISE, TOKENS
+from terramosaic.model.generator import (
+    BATCH_SIZES,
+    GenerationOptions,
+    GeneratorOfLogits,
+    WindowRandomness,
+    Windows,
+    tokens_seen,
+)
+from terramosaic.model.manifest import DRAW, GENERATE, LOGITS, TOKENISE, TOKENS
 from terramosaic.model.opening import open_generator
 from terramosaic.model.sessions import open_session
 from terramosaic.model.terramind import TerraMindGenerator
@@ -36,6 +43,7 @@ class TargetCheck:
         largest: largest difference of a pixel, in ``unit``; of a probability for classes.
         tokens: share of tokens that agree, those of earlier targets given; None of a model without tokens.
         classes: share of pixels of the same class; None for values.
+        shared: share of tokens that agree where they are drawn of logits, as for a consensus; None of a bundle without.
     """
 
     target: str
@@ -44,6 +52,7 @@ class TargetCheck:
     unit: str
     tokens: float | None
     classes: float | None
+    shared: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,24 @@ class BundleCheck:
     @property
     def failures(self) -> tuple[str, ...]:
         """A line for each target that differs by more than it may."""
-        return tuple(
-            f"{check.target} differs from the reference by {check.relative:.1e} (limit {self.limit:.0e})"
-            f"{_tokens_in_words(check)}"
-            for check in self.targets
-            if check.relative > self.limit or (check.tokens is not None and check.tokens < _TOKENS_AGREE)
-        ) + tuple(
-            f"{name} as input: {share:.2%} of its tokens agree with the reference (at least {_TOKENS_AGREE:.0%})"
-            for name, share in self.tokenised.items()
-            if share < _TOKENS_AGREE
+        return (
+            tuple(
+                f"{check.target} differs from the reference by {check.relative:.1e} (limit {self.limit:.0e})"
+                f"{_tokens_in_words(check)}"
+                for check in self.targets
+                if check.relative > self.limit or (check.tokens is not None and check.tokens < _TOKENS_AGREE)
+            )
+            + tuple(
+                f"{check.target} drawn of logits, as for a consensus: {check.shared:.2%} of its tokens agree with the "
+                f"reference (at least {_TOKENS_AGREE:.0%})"
+                for check in self.targets
+                if check.shared is not None and check.shared < _TOKENS_AGREE
+            )
+            + tuple(
+                f"{name} as input: {share:.2%} of its tokens agree with the reference (at least {_TOKENS_AGREE:.0%})"
+                for name, share in self.tokenised.items()
+                if share < _TOKENS_AGREE
+            )
         )
 
 
@@ -130,8 +148,10 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     # A token that falls to the other side of an equal lead would change a patch, and the chain behind it.
     chain = {target: stored[f"{target}.ids"].reshape(count, -1) for target in bundle.manifest.generated}
     values, tokens = generator.generate_with_tokens(windows, randomness, chain)
-    checks = tuple(_compare(bundle, target, values[target], tokens.get(target), stored) for target in targets)
-    del generator  # the next one, with another number of steps, would find its memory taken
+    checks = [_compare(bundle, target, values[target], tokens.get(target), stored) for target in targets]
+    del generator  # the next one, with other options, would find its memory taken
+    shared = _tokens_of_logits(bundle, device, options, windows, chain)
+    checks = [replace(check, shared=shared.get(check.target)) for check in checks]
     tokenised = {
         name: _tokens_that_agree(bundle, name, device, stored)
         for name, spec in bundle.inputs.items()
@@ -141,7 +161,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
     batch, speed = _speed(bundle, targets, device, windows, randomness)
     default_steps = _default_steps(bundle)
-    return BundleCheck(device, checks, tokenised, default_steps, batch, speed, limit)
+    return BundleCheck(device, tuple(checks), tokenised, default_steps, batch, speed, limit)
 
 
 def _check_single_graphs(bundle: Bundle, device: str, stored: dict[str, np.ndarray]) -> BundleCheck:
@@ -157,6 +177,26 @@ def _check_single_graphs(bundle: Bundle, device: str, stored: dict[str, np.ndarr
     checks = tuple(_compare(bundle, target, values[target], None, stored) for target in targets)
     batch = bundle.manifest.batch or BATCH_SIZES[kind].single_graph
     return BundleCheck(device, checks, {}, 1, batch, count / seconds, _LIMITS[kind])
+
+
+def _tokens_of_logits(
+    bundle: Bundle, device: str, options: GenerationOptions, windows: Windows, chain: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """By target, the share of the reference's tokens among those drawn as windows that share them do."""
+    if DRAW not in bundle.manifest.graphs:
+        return {}
+    targets = tuple(name for name in bundle.manifest.generated if LOGITS in bundle.targets[name].graphs)
+    options = replace(options, consensus=True)
+    generator = open_generator(bundle, targets, device, options=options)
+    if not isinstance(generator, GeneratorOfLogits):
+        raise RequestError(f"model: bundle {bundle.name!r} tells no logits; its self-test cannot be run")
+    found = {}
+    for target, seen in tokens_seen(targets, options.conditioning).items():
+        logits = generator.logits(windows, target, {name: chain[name] for name in seen})
+        zeros = np.zeros(chain[target].size, np.float32)
+        drawn = generator.draw(target, logits.reshape(len(zeros), -1), zeros)
+        found[target] = float((drawn == chain[target].ravel()).mean())
+    return found
 
 
 def _tokens_that_agree(bundle: Bundle, name: str, device: str, stored: dict[str, np.ndarray]) -> float:

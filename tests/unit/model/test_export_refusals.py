@@ -20,6 +20,8 @@ from terramosaic.model.export import export_bundle
             {"targets": ("NDVI", "embeddings")},
             "targets: embeddings cannot be exported; take some of .* embedding",
         ),
+        ({"window": 240}, "window: 240 is no multiple of 32 from 64 to 512"),
+        ({"window": 32}, "window: 32 is no multiple of 32 from 64 to 512"),
         ({"revisions": {"S1GRD": "main"}}, "revision: S1GRD is none of terramind_v1_tiny, NDVI"),
         ({"revisions": {"": "main"}, "random_weights": 0}, "goes without checkpoints"),
         (

@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
@@ -46,7 +48,7 @@ def test_a_sound_bundle_agrees_with_its_reference(made: Path) -> None:
     assert check.failures == ()
     for target in check.targets:
         assert 0 < target.relative < 1e-5
-        assert target.tokens == (None if target.target == "embedding" else 1)
+        assert target.tokens == target.shared == (None if target.target == "embedding" else 1)
     assert [target.unit for target in check.targets] == ["dB", "", "", ""]
     assert check.targets[2].classes == 1
     assert (check.device, check.steps, check.batch_size) == ("cpu", 10, 1)
@@ -61,10 +63,40 @@ def test_a_bundle_that_differs_fails_with_a_line_a_target(toy: Path) -> None:
     seen[1, :10] += 1
     changed = {"S1GRD.values": values, "LULC.ids": ids, "tokens.NDVI": seen}
     check = check_bundle(load_bundle(change_selftest(toy, **changed)))
-    assert len(check.failures) == 3
+    assert len(check.failures) == 4
     assert check.failures[0].startswith("S1GRD differs from the reference by ")
     assert "97.96% of its tokens agree (at least 99%)" in check.failures[1]
-    assert check.failures[2].startswith("NDVI as input: 97.45% of its tokens agree with the reference")
+    assert check.failures[2].startswith(
+        "LULC drawn of logits, as for a consensus: 97.96% of its tokens agree"
+    )
+    assert check.failures[3].startswith("NDVI as input: 97.45% of its tokens agree with the reference")
+
+
+@pytest.mark.parametrize("file", ["NDVI.logits.onnx", "draw.onnx"])
+def test_graphs_that_only_a_consensus_runs_are_checked(toy: Path, file: str) -> None:
+    """The tokens' own graph is sound, so nothing else tells."""
+    # Of the draw the number of codes: greedy, it does not see how wide it reaches.
+    name, number = ("eight", np.int64(5)) if file == "draw.onnx" else ("hundred", np.float32(70))
+    model = onnx.load(toy / file)
+    (changed,) = (each for each in model.graph.initializer if each.name == name)
+    changed.CopyFrom(numpy_helper.from_array(np.array(number), name))
+    onnx.save(model, toy / file)
+    content = (toy / file).read_bytes()
+    manifest = json.loads((toy / "bundle.json").read_text())
+    manifest["files"][file].update(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    (toy / "bundle.json").write_text(json.dumps(manifest))
+    failures = check_bundle(load_bundle(toy)).failures
+    assert failures and all("drawn of logits, as for a consensus" in line for line in failures)
+    assert len(failures) == (3 if file == "draw.onnx" else 1)
+
+
+def test_a_bundle_without_logits_is_checked_without(toy: Path) -> None:
+    manifest = json.loads((toy / "bundle.json").read_text())
+    del manifest["graphs"]["draw"]
+    (toy / "bundle.json").write_text(json.dumps(manifest))
+    check = check_bundle(load_bundle(toy))
+    assert check.failures == ()
+    assert all(target.shared is None for target in check.targets)
 
 
 def test_a_bundle_meant_for_independent_targets_is_checked_in_a_chain(toy: Path) -> None:

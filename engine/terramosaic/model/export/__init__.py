@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from terramosaic.errors import ModelError, RequestError
+from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIANTS
 from terramosaic.model.manifest import EMBEDDING
 from terramosaic.storage.files import require_new
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from terramosaic.model.packing import Packed
 
 __all__ = ["INPUTS", "TARGETS", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
+
+#: Sides of windows, in pixels: decoders halve theirs three times, in patches of 4.
+_WINDOW_STEP, _LARGEST_WINDOW = 32, 512
 
 #: Metres of the pixels that maps are made of.
 _PIXEL = 10
@@ -35,6 +39,7 @@ def export_bundle(
     tokenizer_checkpoints: Mapping[str, Path] | None = None,
     revisions: Mapping[str, str] | None = None,
     random_weights: int | None = None,
+    window: int | None = None,
     precision: Literal["fp32", "fp16"] = "fp32",
     progress: Progress = lambda name, done, total: None,
 ) -> Path:
@@ -53,6 +58,7 @@ def export_bundle(
         revisions: Commit, tag or branch of the hub's repositories: of all of them by ``""``, of one by the variant, the
             target or the tokenised input; by default the newest.
         random_weights: Seed of random weights; then no checkpoint is read.
+        window: Side of the windows that it is to see, in pixels; by default 224. TerraMind's authors map with 256, too.
         precision: Of the stored weights. What a device computes in is its own choice.
         progress: Told what is done, and how many parts of how many are finished.
 
@@ -60,7 +66,7 @@ def export_bundle(
         The folder.
 
     Raises:
-        RequestError: The variant, a target, an input or the number of steps is wrong.
+        RequestError: The variant, a target, an input, the number of steps or the window is wrong.
         ModelError: The extra is missing, or a checkpoint cannot be had or does not fit.
         OutputError: The bundle cannot be written.
     """
@@ -71,6 +77,12 @@ def export_bundle(
     _check_names("tokenise", tokenised, TOKENISED, at_least=0)
     if steps < 1 or 1000 % steps:
         raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
+    window = WINDOW if window is None else window
+    if window % _WINDOW_STEP or not _WINDOW_STEP < window <= _LARGEST_WINDOW:
+        raise RequestError(
+            f"window: {window} is no multiple of {_WINDOW_STEP} from {2 * _WINDOW_STEP} to {_LARGEST_WINDOW}; "
+            "TerraMind was trained on 224, and its decoders up to 256"
+        )
     tokenizers = dict.fromkeys(name for name in (*targets, *tokenised) if name != EMBEDDING)
     if wrong := [name for name in tokenizer_checkpoints or {} if name not in tokenizers]:
         raise RequestError(
@@ -96,6 +108,7 @@ def export_bundle(
         tokenizer_checkpoints=tokenizer_checkpoints,
         revisions=revisions,
         seed=random_weights,
+        window=window,
         echo=lambda what: progress(what, 0, 1),
     )
     return write_bundle(

@@ -14,7 +14,6 @@ from torch import nn
 from torch.export import Dim
 
 from terramosaic.bands import INPUT_BANDS
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.graphs import (
     Classes,
     Context,
@@ -60,8 +59,6 @@ _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 _SELFTEST = "selftest.npz"
 _CONTEXT_FILE, _DECODE_FILE, _DRAW_FILE = "context.onnx", "decode.onnx", "draw.onnx"
 
-#: Patches to a side of a window, each a token.
-_SIDE = WINDOW // PATCH
 _BATCH = Dim("batch", min=1, max=4096)
 
 
@@ -137,11 +134,13 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
     """All graphs of a bundle, shared ones first."""
     transformer = reference.model.sampler.model
     width = transformer.mask_token.shape[-1]
-    tokens = _SIDE**2
+    tokens = reference.side**2
     for name in reference.inputs:
-        yield _input_graph(f"{name}.embed.onnx", partial(Embed, reference, name), name, "patches")
+        yield _input_graph(reference, f"{name}.embed.onnx", partial(Embed, reference, name), name, "patches")
     for name in reference.tokenised:
-        yield _input_graph(f"{name}.tokenise.onnx", partial(Tokenise, reference, name), name, "ids")
+        yield _input_graph(
+            reference, f"{name}.tokenise.onnx", partial(Tokenise, reference, name), name, "ids"
+        )
     images, modalities = Dim("images", min=0, max=8), Dim("modalities", min=0, max=16)
     numbers = torch.zeros(2, dtype=torch.long)
     yield _Graph(
@@ -190,22 +189,24 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
         yield from _graphs_of(reference, target, width)
 
 
-def _input_graph(file: str, make: Callable[[], nn.Module], name: str, output: str) -> _Graph:
-    windows = torch.full((2, len(_bands_of(name)), WINDOW, WINDOW), 0.5)
+def _input_graph(
+    reference: Reference, file: str, make: Callable[[], nn.Module], name: str, output: str
+) -> _Graph:
+    windows = torch.full((2, len(_bands_of(name)), reference.window, reference.window), 0.5)
     form = GraphForm({"windows": windows}, (output,), {"windows": {0: _BATCH}}, _OPSET_TRANSFORMER)
     return _Graph(file, make, form)
 
 
 def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph]:
-    tokenizer = reference.model.tokenizer[tokens_key(target)]
-    code = torch.rand(2, tokenizer.latent_dim, _SIDE, _SIDE)
+    tokenizer, side = reference.model.tokenizer[tokens_key(target)], reference.side
+    code = torch.rand(2, tokenizer.latent_dim, side, side)
     yield _Graph(
         f"{target}.tokens.onnx",
         lambda: Tokens(reference, target),
         GraphForm(
             {
-                "hidden": torch.randn(2, _SIDE**2, width),
-                "uniform": torch.rand(2, _SIDE, _SIDE),
+                "hidden": torch.randn(2, side**2, width),
+                "uniform": torch.rand(2, side, side),
                 "top_p": torch.full((1,), 0.8),
             },
             ("ids", "code"),
@@ -217,7 +218,7 @@ def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph
         f"{target}.logits.onnx",
         lambda: Logits(reference, target),
         GraphForm(
-            {"hidden": torch.randn(2, _SIDE**2, width)},
+            {"hidden": torch.randn(2, side**2, width)},
             ("logits",),
             {"hidden": {0: _BATCH}},
             _OPSET_TRANSFORMER,
@@ -235,7 +236,7 @@ def _graphs_of(reference: Reference, target: str, width: int) -> Iterator[_Graph
         lambda: Step(reference, target),
         GraphForm(
             {
-                "x": torch.randn(2, tokenizer.n_channels, WINDOW, WINDOW),
+                "x": torch.randn(2, tokenizer.n_channels, reference.window, reference.window),
                 "code": code,
                 "t": torch.full((1,), 999.0),
                 "coefficients": torch.tensor([1.0, 0.5, 0.25, 1.0]),
@@ -269,6 +270,7 @@ def _manifest(
         inputs={
             name: _input(reference, name) for name in dict.fromkeys((*reference.inputs, *reference.tokenised))
         },
+        window=reference.window,
         conditioning=conditioning,
         targets={target: _target(reference, target, steps) for target in reference.targets}
         | ({EMBEDDING: _embedding(reference)} if reference.embeds else {}),

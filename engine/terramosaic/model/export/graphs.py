@@ -1,7 +1,8 @@
 """TerraMind cut into the graphs of a bundle: terratorch's own modules, without what generation does not need.
 
 All of a target's tokens come from one pass, so masks, sorting and gathering fall away: attention does not mind the
-order of tokens. Randomness is an input. See `terramosaic.model.pipeline` for how the graphs follow one another.
+order of tokens. Randomness is an input. See `terramosaic.model.pipeline` for how the graphs follow one another. Shapes
+are those of a window of 224 pixels, 14 x 14 patches; another one has more or fewer.
 """
 
 from __future__ import annotations
@@ -9,13 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.nucleus import draw
-from terramosaic.model.export.reference import UNASKED, Reference, pixels_key, tokens_key
+from terramosaic.model.export.reference import UNASKED, Reference, pixels_key, positions_of, tokens_key
 from terramosaic.model.export.variants import FACTORS
-
-_SIDE = WINDOW // PATCH
-_TOKENS = _SIDE * _SIDE
 
 
 class Embed(nn.Module):
@@ -63,7 +60,8 @@ class Context(nn.Module):
         super().__init__()
         transformer = reference.model.sampler.model
         images = [transformer.encoder_embeddings[pixels_key(name)] for name in reference.inputs]
-        self.register_buffer("image_place", torch.cat([image.pos_emb + image.mod_emb for image in images]))
+        side = reference.side
+        self.register_buffer("image_place", torch.cat([positions_of(image, side) for image in images]))
         # Of a bundle that looks nothing up, the table is that of the target that the model was built with.
         names = reference.vocabularies or (UNASKED,)
         embeddings = [transformer.encoder_embeddings[tokens_key(name)] for name in names]
@@ -71,12 +69,10 @@ class Context(nn.Module):
         self.table = nn.Parameter(torch.cat([embedding.token_emb.weight for embedding in embeddings]), False)
         sizes = [len(embedding.token_emb.weight) for embedding in embeddings]
         self.register_buffer("start", torch.tensor([0, *sizes[:-1]]).cumsum(0))
-        self.register_buffer(
-            "place", torch.cat([embedding.pos_emb + embedding.mod_emb for embedding in embeddings])
-        )
+        self.register_buffer("place", torch.cat([positions_of(embedding, side) for embedding in embeddings]))
         self.encoder, self.norm = transformer.encoder, transformer.encoder_norm
         self.context = transformer.decoder_proj_context
-        self.embeds = reference.embeds
+        self.embeds, self.side = reference.embeds, side
 
     def forward(
         self, patches: torch.Tensor, image: torch.Tensor, ids: torch.Tensor, modality: torch.Tensor
@@ -87,7 +83,7 @@ class Context(nn.Module):
         its mean over all that was seen of it, as terratorch's backbone merges modalities; only where the reference
         embeds. Inputs and modalities are numbers in the order of the tables.
         """
-        offsets = self.start[modality].repeat_interleave(_TOKENS)
+        offsets = self.start[modality].repeat_interleave(self.side**2)
         place = torch.cat([self.image_place[image], self.place[modality]]).flatten(0, 1)
         emb = place.expand(patches.shape[1], -1, -1)
         x = torch.cat([patches.transpose(0, 1).flatten(1, 2), self.table[ids + offsets]], dim=1) + emb
@@ -97,8 +93,8 @@ class Context(nn.Module):
         context: torch.Tensor = self.context(encoded) + emb
         if not self.embeds:
             return (context,)
-        embedding = encoded.unflatten(1, (-1, _TOKENS)).mean(1)
-        return context, embedding.mT.unflatten(2, (_SIDE, _SIDE))
+        embedding = encoded.unflatten(1, (-1, self.side**2)).mean(1)
+        return context, embedding.mT.unflatten(2, (self.side, self.side))
 
 
 class Decode(nn.Module):
@@ -109,7 +105,7 @@ class Decode(nn.Module):
         transformer = reference.model.sampler.model
         embeddings = [transformer.decoder_embeddings[tokens_key(target)] for target in reference.targets]
         # Before decoding all tokens are the mask token: only place and target tell them apart.
-        start = [transformer.mask_token + embedding.pos_emb + embedding.mod_emb for embedding in embeddings]
+        start = [transformer.mask_token + positions_of(embedding, reference.side) for embedding in embeddings]
         self.register_buffer("start", torch.cat(start))
         self.decoder, self.norm = transformer.decoder, transformer.decoder_norm
 
@@ -127,7 +123,7 @@ class Tokens(nn.Module):
 
     def __init__(self, reference: Reference, target: str) -> None:
         super().__init__()
-        key = tokens_key(target)
+        key, self.side = tokens_key(target), reference.side
         self.logits = reference.model.sampler.model.decoder_embeddings[key].to_logits
         quantizer = reference.model.tokenizer[key].quantize
         levels, basis = quantizer._levels.long(), quantizer._basis.long()
@@ -142,7 +138,7 @@ class Tokens(nn.Module):
         ids = draw(self.logits(hidden), uniform.flatten(1), top_p)
         digits = (ids[:, None] // self.basis) % self.levels
         code = digits.float() / self.largest
-        return ids, code.unflatten(2, (_SIDE, _SIDE))
+        return ids, code.unflatten(2, (self.side, self.side))
 
 
 class Logits(nn.Module):

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from terratorch.models.backbones.terramind.model import terramind_register
 from terratorch.models.backbones.terramind.model.terramind_generation import TerraMindGeneration
+from terratorch.models.backbones.terramind.model.tm_utils import interpolate_pos_encoding
 
+from terramosaic.ground.lattice import PATCH, WINDOW
 from terramosaic.model.export.checkpoints import Fetch, find_checkpoints, hash_of, load_weights
 from terramosaic.model.export.random_weights import randomise
 from terramosaic.model.export.variants import FACTORS
@@ -46,6 +48,7 @@ class Reference:
         checkpoints: Sha256 of each file that weights came from, by its name.
         origins: Repository and commit on the hub of those that came from there, by the same names.
         seed: Of the random weights; None where they were trained.
+        window: Side of the windows that it is given, in pixels; shapes below are those of 224.
     """
 
     model: TerraMindGeneration
@@ -58,6 +61,12 @@ class Reference:
     origins: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     embeds: bool = False
+    window: int = WINDOW
+
+    @property
+    def side(self) -> int:
+        """Patches to a side of a window, each a token."""
+        return self.window // PATCH
 
     @property
     def vocabularies(self) -> tuple[str, ...]:
@@ -163,6 +172,18 @@ class Reference:
         }, tokens
 
 
+def positions_of(embedding: torch.nn.Module, side: int) -> torch.Tensor:
+    """What tells the encoder or decoder where a patch lies, and of which modality it is: (1, side², width).
+
+    Of windows that are not those of its training, terratorch stretches the positions; so this does.
+    """
+    positions: torch.Tensor = embedding.pos_emb
+    if positions.shape[1] != side**2:
+        pixels, width = side * PATCH, positions.shape[2]
+        positions = interpolate_pos_encoding(positions, pixels, pixels, (PATCH, PATCH), width)
+    return positions + embedding.mod_emb
+
+
 def pixels_key(name: str) -> str:
     """terratorch's name of an input as pixels, such as ``untok_sen1rtc@224``."""
     return f"untok_{_long(name)}@224"
@@ -190,6 +211,7 @@ def load_reference(
     echo: Echo = lambda _: None,
     fetch: Fetch | None = None,
     revisions: Mapping[str, str] | None = None,
+    window: int = WINDOW,
 ) -> Reference:
     """Builds TerraMind and loads its weights: from files, from the Hugging Face hub, or at random.
 
@@ -204,6 +226,7 @@ def load_reference(
         echo: Told what is done.
         fetch: Where files of the hub come from; by default the hub, or its cache on this machine.
         revisions: Of repositories on the hub; see `find_checkpoints`.
+        window: Side of the windows that it is to be given, in pixels.
 
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
@@ -219,7 +242,14 @@ def load_reference(
     torch.manual_seed(seed or 0)
     model = build_model(variant, targets, inputs, tokenised)
     found = Reference(
-        model, variant, tuple(targets), tuple(inputs), tuple(tokenised), seed=seed, embeds=embeds
+        model,
+        variant,
+        tuple(targets),
+        tuple(inputs),
+        tuple(tokenised),
+        seed=seed,
+        embeds=embeds,
+        window=window,
     )
     if seed is not None:
         echo("drawing random weights")

@@ -10,7 +10,6 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from terramosaic.bands import INPUT_BANDS
-from terramosaic.ground.lattice import WINDOW
 from terramosaic.model.export.reference import Reference
 from terramosaic.model.manifest import EMBEDDING, LULC_CLASSES
 
@@ -27,7 +26,7 @@ def write_selftest(reference: Reference, path: Path) -> None:
     rng = np.random.default_rng(_SEED)
     windows = {name: _made_up_windows(reference, name, rng) for name in reference.inputs}
     noise = {
-        target: rng.standard_normal((_WINDOWS, channels, WINDOW, WINDOW), np.float32)
+        target: rng.standard_normal((_WINDOWS, channels, reference.window, reference.window), np.float32)
         for target, channels in reference.diffused.items()
     }
     outputs, tokens = reference.generate(windows, noise, _STEPS) if reference.targets else ({}, {})
@@ -50,10 +49,10 @@ def write_selftest(reference: Reference, path: Path) -> None:
 
 
 def _made_up_windows(reference: Reference, name: str, rng: np.random.Generator) -> np.ndarray:
-    """An input's windows, float32 (2, bands, 224, 224): soft patches of differing spectra, with some grain."""
+    """An input's windows, float32 (2, bands, side, side): soft patches of differing spectra, with some grain."""
     bands = len(INPUT_BANDS.get(name, LULC_CLASSES))
     mean, std = reference.statistics(name, bands)
-    cover = rng.standard_normal((_WINDOWS, 4, WINDOW, WINDOW))
+    cover = rng.standard_normal((_WINDOWS, 4, reference.window, reference.window))
     cover = np.exp(40 * gaussian_filter(cover, (0, 0, 12, 12)))
     cover /= cover.sum(1, keepdims=True)
     windows = np.einsum("nkhw,kb->nbhw", cover, mean + std * rng.standard_normal((4, bands)))
