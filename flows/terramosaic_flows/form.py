@@ -19,7 +19,7 @@ from terramosaic.model.manifest import Manifest
 from terramosaic.request.request import RENAMED, RegionRequest, request_of
 from terramosaic_flows.offered import offered_models, offering
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("terramosaic.flows")
 
 
 @dataclass(frozen=True)

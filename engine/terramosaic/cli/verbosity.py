@@ -57,8 +57,8 @@ def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
         handler = _Stderr()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
-    # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
-    root.setLevel(logging.INFO if debug else logging.ERROR)
+        # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
+        root.setLevel(logging.INFO if debug else logging.ERROR)
     engine.setLevel(logging.INFO if verbose or debug else logging.ERROR if quiet else logging.WARNING)
     # Here, for start-up time: --help and --version do not come so far.
     from terramosaic.cli.consoles import ERR

@@ -18,12 +18,10 @@ RECT = Rect(490_902, 50_304, 200, 200)
 @pytest.fixture(autouse=True)
 def as_before():
     """Logging as pytest has it."""
-    root, engine = logging.getLogger(), logging.getLogger("terramosaic")
-    before = root.level, engine.level, list(root.handlers)
+    engine = logging.getLogger("terramosaic")
+    before = engine.level
     yield
-    root.setLevel(before[0])
-    engine.setLevel(before[1])
-    root.handlers[:] = before[2]
+    engine.setLevel(before)
     consoles.ERR.quiet = False
 
 
