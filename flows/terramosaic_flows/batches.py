@@ -5,7 +5,6 @@ A task costs the orchestration up to 0.15 s, and a block may take a second or an
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -15,9 +14,9 @@ from typing import NamedTuple
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import RequestError
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.settings import TASK_SECONDS
 
 #: Seconds that a task should take; 0 makes each block a task of its own.
-SETTING = "TERRAMOSAIC_TASK_SECONDS"
 _SECONDS = 30.0
 
 #: So many blocks at most, whatever they take: what a lost task leaves to look through again stays small.
@@ -102,11 +101,11 @@ class Batches:
 
 
 def _task_seconds() -> float:
-    text = os.environ.get(SETTING)
+    text = TASK_SECONDS.text
     try:
         seconds = float(text) if text else _SECONDS
     except ValueError:
         seconds = -1
     if seconds < 0:
-        raise RequestError(f"{SETTING}: {text!r} is no number of seconds")
+        raise RequestError(f"{TASK_SECONDS}: {text!r} is no number of seconds")
     return seconds

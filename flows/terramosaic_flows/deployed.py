@@ -15,11 +15,9 @@ from prefect import runtime
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.planning.places import places_of, require_places_within_roots
 from terramosaic.request.request import RegionRequest
+from terramosaic.settings import MAX_STARTS
 from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import FLOW_START
-
-#: How often one flow run may be started: first start and resumes together.
-STARTS_SETTING = "TERRAMOSAIC_MAX_STARTS"
 
 #: Seconds between two looks at whether the worker is there.
 _LOOK_EVERY = 1.0
@@ -63,26 +61,14 @@ def _refuse_crash_loop() -> None:
     Only a crash is resumed by itself; this makes it a failure.
 
     Raises:
-        TerramosaicError: the run was started more often than `STARTS_SETTING` allows.
+        TerramosaicError: the run was started more often than `MAX_STARTS` allows.
     """
-    most = whole_number(STARTS_SETTING, FLOW_START.tries)
+    most = MAX_STARTS.whole_number(FLOW_START.tries)
     if runtime.flow_run.run_count > most:
         raise TerramosaicError(
             f"this run was started {most} times and never came to an end; see the log of its last start. "
             "Finished blocks are kept: a new run with the same request goes on from there"
         )
-
-
-def whole_number(setting: str, default: int) -> int:
-    """What the environment says for a setting.
-
-    Raises:
-        RequestError: it is no number above 0.
-    """
-    text = os.environ.get(setting) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise RequestError(f"{setting}: {text!r} is not a whole number above 0")
-    return int(text)
 
 
 def refuse_relative(*paths: tuple[str, str]) -> None:

@@ -25,14 +25,13 @@ from terramosaic.run.scheduling import (
     until_whole,
     what_stopped,
 )
-from terramosaic_flows.deployed import whole_number
+from terramosaic.settings import SPLIT
 from terramosaic_flows.reporting import RunProgress, report_outputs
 from terramosaic_flows.runners import Crew, chosen_runner, crew
 from terramosaic_flows.stages import assemble_mosaics, publish_run
 from terramosaic_flows.tasks import Tasks
 
 #: Above so many blocks a run is split by grid cell, into flow runs of their own that a server and its UI can hold.
-SPLIT_SETTING = "TERRAMOSAIC_SPLIT"
 _SPLIT = 2000
 
 #: Side of a grid cell in pixels: 100 km, as MGRS has it.
@@ -137,7 +136,7 @@ def _cells(jobs: Sequence[Job], on_cluster: bool) -> Sequence[str | None]:
     On a cluster all have a flow run of their own: each task takes a copy of its parameters there, and back as part of
     the scheduler's memory, and a region may be large.
     """
-    most = whole_number(SPLIT_SETTING, _SPLIT)
+    most = SPLIT.whole_number(_SPLIT)
     if len(jobs) <= most:
         return [_ALL if on_cluster else None]
     return sorted({_cell_of(block) for _, block in jobs})

@@ -7,7 +7,6 @@ Without the setting it takes every name.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from typing import Any
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.model.bundle import DEMO, read_manifest
 from terramosaic.model.manifest import TOKENISE, Manifest
-
-MODELS_SETTING = "TERRAMOSAIC_MODELS"
+from terramosaic.settings import MODELS
 
 
 def offered_models() -> dict[str, Manifest]:
@@ -25,12 +23,11 @@ def offered_models() -> dict[str, Manifest]:
     Raises:
         TerramosaicError: what the setting names is no bundle, or holds none.
     """
-    named = [each.strip() for each in os.environ.get(MODELS_SETTING, "").split(",") if each.strip()]
-    models = [model for each in named for model in _bundles_at(each)]
+    models = [model for each in MODELS.names for model in _bundles_at(each)]
     try:
         return {model: read_manifest(model) for model in models}
     except TerramosaicError as error:
-        raise RequestError(f"{MODELS_SETTING}: {error}") from error
+        raise RequestError(f"{MODELS}: {error}") from error
 
 
 def first_model() -> str:
@@ -83,6 +80,6 @@ def _bundles_at(place: str) -> list[str]:
     found = sorted(str(path.parent) for path in Path(place).expanduser().glob("*/bundle.json"))
     if not found:
         raise RequestError(
-            f"{MODELS_SETTING}: {place} is no bundle, nor a folder with some; name folders that hold a bundle.json"
+            f"{MODELS}: {place} is no bundle, nor a folder with some; name folders that hold a bundle.json"
         )
     return found

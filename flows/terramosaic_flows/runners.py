@@ -26,9 +26,8 @@ from terramosaic.planning.plan import Plan
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import Workforce
 from terramosaic.run.threads import Threads
+from terramosaic.settings import RUNNER
 from terramosaic.storage.retries import CLUSTER_TASK, DASK_START
-
-SETTING = "TERRAMOSAIC_RUNNER"
 
 #: Seconds that a cluster's first worker has to come.
 _WORKERS_PATIENCE = 120
@@ -114,7 +113,7 @@ def chosen_runner() -> Runner:
     Raises:
         RequestError: it is not understood.
     """
-    setting = os.environ.get(SETTING) or "threads"
+    setting = RUNNER.text or "threads"
     kind, _, rest = setting.partition(":")
     if kind == "processes":
         return Runner("processes", devices=rest)
@@ -126,7 +125,7 @@ def chosen_runner() -> Runner:
         if kind != "threads" and "://" in rest:
             return Runner(kind, address=rest)  # type: ignore[arg-type]
     raise RequestError(
-        f"{SETTING}: {setting!r} is not a task runner; use threads, threads:N, processes, processes:cuda:0,cuda:1, "
+        f"{RUNNER}: {setting!r} is not a task runner; use threads, threads:N, processes, processes:cuda:0,cuda:1, "
         "dask:N, dask:tcp://HOST:PORT, ray:N or ray:ray://HOST:PORT"
     )
 
@@ -246,7 +245,7 @@ def _width_of(cluster: str, count: Callable[[], int], wanted: str) -> Callable[[
     deadline = time.monotonic() + _WORKERS_PATIENCE
     while not (known := count()):
         if time.monotonic() >= deadline:
-            raise RequestError(f"{SETTING}: the {cluster} cluster has no {wanted}")
+            raise RequestError(f"{RUNNER}: the {cluster} cluster has no {wanted}")
         time.sleep(0.5)
     asked = time.monotonic()
 
@@ -274,7 +273,7 @@ def _extra(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise RequestError(
-            f"{SETTING}: {name} is not installed ({error.name}); pip install 'terramosaic[{name}]'"
+            f"{RUNNER}: {name} is not installed ({error.name}); pip install 'terramosaic[{name}]'"
         ) from None
 
 

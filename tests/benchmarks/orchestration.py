@@ -31,8 +31,7 @@ from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.request.request import RegionRequest
-from terramosaic_flows.batches import SETTING as TASK_SECONDS
-from terramosaic_flows.runners import SETTING as RUNNER
+from terramosaic.settings import RUNNER, TASK_SECONDS
 from terramosaic_flows.service.own_origin import server_command
 from terramosaic_flows.service.processes import ManagedProcess
 from terramosaic_flows.service.settings import api_url, service_environment
@@ -83,7 +82,7 @@ def _measure(folder: Path, request: RegionRequest, runner: str) -> dict[str, Any
         file.write_text(_into(request, folder / "maps").model_dump_json())
         child = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.orchestration", "--child", str(file)],
-            env=environment | {RUNNER: runner, TASK_SECONDS: "0", "PREFECT_LOGGING_LEVEL": "ERROR"},
+            env=environment | {RUNNER.name: runner, TASK_SECONDS.name: "0", "PREFECT_LOGGING_LEVEL": "ERROR"},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

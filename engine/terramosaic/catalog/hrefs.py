@@ -9,14 +9,14 @@ address; docs/operations.md says what to do about that.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
-from terramosaic.storage.roots import ROOTS_SETTING, is_within_roots
+from terramosaic.settings import PRIVATE_HOSTS, ROOTS
+from terramosaic.storage.roots import is_within_roots
 from terramosaic.url_secrets import host_of
 
 #: Where an item was found: on disk, or in an API whose own host is of a private network or of the public one.
@@ -24,9 +24,6 @@ Origin = Literal["disk", "private", "public"]
 
 #: What an item that was found on the network may name.
 _SCHEMES = ("http", "https", "s3", "gs", "az", "abfs", "abfss")
-
-#: Names of private hosts, separated by commas, that items of public catalogs may name; ``*`` for all.
-PRIVATE_HOSTS_SETTING = "TERRAMOSAIC_PRIVATE_HOSTS"
 
 #: Addresses of IPv4 in the clothes of IPv6, as translators (NAT64) have them.
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -44,10 +41,7 @@ def refusal(href: str, origin: Origin) -> str:
         return wrong
     host = host_of(href)
     if _is_private(host) and not _is_allowed(host):
-        return (
-            f"{host} is a private host, and the catalog is a public one; "
-            f"{PRIVATE_HOSTS_SETTING}={host} allows it"
-        )
+        return f"{host} is a private host, and the catalog is a public one; {PRIVATE_HOSTS}={host} allows it"
     return ""
 
 
@@ -57,7 +51,7 @@ def misnamed(href: str, origin: Origin) -> str:
     is_remote = scheme is not None and scheme[1].lower() in _SCHEMES
     if origin == "disk":
         # Other schemes, such as zip+file, lead back to this machine.
-        return "" if is_remote or is_within_roots(href) else f"it is beyond what {ROOTS_SETTING} allows here"
+        return "" if is_remote or is_within_roots(href) else f"it is beyond what {ROOTS} allows here"
     if not is_remote:
         return (
             "a catalog on the network may name files by http(s), s3, gs, az and abfs URLs alone, "
@@ -67,7 +61,7 @@ def misnamed(href: str, origin: Origin) -> str:
 
 
 def _is_allowed(host: str) -> bool:
-    allowed = {name.strip().lower() for name in os.environ.get(PRIVATE_HOSTS_SETTING, "").split(",")}
+    allowed = {name.lower() for name in PRIVATE_HOSTS.names}
     return bool({"*", host} & allowed)
 
 

@@ -33,6 +33,11 @@ _COMMANDS = {
         "assess_command",
         "Compares a map with what is known there: Sentinel-1, land cover, heights, or data of one's own.",
     ),
+    "config": _Subcommand(
+        "config",
+        "config_command",
+        "Shows each TERRAMOSAIC_ variable of the environment: its value, and what it does.",
+    ),
     "demo": _Subcommand(
         "demo",
         "demo_command",

@@ -22,6 +22,7 @@ from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import map_plan
 from terramosaic.run.progress import shown_progress
+from terramosaic.settings import RUNNER
 
 
 @click.command("plan")
@@ -81,7 +82,7 @@ def map_command(
     if prefect and (workers or batch_size or devices or check_files):
         raise RequestError(
             "--workers, --batch-size, --devices and --check-files go without --prefect; there, set "
-            "TERRAMOSAIC_RUNNER=threads:N"
+            f"{RUNNER}=threads:N"
         )
     if prefect:
         results = with_prefect(request)

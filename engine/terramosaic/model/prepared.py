@@ -22,6 +22,7 @@ from filelock import FileLock
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.surroundings import processor
+from terramosaic.settings import CACHE
 from terramosaic.storage.cache import cache_folder
 from terramosaic.storage.files import read_json, write_json
 from terramosaic.storage.hashes import sha256_of
@@ -65,7 +66,7 @@ def prepared_graph(bundle: Bundle, file: str, recipe: str, make: Callable[[Path,
     except OSError as error:
         raise ModelError(
             f"{folder}: prepared graphs cannot be kept there: {error.strerror or error}; make room, or name another "
-            "folder in TERRAMOSAIC_CACHE"
+            f"folder in {CACHE}"
         ) from error
     return folder / GRAPH
 

@@ -11,7 +11,6 @@ TERRAMOSAIC_PUBLIC_URL says under which URL OUT is served, each document also na
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from terramosaic.planning.folder import ACQUISITIONS, RunFolder
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.renders import EXTENSION, renders_of
+from terramosaic.settings import PUBLIC_URL
 from terramosaic.storage.location import location
 
 CATALOG = "catalog.json"
@@ -28,8 +28,6 @@ COLLECTIONS = "collections"
 _OF_REGION = "terramosaic-region-"
 
 _CATALOG_ID = "terramosaic"
-
-PUBLIC_URL = "TERRAMOSAIC_PUBLIC_URL"
 
 _STAC_VERSION = "1.1.0"
 _JSON, _GEOJSON = "application/json", "application/geo+json"
@@ -79,7 +77,7 @@ def itself(path: str, media_type: str = _JSON) -> list[dict[str, Any]]:
         path: from the output folder.
         media_type: of the document.
     """
-    url = os.environ.get(PUBLIC_URL, "").rstrip("/")
+    url = PUBLIC_URL.text.rstrip("/")
     return [{"rel": "self", "href": f"{url}/{path}", "type": media_type}] if url else []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,13 +22,13 @@ from terramosaic.errors import (
 )
 from terramosaic.planning.folder import mosaics_of
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.settings import BLOCK_TIMEOUT
 from terramosaic.storage.files import remove
 from terramosaic.storage.retries import DAMAGED_BLOCK, LOST_WORKER
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a block may take. It decides no pixel, so it is no part of a request.
-TIMEOUT_SETTING = "TERRAMOSAIC_BLOCK_TIMEOUT"
 _TIMEOUT = 24 * 3600.0
 
 #: How often blocks are gone through again for scenes that were left out after they were done. Each time can find a
@@ -253,7 +252,7 @@ def block_timeout() -> float:
     Raises:
         RequestError: it is no number of seconds.
     """
-    text = os.environ.get(TIMEOUT_SETTING)
+    text = BLOCK_TIMEOUT.text
     try:
         seconds = float(text) if text else _TIMEOUT
     except ValueError:
@@ -261,6 +260,6 @@ def block_timeout() -> float:
     # What threading takes at most.
     if not 0 < seconds < 1e9:
         raise RequestError(
-            f"{TIMEOUT_SETTING}: {text!r} is no number of seconds above 0; leave it out for a day"
+            f"{BLOCK_TIMEOUT}: {text!r} is no number of seconds above 0; leave it out for a day"
         )
     return seconds

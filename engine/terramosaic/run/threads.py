@@ -18,7 +18,8 @@ from terramosaic.imagery.pool import READERS
 from terramosaic.model.device_lock import device_to_itself, give_up
 from terramosaic.model.devices import Device, available_cpus
 from terramosaic.planning.plan import Block, Plan
-from terramosaic.run.scheduling import TIMEOUT_SETTING, block_timeout
+from terramosaic.run.scheduling import block_timeout
+from terramosaic.settings import BLOCK_TIMEOUT
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Threads:
         give_up(self._device)
         self._running.pop(thread, None)
         error = ModelError(
-            f"not done after {self._timeout:g} s ({TIMEOUT_SETTING}); a thread that hangs cannot be ended, so "
+            f"not done after {self._timeout:g} s ({BLOCK_TIMEOUT}); a thread that hangs cannot be ended, so "
             f"{self._device} is not used again in this process",
             hint="run the same request again in a new one; worker processes (devices) would be ended, and others go on",
         )

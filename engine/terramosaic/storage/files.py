@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from terramosaic.errors import ChangedError, OutputError
+from terramosaic.settings import SCRATCH
 from terramosaic.storage import objects as store
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.locks import turn_on
@@ -73,7 +74,7 @@ def whole_file(path: Location) -> Iterator[Path]:
                 partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        where = f"TERRAMOSAIC_SCRATCH (it is {folder})" if is_remote(path) else "output folder"
+        where = f"{SCRATCH} (it is {folder})" if is_remote(path) else "output folder"
         raise OutputError(
             f"{path} could not be written: {reason}; make room or choose another {where}"
         ) from error

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from terramosaic.errors import OutputError, StoreError, one_line, printable
+from terramosaic.settings import SCRATCH, store_options
 from terramosaic.storage.retries import CREATE_CONFLICT, STORE
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ _PART, _PARTS = 32 * 2**20, 4
 
 #: Bytes that are read at once.
 _CHUNK = 8 * 2**20
-
-#: Settings of the outputs' store alone, where scenes are read from another one that goes by the same names.
-_OWN = "TERRAMOSAIC_STORE_"
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ def _bucket(url: str) -> ObjectStore:
 
     if url.startswith("memory:"):
         return MemoryStore()
-    own = {
-        name.removeprefix(_OWN).lower(): text for name, text in os.environ.items() if name.startswith(_OWN)
-    }
+    own = store_options()
     tries = os.environ.get("AWS_MAX_ATTEMPTS") or str(STORE.tries)
     if not tries.isdecimal() or int(tries) < 1:
         raise OutputError(f"AWS_MAX_ATTEMPTS: {printable(tries)!r} is no number of tries; take 1 or more")
@@ -266,7 +262,7 @@ def _store_errors(place: ObjectPath, done: str, *, is_write: bool = False) -> It
             hint="finished blocks are kept, run the same request again",
         ) from error
     except OSError as error:
-        advice = "make room, or set TERRAMOSAIC_SCRATCH" if error.errno == errno.ENOSPC else "check scratch"
+        advice = f"make room, or set {SCRATCH}" if error.errno == errno.ENOSPC else "check scratch"
         raise _refusal(place, done, f"{error.strerror or error}", advice) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # which has no module to be named from

@@ -7,16 +7,14 @@ inside of nothing. Without the setting every place is allowed.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from terramosaic.errors import RequestError
+from terramosaic.settings import ROOTS
 from terramosaic.storage.documents import shown
 from terramosaic.storage.location import is_url
-
-ROOTS_SETTING = "TERRAMOSAIC_ROOTS"
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -37,8 +35,8 @@ def require_within_roots(*places: tuple[str, str]) -> None:
     if beyond:
         raise RequestError(
             "\n".join(
-                f"{field}: {shown(place)} is beyond what {ROOTS_SETTING} allows here; "
-                f"take a place in {', '.join(map(shown, _roots()))}"
+                f"{field}: {shown(place)} is beyond what {ROOTS} allows here; "
+                f"take a place in {', '.join(map(shown, ROOTS.names))}"
                 for field, place in beyond
             )
         )
@@ -46,17 +44,13 @@ def require_within_roots(*places: tuple[str, str]) -> None:
 
 def is_within_roots(place: str) -> bool:
     """Whether a place is allowed."""
-    roots = _roots()
+    roots = ROOTS.names
     if not roots:
         return True
     where = _normalised(place)
     return where is not None and any(
         where == root or where.startswith(root.rstrip("/") + "/") for root in map(_normalised, roots) if root
     )
-
-
-def _roots() -> list[str]:
-    return [root.strip() for root in os.environ.get(ROOTS_SETTING, "").split(",") if root.strip()]
 
 
 def _normalised(place: str) -> str | None:

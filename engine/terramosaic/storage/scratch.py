@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import hashlib
 import itertools
-import os
 import shutil
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from terramosaic.errors import OutputError
+from terramosaic.settings import SCRATCH
 from terramosaic.storage import objects as store
 from terramosaic.storage.location import Location, ObjectPath, is_remote, location
 from terramosaic.storage.locks import KernelLock, this_boot
@@ -39,13 +39,13 @@ _LOCK = ".lock"
 
 def scratch_folder() -> Path:
     """Where what is on its way to or from a store lies: ``TERRAMOSAIC_SCRATCH``, else the system's folder for this."""
-    own = os.environ.get("TERRAMOSAIC_SCRATCH")
+    own = SCRATCH.text
     folder = Path(own).expanduser() if own else temporary_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"TERRAMOSAIC_SCRATCH: {folder} cannot be made: {error.strerror or error}; name another folder"
+            f"{SCRATCH}: {folder} cannot be made: {error.strerror or error}; name another folder"
         ) from error
     return folder
 

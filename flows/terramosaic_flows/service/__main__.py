@@ -12,14 +12,11 @@ import sys
 import httpx
 
 from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic.settings import MODEL, OUT, POOL_RUNS
 from terramosaic.storage.location import is_url
-from terramosaic_flows.deployed import whole_number
 from terramosaic_flows.offered import first_model
 from terramosaic_flows.service import setup
-from terramosaic_flows.service.settings import MODEL_SETTING, OUT_SETTING, deployments_folder
-
-#: Flow runs that the pool lets work at the same time, on all its workers together.
-RUNS_SETTING = "TERRAMOSAIC_POOL_RUNS"
+from terramosaic_flows.service.settings import deployments_folder
 
 
 def main() -> None:
@@ -27,14 +24,14 @@ def main() -> None:
     try:
         if not os.environ.get("PREFECT_API_URL"):
             raise RequestError("PREFECT_API_URL: name the server, such as http://127.0.0.1:4200/api")
-        out = os.environ.get(OUT_SETTING, "")
+        out = OUT.text
         if not (out.startswith("/") or is_url(out)):
             raise RequestError(
-                f"{OUT_SETTING}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
+                f"{OUT}: {out!r} is no place for runs; name an absolute path or a bucket that every worker sees"
             )
         folder = deployments_folder()
-        environment = {MODEL_SETTING: first_model(), **os.environ}
-        asyncio.run(_prepare(whole_number(RUNS_SETTING, 2)))
+        environment = {MODEL.name: first_model(), **os.environ}
+        asyncio.run(_prepare(POOL_RUNS.whole_number(2)))
         setup.deploy(folder, environment)
     except TerramosaicError as error:
         print(f"terramosaic: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from terramosaic.errors import RequestError
+from terramosaic.settings import AUTH, DATABASE_PASSWORD
 
 #: What documentation, here and Prefect's and PostgreSQL's, shows as a password.
 _EXAMPLES = frozenset(
@@ -27,10 +28,10 @@ def require_own_passwords(environment: Mapping[str, str]) -> None:
     Raises:
         RequestError: one line for each setting that is wrong.
     """
-    user, colon, password = environment.get("TERRAMOSAIC_AUTH", "").partition(":")
+    user, colon, password = environment.get(AUTH.name, "").partition(":")
     wrong = {
-        "TERRAMOSAIC_AUTH": "is not user:password" if not (user and colon) else _weakness(password),
-        "TERRAMOSAIC_DATABASE_PASSWORD": _weakness(environment.get("TERRAMOSAIC_DATABASE_PASSWORD", "")),
+        AUTH.name: "is not user:password" if not (user and colon) else _weakness(password),
+        DATABASE_PASSWORD.name: _weakness(environment.get(DATABASE_PASSWORD.name, "")),
     }
     lines = [f"{setting}: it {reason}; {_ADVICE}" for setting, reason in wrong.items() if reason]
     if lines:

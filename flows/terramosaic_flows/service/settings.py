@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from terramosaic.errors import RequestError
+from terramosaic.settings import MAX_STARTS, MODEL, OUT
 from terramosaic.storage.retries import FLOW_START
 from terramosaic_flows.offered import first_model
 
@@ -15,12 +16,6 @@ PREFECT_FILE = "prefect.yaml"
 
 #: The work pool of deployments/prefect.yaml.
 POOL = "terramosaic"
-
-#: What deployments/prefect.yaml fills in as the output folder.
-OUT_SETTING = "TERRAMOSAIC_OUT"
-
-#: What it fills in as the model.
-MODEL_SETTING = "TERRAMOSAIC_MODEL"
 
 #: What a profile or a login of the user would decide: another server, to which nothing of this is to go.
 _OF_ANOTHER_SERVER = (
@@ -76,7 +71,7 @@ RUN_ENVIRONMENT = {
     # Two missed of these, and the automation `crash-zombie-runs` takes the run for lost.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # Starts of one run, resumes included, until it fails instead of being resumed once more.
-    "TERRAMOSAIC_MAX_STARTS": f"{FLOW_START.tries}",
+    MAX_STARTS.name: f"{FLOW_START.tries}",
 }
 
 
@@ -120,7 +115,7 @@ def service_environment(home: Path, port: int, login: str | None) -> dict[str, s
         | _RETENTION
         | _PACE
         | RUN_ENVIRONMENT
-        | {OUT_SETTING: str(home / "maps"), MODEL_SETTING: first_model()}
+        | {OUT.name: str(home / "maps"), MODEL.name: first_model()}
         | kept
         | _QUIET
         | {

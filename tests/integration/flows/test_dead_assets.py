@@ -14,8 +14,8 @@ from terramosaic.ground.grid import Rect
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder, mosaics_of
 from terramosaic.run.mapping import Quiet
+from terramosaic.settings import RUNNER
 from terramosaic.storage.retries import ASSET, MISSING
-from terramosaic_flows.runners import SETTING
 from tests.integration.conftest import LAND, Catalog
 from tests.support.file_server import serve_files
 from tests.support.scenes import write_scene
@@ -172,7 +172,7 @@ def assert_same_map(made, other):
 
 @pytest.mark.slow
 def test_processes_ask_no_more_than_one_block_each(server, files, request_for, monkeypatch):
-    monkeypatch.setenv(SETTING, "processes:cpu,cpu")
+    monkeypatch.setenv(RUNNER.name, "processes:cpu,cpu")
     file = f"{NAME}_SCL.tif"
     files.fail[file] = (404, 10_000)
     with pytest.raises(NothingLeftError, match="nothing is left to map"):

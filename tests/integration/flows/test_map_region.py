@@ -19,7 +19,8 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import read_plan
 from terramosaic.planning.planning import plan
-from terramosaic_flows.runners import SETTING, Runner, chosen_runner
+from terramosaic.settings import RUNNER
+from terramosaic_flows.runners import Runner, chosen_runner
 from tests.integration.conftest import LAND, Catalog
 from tests.support.scenes import write_scene
 
@@ -300,15 +301,15 @@ def test_only_what_can_pass_is_retried():
 )
 def test_runner_setting(monkeypatch, setting, expected):
     if setting is None:
-        monkeypatch.delenv(SETTING, raising=False)
+        monkeypatch.delenv(RUNNER.name, raising=False)
     else:
-        monkeypatch.setenv(SETTING, setting)
+        monkeypatch.setenv(RUNNER.name, setting)
     assert chosen_runner() == expected
 
 
 @pytest.mark.parametrize("setting", ["abacus", "threads:0", "threads:tcp://here", "dask:many"])
 def test_a_wrong_runner_setting_is_named(monkeypatch, setting):
-    monkeypatch.setenv(SETTING, setting)
+    monkeypatch.setenv(RUNNER.name, setting)
     with pytest.raises(RequestError, match=f"TERRAMOSAIC_RUNNER: '{setting}'"):
         chosen_runner()
 

@@ -23,8 +23,7 @@ from terramosaic.model.devices import Device
 from terramosaic.planning.folder import write_plan
 from terramosaic.planning.planning import plan
 from terramosaic.run.processes import DeviceProcesses
-from terramosaic.run.scheduling import TIMEOUT_SETTING
-from terramosaic_flows.runners import SETTING
+from terramosaic.settings import BLOCK_TIMEOUT, RUNNER
 from tests.integration.conftest import LAND
 from tests.support.services import wait_for
 
@@ -63,7 +62,7 @@ def test_a_runner_makes_the_same_map_and_leaves_no_process(
     pytest.importorskip(
         {"dask": "prefect_dask", "ray": "prefect_ray"}.get(setting.partition(":")[0], "prefect")
     )
-    monkeypatch.setenv(SETTING, setting)
+    monkeypatch.setenv(RUNNER.name, setting)
     before = children()
     request = alone.plan.request.model_copy(update={"out": str(tmp_path)})
     state = map_region(request, return_state=True)
@@ -106,8 +105,8 @@ def test_a_clusters_worker_that_hangs_is_killed_and_its_block_done_by_another(
     site.mkdir()
     (site / "sitecustomize.py").write_text(HANG_ONCE.format(mark=str(mark)))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
-    monkeypatch.setenv(SETTING, setting)
-    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    monkeypatch.setenv(RUNNER.name, setting)
+    monkeypatch.setenv(BLOCK_TIMEOUT.name, "20")
     state = map_region(alone.plan.request.model_copy(update={"out": str(tmp_path)}), return_state=True)
     assert state.is_completed(), state.message
     assert mark.exists()

@@ -25,7 +25,8 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.mapping import Quiet, map_plan
 from terramosaic.run.messages import Failed
 from terramosaic.run.processes import DeviceProcesses
-from terramosaic.run.scheduling import TIMEOUT_SETTING, carry_out, jobs_left
+from terramosaic.run.scheduling import carry_out, jobs_left
+from terramosaic.settings import BLOCK_TIMEOUT
 from tests.integration.conftest import LAND
 
 #: Four blocks of 6 and 12 windows, so each has several batches.
@@ -253,7 +254,7 @@ def test_a_worker_that_hangs_is_ended_and_its_block_done_by_another(
     request_here, in_threads, stage, tmp_path, monkeypatch, caplog
 ):
     # Above what a block takes here on a busy machine, where the first one loads the model as well.
-    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    monkeypatch.setenv(BLOCK_TIMEOUT.name, "20")
     stage(**{in_threads.plan.blocks[0].id: ["hang once", str(tmp_path / "mark")]})
     recorder = Recorder()
     result = map_region(request_here, devices=["cpu", "cpu"], progress=recorder)
@@ -265,7 +266,7 @@ def test_a_worker_that_hangs_is_ended_and_its_block_done_by_another(
 
 @pytest.mark.slow
 def test_a_block_that_always_hangs_fails_and_the_others_finish(request_here, stage, monkeypatch):
-    monkeypatch.setenv(TIMEOUT_SETTING, "20")
+    monkeypatch.setenv(BLOCK_TIMEOUT.name, "20")
     made = plan(request_here)
     first, *others = made.blocks
     stage(**{first.id: ["hang"]})
@@ -318,6 +319,6 @@ def test_a_thread_that_hangs_is_abandoned_writes_nothing_and_takes_its_device_al
 
 
 def test_a_time_limit_that_is_none_is_named(request_here, monkeypatch):
-    monkeypatch.setenv(TIMEOUT_SETTING, "soon")
+    monkeypatch.setenv(BLOCK_TIMEOUT.name, "soon")
     with pytest.raises(RequestError, match="TERRAMOSAIC_BLOCK_TIMEOUT: 'soon' is no number of seconds"):
         map_region(request_here)

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from terramosaic.catalog import hrefs
-from terramosaic.catalog.hrefs import PRIVATE_HOSTS_SETTING, origin_of, refusal
-from terramosaic.storage.roots import ROOTS_SETTING
+from terramosaic.catalog.hrefs import origin_of, refusal
+from terramosaic.settings import PRIVATE_HOSTS, ROOTS
 
 ADDRESSES = {
     "public.example": "93.184.215.14",
@@ -111,10 +111,10 @@ def test_a_public_catalog_names_no_private_host(host):
 
 
 def test_a_setting_names_the_private_hosts_that_public_catalogs_may_name(monkeypatch):
-    monkeypatch.setenv(PRIVATE_HOSTS_SETTING, "10.0.0.1, inside.example")
+    monkeypatch.setenv(PRIVATE_HOSTS.name, "10.0.0.1, inside.example")
     assert not refusal("https://inside.example/B04.tif", "public")
     assert refusal("https://127.0.0.1/B04.tif", "public")
-    monkeypatch.setenv(PRIVATE_HOSTS_SETTING, "*")
+    monkeypatch.setenv(PRIVATE_HOSTS.name, "*")
     assert not refusal("https://127.0.0.1/B04.tif", "public")
 
 
@@ -143,6 +143,6 @@ def test_a_name_that_was_not_known_for_a_moment_is_asked_for_again(monkeypatch):
 )
 def test_what_leads_back_to_this_machine_must_lie_within_the_roots(href, tmp_path, monkeypatch):
     assert not refusal(href, "disk")
-    monkeypatch.setenv(ROOTS_SETTING, str(tmp_path))
+    monkeypatch.setenv(ROOTS.name, str(tmp_path))
     assert "beyond what" in refusal(href, "disk")
     assert not refusal("S3://bucket/B04.tif", "disk") and not refusal(f"{tmp_path}/B04.tif", "disk")

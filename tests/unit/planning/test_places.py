@@ -7,13 +7,13 @@ from terramosaic.errors import RequestError
 from terramosaic.planning.planning import plan
 from terramosaic.request.features import requests_of
 from terramosaic.request.request import RegionRequest
-from terramosaic.storage.roots import ROOTS_SETTING
+from terramosaic.settings import ROOTS
 
 
 @pytest.fixture
 def inside(tmp_path, monkeypatch):
     """Fields of a request that the roots allow."""
-    monkeypatch.setenv(ROOTS_SETTING, str(tmp_path))
+    monkeypatch.setenv(ROOTS.name, str(tmp_path))
     return {
         "region": [9.0, 43.0, 9.1, 43.1],
         "datetime": "2020-04",

@@ -3,7 +3,8 @@
 import pytest
 
 from terramosaic.errors import RequestError
-from terramosaic.storage.roots import ROOTS_SETTING, is_within_roots, require_within_roots
+from terramosaic.settings import ROOTS
+from terramosaic.storage.roots import is_within_roots, require_within_roots
 
 
 @pytest.fixture(autouse=True)
@@ -12,7 +13,7 @@ def roots(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "out").symlink_to(tmp_path)
     (tmp_path / "in").symlink_to(tmp_path / "data")
-    monkeypatch.setenv(ROOTS_SETTING, f"{tmp_path}/data, s3://bucket/maps/,https://stac.example.com/v1")
+    monkeypatch.setenv(ROOTS.name, f"{tmp_path}/data, s3://bucket/maps/,https://stac.example.com/v1")
     monkeypatch.chdir(tmp_path / "data")
 
 
@@ -73,12 +74,12 @@ def test_what_is_beyond_is_refused_in_a_line(place, tmp_path):
 
 
 def test_without_roots_every_place_is_allowed(monkeypatch):
-    monkeypatch.delenv(ROOTS_SETTING)
+    monkeypatch.delenv(ROOTS.name)
     require_within_roots(("out", "/etc"), ("catalog", "https://anywhere.example"))
 
 
 def test_a_container_is_another_place_than_its_neighbour(monkeypatch):
     account = "account.dfs.core.windows.net"
-    monkeypatch.setenv(ROOTS_SETTING, f"abfs://maps@{account}/a")
+    monkeypatch.setenv(ROOTS.name, f"abfs://maps@{account}/a")
     assert is_within_roots(f"abfs://maps@{account}/a/b")
     assert not is_within_roots(f"abfs://other@{account}/a/b") and not is_within_roots(f"abfs://{account}/a/b")
