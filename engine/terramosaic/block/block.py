@@ -230,6 +230,7 @@ class _BlockJob:
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
             ndvi=rasters.ndvi,
+            inputs=dict(rasters.inputs),
             tokens=self._rows.distinct_tokens,
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},

@@ -11,16 +11,11 @@ import numpy as np
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.read_rows import InputRows
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import Mark, count_of, seen_in
 
 
-class Leading(Protocol):
+class Leading(InputRows, Protocol):
     """The input whose acquisitions a run is of."""
-
-    def drop_above(self, row: int) -> None:
-        """Forgets what lies above ``row``."""
-
-    def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
-        """Writes a window into float32 (bands, side, side); returns its valid pixels, bool (side, side)."""
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask, once all windows over it have been cut."""
@@ -57,8 +52,18 @@ class BlockInputs:
         return seen
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
-        """What lies under ``rect``: of the input that leads, valid where all have seen the ground."""
+        """What lies under ``rect``: of the input that leads, valid where all have seen the ground.
+
+        What each input had of the region is counted, too, every pixel once. Of another than the one that leads nothing
+        is told where that saw nothing: whether windows there were read hangs on what lies beside them.
+        """
         source = self.leading.source(rect, region)
-        for rows in self.others.values():
-            source.valid[:] &= rows.seen(rect)
+        marks = self.leading.marks(rect)
+        led = seen_in(marks)
+        source.marked[self.name] = count_of(marks, region)
+        for name, rows in self.others.items():
+            marks = np.where(led, rows.marks(rect), np.uint8(Mark.NOT_READ))
+            source.marked[name] = count_of(marks, region)
+            source.valid[:] &= seen_in(marks)
+            source.sea[:] |= marks == Mark.SEA
         return source

@@ -113,14 +113,14 @@ def _read_backscatter(
     slices: Sequence[BackscatterScene], epsg: int, decisions: Decisions, run: RunFolder | None, rect: Rect
 ) -> tuple[np.ndarray, np.ndarray]:
     found = read_backscatter(slices, rect, epsg, decisions, run)
-    return found.db, found.valid
+    return found.db, found.marks
 
 
 def _read_heights(
     elevation: Elevation, epsg: int, decisions: Decisions, run: RunFolder | None, rect: Rect
 ) -> tuple[np.ndarray, np.ndarray]:
     found = read_elevation(elevation, rect, epsg, decisions, run)
-    return found.metres, ~np.isnan(found.metres[0])
+    return found.metres, found.marks
 
 
 def _numbers(radar: Radar, block: Block) -> list[int]:

@@ -35,9 +35,9 @@ class OpticalRows:
             to_true_colour(pixels)
         return seen
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        """As `InputRows.seen`: no window, but the stack has seen a pixel, or not."""
-        return self._held.seen(rect)
+    def marks(self, rect: Rect) -> np.ndarray:
+        """As `InputRows.marks`: no window, but the stack has seen a pixel, or not."""
+        return self._held.marks(rect)
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `Leading.source`."""

@@ -14,6 +14,7 @@ from terramosaic.block.read_rows import Read, ReadRows
 from terramosaic.block.strips import Strips
 from terramosaic.block.windows import WindowRow
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import Mark, seen_in
 from terramosaic.planning.pass_choice import WindowPasses
 
 
@@ -49,22 +50,22 @@ class RadarRows:
 
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
         """As `InputRows.cut`."""
-        seen, passes = np.zeros(window.shape, bool), self._passes[window]
+        passes = self._passes[window]
         pixels[:] = 0
         if not passes:
-            return seen
+            self.shown.put(window, 0, pixels, np.full(window.shape, Mark.MISSING, np.uint8))
+            return np.zeros(window.shape, bool)
         number = passes[0]
-        seen = self._best[number].cut(window, pixels)
+        seen, marks = self._best[number].cut(window, pixels), self._best[number].marks(window)
         if not seen.any() and (other := self._of_another(window)):
-            number, pixels[:], seen = other.number, other.values, other.seen
-        if seen.any():
-            self.shown.put(window, number, pixels, seen)
-        return seen
+            number, pixels[:], marks = other.number, other.values, other.marks
+        self.shown.put(window, number, pixels, marks)
+        return seen_in(marks)
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        """As `InputRows.seen`."""
-        seen: np.ndarray = self.shown.read(rect)[0] > 0
-        return seen
+    def marks(self, rect: Rect) -> np.ndarray:
+        """As `InputRows.marks`."""
+        marks: np.ndarray = self.shown.read(rect)[-1].astype(np.uint8)
+        return marks
 
     def drop_above(self, row: int) -> None:
         """As `InputRows.drop_above`."""
@@ -106,22 +107,23 @@ class RadarRows:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What a pass has of a window: float32 (2, side, side), 0 where it saw nothing, and bool (side, side)."""
+    """What a pass has of a window: float32 (2, side, side), 0 where it saw nothing, and marks, uint8 (side, side)."""
 
     number: int
     window: Rect
     values: np.ndarray
-    seen: np.ndarray
+    marks: np.ndarray
 
 
 def _pieces(number: int, read: Read, windows: Iterable[Rect]) -> Iterator[_Piece]:
     """What a pass has of windows of a row, of which it has anything; from the left to the right."""
     for together, rect in _neighbours(windows):
-        values, seen = read(rect)
+        values, marks = read(rect)
         for window in together:
             part = window.slices(rect)
-            if seen[part].any():
-                yield _Piece(number, window, np.where(seen[part], values[:, *part], 0), seen[part].copy())
+            seen = seen_in(marks[part])
+            if seen.any():
+                yield _Piece(number, window, np.where(seen, values[:, *part], 0), marks[part].copy())
 
 
 def _neighbours(windows: Iterable[Rect]) -> list[tuple[list[Rect], Rect]]:
@@ -155,10 +157,18 @@ class RadarLead:
         """As `Leading.drop_above`."""
         self._rows.drop_above(row)
 
+    def marks(self, rect: Rect) -> np.ndarray:
+        """As `InputRows.marks`."""
+        return self._rows.marks(rect)
+
+    def close(self) -> None:
+        """As `InputRows.close`."""
+        self._rows.close()
+
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `Leading.source`; in place of reflectance stands backscatter, see `stored_backscatter`."""
         source = SourceRows.empty(rect, len(SOURCE_BANDS))
-        shown, *backscatter = self._rows.shown.read(rect)
+        shown, *backscatter, _ = self._rows.shown.read(rect)
         source.acquisition[:] = self._numbers[shown]
         source.valid[:] = (shown > 0) & region
         # VV, VH, and VV once more: a preview has three bands, and a pixel that has them all.
@@ -167,29 +177,31 @@ class RadarLead:
 
 
 class ShownPasses:
-    """Which pass each pixel is of, counted from 1, and what it has seen there.
+    """Which pass each pixel is of, counted from 1, what it has seen there, and the most that any window knows of it.
 
-    Where windows of several passes meet, it is the oldest of them.
+    Where windows of several passes meet, it is the oldest of them that saw it.
 
     Args:
         windows: all that may be shown.
     """
 
     def __init__(self, windows: Iterable[Rect]) -> None:
-        self._strips = Strips(windows, lambda rect: np.zeros((3, *rect.shape), np.uint16))
+        self._strips = Strips(windows, lambda rect: np.zeros((4, *rect.shape), np.uint16))
 
-    def put(self, window: Rect, number: int, db: np.ndarray, seen: np.ndarray) -> None:
-        """Some pixels of a window, in which VV and VH are dB, were seen by a pass, counted from 0."""
+    def put(self, window: Rect, number: int, db: np.ndarray, marks: np.ndarray) -> None:
+        """Of a window that was cut from a pass, counted from 0: VV and VH in dB, and marks."""
+        seen = seen_in(marks)
         shown = np.stack([np.full(window.shape, number + 1, np.uint16), *stored_backscatter(db)])
         for strip, held in self._strips.under(window):
             part = strip.intersection(window)
             view, new = held[:, *part.slices(strip)], shown[:, *part.slices(window)]
             older = seen[part.slices(window)] & ((view[0] == 0) | (view[0] > number + 1))
-            np.copyto(view, new, where=older)
+            np.copyto(view[:3], new, where=older)
+            np.maximum(view[3], marks[part.slices(window)], out=view[3])
 
     def read(self, rect: Rect) -> np.ndarray:
-        """The numbers, and VV and VH by `stored_backscatter`: uint16 (3, height, width), 0 where nothing was seen."""
-        found = np.zeros((3, *rect.shape), np.uint16)
+        """The numbers, VV and VH by `stored_backscatter`, and marks: uint16 (4, height, width)."""
+        found = np.zeros((4, *rect.shape), np.uint16)
         for strip, held in self._strips.held_under(rect):
             part = strip.intersection(rect)
             found[:, *part.slices(rect)] = held[:, *part.slices(strip)]

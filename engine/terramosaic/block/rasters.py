@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +29,7 @@ from terramosaic.block.tokens import NO_TOKEN, TOKENS_DTYPE, TokenSheet
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import Mark, added
 from terramosaic.imagery.stack import Strip
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.folder import RunFolder
@@ -64,6 +65,8 @@ class SourceRows:
         valid: what all inputs have seen in any window, of whatever lattice.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
         strips: of the stack, margin and all, that were read since the rows before: where the run keeps its imagery.
+        sea: heights were 0 m there, for no tile lies over the sea.
+        marked: by input, how many pixels of the region each mark is of.
     """
 
     rect: Rect
@@ -73,17 +76,19 @@ class SourceRows:
     other_zone: np.ndarray
     repaired: np.ndarray
     acquisition: np.ndarray
+    sea: np.ndarray
     strips: tuple[Strip, ...] = ()
+    marked: dict[str, dict[Mark, int]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, rect: Rect, bands: int, strips: tuple[Strip, ...] = ()) -> SourceRows:
         """Rows that no scene covers, of so many bands."""
-        valid, cloudy, other_zone, repaired = (np.zeros(rect.shape, bool) for _ in range(4))
+        valid, cloudy, other_zone, repaired, sea = (np.zeros(rect.shape, bool) for _ in range(5))
         dn, acquisition = (
             np.zeros((bands, *rect.shape), np.uint16),
             np.zeros(rect.shape, np.uint16),
         )
-        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition, strips)
+        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition, sea, strips)
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
         """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
@@ -133,6 +138,7 @@ class BlockRasters:
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0
+        self._marked: dict[str, dict[str, int]] = {}
 
     def __enter__(self) -> Self:
         for layer in self._layers:
@@ -157,6 +163,9 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
+        for name, marks in source.marked.items():
+            told = {mark.label: count for mark, count in marks.items()}
+            self._marked[name] = added(self._marked.get(name, {}), told)
         generated = band.means["NDVI"][0] if "NDVI" in band.means else None
         self._ndvi.add(band.rect.row, source.dn, _valid(band, source, "NDVI"), generated)
         for layer, pixels in stored_layers(self._layers, self._bundle, band, source, self._acquired):
@@ -167,6 +176,11 @@ class BlockRasters:
     def ndvi(self) -> NdviAgreement:
         """The NDVI that the imagery shows, and the one that was generated."""
         return self._ndvi.total
+
+    @property
+    def inputs(self) -> Mapping[str, dict[str, int]]:
+        """By input, how many pixels of the region each mark is of; see `Mark`."""
+        return self._marked
 
     def finish(self, tokens: Iterable[TokenSheet]) -> dict[str, Written]:
         """Closes all rasters, with what was drawn for the block, and says what was written."""

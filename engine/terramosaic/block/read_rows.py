@@ -11,8 +11,10 @@ import numpy as np
 
 from terramosaic.block.strips import Strips
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import seen_in
 
-#: Reads a rectangle of the grid: float32 (bands, height, width), and which pixels were seen, bool (height, width).
+#: Reads a rectangle of the grid: float32 (bands, height, width), and what is known of each pixel: see `Mark`, uint8
+#: (height, width).
 Read = Callable[[Rect], tuple[np.ndarray, np.ndarray]]
 
 
@@ -22,8 +24,8 @@ class InputRows(Protocol):
     def cut(self, window: Rect, pixels: np.ndarray) -> np.ndarray:
         """Writes a window into float32 (bands, side, side); returns the pixels that were seen, bool (side, side)."""
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        """Which pixels were seen by any window that was cut so far: bool (height, width)."""
+    def marks(self, rect: Rect) -> np.ndarray:
+        """The most that windows which were cut so far know of pixels: see `Mark`, uint8 (height, width)."""
 
     def drop_above(self, row: int) -> None:
         """Forgets what lies above ``row``."""
@@ -59,7 +61,8 @@ class ReadRows:
         seen = np.zeros(window.shape, bool)
         pixels[:] = 0
         for strip, reading in self._strips.under(window, ahead=1):
-            values, valid = reading.result()
+            values, marks = reading.result()
+            valid = seen_in(marks)
             part = strip.intersection(window)
             here, there = part.slices(window), part.slices(strip)
             seen[here] = valid[there]
@@ -70,12 +73,13 @@ class ReadRows:
         """Whether it has anything of a window, which is read for it."""
         under = self._strips.under(window, ahead=1)
         return any(
-            reading.result()[1][strip.intersection(window).slices(strip)].any() for strip, reading in under
+            seen_in(reading.result()[1][strip.intersection(window).slices(strip)]).any()
+            for strip, reading in under
         )
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        """As `InputRows.seen`: of one source, what it has."""
-        found = np.zeros(rect.shape, bool)
+    def marks(self, rect: Rect) -> np.ndarray:
+        """As `InputRows.marks`: of one source, what it has."""
+        found = np.zeros(rect.shape, np.uint8)
         for strip, reading in self._strips.held_under(rect):
             part = strip.intersection(rect)
             found[part.slices(rect)] = reading.result()[1][part.slices(strip)]

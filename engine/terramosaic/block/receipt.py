@@ -36,6 +36,8 @@ class BlockReceipt(BaseModel):
         decisions: what it was told of scenes that its pixels follow from, see `SceneDecision.fingerprint`; None in what
             was written before there were any, and then all were used as planned.
         ndvi: the NDVI that the imagery shows, and the one that was generated; None in what was written before.
+        inputs: by input, how many pixels of the region have each mark, see `terramosaic.imagery.marks`; of all but
+            the one that leads as far as that has seen the ground. None in what was written before.
         tokens: how many different tokens the model has drawn for each target that has tokens.
         files: size in bytes of each raster.
         hashes: of each, see `PixelHash`; None in what earlier versions wrote.
@@ -54,6 +56,7 @@ class BlockReceipt(BaseModel):
     scenes: tuple[str, ...]
     decisions: dict[str, str] | None = None
     ndvi: NdviAgreement | None = None
+    inputs: dict[str, dict[str, NonNegativeInt]] | None = None
     tokens: dict[str, NonNegativeInt] = Field(default_factory=dict)
     files: dict[str, int]
     hashes: dict[str, str] | None = None

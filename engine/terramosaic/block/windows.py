@@ -163,14 +163,17 @@ class HeldRows:
         top, bottom = self._held[0].rect, self._held[-1].rect
         return top.union(bottom).intersection(window) == window
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        """The valid pixels of a rectangle that is held, bool (height, width)."""
-        valid = np.zeros(rect.shape, bool)
+    def marks(self, rect: Rect) -> np.ndarray:
+        """What is known of the pixels of a rectangle that is held: see `Mark`, uint8 (height, width)."""
+        marks = np.zeros(rect.shape, np.uint8)
         for strip in self._held:
             shared = strip.rect.intersection(rect)
             if not shared.is_empty:
-                valid[shared.slices(rect)] = strip.valid[shared.slices(strip.rect)]
-        return valid
+                marks[shared.slices(rect)] = strip.marks[shared.slices(strip.rect)]
+        return marks
+
+    def close(self) -> None:
+        """As `InputRows.close`: strips are read by who made the stack."""
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask."""

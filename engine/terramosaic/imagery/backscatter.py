@@ -23,6 +23,7 @@ from terramosaic.imagery.backscatter_file import (
     problem_of_numbers,
 )
 from terramosaic.imagery.item_reader import ItemReader
+from terramosaic.imagery.marks import Mark, seen_by_all, seen_in
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.scene_decision import SceneDecision, SourceDecisions
 from terramosaic.imagery.swath import decibel, edge_width, margin_of, without_edges
@@ -40,18 +41,19 @@ class Backscatter:
     Attributes:
         rect: where it lies on the grid.
         db: float32 (2, height, width), VV and VH, gamma nought in dB, NaN where nothing was seen.
-        valid: bool (height, width): both were.
+        marks: uint8 (height, width), why a pixel was not seen in both; see `Mark`.
         scene: uint8 (height, width), which of the pass's scenes a pixel is of, counted from 1; 0 in gaps.
-        unmarked: bool (height, width): gaps in which a file holds 0 or less without calling it a gap.
-        off_edge: bool (height, width): pixels that were taken off at the edge of the swath.
     """
 
     rect: Rect
     db: np.ndarray
-    valid: np.ndarray
+    marks: np.ndarray
     scene: np.ndarray
-    unmarked: np.ndarray
-    off_edge: np.ndarray
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Pixels that were seen in both: bool (height, width)."""
+        return seen_in(self.marks)
 
 
 class BackscatterReader(ItemReader[BackscatterFile]):
@@ -148,16 +150,16 @@ def read_backscatter(
     width = max((edge_width(scene.sensing_start) for scene in scenes), default=0)
     around = rect.pad(margin_of(width))
     power = np.full((len(POLARISATIONS), *around.shape), np.nan, np.float32)
-    taken, unmarked = np.zeros(around.shape, np.uint8), np.zeros(around.shape, bool)
+    taken, marks = np.zeros(around.shape, np.uint8), np.full(around.shape, Mark.MISSING, np.uint8)
     for number, scene in enumerate(scenes, start=1):
         if decisions.leaves_out(scene) or taken.all():
             continue
         found = _observed(scene, around, epsg, decisions, run)
         if found is None:
             continue
-        seen = np.logical_and.reduce([~np.isnan(one.values) for one in found])
-        unmarked |= np.logical_or.reduce([one.unmarked for one in found])
-        new = seen & (taken == 0)
+        here = seen_by_all([one.marks for one in found])
+        np.maximum(marks, here, out=marks)
+        new = seen_in(here) & (taken == 0)
         if new.any():
             decisions.uses(scene)
             for band, one in zip(power, found, strict=True):
@@ -165,14 +167,12 @@ def read_backscatter(
             taken[new] = number
     inside = rect.slices(around)
     kept = without_edges(taken > 0, width)
-    seen = taken[inside] > 0
+    off_edge = seen_in(marks[inside]) & ~kept
     return Backscatter(
         rect,
         decibel(np.where(kept, power[(slice(None), *inside)], np.float32(np.nan))),
-        kept,
+        np.where(off_edge, np.uint8(Mark.EDGE), marks[inside]),
         np.where(kept, taken[inside], np.uint8(0)),
-        unmarked[inside] & ~seen,
-        seen & ~kept,
     )
 
 

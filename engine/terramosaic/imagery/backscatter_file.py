@@ -14,7 +14,8 @@ from rasterio.windows import Window
 
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect, is_utm
-from terramosaic.imagery.resampling import bilinear, places_in
+from terramosaic.imagery.marks import Mark
+from terramosaic.imagery.resampling import bilinear, nearest_to, places_in
 from terramosaic.imagery.swath import power_of
 
 #: Metres by which a file may lie off the grid, or beside where its item says, that count as nothing.
@@ -30,11 +31,16 @@ class Power:
 
     Attributes:
         values: float32 (height, width), NaN in gaps.
-        unmarked: bool (height, width), gaps that the file holds 0 or less in, without calling them gaps.
+        marks: uint8 (height, width), what is known of each pixel; see `Mark`.
     """
 
     values: np.ndarray
-    unmarked: np.ndarray
+    marks: np.ndarray
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Power:
+        """Where the file does not lie."""
+        return cls(np.full(shape, np.nan, np.float32), np.full(shape, Mark.MISSING, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,10 @@ class BackscatterFile:
             or end_row <= 0
             or end_col <= 0
         ):
-            return Power(np.full(rect.shape, np.nan, np.float32), np.zeros(rect.shape, bool))
+            return Power.none(rect.shape)
         native = self._window(first_row, end_row, first_col, end_col)
-        values = bilinear(native.values, (first_row, first_col), places)
-        rows, cols = (np.floor(at + 0.5).astype(np.intp) for at in (places.rows, places.cols))
-        return Power(values, native.unmarked[rows - first_row, cols - first_col])
+        origin = first_row, first_col
+        return Power(bilinear(native.values, origin, places), nearest_to(native.marks, origin, places))
 
     def overview(self, longest: int) -> np.ndarray:
         """Numbers of the whole file at a coarse scale, at most ``longest`` pixels a side, without marked gaps."""
@@ -93,19 +98,19 @@ class BackscatterFile:
     def _window(self, first_row: int, end_row: int, first_col: int, end_col: int) -> Power:
         """The file's own pixels, gaps beyond its end."""
         shape = end_row - first_row, end_col - first_col
-        values, unmarked = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+        found = Power.none(shape)
         top, bottom = max(first_row, 0), min(end_row, self.dataset.height)
         left, right = max(first_col, 0), min(end_col, self.dataset.width)
         if top >= bottom or left >= right:
-            return Power(values, unmarked)
+            return found
         window = Window(left, top, right - left, bottom - top)
-        power, low = power_of(self.dataset.read(1, window=window), self.dataset.nodata)
+        power, marks = power_of(self.dataset.read(1, window=window), self.dataset.nodata)
         if self.has_mask:
             masked = self.dataset.read_masks(1, window=window) == 0
-            power[masked], low[masked] = np.nan, False
+            power[masked], marks[masked] = np.nan, Mark.NO_DATA
         inside = slice(top - first_row, bottom - first_row), slice(left - first_col, right - first_col)
-        values[inside], unmarked[inside] = power, low
-        return Power(values, unmarked)
+        found.values[inside], found.marks[inside] = power, marks
+        return found
 
 
 def problem_of(dataset: DatasetReader) -> str:

@@ -24,6 +24,7 @@ class Observation:
         repaired: bool (height, width), valid, but a band was 0 and was put right.
         inside: rows and columns of the rectangle that the arrays stand for; it shows nothing of the others.
         acquisition: a number above 0 that says which one it is of; 0 where that is nothing to keep.
+        marks: uint8 (height, width), what is known of invalid pixels; see `Mark`. None: nothing.
     """
 
     dn: np.ndarray
@@ -32,6 +33,7 @@ class Observation:
     repaired: np.ndarray
     inside: tuple[slice, slice] = (slice(None), slice(None))
     acquisition: int = 0
+    marks: np.ndarray | None = None
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Composite:
         cloudy: bool (height, width), valid but clear in no observation.
         repaired: bool (height, width), of a spectrum in which a band was 0 and was put right.
         acquisition: uint16 (height, width), the number of the acquisition that was chosen; 0 where there is none.
+        marks: uint8 (height, width), the most that an observation knows of a pixel while none is valid; see `Mark`.
     """
 
     dn: np.ndarray
@@ -51,13 +54,14 @@ class Composite:
     cloudy: np.ndarray
     repaired: np.ndarray
     acquisition: np.ndarray
+    marks: np.ndarray
 
     @classmethod
     def empty(cls, bands: int, shape: tuple[int, int]) -> Composite:
         """A composite of nothing."""
         valid, cloudy, repaired = (np.zeros(shape, bool) for _ in range(3))
         dn, acquisition = np.zeros((bands, *shape), np.uint16), np.zeros(shape, np.uint16)
-        return cls(dn, valid, cloudy, repaired, acquisition)
+        return cls(dn, valid, cloudy, repaired, acquisition, np.zeros(shape, np.uint8))
 
 
 #: Gives an observation, or None if there is none: observe(pixels that are open, those of them that have no value at all
@@ -87,6 +91,9 @@ def best(composite: Composite, wanted: np.ndarray, candidates: Sequence[LazyObse
             continue
         # Views: what is written to them is written to the whole.
         open_, valid, cloudy = (mask[seen.inside] for mask in (unresolved, composite.valid, composite.cloudy))
+        if seen.marks is not None:
+            told = composite.marks[seen.inside]
+            np.maximum(told, seen.marks, out=told, where=open_)
         take_clear = open_ & seen.clear
         _take(composite, seen, take_clear | (open_ & seen.valid & ~valid))
         cloudy[:] = valid & ~take_clear & (cloudy | open_)
@@ -99,10 +106,10 @@ def fused(bands: int, shape: tuple[int, int], candidates: Sequence[LazyObservati
     def observe(open_: np.ndarray, _: np.ndarray) -> Observation | None:
         composite = Composite.empty(bands, shape)
         best(composite, open_, candidates)
-        if not composite.valid.any():
+        if not composite.valid.any() and not composite.marks.any():
             return None
         clear = composite.valid & ~composite.cloudy
-        return Observation(composite.dn, composite.valid, clear, composite.repaired)
+        return Observation(composite.dn, composite.valid, clear, composite.repaired, marks=composite.marks)
 
     return observe
 

@@ -24,6 +24,7 @@ from terramosaic.errors import UnusableFileError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.asset_facts import asset_facts
 from terramosaic.imagery.item_reader import ItemReader
+from terramosaic.imagery.marks import Mark, marked, seen_in
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.resampling import blended, moved, nearest
 from terramosaic.imagery.scene_decision import SceneDecision, SourceDecisions
@@ -49,14 +50,12 @@ class Heights:
     Attributes:
         rect: where it lies on the grid.
         metres: float32 (1, height, width), above the geoid EGM2008, NaN in gaps.
-        sea: bool (height, width): no tile, and so 0 m.
-        coarse: bool (height, width): of GLO-90.
+        marks: uint8 (height, width), why there is no height, and which are of the sea or of GLO-90; see `Mark`.
     """
 
     rect: Rect
     metres: np.ndarray
-    sea: np.ndarray
-    coarse: np.ndarray
+    marks: np.ndarray
 
 
 class ElevationReader(ItemReader[DatasetReader]):
@@ -151,13 +150,14 @@ def read_elevation(
 
     lon, lat = moved(rect, epsg, _DEGREES, beside)
     fine = _Mosaic("GLO-30", elevation.tiles, elevation.sea, decisions, run)
-    metres, sea = fine.at(lon, lat)
-    gap, coarse = np.isnan(metres), np.zeros(rect.shape, bool)
+    metres, marks = fine.at(lon, lat)
+    gap = ~seen_in(marks)
     if gap.any() and elevation.coarse:
-        filling, _ = _Mosaic("GLO-90", elevation.coarse, elevation.sea, decisions, run).at(lon, lat)
-        coarse = gap & ~np.isnan(filling)
-        metres = np.where(coarse, filling, metres)
-    return Heights(rect, metres[None], sea, coarse)
+        filling, known = _Mosaic("GLO-90", elevation.coarse, elevation.sea, decisions, run).at(lon, lat)
+        known[known == Mark.SEEN] = Mark.COARSE
+        metres = np.where(gap, filling, metres)
+        marks = np.where(gap, np.maximum(marks, known), marks)
+    return Heights(rect, metres[None], marks)
 
 
 class _Mosaic:
@@ -185,23 +185,23 @@ class _Mosaic:
         self._decisions, self._run = decisions, run
 
     def at(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Heights at places in degrees: float32, NaN in gaps; and bool, where the nearest point is of the sea."""
+        """Heights at places in degrees: float32, NaN in gaps; and marks, uint8, of the nearest points."""
         down = (90 - lat) * self._rows
         north = np.floor(down)
         south = (down - north).astype(np.float32)
         rows = north.astype(np.intp)
-        above, east_above, sea_above = self._row(rows, lon)
-        below, east_below, sea_below = self._row(rows + 1, lon)
+        above, east_above, marks_above = self._row(rows, lon)
+        below, east_below, marks_below = self._row(rows + 1, lon)
         east = (east_above, east_below)
         metres = blended((*above, *below), south, east)
-        return metres, nearest((*sea_above, *sea_below), south, east)
+        return metres, nearest((*marks_above, *marks_below), south, east)
 
     def _row(
         self, rows: np.ndarray, lon: np.ndarray
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """In rows of points, those to the west and east of places: heights, share of the way east, and sea."""
+        """In rows of points, those to the west and east of places: heights, share of the way east, and marks."""
         west, east = (np.full(rows.shape, np.nan, np.float32) for _ in range(2))
-        sea_west, sea_east = (np.zeros(rows.shape, bool) for _ in range(2))
+        marks_west, marks_east = (np.zeros(rows.shape, np.uint8) for _ in range(2))
         share = np.zeros(rows.shape, np.float32)
         souths, wests = 89 - rows // self._rows, np.floor(lon).astype(np.intp)
         for cell in sorted(set(zip(souths.ravel().tolist(), wests.ravel().tolist(), strict=True))):
@@ -210,14 +210,14 @@ class _Mosaic:
             along = (lon[inside] - cell[1]) * columns
             col = np.minimum(np.floor(along), columns - 1).astype(np.intp)
             row = rows[inside] % self._rows
-            heights, sea = self._points(
+            heights, marks = self._points(
                 cell, slice(int(row.min()), int(row.max()) + 1), slice(int(col.min()), int(col.max()) + 2), columns
             )  # fmt: skip
             row, col, at = row - row.min(), col - col.min(), (along - col).astype(np.float32)
             west[inside], east[inside] = heights[row, col], heights[row, col + 1]
-            sea_west[inside], sea_east[inside] = sea[row, col], sea[row, col + 1]
+            marks_west[inside], marks_east[inside] = marks[row, col], marks[row, col + 1]
             share[inside] = at
-        return (west, east), share, (sea_west, sea_east)
+        return (west, east), share, (marks_west, marks_east)
 
     def _columns(self, cell: Cell) -> int:
         """Points in a row of a cell; where it has no tile any number will do."""
@@ -225,23 +225,24 @@ class _Mosaic:
             return self._rows if reader is None else reader.columns
 
     def _points(self, cell: Cell, rows: slice, cols: slice, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Heights of points of a cell, and which are of the sea; the column after the last is the next cell's first."""
-        heights, sea = self._of_cell(cell, rows, slice(cols.start, min(cols.stop, columns)))
+        """Heights of points of a cell, and marks; the column after the last is the next cell's first."""
+        heights, marks = self._of_cell(cell, rows, slice(cols.start, min(cols.stop, columns)))
         if cols.stop > columns:
-            beyond, sea_beyond = self._of_cell((cell[0], cell[1] + 1), rows, slice(0, 1))
-            heights, sea = np.hstack([heights, beyond]), np.hstack([sea, sea_beyond])
-        return heights, sea
+            beyond, marks_beyond = self._of_cell((cell[0], cell[1] + 1), rows, slice(0, 1))
+            heights, marks = np.hstack([heights, beyond]), np.hstack([marks, marks_beyond])
+        return heights, marks
 
     def _of_cell(self, cell: Cell, rows: slice, cols: slice) -> tuple[np.ndarray, np.ndarray]:
         shape = rows.stop - rows.start, cols.stop - cols.start
-        is_sea = _turned(cell) in self._sea
         with self._lent(cell) as reader:
             if reader is None:
-                return np.full(shape, 0 if is_sea else np.nan, np.float32), np.full(shape, is_sea)
+                metres, mark = (0.0, Mark.SEA) if _turned(cell) in self._sea else (np.nan, Mark.MISSING)
+                return np.full(shape, metres, np.float32), np.full(shape, mark, np.uint8)
             heights = reader.read(rows, cols)
-        if np.isfinite(heights).any():
+        known = np.isfinite(heights)
+        if known.any():
             self._decisions.uses(reader.tile)
-        return heights, np.zeros(shape, bool)
+        return heights, marked(known, Mark.NO_DATA)
 
     @contextmanager
     def _lent(self, cell: Cell) -> Iterator[ElevationReader | None]:

@@ -103,12 +103,24 @@ def bilinear(values: np.ndarray, origin: tuple[int, int], places: Places) -> np.
     Returns:
         float32 (height, width); see `blended`.
     """
+    return blended(*_corners(values, origin, places))
+
+
+def nearest_to(values: np.ndarray, origin: tuple[int, int], places: Places) -> np.ndarray:
+    """What a file holds nearest to places: where `bilinear` has a gap, that of the gap; the same arguments."""
+    return nearest(*_corners(values, origin, places))
+
+
+def _corners(
+    values: np.ndarray, origin: tuple[int, int], places: Places
+) -> tuple[list[np.ndarray], np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The four pixels around places, and the shares of the way between them; see `blended`."""
     top, left = np.floor(places.rows), np.floor(places.cols)
     rows, cols = top.astype(np.intp) - origin[0], left.astype(np.intp) - origin[1]
     corners = [values[rows + down, cols + right] for down in (0, 1) for right in (0, 1)]
     south = (places.rows - top).astype(np.float32)
     east = (places.cols - left).astype(np.float32)
-    return blended(corners, south, (east, east))
+    return corners, south, (east, east)
 
 
 def blended(

@@ -24,11 +24,12 @@ from terramosaic.imagery.composite import (
     fused,
     median,
 )
+from terramosaic.imagery.marks import Mark
 from terramosaic.imagery.offset import harmonise
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
-from terramosaic.imagery.zeros import mend
+from terramosaic.imagery.zeros import marks_of_unseen, mend
 from terramosaic.planning.folder import RunFolder
 
 #: Rows read at once.
@@ -51,6 +52,7 @@ class Strip:
         repaired: bool (height, width): a band was 0 and was put right.
         acquisition: uint16 (height, width): which of `Imagery.acquisitions` was taken, counted from 1; 0 where none
             was, and where it is the median of several.
+        marks: uint8 (height, width), why a pixel is not valid; see `Mark`.
     """
 
     rect: Rect
@@ -60,6 +62,7 @@ class Strip:
     other_zone: np.ndarray
     repaired: np.ndarray
     acquisition: np.ndarray
+    marks: np.ndarray
 
 
 class Decisions(Protocol):
@@ -154,6 +157,12 @@ class StackReader:
             composite.valid & ~own,
             composite.repaired,
             composite.acquisition,
+            # Of a pixel that is wanted and that no file tells of there is nothing.
+            np.where(
+                composite.valid,
+                np.uint8(Mark.SEEN),
+                np.maximum(composite.marks, wanted * np.uint8(Mark.MISSING)),
+            ),
         )
 
     def _observations(self, rect: Rect, *, own_zone: bool) -> list[LazyObservation]:
@@ -205,6 +214,7 @@ class StackReader:
             ]
         helpful, scl, clear = (mask[part.slices(around)] for mask in (helpful, scl, clear))
         valid, repaired = helpful.copy(), np.zeros(part.shape, bool)
+        declared = np.logical_or.reduce([unseen for _, unseen in reads])
         for (whole, unseen), (bands, pixels) in zip(reads, levels, strict=True):
             cirrus = bands.index(CIRRUS) if CIRRUS in bands else None
             mended = mend(pixels, scl, whole | unseen | ~helpful, cirrus=cirrus)
@@ -213,9 +223,11 @@ class StackReader:
         if valid.any():
             for one in scene.both:
                 decisions.uses(one)
+        marks = None
         if not valid.all():
+            marks = marks_of_unseen(dn, scl, declared, helpful & ~valid)
             dn *= valid
-        return Observation(dn, valid, valid & clear, repaired & valid, part.slices(rect), acquisition)
+        return Observation(dn, valid, valid & clear, repaired & valid, part.slices(rect), acquisition, marks)
 
     def _by_level(self, dn: np.ndarray) -> list[tuple[tuple[str, ...], np.ndarray]]:
         """The bands of each level that is read, and the part of a stack that is theirs."""

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import numpy as np
 from scipy import ndimage
 
+from terramosaic.imagery.marks import Mark
+
 #: What Planetary Computer's files hold where nothing was seen.
 NODATA = -32768.0
 
@@ -23,7 +25,7 @@ _EDGE, _EDGE_BEFORE, _CLEANED = 4, 20, datetime(2018, 3, 13, tzinfo=UTC)
 
 
 def power_of(numbers: np.ndarray, nodata: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Linear power, and where a gap is not marked as one.
+    """Linear power, and what is known of each pixel.
 
     What is 0 or less, no number, infinite, or declared to be none, is a gap: parts of scenes are filled with 0.
 
@@ -32,14 +34,18 @@ def power_of(numbers: np.ndarray, nodata: float | None = None) -> tuple[np.ndarr
         nodata: what the file declares.
 
     Returns:
-        float32 (height, width), NaN in gaps; bool (height, width), gaps that are 0 or below without being marked.
+        float32 (height, width), NaN in gaps; marks, uint8 (height, width): gaps that are 0 or below without being
+        called gaps are told from the others.
     """
     marked = ~np.isfinite(numbers) | (numbers == NODATA)
     if nodata is not None:
         marked |= numbers == nodata
     low = ~(numbers > 0)
     power = np.where(marked | low, np.float32(np.nan), numbers).astype(np.float32, copy=False)
-    return power, low & ~marked
+    marks = np.where(
+        marked, np.uint8(Mark.NO_DATA), np.where(low, np.uint8(Mark.UNMARKED), np.uint8(Mark.SEEN))
+    )
+    return power, marks
 
 
 def edge_width(sensed: datetime) -> int:

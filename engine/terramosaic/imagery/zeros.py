@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from terramosaic.imagery.marks import Mark
+
 #: Classes of the scene classification: no data; saturated or defective; those of dark ground: dark features or relief's
 #: shadow, cloud shadow, water.
 _NO_DATA, _DEFECTIVE, _DARK = 0, 1, (2, 3, 6)
@@ -45,6 +47,27 @@ def mend(dn: np.ndarray, scl: np.ndarray, whole: np.ndarray, *, cirrus: int | No
         dn[:, repaired] = spectra
         repaired[repaired] = seen
     return repaired
+
+
+def marks_of_unseen(dn: np.ndarray, scl: np.ndarray, declared: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """What is known of pixels that were asked for and not seen.
+
+    Args:
+        dn: uint16 (bands, height, width), as `mend` has left it.
+        scl: scene classification (height, width).
+        declared: bool (height, width): a file's own mask says that a band has no data.
+        unseen: bool (height, width): the pixels.
+
+    Returns:
+        Marks, uint8 (height, width): nothing in any band, a spectrum in part that is called no data, or in part without
+        being called so; `Mark.NOT_READ` of all other pixels.
+    """
+    marks = np.full(unseen.shape, Mark.NOT_READ, np.uint8)
+    if unseen.any():
+        called = declared[unseen] | (scl[unseen] == _NO_DATA)
+        told = np.where(called, np.uint8(Mark.NO_DATA), np.uint8(Mark.UNMARKED))
+        marks[unseen] = np.where((dn[:, unseen] != 0).any(axis=0), told, np.uint8(Mark.MISSING))
+    return marks
 
 
 def mended(spectra: np.ndarray, scl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from terramosaic.block.optical import optical_inputs
 from terramosaic.block.windows import HeldRows, pixels_under
 from terramosaic.errors import NotVerifiableError
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import marked
 from terramosaic.imagery.stack import STRIP, Strip
 from terramosaic.planning.layers import (
     QUALITY_CLOUD,
@@ -84,7 +85,8 @@ class KeptImagery:
             (quality & bit) > 0 for bit in (QUALITY_CLOUD, QUALITY_OTHER_ZONE, QUALITY_REPAIRED)
         )
         # A pixel that was seen has a number above 0 in all bands, and one that was not in none.
-        return Strip(rect, dn, dn[0] > 0, cloudy, other_zone, repaired, np.zeros(rect.shape, np.uint16))
+        seen, none = dn[0] > 0, np.zeros(rect.shape, np.uint16)
+        return Strip(rect, dn, seen, cloudy, other_zone, repaired, none, marked(seen))
 
     def _read(self, zone: Zone, layer: Layer, rect: Rect) -> np.ndarray:
         pixels = self._mosaics.read(zone, layer, rect)

@@ -14,6 +14,7 @@ from terramosaic.errors import CatalogError, DeadAssetError
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, Rect, rect_from_bounds
 from terramosaic.imagery.backscatter import BackscatterReader, read_backscatter
 from terramosaic.imagery.inspection import SceneBook
+from terramosaic.imagery.marks import Mark
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.imagery.swath import margin_of
@@ -67,7 +68,7 @@ def test_a_file_on_the_grid_is_read_as_it_is(tmp_path):
     decisions = All()
     scene = rtc_scene(tmp_path, RECT)
     found = read_backscatter([scene], INNER, 32633, decisions)
-    assert found.db.dtype == np.float32 and found.valid.all() and not found.unmarked.any()
+    assert found.db.dtype == np.float32 and (found.marks == Mark.SEEN).all()
     np.testing.assert_array_equal(found.db, db_of(INNER))
     assert (found.scene == 1).all() and decisions.used == [scene.key]
 
@@ -90,7 +91,7 @@ def test_rectangles_that_overlap_agree_bit_for_bit(tmp_path, epsg, off):
         again = read_backscatter([scene], part, epsg, All())
         inside = part.slices(whole)
         assert same_bits(again.db, np.ascontiguousarray(found.db[(slice(None), *inside)]))
-        for name in ("valid", "scene", "unmarked", "off_edge"):
+        for name in ("marks", "scene"):
             np.testing.assert_array_equal(getattr(again, name), getattr(found, name)[inside])
 
 
@@ -153,6 +154,7 @@ def test_off_the_grid_and_in_another_zone_linear_power_is_interpolated(tmp_path,
     # Edges are taken off where the corner without data is, and nowhere else.
     inside = slice(None), slice(40, None)
     np.testing.assert_array_equal(found.valid[inside], np.isfinite(expected[inside]))
+    np.testing.assert_array_equal(found.valid, np.isfinite(found.db[0]))
     linear = 10 ** (found.db[0][inside].astype(float) / 10)
     np.testing.assert_allclose(linear, expected[inside], rtol=2e-4, atol=2e-5)
 
@@ -174,8 +176,9 @@ def test_zeros_inside_a_scene_are_gaps_and_are_counted(tmp_path):
     scene = rtc_scene(tmp_path, RECT, change=with_holes)
     found = read_backscatter([scene], RECT, 32633, All())
     assert not np.isfinite(found.db[:, ~found.valid]).any() and np.isfinite(found.db[:, found.valid]).all()
-    assert found.unmarked.sum() == 40 * 420 + 2  # neither -32768 nor what is no number
-    assert not found.unmarked[:60, :90].any() and found.unmarked[150, 150]
+    unmarked = found.marks == Mark.UNMARKED
+    assert unmarked.sum() == 40 * 420 + 2  # neither -32768 nor what is no number
+    assert (found.marks[:60, :90] == Mark.NO_DATA).all() and unmarked[150, 150]
 
 
 def test_edges_of_the_swath_are_taken_off_and_holes_in_it_have_none(tmp_path):
@@ -187,7 +190,8 @@ def test_edges_of_the_swath_are_taken_off_and_holes_in_it_have_none(tmp_path):
     # A single pixel, and nine, are a gap themselves and take nothing with them.
     assert not found.valid[101, 201] and found.valid[99, 201] and found.valid[101, 204]
     assert found.valid[149, 150] and not found.valid[150, 150]
-    assert found.off_edge[30, 90] and not found.off_edge[101, 201] and not found.off_edge[30, 89]
+    edge = found.marks == Mark.EDGE
+    assert edge[30, 90] and not edge[101, 201] and not edge[30, 89]
     older = scene.model_copy(update={"sensing_start": scene.sensing_start.replace(year=2017)})
     assert read_backscatter([older], RECT, 32633, All()).valid[30, 85:115].sum() == 5
 
@@ -228,7 +232,7 @@ def test_where_nothing_lies_nothing_was_seen(tmp_path):
     scene = rtc_scene(tmp_path, RECT)
     for epsg in (32633, 32632):
         found = read_backscatter([scene], Rect(100, 200, 40, 30), epsg, All())
-        assert not found.valid.any() and np.isnan(found.db).all() and not found.unmarked.any()
+        assert not found.valid.any() and np.isnan(found.db).all() and (found.marks == Mark.MISSING).all()
     assert read_backscatter([], Rect(100, 200, 4, 3), 32633, All()).db.shape == (2, 4, 3)
 
 

@@ -13,6 +13,7 @@ from terramosaic.errors import CatalogError, DeadAssetError
 from terramosaic.ground.grid import NORTHING_OF_ROW_0, Rect
 from terramosaic.imagery.elevation import ElevationReader, read_elevation
 from terramosaic.imagery.inspection import SceneBook
+from terramosaic.imagery.marks import Mark
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
@@ -58,7 +59,7 @@ def test_neighbours_are_one_mosaic_also_where_rows_lose_points(tmp_path, lon, la
     rect = around(lon, lat, epsg)
     found = read_elevation(elevation, rect, epsg, All())
     assert found.metres.shape == (1, 120, 120) and found.metres.dtype == np.float32
-    assert not found.sea.any() and not found.coarse.any()
+    assert (found.marks == Mark.SEEN).all()
     there = degrees(rect, epsg)
     # No gap, no step: a plane comes back as a plane, across the joints too.
     np.testing.assert_allclose(found.metres[0], plane(*there), atol=0.002)
@@ -118,16 +119,17 @@ def test_the_sea_is_0_m_and_flagged_and_0_is_a_height(tmp_path):
     rect = around(14, 45.5, 32633)
     lon, lat = degrees(rect, 32633)
     found = read_elevation(Elevation(tiles=(land,), sea=((45, 14),)), rect, 32633, All())
-    assert np.isfinite(found.metres).all() and 0.3 < found.sea.mean() < 0.7
+    sea = found.marks == Mark.SEA
+    assert np.isfinite(found.metres).all() and 0.3 < sea.mean() < 0.7
     # A point of the next cell is the nearest one from half a second before it on.
-    np.testing.assert_array_equal(found.sea, lon > 14 - 0.5 / 3600)
-    assert (found.metres[0][found.sea & (lon > 14)] == 0).all()
+    np.testing.assert_array_equal(sea, lon > 14 - 0.5 / 3600)
+    assert (found.metres[0][sea & (lon > 14)] == 0).all()
     inland = (lon < 14 - 1 / 3600) & (abs(lat - 45.5) > 1 / 3600)
     np.testing.assert_allclose(found.metres[0][inland], np.where(lat > 45.5, 30, 0)[inland], atol=1e-4)
     # The same cell without a word that it is sea is a gap, and so is a tile's nodata, but never 0.
     gap = read_elevation(Elevation(tiles=(land,)), rect, 32633, All())
-    np.testing.assert_array_equal(np.isnan(gap.metres[0]), found.sea)
-    assert not gap.sea.any()
+    np.testing.assert_array_equal(np.isnan(gap.metres[0]), sea)
+    np.testing.assert_array_equal(gap.marks, np.where(sea, Mark.MISSING, Mark.SEEN))
 
 
 def test_what_no_height_can_be_is_a_gap(tmp_path):
@@ -143,6 +145,9 @@ def test_what_no_height_can_be_is_a_gap(tmp_path):
         found = read_elevation(Elevation(tiles=(tile,)), rect, 32633, All())
         np.testing.assert_allclose(found.metres[np.isfinite(found.metres)], 100, atol=1e-3)
         assert abs(np.isnan(found.metres[0]) ^ (lon > 13.99)).mean() < 0.03
+        np.testing.assert_array_equal(
+            found.marks, np.where(np.isnan(found.metres[0]), Mark.NO_DATA, Mark.SEEN)
+        )
         READERS.close_idle()
     flat = write_tile(tmp_path, 45, 13, around=(14, 45.5), heights=lambda lon, lat: lon * 0, nodata=0)
     assert (read_elevation(Elevation(tiles=(flat,)), rect, 32633, All()).metres == 0).all()
@@ -155,7 +160,7 @@ def test_glo_90_fills_land_without_a_tile_and_says_so(tmp_path):
     lon, lat = degrees(rect, 32638)
     decisions = All()
     found = read_elevation(Elevation(tiles=(fine,), coarse=coarse), rect, 32638, decisions)
-    np.testing.assert_array_equal(found.coarse, lon > 45 - 0.5 / 3600)
+    np.testing.assert_array_equal(found.marks == Mark.COARSE, lon > 45 - 0.5 / 3600)
     np.testing.assert_allclose(found.metres[0], plane(lon, lat), atol=0.02)
     inside = lon < 45 - 1 / 3600
     np.testing.assert_allclose(found.metres[0][inside], plane(lon, lat)[inside], atol=0.002)
@@ -232,7 +237,7 @@ def test_a_dead_tile_is_on_record_and_glo_90_takes_its_place_and_an_outage_is_no
         run = RunFolder(tmp_path / "run")
         book = SceneBook(SimpleNamespace(), run)
         found = read_elevation(elevation, rect, 32638, book, run)
-    assert found.coarse.all() and np.isfinite(found.metres).all()
+    assert (found.marks == Mark.COARSE).all() and np.isfinite(found.metres).all()
     record = SceneRecords(run).read(remote.key)
     assert record.cause == "dead asset" and "404" in record.reason
     assert book.told.keys() == {remote.key, coarse.key}

@@ -8,6 +8,7 @@ from pyproj import Transformer
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.errors import MissingBandError
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import Mark
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
 from tests.support.scenes import AsPlanned, as_scene, dn_of, write_scene
@@ -30,7 +31,9 @@ def stack_of(scenes, rect, *, composite="best", epsg=32633, wanted=None, bands=S
                 reads.append((reader.scene.id, band, rect)), read(reader, band, rect, out))[1])  # fmt: skip
         strips = list(read_ahead(stack.strips()))
     join = lambda name: np.concatenate([getattr(strip, name) for strip in strips], axis=-2)  # noqa: E731
-    return {name: join(name) for name in ("dn", "valid", "cloudy", "other_zone", "repaired", "acquisition")}
+    return {name: join(name) for name in (
+        "dn", "valid", "cloudy", "other_zone", "repaired", "acquisition", "marks"
+    )}  # fmt: skip
 
 
 def truth(band, level=0):
@@ -81,6 +84,7 @@ def test_what_one_file_declares_to_be_no_data_is_not_put_right(tmp_path):
     np.testing.assert_array_equal(stack["valid"], ~holes)
     np.testing.assert_array_equal(stack["repaired"], slips)
     assert not stack["dn"][:, holes].any()
+    np.testing.assert_array_equal(stack["marks"], np.where(holes, Mark.NO_DATA, Mark.SEEN))
 
 
 @pytest.mark.parametrize(("shift", "moved"), [(4, 0), (6, 1), (-4, 0), (-6, -1)])
@@ -205,14 +209,37 @@ def test_a_zero_in_one_band_is_no_hole_and_a_rim_is_one(tmp_path):
     untouched = stack["valid"] & ~repaired
     np.testing.assert_array_equal(stack["dn"][:, untouched], before["dn"][:, untouched])
     swir = stack["dn"][S2L2A_BANDS.index("B11")][200:220, 40:60]
+    np.testing.assert_array_equal(stack["marks"], np.where(stack["valid"], Mark.SEEN, Mark.UNMARKED))
     assert ((swir == 1) | (swir == stack["dn"][:, 200:220, 40:60].max(axis=0))).all()
 
 
-def change(folder, band, where, value):
-    with rasterio.open(folder / f"S2A_33TWL_20230815_{band}.tif", "r+") as file:
+def change(folder, band, where, value, day="15"):
+    with rasterio.open(folder / f"S2A_33TWL_202308{day}_{band}.tif", "r+") as file:
         pixels = file.read(1)
         pixels[where] = value
         file.write(pixels, 1)
+
+
+@pytest.mark.parametrize("composite", ["best", "median", "single"])
+def test_why_a_pixel_was_not_seen_is_told_by_the_scene_that_knows_most(tmp_path, composite):
+    """Of the first day a rim lacks half its bands; the second has nothing there, nor have both beyond the file."""
+    first, second = (
+        write_scene(tmp_path / day, RECT, name=f"S2A_33TWL_202308{day}", day=f"2023-08-{day}")
+        for day in ("15", "18")
+    )
+    for band in S2L2A_BANDS[6:]:
+        change(tmp_path / "15", band, np.s_[:, 480 * 10 // GSD[band] :], 0, day="15")
+    for band in S2L2A_BANDS:
+        change(tmp_path / "18", band, np.s_[:, 480 * 10 // GSD[band] :], 0, day="18")
+    around, wanted = RECT.pad(10), np.ones(RECT.pad(10).shape, bool)
+    wanted[:5] = False
+    stack = stack_of([as_scene(second), as_scene(first)], around, composite=composite, wanted=wanted)
+    expected = np.full(around.shape, Mark.MISSING)
+    expected[RECT.slices(around)] = np.where(np.arange(600) < 480, Mark.SEEN, Mark.UNMARKED)
+    if composite == "single":
+        expected[expected == Mark.UNMARKED] = Mark.MISSING
+    expected[:5] = Mark.NOT_READ
+    np.testing.assert_array_equal(stack["marks"], expected)
 
 
 def test_missing_band_names_item_and_band(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from shapely.geometry import box, mapping
 
 from terramosaic import MapResult, map_region, open_run, verify
+from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.noise import GroundNoise, GroundUniform
@@ -271,6 +273,41 @@ def test_all_three_inputs_make_a_map(hills: Catalog, toy: str, tmp_path: Path) -
     assert result.plan.request.inputs == ("S2L2A", "S1RTC", "DEM")
     assert (read(result.mosaics["NDVI"])[0] != -32768).mean() > 0.5
     assert verify(result.folder, windows=10, write=False).failure is None
+
+
+def counted(result: MapResult) -> dict[str, Counter[str]]:
+    """What each input had, over all blocks."""
+    found: dict[str, Counter[str]] = {}
+    for receipt in finished_blocks(result.plan).values():
+        for name, counts in (receipt.inputs or {}).items():
+            found[name] = found.get(name, Counter()) + Counter(counts)
+    return found
+
+
+def test_what_each_input_had_is_counted_once_whatever_the_blocks(
+    hills: Catalog, toy: str, tmp_path: Path
+) -> None:
+    inputs, place = ("S2L2A", "S1RTC", "DEM"), Rect(GROUND.row - 60, PLACE.col, 500, PLACE.width)
+    small = mapped(hills, toy, tmp_path / "small", place, inputs=inputs, strides={"LULC": 112})
+    large = mapped(hills, toy, tmp_path / "large", place, inputs=inputs, block_size=2048)
+    assert len(small.plan.blocks) > len(large.plan.blocks) == 1
+    found = counted(large)
+    beyond, hole = 60 * place.width, HOLE.height * HOLE.width
+    edge = found["S1RTC"]["edge"]
+    assert edge == (HOLE.height + 8) * (HOLE.width + 8) - hole + 4 * place.width
+    assert found == {
+        "S2L2A": {"seen": 440 * place.width, "missing": beyond},
+        "S1RTC": {
+            "seen": 440 * place.width - hole - edge,
+            "unmarked": hole,
+            "edge": edge,
+            "not_read": beyond,
+        },
+        "DEM": {"seen": 440 * place.width, "not_read": beyond},
+    }
+    assert counted(small) == found
+    # What all have seen is mapped, and nothing else.
+    assert (read(large.mosaics["NDVI"])[0] != -32768).sum() == found["S1RTC"]["seen"]
 
 
 def test_without_heights_a_map_of_them_is_refused(ground: Catalog, toy: str, tmp_path: Path) -> None:

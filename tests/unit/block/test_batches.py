@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.windows import HeldRows, windows_by_row
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
+from terramosaic.imagery.marks import Mark, marked
 from terramosaic.imagery.stack import Strip
 
 LATTICE = Lattice(192)
@@ -29,7 +33,9 @@ def strips():
         valid = cols < BLOCK.col + 250
         masks = np.zeros(rect.shape, bool)
         acquisition = valid.astype(np.uint16)
-        yield Strip(rect, (dn * valid).astype(np.uint16), valid, masks, masks, masks, acquisition)
+        yield Strip(
+            rect, (dn * valid).astype(np.uint16), valid, masks, masks, masks, acquisition, marked(valid)
+        )
 
 
 def cut(size: int, region: np.ndarray, *lattices: Lattice) -> list[Batch]:
@@ -122,8 +128,9 @@ class Elsewhere:
         pixels *= seen
         return seen
 
-    def seen(self, rect: Rect) -> np.ndarray:
-        return ~np.isin(np.arange(rect.row, rect.row_end), self._gap)[:, None] & np.ones(rect.shape, bool)
+    def marks(self, rect: Rect) -> np.ndarray:
+        seen = ~np.isin(np.arange(rect.row, rect.row_end), self._gap)[:, None] & np.ones(rect.shape, bool)
+        return marked(seen, Mark.UNMARKED)
 
     def drop_above(self, row: int) -> None: ...
 
@@ -161,6 +168,14 @@ def test_what_one_input_has_not_seen_is_filled_flagged_and_not_mapped():
     valid = np.concatenate([source.valid for source in ends])
     assert not valid[np.isin(rows, gap)].any()
     assert valid[~np.isin(rows, gap)][:, :250].all()
+    # Each pixel of the block is counted once, though windows overlap; the other input as far as the first has seen.
+    counts = {name: sum_of(source.marked[name] for source in ends) for name in ("S2L2A", "S1RTC")}
+    assert counts["S2L2A"] == {Mark.SEEN: 400 * 250, Mark.MISSING: 400 * 150}
+    assert counts["S1RTC"] == {Mark.SEEN: 380 * 250, Mark.UNMARKED: 20 * 250, Mark.NOT_READ: 400 * 150}
+
+
+def sum_of(counts: Iterable[dict[Mark, int]]) -> Counter[Mark]:
+    return sum(map(Counter, counts), Counter())
 
 
 def test_a_window_that_one_input_has_not_seen_at_all_is_left_out():

@@ -14,6 +14,7 @@ from terramosaic.block.radar_rows import RadarRows
 from terramosaic.block.windows import WindowRow
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
+from terramosaic.imagery.marks import Mark, marked
 from terramosaic.planning.pass_choice import WindowPasses
 from tests.unit.planning.test_pass_choice import over
 
@@ -33,7 +34,8 @@ class Pass:
         self.asked.append(rect)
         seen = np.zeros(rect.shape, bool)
         seen[:, np.isin(np.arange(rect.col, rect.col_end), self.cols)] = True
-        return np.where(seen, np.float32(-self.number), np.float32(np.nan))[None].repeat(2, axis=0), seen
+        values = np.where(seen, np.float32(-self.number), np.float32(np.nan))
+        return values[None].repeat(2, axis=0), marked(seen, Mark.NO_DATA)
 
 
 def columns(first: int, end: int) -> range:
@@ -106,6 +108,8 @@ def test_what_is_shown_is_of_the_older_pass_where_two_meet(rows: list[WindowRow]
     assert (shown[0][:, 32 : 2 * 192] == 1).all()
     # Windows that the first has seen in part only show no other pass; the next window does.
     np.testing.assert_array_equal(shown[0][0, 2 * 192 + 32 :], 2)
+    np.testing.assert_array_equal(shown[3] == Mark.SEEN, shown[0] > 0)
+    assert (shown[3][shown[0] == 0] == Mark.NO_DATA).all()
     np.testing.assert_allclose(np.unique(backscatter_in(shown[[1, 2, 1]])[:, :, 40:]), [-2, -1], atol=0.01)
     radar.drop_above(last[0].row_end + 256)
-    assert not radar.seen(last[0]).any()
+    assert not radar.marks(last[0]).any()

@@ -10,6 +10,7 @@ import pytest
 from terramosaic.block.read_rows import ReadRows
 from terramosaic.block.strips import STRIP
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import marked, seen_in
 
 RECT = Rect(1000, 500, 900, 300)
 
@@ -25,7 +26,7 @@ class Ground:
         rows, cols = np.mgrid[rect.row : rect.row_end, rect.col : rect.col_end]
         values = np.stack([rows, cols]).astype(np.float32)
         values[:, cols % 7 == 0] = np.nan
-        return values, cols % 7 != 0
+        return values, marked(cols % 7 != 0)
 
 
 def test_a_window_holds_what_was_seen_and_zero_elsewhere() -> None:
@@ -55,9 +56,9 @@ def test_what_was_seen_is_told_and_forgotten_above() -> None:
     with ReadRows(Ground().read, [RECT]) as rows:
         rows.cut(Rect(1000, 500, 224, 224), np.empty((2, 224, 224), np.float32))
         some = Rect(1010, 500, 5, 14)
-        np.testing.assert_array_equal(rows.seen(some)[0], np.arange(500, 514) % 7 != 0)
+        np.testing.assert_array_equal(seen_in(rows.marks(some)[0]), np.arange(500, 514) % 7 != 0)
         rows.drop_above(1300)
-        assert not rows.seen(some).any()
+        assert not rows.marks(some).any()
 
 
 def test_an_error_comes_where_the_window_is_cut() -> None:

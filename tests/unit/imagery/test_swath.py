@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from terramosaic.imagery.marks import Mark
 from terramosaic.imagery.swath import decibel, edge_width, margin_of, power_of, without_edges
 
 
 def test_what_is_no_power_is_a_gap_and_some_of_it_is_not_marked():
     numbers = np.array([[0.1, 0, -0.01, np.nan, np.inf, -np.inf, -32768, 7, -1]], np.float32)
-    power, unmarked = power_of(numbers, nodata=7)
+    power, marks = power_of(numbers, nodata=7)
     np.testing.assert_array_equal(np.isfinite(power), [[True] + [False] * 8])
-    np.testing.assert_array_equal(unmarked, [[False, True, True, False, False, False, False, False, True]])
+    seen, low, gap = Mark.SEEN, Mark.UNMARKED, Mark.NO_DATA
+    np.testing.assert_array_equal(marks, [[seen, low, low, gap, gap, gap, gap, gap, low]])
     assert power_of(numbers)[0][0, 7] == 7 and power.dtype == np.float32
     np.testing.assert_array_equal(numbers[0, 6:], [-32768, 7, -1])  # what was read stays as it was
 
