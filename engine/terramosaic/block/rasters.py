@@ -38,6 +38,7 @@ from terramosaic.planning.layers import (
     QUALITY_NODATA,
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
+    QUALITY_SEA,
     Layer,
     day_number,
 )
@@ -309,7 +310,7 @@ def stored_layers(
         elif layer.kind == "days":
             pixels = acquired[:, source.acquisition * valid]
         else:
-            pixels = _quality(band, source)
+            pixels = _quality(layer, band, source)
         yield layer, pixels
 
 
@@ -340,9 +341,13 @@ def acquired_by(plan: Plan, block: Block) -> np.ndarray:
     return np.array([[0, *days], [0, *(one.number for one in passes)]], np.uint16)
 
 
-def _quality(band: RowBand, source: SourceRows) -> np.ndarray:
+def _quality(layer: Layer, band: RowBand, source: SourceRows) -> np.ndarray:
     """The quality layer's flags, uint8 (1, height, width)."""
     cloudy = source.cloudy * np.uint8(QUALITY_CLOUD)
     other_zone = source.other_zone * np.uint8(QUALITY_OTHER_ZONE)
     repaired = source.repaired * np.uint8(QUALITY_REPAIRED)
-    return np.where(source.valid, band.flags | cloudy | other_zone | repaired, np.uint8(QUALITY_NODATA))[None]
+    flags = band.flags | cloudy | other_zone | repaired
+    # A run that was begun before there was the flag has no pixel with it.
+    if QUALITY_SEA in layer.bits:
+        flags |= source.sea * np.uint8(QUALITY_SEA)
+    return np.where(source.valid, flags, np.uint8(QUALITY_NODATA))[None]

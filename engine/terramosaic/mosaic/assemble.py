@@ -25,7 +25,7 @@ from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.cog import RasterProfile, write_cog
 from terramosaic.mosaic.statistics import gdal_statistics, passing, totals_of
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.layers import ACQUIRED, QUALITY_BITS, Layer, day_number
+from terramosaic.planning.layers import ACQUIRED, Layer, day_number
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.files import exists, write_text
 from terramosaic.storage.gdal import local_files
@@ -271,8 +271,7 @@ def _acquisition_tags(plan: Plan) -> dict[str, str]:
 
 def _meanings(layer: Layer) -> dict[str, str]:
     """What a layer's numbers stand for, as tags."""
-    bits = QUALITY_BITS if layer.kind == "flags" else {}
     classes = layer.classes if layer.kind == "class" else ()
     return {f"CLASS_{item.value}": item.name for item in classes} | {
-        f"BIT_{bit}": text for bit, text in bits.items()
+        f"BIT_{bit}": text for bit, text in layer.bits.items()
     }

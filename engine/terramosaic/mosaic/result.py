@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from terramosaic.errors import OutputError, RequestError, UnknownMosaicError
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of, read_plan
-from terramosaic.planning.layers import QUALITY_BITS, Layer
+from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.shown import Shown
 from terramosaic.storage.files import exists, facts_of
@@ -156,7 +156,7 @@ def _meanings(layer: Layer) -> dict[str, Any]:
         numbers, texts = "flag_values", {item.value: item.name for item in layer.classes}
     elif layer.kind == "flags":
         # The sentence behind the colon explains; the words before it name.
-        numbers, texts = "flag_masks", {bit: text.partition(":")[0] for bit, text in QUALITY_BITS.items()}
+        numbers, texts = "flag_masks", {bit: text.partition(":")[0] for bit, text in layer.bits.items()}
     else:
         return {}
     words = ("_".join(text.replace("/", " ").replace(",", " ").split()) for text in texts.values())

@@ -192,8 +192,14 @@ def as_begun(plan: Plan) -> Plan:
             "others, remove %s and run the same request again",
             plan.run_id, held.request.ndvi_limits or "none", folder.item_file,
         )  # fmt: skip
-    keys = {layer.key for layer in held.layers}
-    lacking = [layer.name for layer in plan.layers if layer.key not in keys]
+    flags = {layer.key: layer.flags for layer in held.layers}
+    lacking = [layer.name for layer in plan.layers if layer.key not in flags]
+    lacking += [
+        f"flag {bit} of {layer.name}"
+        for layer in plan.layers
+        for bit in layer.bits
+        if bit not in flags.get(layer.key, layer.flags)
+    ]
     if not lacking:
         return plan
     logger.warning(

@@ -16,6 +16,7 @@ from terramosaic.catalog import Pass
 from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import TargetSpec, step_of
+from terramosaic.planning.heights import DEM
 from terramosaic.planning.lattices import lattices_of, margin_of
 from terramosaic.planning.optical import OpticalBands
 from terramosaic.request.request import RegionRequest
@@ -32,6 +33,7 @@ QUALITY_FILLED = 2
 QUALITY_EDGE = 4
 QUALITY_OTHER_ZONE = 8
 QUALITY_REPAIRED = 16
+QUALITY_SEA = 32
 QUALITY_NODATA = 255
 
 QUALITY_BITS = {
@@ -40,7 +42,11 @@ QUALITY_BITS = {
     QUALITY_EDGE: "edge of data: within 160 m of missing imagery, as seen in the windows that made the pixel",
     QUALITY_OTHER_ZONE: "imagery of the neighbouring UTM zone, reprojected",
     QUALITY_REPAIRED: "repaired spectrum: a band was 0 where others saw the ground, and was put right",
+    QUALITY_SEA: "sea: the model saw a height of 0 m, for there is no tile of the DEM",
 }
+
+#: Those that a run of any inputs can have.
+_ALWAYS = (QUALITY_CLOUD, QUALITY_FILLED, QUALITY_EDGE, QUALITY_OTHER_ZONE, QUALITY_REPAIRED)
 
 #: Reflectance of one step of Sentinel-2's numbers, the offset taken off.
 REFLECTANCE = 0.0001
@@ -81,6 +87,7 @@ class Layer:
         bounds: of each band, the least and the most that the model can make of it, where its samples are bounded.
         margin: pixels that its rasters reach beyond those of the others on each side.
         cell: side of a pixel of its rasters, in pixels of the grid: of an embedding the model's patch.
+        flags: the bits that it may hold, if it is of flags.
     """
 
     name: str
@@ -97,6 +104,12 @@ class Layer:
     bounds: tuple[tuple[float, float], ...] = ()
     margin: int = 0
     cell: int = 1
+    flags: tuple[int, ...] = _ALWAYS
+
+    @property
+    def bits(self) -> dict[int, str]:
+        """What each bit of its numbers says; nothing of layers that are not of flags."""
+        return {bit: QUALITY_BITS[bit] for bit in self.flags} if self.kind == "flags" else {}
 
     @property
     def key(self) -> tuple[str, str]:
@@ -214,7 +227,8 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
         # As far as windows can reach that the map hangs on, so that each can be cut from it again.
         found.append(replace(imagery, margin=margin_of(lattices_of(request, bundle.manifest)) - 1))
     found.append(acquired_layer(() if request.composite == "median" else passes))
-    found.append(Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode"))
+    quality = Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode")
+    found.append(replace(quality, flags=(*_ALWAYS, QUALITY_SEA)) if DEM in request.inputs else quality)
     return tuple(found)
 
 

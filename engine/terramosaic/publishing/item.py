@@ -27,7 +27,7 @@ from terramosaic.planning.finished import GAPS, SEAMS, VALID_PIXELS, WARNINGS, t
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.heights import DEM
 from terramosaic.planning.input_catalogs import catalog_of
-from terramosaic.planning.layers import QUALITY_BITS, Layer
+from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.planning.radar import RADAR
 from terramosaic.publishing.collections import collection_id, links_of_run
@@ -295,7 +295,7 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     elif layer.kind == "class":
         asset.extra_fields["classification:classes"] = _classes(mosaic)
     if layer.kind == "flags":
-        asset.extra_fields["classification:bitfields"] = _bitfields()
+        asset.extra_fields["classification:bitfields"] = _bitfields(layer)
     return asset
 
 
@@ -416,9 +416,9 @@ def _passes(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _bitfields() -> list[dict[str, Any]]:
+def _bitfields(layer: Layer) -> list[dict[str, Any]]:
     fields = []
-    for bit, text in QUALITY_BITS.items():
+    for bit, text in layer.bits.items():
         name = re.sub(r"[^0-9A-Za-z]+", "_", text.partition(":")[0].partition(",")[0]).strip("_")
         values = [{"value": 0, "name": f"not_{name}"}, {"value": 1, "name": name, "description": text}]
         described = {"name": name, "description": text, "classes": values}

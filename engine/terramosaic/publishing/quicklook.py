@@ -23,12 +23,12 @@ from terramosaic.block.receipt import BlockReceipt
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import (
-    QUALITY_BITS,
     QUALITY_CLOUD,
     QUALITY_EDGE,
     QUALITY_FILLED,
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
+    QUALITY_SEA,
     REFLECTANCE,
     Layer,
 )
@@ -60,6 +60,7 @@ PLAIN_COLOURS = ("#12284c", "#3b496c", "#666a70", "#948f78", "#c8b866", "#fde725
 #: Colour of pixels without a flag, and of flags from the mildest to the worst: of several the last is seen.
 _CLEAN_COLOUR = "#d5dcd8"
 _FLAG_COLOURS = {
+    QUALITY_SEA: "#a9cfdf",
     QUALITY_REPAIRED: "#5aa08c",
     QUALITY_FILLED: "#f0b840",
     QUALITY_EDGE: "#e0762f",
@@ -351,7 +352,7 @@ def _draw_flags(reduced: ReducedMosaic) -> Quicklook:
     shown = worst_flag(reduced.stored[0])
     shown[~reduced.valid] = reduced.layer.nodata
     swatches = [Swatch(0, "no flag", _CLEAN_COLOUR)]
-    swatches += [Swatch(bit, QUALITY_BITS[bit], _FLAG_COLOURS[bit]) for bit in QUALITY_BITS]
+    swatches += [Swatch(bit, text, _FLAG_COLOURS[bit]) for bit, text in reduced.layer.bits.items()]
     image = _palette(shown, swatches, reduced.layer.nodata)
     return Quicklook(image, "What to know about a pixel before trusting it.", swatches=tuple(swatches))
 

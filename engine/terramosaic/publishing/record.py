@@ -24,7 +24,7 @@ from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
-from terramosaic.planning.layers import QUALITY_BITS, QUALITY_CLOUD, Layer
+from terramosaic.planning.layers import QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.census import Census, census_of
 from terramosaic.publishing.facts import PlanFacts
@@ -383,7 +383,7 @@ def shares_of(layer: Layer, counts: np.ndarray) -> dict[int, float]:
     if layer.kind == "flags":
         values = np.arange(256)
         return {0: int(held[0]) / total} | {
-            bit: int(held[values & bit != 0].sum()) / total for bit in QUALITY_BITS
+            bit: int(held[values & bit != 0].sum()) / total for bit in layer.bits
         }
     return {item.value: int(held[item.value]) / total for item in layer.classes}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.virtual import virtual_raster
-from terramosaic.planning.layers import QUALITY_BITS, Layer
+from terramosaic.planning.layers import Layer
 from terramosaic.publishing.quicklook import (
     PLAIN_COLOURS,
     Channel,
@@ -77,14 +77,14 @@ def _legend(record: LayerRecord) -> list[Swatch]:
     colours = {swatch.value: swatch.colour for swatch in picture.swatches}
     held = np.flatnonzero(counts[0]).astype(np.uint8)
     return [
-        Swatch(flags, _flags_in_words(flags), colours[int(worst)])
+        Swatch(flags, _flags_in_words(layer, flags), colours[int(worst)])
         for flags, worst in zip(held.tolist(), worst_flag(held), strict=True)
         if flags != layer.nodata
     ]
 
 
-def _flags_in_words(flags: int) -> str:
-    texts = [text.partition(":")[0] for bit, text in QUALITY_BITS.items() if flags & bit]
+def _flags_in_words(layer: Layer, flags: int) -> str:
+    texts = [text.partition(":")[0] for bit, text in layer.bits.items() if flags & bit]
     return " + ".join(texts) or "no flag"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from terramosaic.planning.layers import (
     QUALITY_CLOUD,
     QUALITY_EDGE,
     QUALITY_FILLED,
+    QUALITY_SEA,
     REFLECTANCE,
     Category,
     Layer,
@@ -204,6 +206,11 @@ class TestPictures:
         assert tuple(edge) == alone[QUALITY_EDGE]
         assert tuple(cloud) == alone[QUALITY_CLOUD]
         assert rgba(QUALITY, [[[255]]])[0, 0, 3] == 0
+        # The sea is the least of them, and has no place in the legend of runs without heights.
+        with_heights = replace(QUALITY, flags=(*QUALITY.flags, QUALITY_SEA))
+        sea = rgba(with_heights, [[[QUALITY_SEA, QUALITY_SEA | QUALITY_FILLED]]])[0]
+        assert tuple(sea[0]) not in alone.values() and tuple(sea[1]) == alone[QUALITY_FILLED]
+        assert [len(layer.bits) for layer in (QUALITY, with_heights)] == [5, 6]
 
 
 class TestTrueColour:
