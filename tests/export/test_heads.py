@@ -49,6 +49,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "linear": {"decoder": "LinearDecoder", "decoder_upsampling_size": 16, "decoder_num_classes": 3,
                "decoder_channels": None, "necks": LAST},
     "sigmoid": {"num_classes": 1},
+    "three inputs of four dates, concat": THREE
+    | {"backbone_use_temporal": True, "backbone_temporal_pooling": "concat", "backbone_temporal_n_timestamps": 4},
+    "two dates, mean": {"backbone_use_temporal": True},
 }  # fmt: skip
 
 
@@ -69,8 +72,13 @@ def configuration(path: Path, task: str = "SemanticSegmentationTask", **changes:
 def test_a_kind_of_head_is_as_in_terratorch(kind: str, tmp_path: Path) -> None:
     """Parity with terratorch is the export's own check; a graph that computes otherwise makes no bundle."""
     config = configuration(tmp_path / "head.yaml", **KINDS[kind])
-    window = 256 if kind == "three inputs, mean" else None
-    packed = export_head(tmp_path / "bundle", config=config, random_weights=1, window=window, pixel_size=10)
+    window = 256 if kind in ("three inputs, mean", "three inputs of four dates, concat") else None
+    dates = 2 if kind == "two dates, mean" else None
+    packed = export_head(
+        tmp_path / "bundle", config=config, random_weights=1, window=window, pixel_size=10, dates=dates
+    )
+    told = {spec.dates for spec in packed.bundle.inputs.values()}
+    assert told == {4 if "four dates" in kind else 2 if "two dates" in kind else 1}
     assert packed.bundle.manifest.window == (window or 224) and packed.bundle.manifest.patch == 16
     spec = packed.bundle.targets["classes"]
     assert spec.planes == (2 if kind == "sigmoid" else 3)

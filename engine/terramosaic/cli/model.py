@@ -163,6 +163,9 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
 @click.option(
     "--pixel-size", type=float, metavar="METRES", help="Of a checkpoint: of the pixels that it was trained on"
 )
+@click.option(
+    "--dates", type=int, metavar="N", help="Of a checkpoint: dates that it sees, where no file tells it"
+)
 def export_command(
     source: str,
     out: Path,
@@ -182,6 +185,7 @@ def export_command(
     target: str,
     window: int | None,
     pixel_size: float | None,
+    dates: int | None,
 ) -> None:
     """Exports TerraMind from terratorch, or what you have fine-tuned of it.
 
@@ -202,6 +206,7 @@ def export_command(
             random_weights=random_weights,
             window=window,
             pixel_size=pixel_size,
+            dates=dates,
         )
         show_bundle(OUT, packed.bundle)
         return

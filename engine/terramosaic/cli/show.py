@@ -117,7 +117,8 @@ def _input_of(name: str, spec: InputSpec) -> str:
     as_tokens = (
         "" if TOKENISE not in spec.graphs else ", also as tokens" if EMBED in spec.graphs else ", as tokens"
     )
-    return f"{name} ({' '.join(spec.bands)}{unit}{as_tokens})"
+    dates = f", {spec.dates} dates" if spec.dates > 1 else ""
+    return f"{name} ({' '.join(spec.bands)}{unit}{dates}{as_tokens})"
 
 
 def show_check(console: Console, check: BundleCheck) -> None:

@@ -247,7 +247,7 @@ def _check_graph(folder: Path, manifest: Manifest, target: str) -> None:
     spec, window, patches = manifest.targets[target], manifest.window, manifest.patches
     batch = manifest.batch
     inputs: Tensors = {
-        feed: ("tensor(float)", (batch, len(manifest.inputs[name].bands), window, window))
+        feed: ("tensor(float)", (batch, *manifest.inputs[name].shape(window)))
         for name, feed in manifest.feeds.items()
     }
     if spec.noise_channels:

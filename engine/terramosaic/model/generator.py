@@ -56,6 +56,7 @@ class WindowRandomness:
 
 
 #: A batch of windows by input: float32 (N, bands, side, side) each, in the units that the bundle states, without gaps;
+#: of inputs with several dates (N, bands, dates, side, side), the oldest first.
 #: TerraMind's have 224 pixels to a side, and 14 patches, if it was not exported for others.
 Windows = Mapping[str, np.ndarray]
 
@@ -201,6 +202,6 @@ def checked_windows(inputs: Mapping[str, InputSpec], side: int, windows: Windows
     """
     count = max((len(array) for array in windows.values()), default=0)
     return {
-        name: checked(f"windows of {name}", windows.get(name), (count, len(spec.bands), side, side))
+        name: checked(f"windows of {name}", windows.get(name), (count, *spec.shape(side)))
         for name, spec in inputs.items()
     }

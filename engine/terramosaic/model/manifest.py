@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.ground.lattice import MOST_OVERLAPPING, PATCH, WINDOW
@@ -40,6 +48,9 @@ LOGITS: Final = "logits"
 #: The target that is no modality: what the encoder makes of the inputs' patches, a number for each of its dimensions.
 EMBEDDING: Final = "embedding"
 
+
+#: Acquisitions that a window may be of at most: two years of months.
+MOST_DATES: Final = 24
 
 #: What a generated NDVI is held to against the one that the imagery shows: the least correlation, and beyond what the
 #: bound of samples explains the largest bias and mean absolute error.
@@ -125,6 +136,12 @@ class InputSpec(_Frozen):
     convention: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    dates: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_DATES,
+        description="Acquisitions of the same ground in a window, the oldest first; several are an axis behind bands",
+    )
     graphs: dict[str, FileName] = Field(
         default_factory=dict,
         description="Role to file: TerraMind takes an input as patches, as tokens, or as either",
@@ -136,10 +153,24 @@ class InputSpec(_Frozen):
             raise ValueError("bands must be distinct names")
         if not set(self.graphs) <= {EMBED, TOKENISE}:
             raise ValueError(f"an input's graphs are {EMBED} and {TOKENISE}")
+        if self.graphs and self.dates > 1:
+            raise ValueError("dates: TerraMind's own graphs see one date")
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers is not None and len(numbers) != len(self.bands):
                 raise ValueError(f"{name} has {len(numbers)} numbers for {len(self.bands)} bands")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_dates(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A bundle of one date is written as ever, and keeps its fingerprint.
+        content: dict[str, Any] = write(self)
+        if self.dates == 1:
+            content.pop("dates", None)
+        return content
+
+    def shape(self, side: int) -> tuple[int, ...]:
+        """Of a window ``side`` pixels to a side: (bands, side, side), of several dates (bands, dates, side, side)."""
+        return (len(self.bands), *((self.dates,) if self.dates > 1 else ()), side, side)
 
 
 class Schedule(_Frozen):
@@ -288,6 +319,9 @@ class Manifest(_Frozen):
             if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
                 raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
         self._check_names_of_targets()
+        if len({self.dates, *(spec.dates for spec in self.inputs.values())} - {1}) > 1:
+            told = " and ".join(f"{spec.dates} of {name}" for name, spec in self.inputs.items())
+            raise ValueError(f"inputs: dates are {told}; those that have several must have the same")
         named = {f"graphs.{role}": file for role, file in self.graphs.items()}
         for group, specs in (("inputs", self.inputs), ("targets", self.targets)):
             for name, each in specs.items():
@@ -323,6 +357,11 @@ class Manifest(_Frozen):
         """
         shared = max(2, self.window // (7 * self.patch)) * self.patch
         return self.stride or max(self.window - shared, self.patch)
+
+    @property
+    def dates(self) -> int:
+        """Acquisitions that a window is cut from; an input with one of several shows the newest."""
+        return max(spec.dates for spec in self.inputs.values())
 
     @property
     def patches(self) -> int:

@@ -91,6 +91,10 @@ class Prepared:
             reconstruct=request.reconstruct,
             consensus=request.consensus == "tokens",
         )
+        if bundle.manifest.dates > 1:
+            raise RequestError(
+                f"model: bundle {bundle.name!r} takes {bundle.manifest.dates} dates, which this version cannot map with"
+            )
         request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)

@@ -25,11 +25,11 @@ TOLD = {
     "cryosentinel_large_upernet": "it has no model.init_args.model_args, as terratorch's configurations have",
     "geobench2_substation_base_maskrcnn": "ObjectDetectionTask makes no map of pixels",
     "gorry_fork_drone_small": "S2L2A has no band RED_EDGE, THERMAL",
-    "ibm_terramind_base_multitemporal_crop": "the model takes 3 dates, which cannot be mapped with yet",
+    "ibm_terramind_base_multitemporal_crop": "stats: no means of S2L2A, which no checkpoint holds",
     "ibm_terramind_base_tim_lulc_sen1floods11": "thinking in modalities (TiM) cannot be exported yet",
-    "impactmesh_base_impactmesh_flood": "the model takes 4 dates, which cannot be mapped with yet",
+    "impactmesh_base_impactmesh_flood": "stats: no means of S2L2A, which no checkpoint holds",
     "nyc_lora_buildings": "it has no model.init_args.model_args, as terratorch's configurations have",
-    "nyc_phase2_lulc": "the model takes 4 dates, which cannot be mapped with yet",
+    "nyc_phase2_lulc": "stats: no means of S2L2A, which no checkpoint holds",
     "nyc_phase3_tim": "thinking in modalities (TiM) cannot be exported yet",
     "studio_multimodal_seg_template": "cannot be read: while scanning for the next token",
     "terratorch_detection_elephants_base": "ObjectDetectionTask makes no map of pixels",
@@ -109,6 +109,11 @@ def test_statistics_of_all_bands_are_cut_to_those_that_the_model_takes() -> None
         (lambda m, d: m["init_args"].update(class_names=["a"]), "classes: 1 names for 3 classes"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone="prithvi_eo_v2_300"), "the backbone is prithvi"),
         (lambda m, d: m["init_args"]["model_args"].update(peft_config={"method": "LORA"}), "LoRA (peft_config) cannot"),
+        (lambda m, d: m["init_args"]["model_args"].update(backbone_use_temporal=True), "say --dates N"),
+        (lambda m, d: m["init_args"]["model_args"].update(
+            backbone_use_temporal=True, backbone_temporal_n_timestamps=25), "dates: 25 dates are none"),
+        (lambda m, d: m["init_args"]["model_args"].update(
+            backbone_use_temporal=True, backbone_temporal_pooling="keep"), "dates are pooled by keep; concat"),
         (lambda m, d: m["init_args"].update(model_factory="SMPModelFactory"), "model_factory is SMPModelFactory"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone_modalities=["S2L2A", "NDVI"]), "NDVI is no input"),
     ],
@@ -119,6 +124,38 @@ def test_what_is_missing_or_cannot_be_is_told(change: Any, told: str) -> None:
     with pytest.raises(RequestError) as error:
         config_of(model, data)
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+PRETRAINED = {
+    "means": {"S2L2A": [1400.0] * 12, "S1RTC": [-11, -17], "DEM": [670]},
+    "stds": {"S2L2A": [2000.0] * 12, "S1RTC": [4, 4], "DEM": [950]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dates"),
+    [
+        ("impactmesh_base_impactmesh_flood", 4),
+        ("ibm_terramind_base_multitemporal_crop", 3),
+        ("nyc_phase2_lulc", 4),
+    ],
+)
+def test_real_configurations_of_several_dates_are_read(shared_data: Path, name: str, dates: int) -> None:
+    """Their statistics are in code that is not in the file."""
+    model, data = real(shared_data, name)
+    assert config_of(model, data, stats=PRETRAINED).dates == dates
+    with pytest.raises(RequestError, match=f"dates: the model takes {dates} dates .*, not 2"):
+        config_of(model, data, stats=PRETRAINED, dates=2)
+
+
+def test_a_model_that_takes_any_number_of_dates_takes_the_one_that_is_said() -> None:
+    model, data = copy.deepcopy(MODEL), copy.deepcopy(DATA)
+    assert config_of(model, data).dates == 1
+    with pytest.raises(RequestError, match=r"dates: the model takes one date .*, not 3"):
+        config_of(model, data, dates=3)
+    model["init_args"]["model_args"]["backbone_use_temporal"] = True
+    assert config_of(model, data, dates=3).dates == 3
+    assert config_of(model, data | {"timesteps": [0, 1]}).dates == 2
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.mlm.fetching import pack_item
 from terramosaic.model.mlm.writing import item_of, write_item
 from tests.support.file_server import serve_files
-from tests.unit.model.test_packing import SIDE, conv, graph, made
+from tests.unit.model.test_packing import DATED, SIDE, conv, graph, made, of_dates
 
 #: What an item of another maker tells of a model of two bands, and of land and water.
 TOLD: dict[str, Any] = {
@@ -144,6 +144,45 @@ def test_what_an_item_leaves_open_is_asked_for_in_a_line(
     assert line in refusal(told(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("axes", ["NCTHW", "NTCHW"])
+def test_an_item_of_several_dates_tells_their_axis(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, axes: str
+) -> None:
+    words = {"N": "batch", "C": "bands", "T": "time", "H": "height", "W": "width"}
+    sizes = {"N": -1, "C": 2, "T": 3, "H": SIDE, "W": SIDE}
+    of_axes = {"dim_order": [words[axis] for axis in axes], "data_type": "float32"}
+    path = told(
+        tmp_path,
+        input={"input": of_axes | {"shape": [sizes[axis] for axis in axes]}},
+        output={"classification:classes": []},
+    )
+    of_dates(tmp_path, axes)
+    bundle = pack_item(str(path), tmp_path / "bundle").bundle
+    assert bundle.inputs["S2L2A"].dates == 3
+    expected = (DATED * np.array([1, 10, 100]).reshape(3, 1, 1)).sum(axis=2) / 3000
+    np.testing.assert_allclose(made(bundle, S2L2A=DATED)["waterMask"], expected, rtol=1e-5)
+    with_own_schemas(shared_data, monkeypatch)
+    item = item_of(bundle)
+    pystac.validation.validate_dict(item, pystac.STACObjectType.ITEM, "1.1.0")
+    (tensor,) = (each["input"] for each in item["properties"]["mlm:input"])
+    # Of the bundle's own graph, which turns the axes itself.
+    assert tensor["dim_order"] == ["batch", "bands", "time", "height", "width"]
+    assert tensor["shape"] == [-1, 2, 3, SIDE, SIDE]
+
+
+def test_how_many_dates_an_item_leaves_open(tmp_path: Path) -> None:
+    shape = {
+        "shape": [-1, 2, -1, SIDE, SIDE],
+        "dim_order": ["batch", "bands", "time", "height", "width"],
+        "data_type": "float32",
+    }
+    path = told(tmp_path, input={"input": shape}, output={"classification:classes": []})
+    assert "leaves open how many dates it takes; say in a spec, as inputs.S2L2A.dates" in refusal(path)
+    of_dates(tmp_path, "NCTHW")
+    found = pack_item(str(path), tmp_path / "bundle", {"inputs": {"S2L2A": {"dates": 3}}}).bundle
+    assert found.inputs["S2L2A"].dates == 3
+
+
 def test_what_is_no_item_at_all(tmp_path: Path) -> None:
     path = tmp_path / "item.json"
     assert "cannot be read: there is no such file" in refusal(path)
@@ -191,6 +230,14 @@ def test_a_bundles_item_takes_no_spec_and_no_name_that_leads_out(bundle: Bundle)
 def test_a_bundles_item_is_valid(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle, model: str
 ) -> None:
+    with_own_schemas(shared_data, monkeypatch)
+    item = item_of(bundle if model == "own" else load_bundle(model))
+    assert len(pystac.validation.validate_dict(item, pystac.STACObjectType.ITEM, "1.1.0")) == 1 + 3
+    assert item["assets"]["bundle.json"]["href"] == "./bundle.json"
+
+
+def with_own_schemas(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has items validated without the network."""
     cache = RegisteredValidator.get_validator().schema_cache
     for file in (shared_data / "stac-schemas").glob("*.json"):
         schema = json.loads(file.read_text())
@@ -205,6 +252,3 @@ def test_a_bundles_item_is_valid(
             "definitions": {"bands": {"items": {"properties": types}}},
         },
     )
-    item = item_of(bundle if model == "own" else load_bundle(model))
-    assert len(pystac.validation.validate_dict(item, pystac.STACObjectType.ITEM, "1.1.0")) == 1 + 3
-    assert item["assets"]["bundle.json"]["href"] == "./bundle.json"

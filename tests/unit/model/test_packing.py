@@ -223,6 +223,10 @@ def test_weights_too_large_for_one_file_lie_beside_it(
         ({"stride": 99}, "spec: stride: is 99; windows of 32 pixels lie a multiple of 1 apart"),
         ({"inputs": {"S2L2A": {"bands": ["B03", "B03"]}}}, "spec: inputs: S2L2A: a band is named twice: B03, B03"),
         ({"inputs": {"S2L2A": {"bands": ["B03", "B08"], "mean": [1, float("nan")]}}}, "must be numbers, not NaN"),
+        ({"inputs": {"S2L2A": {"bands": ["B03", "B08"], "dates": 3}}},
+         "inputs.S2L2A: 'windows' has 4 axes in the graph; windows have 5 (NCTHW), the first the batch"),
+        ({"inputs": {"S2L2A": {"axes": "NTCHW"}}}, "S2L2A: axes: NTCHW has an axis T of dates; say how many, as dates"),
+        ({"inputs": {"S2L2A": {"dates": 25}}}, "inputs.S2L2A.dates: Input should be less than or equal to 24"),
         ({"patch": 5}, "window: 32 is not made of two or more patches of 5"),
         ({"licence": ""}, "spec: licence: String should have at least 1 character"),
         ({"pixel": 30}, "spec: pixel: Extra inputs are not permitted"),
@@ -233,6 +237,74 @@ def test_a_spec_that_does_not_fit_is_told_in_a_line(
 ) -> None:
     line = refusal(one(tmp_path), **changes)
     assert told in line and "\n" not in line
+
+
+DATED = RNG.uniform(100, 4000, (3, 2, 3, SIDE, SIDE)).astype(np.float32)
+
+
+def of_dates(folder: Path, axes: str, **sizes: int) -> Path:
+    """A model of three dates: of each band the sum over dates with weights 1, 10 and 100."""
+    size = {"C": 2, "T": 3, "H": SIDE, "W": SIDE} | sizes
+    shape = [size[axis] for axis in axes[1:]]
+    weights = np.array([1, 10, 100], np.float32).reshape([3 if axis == "T" else 1 for axis in axes])
+    nodes = [
+        helper.make_node("Mul", ["windows", "weights"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "axis"], ["made"], keepdims=0),
+    ]
+    left = [size[axis] for axis in axes[1:] if axis != "T"]
+    return graph(
+        folder / "model.onnx",
+        nodes,
+        {"windows": ("n", *shape)},
+        {"made": ("n", *left)},
+        weights=weights,
+        axis=np.array([axes.index("T")]),
+    )
+
+
+@pytest.mark.parametrize("axes", ["NCTHW", "NTCHW", "NTHWC"])
+def test_dates_are_an_axis_in_the_order_that_the_graph_has(tmp_path: Path, axes: str) -> None:
+    said = {"bands": ["B08", "B03"], "dates": 3, "axes": axes, "mean": [10, 20], "std": [2, 4]}
+    layout = "NHWC" if axes.endswith("C") else "NCHW"
+    bundle = packed(of_dates(tmp_path, axes), inputs={"S2L2A": said}, layout=layout).bundle
+    assert bundle.inputs["S2L2A"].dates == bundle.manifest.dates == 3
+    standard = (DATED - np.array([10, 20]).reshape(2, 1, 1, 1)) / np.array([2, 4]).reshape(2, 1, 1, 1)
+    expected = (standard * np.array([1, 10, 100]).reshape(3, 1, 1)).sum(axis=2)
+    np.testing.assert_allclose(made(bundle, S2L2A=DATED)["out"], expected, rtol=1e-5)
+    assert not check_bundle(bundle).failures
+    with pytest.raises(ModelError, match=r"windows of S2L2A must be float32 \(3, 2, 3, 32, 32\)"):
+        made(bundle, S2L2A=DATED[:, :, 0])
+
+
+def test_a_graph_of_dates_that_a_spec_does_not_tell(tmp_path: Path) -> None:
+    model = of_dates(tmp_path, "NCTHW")
+    assert "has 5 axes in the graph; windows have 4, the first the batch; one more is of dates" in refusal(
+        model
+    )
+    two = {"bands": ["B03", "B08"], "dates": 2}
+    line = refusal(model, inputs={"S2L2A": two})
+    assert (
+        "'windows' is 2 x 3 x 32 x 32 in the graph, but the spec says 2 bands in windows of 32 of 2 dates"
+        in line
+    )
+
+
+def test_inputs_of_several_dates_have_the_same(tmp_path: Path) -> None:
+    model = graph(
+        tmp_path / "model.onnx",
+        [
+            helper.make_node("ReduceMean", ["a"], ["x"], axes=[2], keepdims=0),
+            helper.make_node("ReduceMean", ["b"], ["y"], axes=[2], keepdims=0),
+            helper.make_node("Add", ["x", "y"], ["made"]),
+        ],
+        {"a": ("n", 2, 3, SIDE, SIDE), "b": ("n", 2, 2, SIDE, SIDE)},
+        {"made": ("n", 2, SIDE, SIDE)},
+    )
+    inputs = {
+        "S2L2A": {"tensor": "a", "bands": ["B03", "B08"], "dates": 3},
+        "S1RTC": {"tensor": "b", "dates": 2},
+    }
+    assert "inputs: dates are 2 of S1RTC and 3 of S2L2A; those" in refusal(model, inputs=inputs)
 
 
 def test_graphs_that_cannot_be_mapped_with(tmp_path: Path) -> None:

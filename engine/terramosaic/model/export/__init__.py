@@ -127,6 +127,7 @@ def export_head(
     random_weights: int | None = None,
     window: int | None = None,
     pixel_size: float | None = None,
+    dates: int | None = None,
 ) -> Packed:
     """Exports a fine-tuned model of terratorch's: TerraMind with necks, decoder and head.
 
@@ -140,6 +141,7 @@ def export_head(
         random_weights: Seed of random weights; then no checkpoint is read.
         window: Side of windows in pixels, in place of that of tiled inference.
         pixel_size: Metres of the pixels that it was trained on, which no file tells.
+        dates: Acquisitions that it sees, where it takes any number of them and no file tells.
 
     Raises:
         RequestError: The files lack what a map needs, or are of a kind that cannot be exported; says what gives it.
@@ -167,6 +169,7 @@ def export_head(
         target=target,
         random_weights=random_weights,
         window=window,
+        dates=dates,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from terramosaic.bands import INPUT_BANDS, band_called
 from terramosaic.errors import RequestError, printable
+from terramosaic.model.manifest import MOST_DATES
 from terramosaic.model.packing.spec import UNITS, unit_of
 
 #: terratorch's names of inputs that are ours under another one.
@@ -18,6 +19,9 @@ _MODALITIES = {"RGB": "S2RGB"}
 
 #: Tasks that make maps, by the end of their class's name.
 _TASKS = {"SemanticSegmentationTask": "segmentation", "PixelwiseRegressionTask": "regression"}
+
+#: How terratorch's temporal wrapper makes one of what the encoder makes of each date; with `keep` it makes none.
+_POOLINGS = ("concat", "mean", "max", "diff")
 
 #: What TerraMind was pretrained with on windows of, and its patch.
 _WINDOW, _PATCH = 224, 16
@@ -56,6 +60,7 @@ class HeadConfig:
         classes: names; none of a regression.
         window: side of the windows of its tiled inference, or of pretraining.
         stride: pixels between them, where the file says tiles.
+        dates: acquisitions that it sees, the oldest first; of several its inputs have an axis behind channels.
     """
 
     task: Literal["segmentation", "regression"]
@@ -65,6 +70,7 @@ class HeadConfig:
     classes: tuple[str, ...]
     window: int
     stride: int | None
+    dates: int = 1
 
 
 def config_of(
@@ -73,6 +79,7 @@ def config_of(
     *,
     stats: Mapping[str, Any] | None = None,
     classes: Sequence[str] = (),
+    dates: int | None = None,
 ) -> HeadConfig:
     """What is to be exported.
 
@@ -82,6 +89,7 @@ def config_of(
         data: the ``init_args`` of the configuration's part ``data``; empty where there is none.
         stats: ``means`` and ``stds`` by modality, in place of those of the data.
         classes: names, in place of the model's.
+        dates: acquisitions that the model sees, where it takes any number.
 
     Raises:
         RequestError: it is a kind that cannot be mapped with, or lacks what a map needs; says which option gives it.
@@ -108,7 +116,8 @@ def config_of(
     stride = tiles.get("stride") or tiles.get("h_stride")
     if stride is not None and (stride % _PATCH or not 0 < stride <= window):
         stride = None
-    return HeadConfig(task, factory, arguments, inputs, names, window, stride and int(stride))
+    count = _dates(arguments, data, dates)
+    return HeadConfig(task, factory, arguments, inputs, names, window, stride and int(stride), count)
 
 
 def _task(path: Any, own: Mapping[str, Any]) -> Literal["segmentation", "regression"]:
@@ -130,11 +139,36 @@ def _require_supported(arguments: Mapping[str, Any]) -> None:
         raise RequestError(
             "config: LoRA (peft_config) cannot be exported yet; merge it into the weights first"
         )
-    dates = arguments.get("backbone_temporal_n_timestamps")
-    if arguments.get("backbone_use_temporal"):
+
+
+def _dates(arguments: Mapping[str, Any], data: Mapping[str, Any], said: int | None) -> int:
+    """How many dates the model sees: as it says itself; else as an option does, or the data it was trained with."""
+    if not arguments.get("backbone_use_temporal"):
+        if said not in (None, 1):
+            raise RequestError(f"dates: the model takes one date (backbone_use_temporal), not {said}")
+        return 1
+    is_joined = arguments.get("backbone_temporal_concat")  # what terratorch called pooling by concat before
+    pooling = arguments.get("backbone_temporal_pooling", "concat" if is_joined else "mean")
+    if pooling not in _POOLINGS:
         raise RequestError(
-            f"config: the model takes {dates or 'several'} dates, which cannot be mapped with yet"
+            f"config: dates are pooled by {printable(pooling)}; {', '.join(_POOLINGS)} can be exported"
         )
+    told = arguments.get("backbone_temporal_n_timestamps")
+    if told is None and arguments.get("backbone_temporal_subset_lengths"):
+        told = sum(arguments["backbone_temporal_subset_lengths"])
+    if told is not None and said not in (None, told):
+        raise RequestError(
+            f"dates: the model takes {told} dates (backbone_temporal_n_timestamps), not {said}"
+        )
+    steps = data.get("timesteps")
+    count = told or said or (len(steps) if isinstance(steps, list) else None)
+    if not isinstance(count, int):
+        raise RequestError("dates: the model takes any number of dates; say --dates N")
+    if not 2 <= count <= MOST_DATES:
+        raise RequestError(
+            f"dates: {count} dates are none that windows can be cut from; 2 to {MOST_DATES} are"
+        )
+    return count
 
 
 def _inputs(

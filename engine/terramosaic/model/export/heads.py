@@ -35,6 +35,7 @@ def export_head(
     target: str = "",
     random_weights: int | None = None,
     window: int | None = None,
+    dates: int | None = None,
 ) -> Packed:
     """Exports a fine-tuned model, compared with terratorch on the way.
 
@@ -52,7 +53,9 @@ def export_head(
             "config: the checkpoint holds no hyper_parameters; give its configuration as --config"
         )
     data = (content.get("data") or {}).get("init_args") or {}
-    read = config_of(model, data, stats=read_yaml(stats, "stats") if stats else None, classes=classes)
+    read = config_of(
+        model, data, stats=read_yaml(stats, "stats") if stats else None, classes=classes, dates=dates
+    )
     side = window or read.window
     network = _built(read, side, random_weights)
     if checkpoint:
@@ -70,7 +73,7 @@ def export_head(
 
 
 class _Head(nn.Module):
-    """The model with its inputs one after the other, which ONNX names."""
+    """The model with its inputs one after the other, which ONNX names; those of several dates are (N, C, T, H, W)."""
 
     def __init__(self, network: nn.Module, inputs: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -110,6 +113,8 @@ def _checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def _built(read: HeadConfig, side: int, seed: int | None) -> nn.Module:
     arguments = dict(read.arguments) | {"backbone_pretrained": False, "backbone_img_size": side}
     arguments.pop("backbone_ckpt_path", None)
+    if read.dates > 1:
+        arguments["backbone_temporal_n_timestamps"] = read.dates
     if read.task == "regression":
         arguments.pop("num_classes", None)
     torch.manual_seed(seed or 0)
@@ -136,7 +141,10 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> 
 
 
 def _export(head: _Head, read: HeadConfig, side: int, path: Path) -> None:
-    examples = {name: torch.randn(2, len(item.bands), side, side) for name, item in read.inputs.items()}
+    dates = (read.dates,) if read.dates > 1 else ()
+    examples = {
+        name: torch.randn(2, len(item.bands), *dates, side, side) for name, item in read.inputs.items()
+    }
     batch = torch.export.Dim("batch")
     form = GraphForm(examples, ("made",), {name: {0: batch} for name in examples}, _OPSET)
     try:
@@ -177,6 +185,7 @@ def _spec(
                     "unit": item.unit,
                     "mean": item.mean,
                     "std": item.std,
+                    "dates": read.dates,
                 }
                 for key, item in read.inputs.items()
             },
@@ -195,7 +204,8 @@ def _require_parity(packed: Packed, head: _Head, read: HeadConfig) -> None:
         if item.unit == "linear":
             values = 10 ** (values / 10)
         factor = {"reflectance": 1e-4, "0-1": 1 / 255}.get(item.unit, 1.0)
-        mean, std = (np.array(numbers)[:, None, None] for numbers in (item.mean, item.std))
+        ones = (1,) * (values.ndim - 2)
+        mean, std = (np.array(numbers).reshape(-1, *ones) for numbers in (item.mean, item.std))
         given.append(torch.from_numpy(((values * factor - mean) / std).astype(np.float32)))
     with torch.no_grad():
         made = head(*given)

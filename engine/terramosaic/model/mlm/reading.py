@@ -26,6 +26,7 @@ _LARGEST_ITEM = 10_000_000
 #: What items call the axes of a tensor.
 _BANDS = ("bands", "band", "channel", "channels", "c")
 _HEIGHT = ("height", "h", "y")
+_TIME = ("time", "times", "temporal", "date", "dates", "t")
 
 #: Links by which an item says where its model comes from.
 _ORIGINS = ("cite-as", "about", "via")
@@ -146,6 +147,7 @@ def _input(each: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[str, dict[
         )
     told: dict[str, Any] = {"bands": bands} if bands else {}
     own = said.get(name) or {}
+    told |= _dates(each.get("input") or {}, name, called, own)
     if each.get("pre_processing_function") and not own:
         raise RequestError(
             f"item: input {printable(called)}: its pre_processing_function is not run here; say in a spec what the "
@@ -206,6 +208,23 @@ def _sizes(tensor: Mapping[str, Any]) -> dict[str, Any]:
     if axes and axes[-1] in _BANDS:
         sizes["layout"] = "NHWC"
     return sizes
+
+
+def _dates(tensor: Mapping[str, Any], name: str, called: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """How many dates a tensor has, and the order of its axes, where one is of time."""
+    axes = [str(axis).lower() for axis in tensor.get("dim_order") or ()]
+    if not set(_TIME) & set(axes):
+        return {}
+    sizes = dict(zip(axes, tensor.get("shape") or (), strict=False))
+    count = next((size for axis, size in sizes.items() if axis in _TIME), 0)
+    if count < 1 and not own.get("dates"):
+        raise RequestError(
+            f"item: input {printable(called)}: it leaves open how many dates it takes; say in a spec, as "
+            f"inputs.{name}.dates"
+        )
+    letters = {**dict.fromkeys(_TIME, "T"), **dict.fromkeys(_BANDS, "C")}
+    order = "".join(letters.get(axis, axis[:1].upper().replace("B", "N")) for axis in axes)
+    return {"axes": order} | ({"dates": count} if count > 0 else {})
 
 
 def _target(each: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

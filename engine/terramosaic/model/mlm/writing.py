@@ -93,14 +93,16 @@ def item_of(bundle: Bundle) -> dict[str, Any]:
 
 
 def _input(name: str, spec: InputSpec, manifest: Manifest) -> dict[str, Any]:
-    side = manifest.window
+    of_dates = ["time"] if spec.dates > 1 else []
+    dates = f"; {spec.dates} acquisitions, the oldest first" if of_dates else ""
+    unit = f", in {spec.unit}" if spec.unit else ""
     return {
         "name": name,
-        "description": f"{spec.convention}{f', in {spec.unit}' if spec.unit else ''}; the graph standardises it itself",
+        "description": f"{spec.convention}{unit}{dates}; the graph standardises it itself",
         "bands": list(spec.bands),
         "input": {
-            "shape": [manifest.batch or -1, len(spec.bands), side, side],
-            "dim_order": ["batch", "bands", "height", "width"],
+            "shape": [manifest.batch or -1, *spec.shape(manifest.window)],
+            "dim_order": ["batch", "bands", *of_dates, "height", "width"],
             "data_type": "float32",
         },
     }

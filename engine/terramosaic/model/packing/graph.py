@@ -91,7 +91,7 @@ def wrapped(user: UserGraph, spec: PackSpec, target: str, feeds: Mapping[str, st
     before = _Nodes("before")
     inputs = []
     for name, item in spec.inputs.items():
-        inputs.append(_value(feeds[name], user.batch, len(item.bands), spec.window))
+        inputs.append(_value(feeds[name], user.batch, *_handed_out(item, spec)))
         before.adapt_input(feeds[name], item, user.tensors[name], spec)
     after = _Nodes("after")
     said = spec.targets[target]
@@ -104,7 +104,8 @@ def wrapped(user: UserGraph, spec: PackSpec, target: str, feeds: Mapping[str, st
     del graph.input[:]
     graph.input.extend(inputs)
     del graph.output[:]
-    graph.output.append(_value(target, user.batch, planes_of(said, user.tensors[target], spec), spec.window))
+    planes = planes_of(said, user.tensors[target], spec)
+    graph.output.append(_value(target, user.batch, planes, spec.window, spec.window))
     return model
 
 
@@ -125,15 +126,15 @@ class _Nodes:
         """From windows in the engine's unit to the tensor that the user's graph wants."""
         now = feed
         if item.unit == "linear":
-            now = self._add("Exp", self._add("Mul", now, self._constant(np.log(10) / 10)))
+            now = self._add("Exp", self._add("Mul", now, self._constant(item, np.log(10) / 10)))
         std = np.array(item.std or (1,), float)
         factor, shift = _FACTORS.get(item.unit, 1.0) / std, -np.array(item.mean or (0,), float) / std
         if (factor != 1).any():
-            now = self._add("Mul", now, self._constant(*factor))
+            now = self._add("Mul", now, self._constant(item, *factor))
         if shift.any():
-            now = self._add("Add", now, self._constant(*shift))
-        if spec.layout == "NHWC":
-            now = self._add("Transpose", now, perm=[0, 2, 3, 1])
+            now = self._add("Add", now, self._constant(item, *shift))
+        if (axes := _axes(item, spec)) != (handed := "NCTHW" if item.dates > 1 else "NCHW"):
+            now = self._add("Transpose", now, perm=[handed.index(axis) for axis in axes])
         kind = tensor.type.tensor_type.elem_type
         if kind not in _FLOATS:
             now = self._add("Round", now)
@@ -151,13 +152,15 @@ class _Nodes:
             if said.output == "logits":
                 now = self._add("Sigmoid", now) if of_second else self._add("Softmax", now, axis=1)
             if of_second:
-                rest = self._add("Sub", self._constant(1.0), now)
+                rest = self._add("Sub", self._constant(None, 1.0), now)
                 now = self._add("Concat", rest, now, axis=1)
         self._add("Identity", now, out=target)
 
-    def _constant(self, *numbers: float) -> str:
+    def _constant(self, item: PackedInput | None, *numbers: float) -> str:
+        """A number for each band of an input, or one."""
+        axes = 3 if item is not None and item.dates > 1 else 2
         name = f"{self._name}/{len(self.nodes) + len(self.constants)}"
-        array = np.array(numbers, np.float32).reshape(1, -1, 1, 1)
+        array = np.array(numbers, np.float32).reshape(1, -1, *(1,) * axes)
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
@@ -183,10 +186,16 @@ def _matched(field: str, said: str, there: Sequence[onnx.ValueInfoProto], count:
 def _checked_input(name: str, item: PackedInput, tensor: onnx.ValueInfoProto, spec: PackSpec) -> int | None:
     """The fixed size of an input's batch, if it is fixed."""
     _require_numbers(f"inputs.{name}", tensor)
-    batch, *shape = _shape(tensor, 4, f"inputs.{name}")
-    wanted = _in_layout((len(item.bands), spec.window, spec.window), spec)
+    axes = _axes(item, spec)
+    batch, *shape = _shape(tensor, len(axes), f"inputs.{name}", axes)
+    sizes = {"C": len(item.bands), "T": item.dates, "H": spec.window, "W": spec.window}
+    dates = f" of {item.dates} dates, {axes}" if item.dates > 1 else ""
     _require_shape(
-        f"inputs.{name}", tensor, shape, wanted, f"{len(item.bands)} bands in windows of {spec.window}"
+        f"inputs.{name}",
+        tensor,
+        shape,
+        [sizes[axis] for axis in axes[1:]],
+        f"{len(item.bands)} bands in windows of {spec.window}{dates}",
     )
     return batch
 
@@ -234,8 +243,20 @@ def _require_shape(
         shown = " x ".join("?" if size is None else str(size) for size in found)
         raise RequestError(
             f"{field}: {tensor.name!r} is {shown} in the graph, but the spec says {in_words}, "
-            f"{' x '.join(map(str, wanted))}; put bands, classes, channels, window or layout right"
+            f"{' x '.join(map(str, wanted))}; put bands, classes, channels, dates, window or layout right"
         )
+
+
+def _axes(item: PackedInput, spec: PackSpec) -> str:
+    """The axes of an input's tensor."""
+    if item.dates == 1:
+        return spec.layout
+    return item.axes or ("NCTHW" if spec.layout == "NCHW" else "NTHWC")
+
+
+def _handed_out(item: PackedInput, spec: PackSpec) -> tuple[int, ...]:
+    """A window's shape as the engine has it."""
+    return (len(item.bands), *((item.dates,) if item.dates > 1 else ()), spec.window, spec.window)
 
 
 def _in_layout(shape: tuple[int, int, int], spec: PackSpec) -> tuple[int, int, int]:
@@ -246,19 +267,22 @@ def _axis_of_channels(spec: PackSpec) -> int:
     return 1 if spec.layout == "NCHW" else 3
 
 
-def _shape(tensor: onnx.ValueInfoProto, rank: int = 0, field: str = "") -> list[int | None]:
+def _shape(tensor: onnx.ValueInfoProto, rank: int = 0, field: str = "", axes: str = "") -> list[int | None]:
     """Sizes of a tensor, None where they are open."""
     dims = tensor.type.tensor_type.shape.dim
     if rank and len(dims) != rank:
+        hint = "; one more is of dates: say how many, as dates" if len(dims) == rank + 1 == 5 and axes else ""
+        of_dates = f" ({axes})" if rank == 5 else ""
         raise RequestError(
-            f"{field}: {tensor.name!r} has {len(dims)} axes in the graph; windows have {rank}, the first the batch"
+            f"{field}: {tensor.name!r} has {len(dims)} axes in the graph; windows have {rank}{of_dates}, the first the "
+            f"batch{hint}"
         )
     return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims]
 
 
-def _value(name: str, batch: int | None, planes: int, side: int) -> onnx.ValueInfoProto:
+def _value(name: str, batch: int | None, *shape: int) -> onnx.ValueInfoProto:
     value: onnx.ValueInfoProto = helper.make_tensor_value_info(
-        name, TensorProto.FLOAT, [batch or "batch", planes, side, side]
+        name, TensorProto.FLOAT, [batch or "batch", *shape]
     )
     return value
 

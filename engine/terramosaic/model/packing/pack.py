@@ -128,6 +128,7 @@ def _manifest(spec: PackSpec, user: UserGraph, files: Mapping[str, FileSpec]) ->
                     convention=_CONVENTIONS[name],
                     mean=item.mean or None,
                     std=item.std or None,
+                    dates=item.dates,
                 )
                 for name, item in spec.inputs.items()
             },
@@ -186,13 +187,15 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _made_up(spec: PackSpec) -> dict[str, np.ndarray]:
-    """Windows by input, float32 (2, bands, window, window): soft shapes, other ones in each band, and grain."""
+    """Windows by input, as the bundle takes them: soft shapes, other ones in each band and date, and grain."""
     rng = np.random.default_rng(0)
     windows = {}
     for name, item in spec.inputs.items():
         mean, std = _LEVELS[name]
-        shape = (_WINDOWS, len(item.bands), spec.window, spec.window)
-        soft = ndimage.gaussian_filter(rng.standard_normal(shape), (0, 0, spec.window / 16, spec.window / 16))
+        dates = (item.dates,) if item.dates > 1 else ()
+        shape = (_WINDOWS, len(item.bands), *dates, spec.window, spec.window)
+        reach = (*(0 for _ in shape[2:]), spec.window / 16, spec.window / 16)
+        soft = ndimage.gaussian_filter(rng.standard_normal(shape), reach)
         soft /= soft.std()
         values = mean + std * (soft + 0.1 * rng.standard_normal(shape))
         windows[name] = (values if mean < 0 else np.maximum(values, 1)).astype(np.float32)

@@ -21,7 +21,7 @@ from pydantic import (
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import RequestError, one_line
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.manifest import Name
+from terramosaic.model.manifest import MOST_DATES, Name
 
 #: Colours of classes that are given none, told apart by readers who see colours differently, too (Okabe and Ito 2008).
 _COLOURS = (
@@ -56,6 +56,9 @@ class PackedInput(_Said):
         unit: of the numbers that the graph wants, see `UNITS`.
         mean: that is taken off each band, in that unit, where the graph does not do so itself.
         std: that each band is then divided by.
+        dates: acquisitions in a window, the oldest first; several are an axis of their own.
+        axes: the order of its axes where it has several dates; by default T stands before height and width (``NCTHW``),
+            and where channels come last, behind the batch (``NTHWC``).
     """
 
     tensor: str = ""
@@ -63,6 +66,14 @@ class PackedInput(_Said):
     unit: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    dates: int = Field(default=1, ge=1, le=MOST_DATES)
+    axes: Literal["", "NCTHW", "NTCHW", "NTHWC"] = ""
+
+    @model_validator(mode="after")
+    def _has_an_axis_of_dates(self) -> Self:
+        if self.axes and self.dates == 1:
+            raise ValueError(f"axes: {self.axes} has an axis T of dates; say how many, as dates")
+        return self
 
 
 class PackedClass(_Said):
