@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from terratorch.models.peft_utils import replace_qkv
 
-from terramosaic import map_region
+from terramosaic import map_region, verify
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.model.export import export_head
 from terramosaic.model.export.head_config import config_of
-from terramosaic.model.export.heads import _built
+from terramosaic.model.export.heads import _built, _load
+from terramosaic.model.export.lora import merged
+from terramosaic.model.export.tim import thought_of
 from terramosaic.model.selftest import check_bundle
 from tests.integration.conftest import LAND, land  # noqa: F401  (a fixture)
 from tests.support.pixels import read
@@ -52,6 +55,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "three inputs of four dates, concat": THREE
     | {"backbone_use_temporal": True, "backbone_temporal_pooling": "concat", "backbone_temporal_n_timestamps": 4},
     "two dates, mean": {"backbone_use_temporal": True},
+    "thinks in LULC": THREE | {"backbone": "terramind_v1_tiny_tim", "backbone_tim_modalities": ["LULC"]},
+    "thinks in DEM": {"backbone": "terramind_v1_tiny_tim", "backbone_tim_modalities": ["DEM"],
+                      "backbone_merge_method": "concat", "backbone_modalities": ["S1RTC"]},
+    "thinks at each of two dates": {"backbone": "terramind_v1_tiny_tim", "backbone_tim_modalities": ["LULC"],
+                                    "backbone_use_temporal": True, "backbone_temporal_n_timestamps": 2},
 }  # fmt: skip
 
 
@@ -156,3 +164,128 @@ def test_a_map_of_it_is_one_of_classes(land, checkpoint: Path, tmp_path: Path) -
     )
     water, _ = read(result.mosaics["water"])
     assert set(np.unique(water)) <= {0, 1, 2, 3} and (water > 0).mean() > 0.9
+
+
+def test_thinking_is_terratorchs(tmp_path: Path) -> None:
+    """Of the likeliest tokens; which are drawn otherwise, terratorch decides by a seed of its own."""
+    arguments = THREE | {"backbone": "terramind_v1_tiny_tim", "backbone_tim_modalities": ["LULC"]}
+    networks = []
+    for changes in ({"backbone_tim_top_k": 1}, {}):
+        config = yaml.safe_load(configuration(tmp_path / "head.yaml", **arguments | changes).read_text())
+        networks.append(_built(config_of(config["model"], STATS), 224, 3).eval())
+    theirs, ours = networks
+    rng = torch.Generator().manual_seed(4)
+    windows = {
+        name: torch.randn(2, bands, 224, 224, generator=rng)
+        for name, bands in (("S2L2A", 12), ("S1RTC", 2), ("DEM", 1))
+    }
+    thought = thought_of(ours)
+    assert thought is not None and thought.top_p == pytest.approx(0.8)
+    uniform = torch.rand(2, 14, 14, generator=rng)
+    with torch.no_grad():
+        thought.put(uniform, top_p=0)
+        likeliest = ours(dict(windows)).output
+        np.testing.assert_allclose(likeliest, theirs(dict(windows)).output, atol=1e-5)
+        thought.put(uniform)
+        drawn = ours(dict(windows)).output
+    assert (likeliest - drawn).abs().max() > 1e-4  # what was thought is seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"backbone_tim_modalities": ["LULC", "DEM"]}, "thinks in LULC, DEM; one modality of images"),
+        ({"backbone_tim_decoding_steps": 3}, "drawn in 3 steps"),
+    ],
+)
+def test_thinking_of_other_kinds_is_refused(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "head.yaml", **{"backbone": "terramind_v1_tiny_tim"} | changes)
+    with pytest.raises(RequestError, match=told):
+        export_head(tmp_path / "bundle", config=config, random_weights=1, pixel_size=10)
+
+
+class _Adapted(torch.nn.Module):
+    """A layer with an adapter beside it, as peft computes it."""
+
+    def __init__(self, base: torch.nn.Linear, scale: float) -> None:
+        super().__init__()
+        self.base_layer, self.scale = base, scale
+        self.lora_A = torch.nn.ModuleDict({"default": torch.nn.Linear(base.in_features, 4, bias=False)})
+        self.lora_B = torch.nn.ModuleDict({"default": torch.nn.Linear(4, base.out_features, bias=False)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base_layer(x) + self.scale * self.lora_B["default"](self.lora_A["default"](x))
+
+
+LORA = {
+    "method": "LORA",
+    "replace_qkv": "qkv",
+    "peft_config_kwargs": {
+        "r": 4,
+        "lora_alpha": 12,
+        "target_modules": ["qkv.q_linear", "qkv.v_linear", "proj"],
+    },
+}
+
+
+def test_adapters_are_merged(tmp_path: Path) -> None:
+    """A checkpoint with LoRA's adapters, as terratorch writes it, makes what the model with them makes."""
+    config = yaml.safe_load(configuration(tmp_path / "plain.yaml").read_text())
+    network = _built(config_of(config["model"], STATS), 224, 7).eval()
+    torch.manual_seed(8)
+    plain = copy.deepcopy(network)
+    replace_qkv(network.encoder, "qkv")
+    for block in network.encoder.encoder:
+        for parent, name in (
+            (block.attn.qkv, "q_linear"),
+            (block.attn.qkv, "v_linear"),
+            (block.attn, "proj"),
+        ):
+            setattr(parent, name, _Adapted(getattr(parent, name), 12 / 4))
+    state = {f"model.{name}": weights for name, weights in network.state_dict().items()}
+    state = {
+        name.replace("model.encoder.", "model.encoder.base_model.model.", 1): w for name, w in state.items()
+    }
+    hyper = config["model"]["init_args"]
+    hyper = hyper | {"model_args": hyper["model_args"] | {"peft_config": LORA}}
+    read = config_of({"init_args": hyper}, STATS)
+    assert read.lora == LORA
+    whole = merged({name.removeprefix("model."): weights for name, weights in state.items()}, LORA)
+    windows = torch.randn(1, 12, 224, 224)
+    with torch.no_grad():
+        without = plain({"S2L2A": windows}).output
+        _load(plain, whole, tmp_path)
+        with_adapters = network({"S2L2A": windows}).output
+        np.testing.assert_allclose(plain({"S2L2A": windows}).output, with_adapters, atol=1e-5)
+    assert (with_adapters - without).abs().max() > 1e-2
+    torch.save({"state_dict": state, "hyper_parameters": hyper}, tmp_path / "best.ckpt")
+    stats = tmp_path / "stats.yaml"
+    stats.write_text(yaml.safe_dump(STATS))
+    export_head(tmp_path / "bundle", checkpoint=tmp_path / "best.ckpt", stats=stats, pixel_size=10)
+    del state["model.encoder.base_model.model.encoder.0.attn.proj.lora_A.default.weight"]
+    torch.save({"state_dict": state, "hyper_parameters": hyper}, tmp_path / "half.ckpt")
+    with pytest.raises(RequestError, match="no adapters, or parts of them"):
+        export_head(tmp_path / "half", checkpoint=tmp_path / "half.ckpt", stats=stats, pixel_size=10)
+
+
+def test_a_map_of_a_head_that_thinks(land, tmp_path: Path) -> None:  # noqa: F811
+    """Tokens are drawn with the ground's numbers: what two blocks make is what one makes, and it can be verified."""
+    arguments = {"backbone": "terramind_v1_tiny_tim", "backbone_tim_modalities": ["LULC"]}
+    config = configuration(tmp_path / "head.yaml", **arguments)
+    export_head(tmp_path / "bundle", config=config, random_weights=5, pixel_size=10)
+    rect = Rect(LAND.row + 100, LAND.col + 100, 120, 140)
+    made = [
+        map_region(
+            land.request(
+                rect,
+                tmp_path / str(size),
+                model=str(tmp_path / "bundle"),
+                targets=("classes",),
+                block_size=size,
+            )
+        )
+        for size in (512, 2048)
+    ]
+    one, other = (read(result.mosaics["classes"])[0] for result in made)
+    np.testing.assert_array_equal(one, other)
+    assert (one > 0).mean() > 0.9 and verify(made[0], write=False).passed

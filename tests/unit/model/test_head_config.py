@@ -21,16 +21,16 @@ READ = {
         ("Others", "Flood"),
     ),
 }  # fmt: skip
+READ["ibm_terramind_base_tim_lulc_sen1floods11"] = READ["ibm_terramind_base_sen1floods11"]
 TOLD = {
     "cryosentinel_large_upernet": "it has no model.init_args.model_args, as terratorch's configurations have",
     "geobench2_substation_base_maskrcnn": "ObjectDetectionTask makes no map of pixels",
     "gorry_fork_drone_small": "S2L2A has no band RED_EDGE, THERMAL",
     "ibm_terramind_base_multitemporal_crop": "stats: no means of S2L2A, which no checkpoint holds",
-    "ibm_terramind_base_tim_lulc_sen1floods11": "thinking in modalities (TiM) cannot be exported yet",
     "impactmesh_base_impactmesh_flood": "stats: no means of S2L2A, which no checkpoint holds",
     "nyc_lora_buildings": "it has no model.init_args.model_args, as terratorch's configurations have",
     "nyc_phase2_lulc": "stats: no means of S2L2A, which no checkpoint holds",
-    "nyc_phase3_tim": "thinking in modalities (TiM) cannot be exported yet",
+    "nyc_phase3_tim": "stats: no means of S2L2A, which no checkpoint holds",
     "studio_multimodal_seg_template": "cannot be read: while scanning for the next token",
     "terratorch_detection_elephants_base": "ObjectDetectionTask makes no map of pixels",
     "terratorch_embeddings": "makes no map of pixels",
@@ -70,6 +70,7 @@ def test_a_real_configuration_is_read(shared_data: Path, name: str) -> None:
     found = config_of(*real(shared_data, name))
     assert {key: (" ".join(item.bands), item.unit) for key, item in found.inputs.items()} == inputs
     assert (found.window, found.classes, found.task) == (window, classes, "segmentation")
+    assert found.thinks == ("_tim_" in name)
 
 
 @pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told])
@@ -108,12 +109,25 @@ def test_statistics_of_all_bands_are_cut_to_those_that_the_model_takes() -> None
         (lambda m, d: m["init_args"]["model_args"].update(num_classes=None), "num_classes is missing"),
         (lambda m, d: m["init_args"].update(class_names=["a"]), "classes: 1 names for 3 classes"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone="prithvi_eo_v2_300"), "the backbone is prithvi"),
-        (lambda m, d: m["init_args"]["model_args"].update(peft_config={"method": "LORA"}), "LoRA (peft_config) cannot"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone_use_temporal=True), "say --dates N"),
         (lambda m, d: m["init_args"]["model_args"].update(
             backbone_use_temporal=True, backbone_temporal_n_timestamps=25), "dates: 25 dates are none"),
         (lambda m, d: m["init_args"]["model_args"].update(
             backbone_use_temporal=True, backbone_temporal_pooling="keep"), "dates are pooled by keep; concat"),
+        (lambda m, d: m["init_args"]["model_args"].update(peft_config={"r": 8}), "peft_config has no method"),
+        (lambda m, d: m["init_args"]["model_args"].update(peft_config={"method": "IA3"}), "method is IA3; LORA can"),
+        (
+            lambda m, d: m["init_args"]["model_args"].update(
+                peft_config={"method": "LORA", "peft_config_kwargs": {"use_dora": True}}
+            ),
+            "use_dora cannot be exported; merge the adapters in peft",
+        ),
+        (
+            lambda m, d: m["init_args"]["model_args"].update(
+                backbone="terramind_v1_base_tim", backbone_bands={"S2L2A": ["RED"]}
+            ),
+            "backbone_bands with thinking in modalities",
+        ),
         (lambda m, d: m["init_args"].update(model_factory="SMPModelFactory"), "model_factory is SMPModelFactory"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone_modalities=["S2L2A", "NDVI"]), "NDVI is no input"),
     ],

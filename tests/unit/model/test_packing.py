@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.generator import GenerationOptions
+from terramosaic.model.generator import GenerationOptions, WindowRandomness
 from terramosaic.model.opening import open_generator
 from terramosaic.model.packing import Packed, pack_model, read_spec
 from terramosaic.model.selftest import check_bundle
@@ -380,3 +380,49 @@ def test_the_graph_is_the_users_own(tmp_path: Path) -> None:
     # Sums may be rounded in another order, for the engine chooses what the runtime may rearrange.
     found = made(packed(model).bundle, S2L2A=OPTICAL)["out"]
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def drawing(path: Path, side: Any = 4, **more: Any) -> Path:
+    """A model that adds a number a patch to its windows, for two outputs."""
+    return graph(
+        path / "model.onnx",
+        [
+            helper.make_node("Unsqueeze", ["chance", "axis"], ["planes"]),
+            helper.make_node("Resize", ["planes", "", "scales"], ["upsampled"], mode="nearest"),
+            helper.make_node("Add", ["windows", "upsampled"], ["made"]),
+        ],
+        {"windows": ("n", 2, SIDE, SIDE), "chance": ("n", side, side)},
+        {"made": ("n", 2, SIDE, SIDE)},
+        axis=np.array([1]),
+        scales=np.array([1, 1, 8, 8], np.float32),
+        **more,
+    )
+
+
+def test_a_model_that_draws_gets_the_grounds_numbers(tmp_path: Path) -> None:
+    bundle = packed(
+        drawing(tmp_path), patch=8, targets={"out": {"output": "values", "uniform": "chance"}}
+    ).bundle
+    assert bundle.targets["out"].uniform and not check_bundle(bundle).failures
+    generator = open_generator(bundle, ("out",), options=GenerationOptions(inputs=("S2L2A",)))
+    assert generator.needs["out"].uniform
+    chance = RNG.uniform(size=(3, 4, 4)).astype(np.float32)
+    found = generator.generate({"S2L2A": OPTICAL}, {"out": WindowRandomness(uniform=chance)})["out"]
+    np.testing.assert_allclose(found, OPTICAL + np.kron(chance, np.ones((8, 8)))[:, None], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "side", "patch", "told"),
+    [
+        ("luck", 4, 8, "targets.out.uniform: 'luck' is none of the graph's: windows, chance"),
+        ("chance", 4, 16, "'chance' is ? x 4 x 4 in the graph; a number a patch is batch x 2 x 2"),
+        ("", 4, 8, "inputs.S2L2A.tensor: say which of the graph's it is: windows, chance"),
+        ("windows", 4, 8, "targets.out.uniform: 'windows' is"),
+    ],
+)
+def test_numbers_to_draw_with_that_do_not_fit(
+    tmp_path: Path, said: str, side: int, patch: int, told: str
+) -> None:
+    targets = {"out": {"output": "values", "uniform": said}}
+    found = refusal(drawing(tmp_path, side), patch=patch, targets=targets)
+    assert told in found, found

@@ -27,6 +27,13 @@ _POOLINGS = ("concat", "mean", "max", "diff")
 _WINDOW, _PATCH = 224, 16
 
 
+#: Options of peft by which an adapter is another sum, or layers are scaled each by its own.
+_OTHER_ADAPTERS = (
+    "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias", "use_qalora",
+    "alora_invocation_tokens",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class HeadInput:
     """An input of a fine-tuned model.
@@ -58,6 +65,8 @@ class HeadConfig:
         arguments: what it is called with.
         inputs: by our name, in the order that the model was trained with.
         classes: names; none of a regression.
+        thinks: whether it generates a modality first (TiM).
+        lora: terratorch's ``peft_config``, where low-rank adapters are to be merged into the weights.
         window: side of the windows of its tiled inference, or of pretraining.
         stride: pixels between them, where the file says tiles.
         dates: acquisitions that it sees, the oldest first; of several its inputs have an axis behind channels.
@@ -71,6 +80,8 @@ class HeadConfig:
     window: int
     stride: int | None
     dates: int = 1
+    thinks: bool = False
+    lora: Mapping[str, Any] | None = None
 
 
 def config_of(
@@ -116,8 +127,21 @@ def config_of(
     stride = tiles.get("stride") or tiles.get("h_stride")
     if stride is not None and (stride % _PATCH or not 0 < stride <= window):
         stride = None
-    count = _dates(arguments, data, dates)
-    return HeadConfig(task, factory, arguments, inputs, names, window, stride and int(stride), count)
+    lora = arguments.pop("peft_config", None)
+    if lora:
+        _require_mergeable(lora)
+    return HeadConfig(
+        task,
+        factory,
+        arguments,
+        inputs,
+        names,
+        window,
+        stride and int(stride),
+        _dates(arguments, data, dates),
+        thinks=str(arguments["backbone"]).endswith("_tim"),
+        lora=lora or None,
+    )
 
 
 def _task(path: Any, own: Mapping[str, Any]) -> Literal["segmentation", "regression"]:
@@ -133,11 +157,9 @@ def _require_supported(arguments: Mapping[str, Any]) -> None:
     backbone = str(arguments.get("backbone", ""))
     if not backbone.startswith("terramind_v1_"):
         raise RequestError(f"config: the backbone is {printable(backbone)}; TerraMind's can be exported")
-    if backbone.endswith("_tim") or arguments.get("backbone_tim_modalities"):
-        raise RequestError("config: thinking in modalities (TiM) cannot be exported yet")
-    if arguments.get("peft_config"):
+    if backbone.endswith("_tim") and arguments.get("backbone_bands"):
         raise RequestError(
-            "config: LoRA (peft_config) cannot be exported yet; merge it into the weights first"
+            "config: backbone_bands with thinking in modalities (TiM) is nothing that terratorch builds; take all bands"
         )
 
 
@@ -169,6 +191,25 @@ def _dates(arguments: Mapping[str, Any], data: Mapping[str, Any], said: int | No
             f"dates: {count} dates are none that windows can be cut from; 2 to {MOST_DATES} are"
         )
     return count
+
+
+def _require_mergeable(config: Any) -> None:
+    """Refuses low-rank adapters that terratorch does not read so, or that are of another kind."""
+    if not isinstance(config, Mapping) or not config.get("method"):
+        raise RequestError(
+            "config: peft_config has no method, without which terratorch itself builds no model; write method: LORA, "
+            "and peft's own options below peft_config_kwargs"
+        )
+    options = config.get("peft_config_kwargs") or {}
+    if str(config["method"]).upper() != "LORA":
+        raise RequestError(
+            f"config: peft_config's method is {printable(config['method'])}; LORA can be exported"
+        )
+    if other := [name for name in _OTHER_ADAPTERS if options.get(name)]:
+        raise RequestError(
+            f"config: peft_config's {', '.join(other)} cannot be exported; merge the adapters in peft, and leave "
+            "peft_config out"
+        )
 
 
 def _inputs(

@@ -15,9 +15,15 @@ from terratorch.registry import MODEL_FACTORY_REGISTRY
 from torch import nn
 
 from terramosaic.errors import ModelError, RequestError, one_line
+from terramosaic.ground.lattice import PATCH
 from terramosaic.model.export.head_config import HeadConfig, config_of
+from terramosaic.model.export.lora import merged
 from terramosaic.model.export.onnx_files import GraphForm, export_graph
+from terramosaic.model.export.tim import Thought, thought_of
 from terramosaic.model.packing import Packed, PackSpec, pack_model, read_yaml
+
+#: What a graph that thinks calls the numbers that its tokens are drawn with.
+UNIFORM = "uniform"
 
 #: How far the packed graph may be from terratorch.
 _LIMIT = 1e-4
@@ -59,8 +65,9 @@ def export_head(
     side = window or read.window
     network = _built(read, side, random_weights)
     if checkpoint:
-        _load(network, state, checkpoint)
-    head = _Head(network.eval(), [(name, item.modality) for name, item in read.inputs.items()])
+        _load(network, merged(state, read.lora) if read.lora else state, checkpoint)
+    network.eval()
+    head = _Head(network, [item.modality for item in read.inputs.values()], thought_of(network))
     folder = Path(mkdtemp(prefix="terramosaic-head-"))
     try:
         _export(head, read, side, folder / "head.onnx")
@@ -73,11 +80,15 @@ def export_head(
 
 
 class _Head(nn.Module):
-    """The model with its inputs one after the other, which ONNX names; those of several dates are (N, C, T, H, W)."""
+    """The model with its inputs one after the other, which ONNX names.
 
-    def __init__(self, network: nn.Module, inputs: Sequence[tuple[str, str]]) -> None:
+    Those of several dates are (N, C, T, H, W); of a model that thinks the first is ``uniform``.
+    """
+
+    def __init__(self, network: nn.Module, modalities: Sequence[str], thought: Thought | None) -> None:
         super().__init__()
-        self.network, self.modalities = network, [modality for _, modality in inputs]
+        self.network, self.modalities = network, modalities
+        self._thought = [thought] if thought else []  # it is a part of the network
 
     def forward(
         self,
@@ -85,9 +96,12 @@ class _Head(nn.Module):
         second: torch.Tensor | None = None,
         third: torch.Tensor | None = None,
         fourth: torch.Tensor | None = None,
+        fifth: torch.Tensor | None = None,
     ) -> torch.Tensor:
         # torch.export wants each argument by itself.
-        windows = [one for one in (first, second, third, fourth) if one is not None]
+        windows = [one for one in (first, second, third, fourth, fifth) if one is not None]
+        for thought in self._thought:
+            thought.put(windows.pop(0))
         given = dict(zip(self.modalities, windows, strict=True))
         made: torch.Tensor = self.network(given).output
         # A regression's has no axis for its one value.
@@ -145,6 +159,8 @@ def _export(head: _Head, read: HeadConfig, side: int, path: Path) -> None:
     examples = {
         name: torch.randn(2, len(item.bands), *dates, side, side) for name, item in read.inputs.items()
     }
+    if read.thinks:
+        examples = {UNIFORM: torch.rand(2, side // PATCH, side // PATCH)} | examples
     batch = torch.export.Dim("batch")
     form = GraphForm(examples, ("made",), {name: {0: batch} for name in examples}, _OPSET)
     try:
@@ -169,6 +185,8 @@ def _spec(
         said: dict[str, Any] = {"output": "logits", "classes": list(read.classes)}
     else:
         said = {"output": "values"}
+    if read.thinks:
+        said["uniform"] = UNIFORM
     return PackSpec.model_validate(
         {
             "name": name,
@@ -176,7 +194,7 @@ def _spec(
             "source": f"terratorch, {named.name}",
             "licence": "as the checkpoint's",
             "window": side,
-            "patch": 16,
+            "patch": PATCH,
             "stride": read.stride,
             "inputs": {
                 key: {
@@ -199,6 +217,10 @@ def _require_parity(packed: Packed, head: _Head, read: HeadConfig) -> None:
     bundle = packed.bundle
     stored = np.load(bundle.folder / str(bundle.manifest.selftest))
     given = []
+    if read.thinks:
+        given.append(
+            torch.zeros(len(stored[f"windows.{next(iter(read.inputs))}"]), *(bundle.manifest.patches,) * 2)
+        )
     for name, item in read.inputs.items():
         values = stored[f"windows.{name}"].astype(np.float64)
         if item.unit == "linear":

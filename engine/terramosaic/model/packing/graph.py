@@ -20,6 +20,9 @@ _OPSET = 13
 #: Put before every name of the user's graph, so that none is ours.
 _OWN = "model/"
 
+#: What a bundle calls the numbers, one a patch, that a graph draws with.
+UNIFORM = "uniform"
+
 #: What numbers in the engine's unit are multiplied by for another one.
 _FACTORS = {"reflectance": 1e-4, "0-1": 1 / 255}
 
@@ -60,14 +63,21 @@ def read_graph(path: Path, spec: PackSpec) -> UserGraph:
         raise RequestError(f"model: {path} is no ONNX model that can be read: {one_line(error)}") from error
     weights = {tensor.name for tensor in model.graph.initializer}
     given = [tensor for tensor in model.graph.input if tensor.name not in weights]
+    drawn = {target.uniform for target in spec.targets.values()} - {""}
+    for name, target in spec.targets.items():
+        if target.uniform:
+            _check_uniform(f"targets.{name}.uniform", target.uniform, given, spec)
+    windows = [tensor for tensor in given if tensor.name not in drawn]
     tensors: dict[str, onnx.ValueInfoProto] = {}
-    for group, said, there in (("inputs", spec.inputs, given), ("targets", spec.targets, model.graph.output)):
+    for group, said, there in (
+        ("inputs", spec.inputs, windows),
+        ("targets", spec.targets, model.graph.output),
+    ):
         tensors |= {
             name: _matched(f"{group}.{name}", item.tensor, there, len(said)) for name, item in said.items()
         }
-    if unfed := [
-        tensor.name for tensor in given if tensor.name not in {tensors[name].name for name in spec.inputs}
-    ]:
+    fed = {tensors[name].name for name in spec.inputs}
+    if unfed := [tensor.name for tensor in windows if tensor.name not in fed]:
         raise RequestError(f"inputs: the graph also wants {', '.join(unfed)}; say what it is fed with")
     batches = {_checked_input(name, item, tensors[name], spec) for name, item in spec.inputs.items()}
     if len(batches) > 1 or batches - {None, 1}:
@@ -95,6 +105,12 @@ def wrapped(user: UserGraph, spec: PackSpec, target: str, feeds: Mapping[str, st
         before.adapt_input(feeds[name], item, user.tensors[name], spec)
     after = _Nodes("after")
     said = spec.targets[target]
+    # A graph cannot do without the randomness of its other targets; they are drawn with the same.
+    for drawn in sorted({each.uniform for each in spec.targets.values()} - {""}):
+        before.pass_on(UNIFORM, drawn)
+    if any(each.uniform for each in spec.targets.values()):
+        side = spec.window // spec.patch
+        inputs.append(_value(UNIFORM, user.batch, side, side))
     after.adapt_output(target, said, user.tensors[target], spec)
     nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:]
@@ -139,6 +155,10 @@ class _Nodes:
         if kind not in _FLOATS:
             now = self._add("Round", now)
         self._add("Cast", now, to=kind, out=_OWN + tensor.name)
+
+    def pass_on(self, feed: str, tensor: str) -> None:
+        """What goes into the user's graph as it is."""
+        self._add("Identity", feed, out=_OWN + tensor)
 
     def adapt_output(
         self, target: str, said: PackedTarget, tensor: onnx.ValueInfoProto, spec: PackSpec
@@ -198,6 +218,24 @@ def _checked_input(name: str, item: PackedInput, tensor: onnx.ValueInfoProto, sp
         f"{len(item.bands)} bands in windows of {spec.window}{dates}",
     )
     return batch
+
+
+def _check_uniform(field: str, said: str, there: Sequence[onnx.ValueInfoProto], spec: PackSpec) -> None:
+    tensor = next((one for one in there if one.name == said), None)
+    if tensor is None:
+        raise RequestError(
+            f"{field}: {said!r} is none of the graph's: {', '.join(one.name for one in there)}"
+        )
+    if tensor.type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise RequestError(f"{field}: {said!r} is no float32 in the graph")
+    side = spec.window // spec.patch
+    sizes = _shape(tensor)
+    if len(sizes) != 3 or any(size not in (None, side) for size in sizes[1:]):
+        shown = " x ".join("?" if size is None else str(size) for size in sizes)
+        raise RequestError(
+            f"{field}: {said!r} is {shown} in the graph; a number a patch is batch x {side} x {side} "
+            f"(window {spec.window} / patch {spec.patch})"
+        )
 
 
 def _check_output(name: str, target: PackedTarget, tensor: onnx.ValueInfoProto, spec: PackSpec) -> None:

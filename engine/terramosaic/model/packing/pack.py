@@ -29,6 +29,7 @@ from terramosaic.model.manifest import (
 from terramosaic.model.opening import open_generator
 from terramosaic.model.packing.graph import UserGraph, planes_of, read_graph, wrapped
 from terramosaic.model.packing.spec import PackedTarget, PackSpec, complaints_of
+from terramosaic.model.selftest import without_chance
 from terramosaic.storage.files import whole_folder
 
 #: Windows that a model is tried on, and that its self-test holds.
@@ -147,18 +148,30 @@ def _manifest(spec: PackSpec, user: UserGraph, files: Mapping[str, FileSpec]) ->
 
 def _target(name: str, said: PackedTarget, user: UserGraph, spec: PackSpec) -> TargetSpec:
     graphs = {GENERATE: f"{name}.onnx"}
+    draws = any(each.uniform for each in spec.targets.values())
     if said.classes:
         classes = tuple(
             LandCover(index=index, value=item.value or index + 1, name=item.name, colour=item.colour)
             for index, item in enumerate(said.classes)
         )
         return TargetSpec(
-            kind="direct", output="probabilities", channels=(name,), classes=classes, graphs=graphs
+            kind="direct",
+            output="probabilities",
+            channels=(name,),
+            classes=classes,
+            graphs=graphs,
+            uniform=draws,
         )
     planes = planes_of(said, user.tensors[name], spec)
     channels = said.channels or ((name,) if planes == 1 else tuple(f"{name} {n + 1}" for n in range(planes)))
     return TargetSpec(
-        kind="direct", output="values", channels=channels, unit=said.unit, step=said.step, graphs=graphs
+        kind="direct",
+        output="values",
+        channels=channels,
+        unit=said.unit,
+        step=said.step,
+        graphs=graphs,
+        uniform=draws,
     )
 
 
@@ -205,7 +218,8 @@ def _made_up(spec: PackSpec) -> dict[str, np.ndarray]:
 def _run(folder: Path, windows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     bundle = load_bundle(folder)
     options = GenerationOptions(inputs=tuple(windows))
-    return open_generator(bundle, tuple(bundle.targets), options=options).generate(windows, {})
+    generator = open_generator(bundle, tuple(bundle.targets), options=options)
+    return generator.generate(windows, without_chance(generator.needs, _WINDOWS, bundle.manifest.patches))
 
 
 def _looked_at(name: str, said: PackedTarget, made: np.ndarray) -> Iterator[str]:

@@ -95,6 +95,8 @@ class PackedTarget(_Said):
         channels: names of the bands of values.
         unit: of values.
         step: the smallest difference of values that is stored, in their unit; they reach to 32 767 steps.
+        uniform: the graph's name of an input that takes a number in [0, 1) for each patch of a window, float32 (N,
+            window / patch, window / patch), for models that draw tokens; it belongs to the ground. Empty: it has none.
     """
 
     tensor: str = ""
@@ -103,6 +105,7 @@ class PackedTarget(_Said):
     channels: tuple[str, ...] = ()
     unit: str | None = None
     step: float | None = Field(default=None, gt=0)
+    uniform: str = ""
 
     @field_validator("classes", mode="before")
     @classmethod
