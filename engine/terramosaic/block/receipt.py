@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import (
@@ -17,6 +17,8 @@ from pydantic import (
 )
 
 from terramosaic.block.ndvi import NdviAgreement
+from terramosaic.block.preview import PREVIEW
+from terramosaic.block.tokens import TOKENS
 from terramosaic.errors import OutputError
 from terramosaic.imagery.scene_records import Decided, SceneRecords
 from terramosaic.model.surroundings import Surroundings
@@ -89,6 +91,21 @@ def finished_block(plan: Plan, block: Block) -> BlockReceipt | None:
     return receipt if _follows(receipt, decided) else None
 
 
+def is_passing(raster: str) -> bool:
+    """Whether a block's raster has served once mosaics are made; its preview, and tokens, still tell of the run."""
+    return raster != PREVIEW and not raster.startswith(TOKENS)
+
+
+def told_blocks(plan: Plan) -> dict[str, BlockReceipt]:
+    """As `finished_blocks`, also of blocks whose rasters are gone where these have served: what a finished run tells.
+
+    Nothing can be assembled of them; report, item and verification can do without.
+    """
+    decided = Decided(plan, SceneRecords(RunFolder.of(plan)).read_all(plan))
+    told = _whole_blocks(plan, wanted=lambda raster: not is_passing(raster))
+    return {id_: receipt for id_, receipt in told.items() if _follows(receipt, decided)}
+
+
 def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
     """The receipts of all blocks that are done, as `finished_block` has it, by the blocks' ids, in the plan's order."""
     return _finished_and_outdated(plan)[0]
@@ -110,8 +127,8 @@ def _finished_and_outdated(plan: Plan) -> tuple[dict[str, BlockReceipt], list[Bl
     return finished, [plan.block(id_) for id_ in whole if id_ not in finished]
 
 
-def _whole_blocks(plan: Plan) -> dict[str, BlockReceipt]:
-    """The receipts of all blocks that have all their rasters.
+def _whole_blocks(plan: Plan, wanted: Callable[[str], bool] = lambda raster: True) -> dict[str, BlockReceipt]:
+    """The receipts of all blocks that have all their rasters, or all that are wanted.
 
     The folder is listed once, whatever the number of blocks: in a store that is a request for a thousand files, and one
     for each receipt, several at a time.
@@ -125,19 +142,24 @@ def _whole_blocks(plan: Plan) -> dict[str, BlockReceipt]:
         receipt = _receipt_in(content, plan, block)
         if receipt is None:
             continue
-        names = {name: _name(folder.block_raster(block, name)) for name in receipt.files}
-        if receipt.files == {name: held[path].size for name, path in names.items() if path in held}:
+        sizes = {name: size for name, size in receipt.files.items() if wanted(name)}
+        names = {name: _name(folder.block_raster(block, name)) for name in sizes}
+        if sizes == {name: held[path].size for name, path in names.items() if path in held}:
             receipts[block.id] = receipt
     return receipts
 
 
-def receipts_of_all(plan: Plan) -> dict[str, BlockReceipt]:
+def receipts_of_all(plan: Plan, *, with_rasters: bool = True) -> dict[str, BlockReceipt]:
     """The receipts of all blocks, by id, where none is missing.
+
+    Args:
+        plan: of the run.
+        with_rasters: whether mosaics are to be made of them; else see `told_blocks`.
 
     Raises:
         OutputError: some blocks are not done.
     """
-    done = finished_blocks(plan)
+    done = finished_blocks(plan) if with_rasters else told_blocks(plan)
     missing = [block.id for block in plan.blocks if block.id not in done]
     if missing:
         raise OutputError(

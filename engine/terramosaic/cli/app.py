@@ -33,6 +33,11 @@ _COMMANDS = {
         "assess_command",
         "Compares a map with what is known there: Sentinel-1, land cover, heights, or data of one's own.",
     ),
+    "clean": _Subcommand(
+        "upkeep",
+        "clean_command",
+        "Makes room in an output folder: block rasters of complete runs go, and runs that nobody goes on with.",
+    ),
     "config": _Subcommand(
         "config",
         "config_command",
@@ -56,6 +61,11 @@ _COMMANDS = {
         "mapping",
         "plan_command",
         "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",
+    ),
+    "runs": _Subcommand(
+        "upkeep",
+        "runs_command",
+        "Lists the runs in an output folder or bucket: what they map, how far they are, what they take.",
     ),
     "verify": _Subcommand(
         "verifying",

@@ -72,6 +72,12 @@ def checksums_in(item: Location) -> dict[str, str | None]:
     return {} if found is None else {file.name: file.checksum for file in found.assets.values()}
 
 
+def sizes_in(item: Location) -> dict[str, int | None] | None:
+    """The size that an item tells of each of its files, by name; None where there is no item that can be read."""
+    found = _item_in(read_json(item))
+    return None if found is None else {file.name: file.size for file in found.assets.values()}
+
+
 def flaws_in(
     folder: Location, item: Location, wanted: Collection[str], *, hashes: bool = False
 ) -> list[Flaw]:

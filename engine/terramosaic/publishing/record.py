@@ -299,7 +299,7 @@ def gather(plan: Plan) -> RunFacts:
         for record, reduced in surveys
         if record.layer.name == _QUALITY
     }
-    receipts = receipts_of_all(plan)
+    receipts = receipts_of_all(plan, with_rasters=False)
     checksums = {record.name: record.checksum for record, _ in surveys}
     verification, assessment = verification_of(folder), assessment_of(folder)
     # What is about mosaics that were made anew since tells nothing of these.

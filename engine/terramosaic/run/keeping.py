@@ -6,7 +6,7 @@ import logging
 
 from pydantic import BaseModel
 
-from terramosaic.block.receipt import finished_blocks
+from terramosaic.block.receipt import told_blocks
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.publish import publish_again
@@ -45,7 +45,7 @@ def keep(
         write_json(file, found.model_dump(mode="json"))
         if is_damaged:
             logger.warning("report and item stay as they are: files of the run are damaged")
-        elif len(finished_blocks(plan)) < len(plan.blocks):
+        elif len(told_blocks(plan)) < len(plan.blocks):
             if are_blocks_wanted:
                 logger.warning(
                     "report and item stay as they are: the run's blocks, which they tell of, are gone"

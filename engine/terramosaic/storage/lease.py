@@ -181,14 +181,38 @@ def lease(folder: str | Location, *, owner: str, ttl: float = 120, renews: bool 
             held.release()
 
 
+def holder(folder: str | Location) -> Note | None:
+    """Who holds a lease, as far as can be told without taking it; None where nobody does.
+
+    Of a holder on another machine this machine's clock decides, so about its end the answer may be wrong. Whoever must
+    be sure takes the lease.
+
+    Raises:
+        OutputError: the place cannot be read.
+    """
+    place = location(folder) / "lease.json"
+    found = read_version(place)
+    note = _note_in(place, found) if found else None
+    if found is None or note is None or note.released:
+        return None
+    lock = _lock_of(place)
+    try:
+        is_free = lock.acquire()
+    except OSError:  # a disk that may only be read
+        is_free = True
+    kernel = lock.kernel
+    lock.release(remove=is_remote(place) and is_free)
+    if not is_free:
+        return note
+    if kernel and kernel == note.kernel:
+        return None  # it would have the lock, if it lived
+    return note if time.time() < found.modified + note.ttl else None
+
+
 @contextmanager
 def _kernel_lock(place: Location) -> Iterator[str]:
     """Holds the kernel lock, if it can be had, and says where it means something."""
-    if is_remote(place):
-        name = hashlib.sha256(str(place).encode()).hexdigest()[:16]
-        lock = KernelLock(scratch_folder() / f".{name}.lease.lock")
-    else:
-        lock = KernelLock(place.with_name("lock"))
+    lock = _lock_of(place)
     try:
         is_free = lock.acquire()
     except OSError as error:
@@ -203,6 +227,13 @@ def _kernel_lock(place: Location) -> Iterator[str]:
         yield lock.kernel
     finally:
         lock.release(remove=is_remote(place))
+
+
+def _lock_of(place: Location) -> KernelLock:
+    if is_remote(place):
+        name = hashlib.sha256(str(place).encode()).hexdigest()[:16]
+        return KernelLock(scratch_folder() / f".{name}.lease.lock")
+    return KernelLock(place.with_name("lock"))
 
 
 def _acquire(place: Location, kernel: str, owner: str, ttl: float) -> Lease:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from terramosaic.block.reading import tokens_of
-from terramosaic.block.receipt import finished_blocks
+from terramosaic.block.receipt import told_blocks
 from terramosaic.block.tokens import TokenSheet
 from terramosaic.ground.lattice import Lattice
 from terramosaic.model.devices import Device, available_cpus
@@ -28,7 +28,7 @@ class Origins:
 
     def __init__(self, plan: Plan, device: Device) -> None:
         self._plan = plan
-        self._receipts = finished_blocks(plan)
+        self._receipts = told_blocks(plan)
         told = (receipt.surroundings for receipt in self._receipts.values())
         how = Counter((one.threads, one.batch) for one in told if one is not None).most_common(1)
         threads, batch = how[0][0] if how else (available_cpus(), BATCH_SIZES[device.kind].call)

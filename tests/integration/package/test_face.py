@@ -116,7 +116,19 @@ def test_values_show_themselves_once_the_face_was_used():
 def test_the_help_says_what_each_command_says_of_itself():
     context = click.Context(app.cli)
     names = app.cli.list_commands(context)
-    assert names == ["assess", "config", "demo", "evaluate", "map", "model", "plan", "up", "verify"]
+    assert names == [
+        "assess",
+        "clean",
+        "config",
+        "demo",
+        "evaluate",
+        "map",
+        "model",
+        "plan",
+        "runs",
+        "up",
+        "verify",
+    ]
     for name, place in app._COMMANDS.items():
         command = app.cli.get_command(context, name)
         assert command is not None and command.name == name
