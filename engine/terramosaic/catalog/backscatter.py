@@ -51,6 +51,10 @@ _NO_GRD = (
     "take terrain-corrected backscatter, such as sentinel-1-rtc of planetary-computer"
 )
 
+#: Pixels that are taken off at a swath's edge, where GRD's border noise is; and from scenes before ESA's processor 2.90
+#: of March 2018, which left wide fringes of it.
+_EDGE, _EDGE_BEFORE, _CLEANED = 4, 20, dt.datetime(2018, 3, 13, tzinfo=dt.UTC)
+
 #: Sources of orbits, the better last.
 _ORBITS = ("PREORB", "RESORB", "POEORB")
 
@@ -114,6 +118,11 @@ class BackscatterScene(BaseModel):
     def geometry(self) -> BaseGeometry:
         """The footprint as a shapely geometry, lon/lat degrees."""
         return shape(self.footprint)
+
+    @property
+    def edge(self) -> int:
+        """Pixels that are taken off at the edge of its swath."""
+        return _EDGE_BEFORE if self.sensing_start < _CLEANED else _EDGE
 
     @property
     def grid(self) -> tuple[Affine, tuple[int, int]] | None:

@@ -256,7 +256,7 @@ def find_elevation(
                 left_out.put(item, error)
             else:
                 (excluded if left_out.excludes(tile) else tiles).append(tile)
-    cells = sorted(set(_cells(around)))
+    cells = sorted(set(cells_under(around)))
     fine, coarse = (_by_cell(tiles, kind, cells) for kind in ("GLO-30", "GLO-90"))
     if not fine and not coarse:
         raise NoScenesError(
@@ -268,7 +268,7 @@ def find_elevation(
     sea = [cell for cell in without if cell not in coarse]
     # A catalog that was saved for a region may lack its neighbours: of those, nothing is known.
     is_saved = all(isinstance(catalog, FileCatalog) for catalog in catalogs)
-    known = set(_cells(parts)) if is_saved else set(sea)
+    known = set(cells_under(parts)) if is_saved else set(sea)
     unknown = [cell for cell in sea if not coarse or cell not in known]
     sea = [cell for cell in sea if cell not in unknown]
     if on_land:
@@ -310,7 +310,8 @@ def _by_cell(tiles: Iterable[ElevationTile], kind: Kind, cells: Sequence[Cell]) 
     return dict(sorted(found.items()))
 
 
-def _cells(parts: Iterable[BaseGeometry]) -> Iterator[Cell]:
+def cells_under(parts: Iterable[BaseGeometry]) -> Iterator[Cell]:
+    """Cells that polygons in lon/lat degrees touch, none of which crosses the antimeridian."""
     for part in parts:
         west, south, east, north = part.bounds
         shapely.prepare(part)

@@ -26,7 +26,7 @@ from terramosaic.imagery.item_reader import ItemReader
 from terramosaic.imagery.marks import Mark, seen_by_all, seen_in
 from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.scene_decision import SceneDecision, SourceDecisions
-from terramosaic.imagery.swath import decibel, edge_width, margin_of, without_edges
+from terramosaic.imagery.swath import decibel, margin_of, without_edges
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 
@@ -147,7 +147,7 @@ def read_backscatter(
         UnusableFileError: a file turned out to be gone for good after its scene was decided to be used.
         CatalogError: a file could not be read, which another time it may.
     """
-    width = max((edge_width(scene.sensing_start) for scene in scenes), default=0)
+    width = max((scene.edge for scene in scenes), default=0)
     around = rect.pad(margin_of(width))
     power = np.full((len(POLARISATIONS), *around.shape), np.nan, np.float32)
     taken, marks = np.zeros(around.shape, np.uint8), np.full(around.shape, Mark.MISSING, np.uint8)

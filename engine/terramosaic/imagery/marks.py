@@ -73,6 +73,11 @@ def count_of(marks: np.ndarray, where: np.ndarray) -> dict[Mark, int]:
     return {mark: int(counts[mark]) for mark in Mark if counts[mark]}
 
 
+def seen_of(counts: Mapping[str, int]) -> int:
+    """How many pixels were seen, of counts by name."""
+    return sum(counts.get(mark.label, 0) for mark in Mark if mark >= Mark.SEEN)
+
+
 def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """Sums of counts by name, in the order of marks."""
     return {

@@ -5,8 +5,6 @@ Each pixel by itself and its neighbours, so that rectangles that overlap agree.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 from scipy import ndimage
 
@@ -18,10 +16,6 @@ NODATA = -32768.0
 #: A gap is the outside of the swath if a square of so many pixels to each side of its middle fits into it: shadow and
 #: layover, and the hairline between two slices, are no edges.
 _OUTSIDE = 2
-
-#: Pixels that are taken off at the swath's edge, where GRD's border noise is; and from scenes before ESA's processor
-#: 2.90 of March 2018, which left wide fringes of it.
-_EDGE, _EDGE_BEFORE, _CLEANED = 4, 20, datetime(2018, 3, 13, tzinfo=UTC)
 
 
 def power_of(numbers: np.ndarray, nodata: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -46,11 +40,6 @@ def power_of(numbers: np.ndarray, nodata: float | None = None) -> tuple[np.ndarr
         marked, np.uint8(Mark.NO_DATA), np.where(low, np.uint8(Mark.UNMARKED), np.uint8(Mark.SEEN))
     )
     return power, marks
-
-
-def edge_width(sensed: datetime) -> int:
-    """Pixels that are taken off at the edge of a swath."""
-    return _EDGE_BEFORE if sensed < _CLEANED else _EDGE
 
 
 def margin_of(width: int) -> int:

@@ -69,7 +69,7 @@ def read_gigabytes(
         acquisitions: of Sentinel-2.
         lattices: of the windows.
         optical: of Sentinel-2, if it is an input.
-        passes: of Sentinel-1, how many are read of a block, by its id; see `passes_read`.
+        passes: of Sentinel-1, how many are read of a block, by its id; see `RadarEstimate`.
     """
     bands = (*optical.bands, *optical.beside, *(("SCL",) if optical.tells_clouds else ())) if optical else ()
     per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in bands)

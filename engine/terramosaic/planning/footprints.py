@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import shapely
@@ -58,9 +58,13 @@ class Footprints(Generic[_Scene]):
         """Indices of the scenes that may have imagery of a place in the zone's metres, from the first on."""
         return [index for index in sorted(self._tree.query(place)) if self._widened[index].intersects(place)]
 
+    def drawn(self, indices: Iterable[int]) -> list[BaseGeometry]:
+        """Footprints in the zone's metres, as items draw them."""
+        return [self._drawn[index] for index in indices]
+
     def share_under(self, indices: Sequence[int], place: BaseGeometry) -> float:
         """The share of a place in the zone's metres that lies under footprints as items draw them, 0 to 1."""
-        drawn = [self._drawn[index] for index in indices]
+        drawn = self.drawn(indices)
         if any(footprint.covers(place) for footprint in drawn):
             return 1.0
         parts = [footprint.intersection(place) for footprint in drawn if footprint.intersects(place)]

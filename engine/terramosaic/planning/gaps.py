@@ -17,12 +17,14 @@ from terramosaic.request.request import RegionRequest
 logger = logging.getLogger(__name__)
 
 #: Causes that metadata tells, and those that a run finds out.
-NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED, NO_L1C = (
+NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED, NO_L1C, NO_RADAR, NO_HEIGHTS = (
     "no scene",
     "cloud limit",
     "other acquisitions",
     "excluded",
     "no L1C",
+    "no radar",
+    "no heights",
 )
 LEFT_OUT, IN_FILES = "left out", "in the files"
 
@@ -33,6 +35,8 @@ WHERE = {
     OTHER_ACQUISITIONS: "under scenes of other acquisitions than the best alone (composite: single)",
     EXCLUDED: "under scenes that the request excludes",
     NO_L1C: "under scenes of L2A without L1C of the same acquisition",
+    NO_RADAR: "where Sentinel-1 has nothing, or the edge of its swath",
+    NO_HEIGHTS: "where the DEM has no height",
     LEFT_OUT: "under scenes that were left out",
     IN_FILES: "where the scenes' files hold no data",
 }
@@ -81,6 +85,18 @@ def gaps_of(
             hint = above_the_limit(found)
     take(NO_SCENE, [gap])
     return shares, hint
+
+
+def with_other_inputs(gaps: Mapping[str, float], lost: Mapping[str, float]) -> dict[str, float]:
+    """Gaps of the imagery that leads, and what the other inputs leave without data.
+
+    Args:
+        gaps: by cause, of what leads; none where nobody asked why.
+        lost: by cause, what each input leaves out, see `terramosaic.planning.coverage`.
+    """
+    of_others = {cause: share for cause, share in lost.items() if cause != NO_SCENE and share > TOLD}
+    unasked = {NO_SCENE: lost[NO_SCENE]} if lost[NO_SCENE] > TOLD else {}
+    return {**(gaps or unasked), **of_others}
 
 
 def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> list[dict[str, object]]:

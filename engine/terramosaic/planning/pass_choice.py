@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
+import shapely
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.backscatter_passes import BackscatterPass, covers_wholly, days_between, rank_of
-from terramosaic.ground.grid import Rect
+from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.planning.footprints import Footprints
 
 #: Share of a place that rounding may leave uncovered.
 _DUST = 1e-9
+
+#: Metres: a gap between slices of twice as much is no edge of their swath; see `terramosaic.imagery.swath`.
+_HAIRLINE = 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class WindowPasses:
         self._moment, self._paired = moment, paired
         self._passes = len(passes)
         self._numbers = {scene.key: number for number, one in enumerate(passes) for scene in one.scenes}
+        self._swaths: dict[int, BaseGeometry] = {}
         self._footprints = Footprints([scene for one in passes for scene in one.scenes], epsg, rect)
 
     def of(self, window: Rect) -> list[Candidate]:
@@ -78,6 +84,18 @@ class WindowPasses:
         """Of each pass the slices that may have imagery of a rectangle, the earlier first: no other need be opened."""
         there = {one.number: one.slices for one in self._ranked(rect)}
         return [there.get(number, ()) for number in range(self._passes)]
+
+    def swath(self, number: int) -> BaseGeometry:
+        """The ground in the zone's metres that a pass will have, by footprints: without the swath's edges."""
+        if number not in self._swaths:
+            scenes = self._footprints.scenes
+            own = [index for index, scene in enumerate(scenes) if self._numbers[scene.key] == number]
+            whole = shapely.union_all(self._footprints.drawn(own))
+            edge = RESOLUTION * max((scenes[index].edge for index in own), default=0)
+            # Where slices lie a hairline apart there is no edge.
+            closed = whole.buffer(_HAIRLINE, join_style="mitre")
+            self._swaths[number] = closed.buffer(-_HAIRLINE - edge, join_style="mitre")
+        return self._swaths[number]
 
     def _ranked(self, window: Rect) -> list[Candidate]:
         place = box(*window.bounds)

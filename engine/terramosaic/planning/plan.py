@@ -22,7 +22,7 @@ from terramosaic.ground.lattice import PATCH, WINDOW, Lattice
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import NdviLimit
 from terramosaic.planning.heights import Heights
-from terramosaic.planning.inputs import is_led_by_radar
+from terramosaic.planning.inputs import LEADING, is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.optical import OpticalBands
@@ -138,9 +138,14 @@ class Figures(_Value):
 
     area_km2: float = Field(description="Area of the region")
     covered_share: float = Field(description="Share of the region under at least one scene's footprint")
+    mapped_share: float | None = Field(
+        default=None,
+        description="Estimate: share of the region that all inputs have, without the edges of swaths; "
+        "null where Sentinel-2 is the only one",
+    )
     gaps: dict[str, float] = Field(
         default_factory=dict,
-        description="Share of the region without imagery, by cause; empty where not asked",
+        description="Share of the region that stays without data, by cause; empty where not asked",
     )
     scenes: int
     acquisitions: int
@@ -161,8 +166,8 @@ class Figures(_Value):
 
     @property
     def gap_share(self) -> float:
-        """Share of the region without imagery."""
-        return 1 - self.covered_share
+        """Share of the region that stays without data, as far as metadata tell it."""
+        return 1 - (self.covered_share if self.mapped_share is None else self.mapped_share)
 
 
 class BundleRef(_Value):
@@ -296,6 +301,11 @@ class Plan(Shown, _Value):
     def is_led_by_radar(self) -> bool:
         """Whether acquisitions are passes of Sentinel-1."""
         return is_led_by_radar(self.request)
+
+    @property
+    def lead(self) -> str:
+        """The input whose acquisitions the run is of."""
+        return next(name for name in LEADING if name in self.request.inputs)
 
     @property
     def made_from(self) -> str:

@@ -23,13 +23,14 @@ from terramosaic.catalog import (
 from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.blocks import cut_into_blocks, windows_around, windows_by_stride
+from terramosaic.planning.coverage import lost_shares
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
     read_gigabytes,
     warnings_of,
 )
-from terramosaic.planning.gaps import TOLD, gaps_of
+from terramosaic.planning.gaps import TOLD, gaps_of, with_other_inputs
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import lattices_of
@@ -37,7 +38,7 @@ from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
-from terramosaic.planning.radar_windows import passes_read, scenes_for_windows
+from terramosaic.planning.radar_windows import RadarEstimate, scenes_for_windows
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
     Found,
@@ -207,9 +208,18 @@ def _plan_from(
         if whole_period and found.catalog is not None and 1 - covered > TOLD
         else ({}, "")
     )
+    seen = None if radar is None else RadarEstimate.of(radar, request, zones, lattices)
+    mapped = None
+    if radar is not None or heights is not None:
+        of_sentinel_2 = (
+            [] if led_by_radar else [scene for scene in scenes.values() if isinstance(scene, Scene)]
+        )
+        lost = lost_shares(areas, of_sentinel_2, seen.ground if seen else None, heights)
+        mapped, gaps = max(0.0, 1 - sum(lost.values())), with_other_inputs(gaps, lost)
     figures = Figures(
         area_km2=area.square_kilometres,
         covered_share=covered,
+        mapped_share=mapped,
         gaps=gaps,
         scenes=len(scenes),
         acquisitions=len(acquisitions),
@@ -224,7 +234,7 @@ def _plan_from(
             acquisitions,
             lattices,
             prepared.optical,
-            {} if radar is None else passes_read(radar, request, zones, lattices),
+            {} if seen is None else seen.reads,
         ),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )

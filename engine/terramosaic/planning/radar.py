@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from terramosaic.catalog.backscatter import BackscatterScene, Direction
 from terramosaic.catalog.backscatter_passes import (
     BackscatterPass,
-    covered_share,
     of_one_direction,
     rank_passes,
 )
@@ -27,7 +26,6 @@ from terramosaic.catalog.unusable import Unusable
 from terramosaic.errors import NoRadarError, NoScenesError, UnusableItemError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import Area
-from terramosaic.planning.gaps import TOLD
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.pass_choice import WindowPasses
 from terramosaic.request.interval import format_interval
@@ -169,8 +167,6 @@ def find_radar(
     # Those beside the region, too: of which pass a window at a swath's rim is must not hang on the region.
     alike = [one for one in found.passes if passes and one.direction == passes[0].direction]
     ranked = rank_passes(alike, area.outline, moment)
-    covered = covered_share((scene.geometry for one in ranked for scene in one.scenes), area.outline)
-    without = f"Sentinel-1: {1 - covered:.1%} of the region lies under no pass and stays without data"
     searched = f"{catalog.describe()}, {format_interval(start, end)}, {_in_words(request.direction)}"
     if not ranked:
         wanted: Direction = "" if request.direction == "best" else request.direction
@@ -197,7 +193,6 @@ def find_radar(
         scenes={scene.key: scene for one in ranked for scene in one.scenes},
         notes=(
             *([told] if len(passes) < len(over) else []),
-            *([without] if 1 - covered > TOLD else []),
             *found.notes(),
         ),
         excluded=tuple(sorted(scene.key for scene, why in found.dropped if why == EXCLUDED)),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+import shapely
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
+
+from terramosaic.ground.grid import Rect
 from terramosaic.planning.blocks import reaching_blocks, windows_of
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, cover_of, margin_of
@@ -28,25 +35,52 @@ def scenes_for_windows(
     for zone in zones:
         choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), request.composite)
         for block in zone.blocks:
-            for ranked in _candidates(choice, zone, block, lattices):
+            for _, ranked in _places(choice, zone, block, lattices):
                 needed.update(scene.key for one in ranked for scene in one.slices)
     return needed
 
 
-def passes_read(
-    radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
-) -> dict[str, float]:
-    """Estimate, by block: of how many passes a window is read, as a mean.
+@dataclass(frozen=True)
+class RadarEstimate:
+    """What windows will read and see of Sentinel-1, by footprints.
 
-    The best is read of each, and further ones where what is better saw nothing; the less it covers, the likelier.
+    Attributes:
+        reads: by block, of how many passes a window is read, as a mean: the best of each, and further ones where what
+            is better saw nothing; the less it covers, the likelier.
+        ground: by zone, what windows will see of its blocks, in metres. A window shows one pass; so at a swath's rim it
+            is less than all passes together have.
     """
-    margin, found = margin_of(lattices), {}
-    for zone in zones:
-        choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), request.composite)
-        for block in zone.blocks:
-            reads = [_expected(ranked) for ranked in _candidates(choice, zone, block, lattices)]
-            found[block.id] = sum(reads) / max(1, len(reads))
-    return found
+
+    reads: Mapping[str, float]
+    ground: Mapping[int, BaseGeometry]
+
+    @classmethod
+    def of(
+        cls, radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+    ) -> RadarEstimate:
+        """Looks at each window of the zones' blocks, but where one pass is the best for all of a block."""
+        reads, ground = {}, {}
+        for zone in zones:
+            choice = radar.window_passes(zone.epsg, zone.rect.pad(margin_of(lattices)), request.composite)
+            parts = []
+            for block in zone.blocks:
+                places = _places(choice, zone, block, lattices)
+                reads[block.id] = sum(_expected(ranked) for _, ranked in places) / max(1, len(places))
+                parts.append(_seen(choice, places).intersection(box(*block.rect.bounds)))
+            ground[zone.epsg] = shapely.union_all(parts)
+        return cls(reads, ground)
+
+
+def _seen(choice: WindowPasses, places: Iterable[tuple[Rect, Sequence[Candidate]]]) -> BaseGeometry:
+    """What windows see, each of the first pass that has anything of it."""
+    shown: dict[int, list[BaseGeometry]] = defaultdict(list)
+    for rect, ranked in places:
+        place = box(*rect.bounds)
+        having = (one.number for one in ranked if choice.swath(one.number).intersects(place))
+        if (number := next(having, None)) is not None:
+            shown[number].append(place)
+    seen = [choice.swath(number).intersection(shapely.union_all(each)) for number, each in shown.items()]
+    return shapely.union_all(seen)
 
 
 def _expected(ranked: Sequence[Candidate]) -> float:
@@ -57,11 +91,15 @@ def _expected(ranked: Sequence[Candidate]) -> float:
     return reads
 
 
-def _candidates(
+def _places(
     choice: WindowPasses, zone: Zone, block: Block, lattices: Sequence[TargetLattice]
-) -> list[list[Candidate]]:
-    """What each window of a block may be cut from; one for all, where one pass is the best for all and covers them."""
-    first = choice.one_for_all(cover_of(lattices, block.rect))
+) -> list[tuple[Rect, list[Candidate]]]:
+    """The windows of a block, and what each may be cut from.
+
+    Where one pass is the best for all and covers them, it is one for all, of the pixels that they cover.
+    """
+    cover = cover_of(lattices, block.rect)
+    first = choice.one_for_all(cover)
     if first is not None:
-        return [[first]]
-    return [choice.of(window) for window in windows_of(lattices, zone, block)]
+        return [(cover, [first])]
+    return [(window, choice.of(window)) for window in windows_of(lattices, zone, block)]

@@ -111,6 +111,9 @@ class PlanFacts:
         """What the plan amounts to, by name."""
         plan, figures = self.plan, self.plan.figures
         zones = ", ".join(f"{zone_name(zone.epsg)} (EPSG:{zone.epsg})" for zone in plan.zones)
+        mapped = (
+            f", {percent(figures.mapped_share)} by all inputs" if figures.mapped_share is not None else ""
+        )
         gaps = f"gaps of {percent(figures.gap_share)}" if figures.gap_share > 0 else "no gaps"
         empty = figures.empty_blocks
         left_out = f"; {counted(empty, 'block')} without imagery left out" if empty else ""
@@ -127,7 +130,7 @@ class PlanFacts:
             ),
             **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
             **({"DEM": counted(len(plan.heights.elevation.by_key), "tile")} if plan.heights else {}),
-            "Covered": f"{percent(figures.covered_share)} of the region by at least one scene, {gaps}",
+            "Covered": f"{percent(figures.covered_share)} of the region by at least one scene{mapped}, {gaps}",
             "Work": f"{work}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",
             "To write": f"{', '.join(written)} (estimate)",

@@ -20,12 +20,15 @@ from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.evaluation.assessment import Assessment, assessment_of
 from terramosaic.ground.grid import RESOLUTION, Rect
+from terramosaic.imagery.marks import added, seen_of
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
+from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_HEIGHTS, NO_RADAR, NO_SCENE
+from terramosaic.planning.heights import DEM
 from terramosaic.planning.layers import QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
+from terramosaic.planning.radar import RADAR
 from terramosaic.publishing.census import Census, census_of
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
@@ -51,6 +54,12 @@ from terramosaic.trust.verification import Verification, verification_of
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 
 _QUALITY = "quality"
+
+#: Causes of gaps that other inputs than the one that leads make.
+_CAUSES = {RADAR: NO_RADAR, DEM: NO_HEIGHTS}
+
+#: Share of a run's pixels that is rounding.
+_DUST = 1e-9
 
 #: Mosaics of a run in a store that are looked at, and so lie in scratch, at the same time.
 _COPIES = 2
@@ -234,11 +243,19 @@ class RunFacts(PlanFacts):
     @cached_property
     def gap_share(self) -> float:
         """Share of the pixels to map that stayed without data; exact where every part of the region has a block."""
+        return 1 - self.valid_pixels / max(1, self._pixels) * self._share_in_blocks
+
+    @cached_property
+    def _pixels(self) -> int:
+        """Pixels of the region that lie in blocks."""
+        return sum(_region_pixels(self.plan, block) for block in self.plan.blocks)
+
+    @property
+    def _share_in_blocks(self) -> float:
+        """Share of the region that lies in blocks."""
         figures = self.plan.figures
-        pixels = sum(_region_pixels(self.plan, block) for block in self.plan.blocks)
         # Parts of the region without a block are known by their area only, which UTM stretches a little.
-        in_blocks = min(1.0, pixels * _PIXEL_KM2 / figures.area_km2) if figures.empty_blocks else 1.0
-        return 1 - self.valid_pixels / max(1, pixels) * in_blocks
+        return min(1.0, self._pixels * _PIXEL_KM2 / figures.area_km2) if figures.empty_blocks else 1.0
 
     @property
     def valid_pixels(self) -> int:
@@ -248,13 +265,42 @@ class RunFacts(PlanFacts):
     @cached_property
     def gaps(self) -> dict[str, float]:
         """Share of the pixels to map that stayed without data, by cause, as far as metadata and the run tell it."""
-        left, found = self.gap_share, {}
+        beside = self._lost_beside
+        left, found = self.gap_share - sum(beside.values()), {}
         for cause, share in (self.plan.figures.gaps or {NO_SCENE: self.plan.figures.gap_share}).items():
-            found[cause] = min(share, left)
-            left -= found[cause]
+            if cause not in beside:
+                found[cause] = min(share, left)
+                left -= found[cause]
         # Counts do not tell which of the two a pixel is; where a scene is missing, it is most likely that.
-        found[LEFT_OUT if self.left_out else IN_FILES] = left
-        return {cause: share for cause, share in found.items() if share > 0}
+        found[LEFT_OUT if self.left_out.keys() & self.plan.leading.keys() else IN_FILES] = left
+        return {cause: share for cause, share in (found | beside).items() if share > _DUST}
+
+    @property
+    def _lost_beside(self) -> dict[str, float]:
+        """Share of the pixels to map that lack data for want of another input than the one that leads, by cause."""
+        counts = self.input_pixels
+        if not counts:
+            return {}
+        lead, others = self.plan.lead, [name for name in _CAUSES if name in counts]
+        pixels, seen = sum(counts[lead].values()), seen_of(counts[lead])
+        lost, found = seen - self.valid_pixels, {}
+        for name in others:
+            if name != lead:
+                found[_CAUSES[name]] = min(lost, seen - seen_of(counts[name]))
+                lost -= found[_CAUSES[name]]
+        share = self._share_in_blocks / max(1, pixels)
+        return {cause: count * share for cause, count in found.items()}
+
+    @cached_property
+    def input_pixels(self) -> dict[str, dict[str, int]]:
+        """By input, how many pixels to map have each mark, see `BlockReceipt.inputs`; none where a receipt lacks it."""
+        found: dict[str, dict[str, int]] = {}
+        for receipt in self.receipts.values():
+            if receipt.inputs is None:
+                return {}
+            for name, counts in receipt.inputs.items():
+                found[name] = added(found.get(name, {}), counts)
+        return {name: found[name] for name in self.plan.request.inputs if name in found}
 
     @property
     def warnings(self) -> list[str]:

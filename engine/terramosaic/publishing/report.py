@@ -89,7 +89,7 @@ def _under_cloud(run: RunFacts) -> tuple[str, str, str]:
 
 def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
     figures = run.plan.figures
-    yield "region covered", percent(figures.covered_share), percent(1 - run.gap_share)
+    yield "region mapped", percent(1 - figures.gap_share), percent(1 - run.gap_share)
     yield "windows", number(figures.windows), number(run.windows)
     yield (
         "scenes",

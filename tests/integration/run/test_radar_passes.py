@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,25 @@ def test_at_a_swaths_rim_regions_agree(rims: Catalog, toy: str, tmp_path: Path) 
     # The window that ends in columns 495 to 524 is of the other pass for the most part, and so of nothing else.
     flags = read(east.mosaics["quality"])[0][0]
     assert (flags[:, :29] & QUALITY_FILLED > 0).all() and (flags[:, 29:] & QUALITY_FILLED == 0).any()
+
+
+@pytest.mark.parametrize("inputs", [("S1RTC",), ("S2L2A", "S1RTC")])
+def test_what_will_be_mapped_is_estimated_by_window_without_the_edges_of_swaths(
+    rims: Catalog, toy: str, tmp_path: Path, inputs: tuple[str, ...]
+) -> None:
+    """A window at a rim shows one pass, of which it lacks a part: less than both passes cover together."""
+    rims.add(write_scene(rims.folder / "s2", Rect(GROUND.row, GROUND.col, 1098, 1098)))
+    place = Rect(GROUND.row + 120, GROUND.col + 120, 608, 608)
+    made = mapped(rims, toy, tmp_path, place, inputs=inputs, targets=("NDVI",))
+    kept = int((read(made.mosaics["NDVI"])[0] != -32768).sum())
+    figures, pixels = made.plan.figures, place.height * place.width
+    assert figures.covered_share == 1 and figures.mapped_share is not None
+    assert kept == pytest.approx(figures.mapped_share * pixels, rel=0.002)
+    assert 0.01 < 1 - kept / pixels < 0.05
+    item = json.loads((made.folder / "item.json").read_text())["properties"]
+    assert sum(item["terramosaic:gaps"].values()) == pytest.approx(1 - kept / pixels, abs=1e-5)
+    # Counts tell it exactly where radar goes beside; where it leads, a rest may be of its files.
+    assert set(item["terramosaic:gaps"]) - {"in the files"} == {"no radar"}
 
 
 def test_a_pass_that_comes_later_maps_no_acquisition_again(toy: str, tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
 
 from terramosaic.imagery.marks import Mark
-from terramosaic.imagery.swath import decibel, edge_width, margin_of, power_of, without_edges
+from terramosaic.imagery.swath import decibel, margin_of, power_of, without_edges
 
 
 def test_what_is_no_power_is_a_gap_and_some_of_it_is_not_marked():
@@ -19,10 +17,6 @@ def test_what_is_no_power_is_a_gap_and_some_of_it_is_not_marked():
     np.testing.assert_array_equal(marks, [[seen, low, low, gap, gap, gap, gap, gap, low]])
     assert power_of(numbers)[0][0, 7] == 7 and power.dtype == np.float32
     np.testing.assert_array_equal(numbers[0, 6:], [-32768, 7, -1])  # what was read stays as it was
-
-
-def test_scenes_before_march_2018_lose_more():
-    assert edge_width(datetime(2018, 3, 1, tzinfo=UTC)) > edge_width(datetime(2018, 4, 1, tzinfo=UTC)) >= 2
 
 
 @pytest.mark.parametrize("side", [1, 4, 5, 40])

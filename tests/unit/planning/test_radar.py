@@ -244,9 +244,17 @@ def test_of_a_single_composite_the_best_pass_alone_is_taken(tmp_path: Path, toy:
 
 def test_ground_that_no_pass_has_seen_is_told(tmp_path: Path, toy: str) -> None:
     made = planned(tmp_path, toy, [slice_of(49875, 15, ground=WEST), *OPTICAL], inputs=["S2L2A", "S1RTC"])
-    assert any(
-        "% of the region lies under no pass and stays without data" in warning for warning in made.warnings
-    )
+    assert made.figures.covered_share == 1 and made.figures.mapped_share is not None
+    assert made.figures.gaps == pytest.approx({"no radar": 1 - made.figures.mapped_share})
+    told = [warning for warning in made.warnings if "stays without data" in warning]
+    share = f"{made.figures.gap_share:.1%} of the region lies"
+    assert told == [f"{share} where Sentinel-1 has nothing, or the edge of its swath and stays without data"]
+
+
+def test_a_gap_where_radar_leads_is_told_once(tmp_path: Path, toy: str) -> None:
+    made = planned(tmp_path, toy, [slice_of(49875, 15, ground=WEST)])
+    assert list(made.figures.gaps) == ["no radar"]
+    assert sum("without data" in warning for warning in made.warnings) == 1
 
 
 def test_a_pass_can_be_excluded_by_name(tmp_path: Path, toy: str) -> None:
