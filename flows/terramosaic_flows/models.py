@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import DEMO, load_bundle
 from terramosaic.model.devices import resolve
-from terramosaic.model.export import INPUTS, TARGETS, TOKENISED, VARIANTS, export_bundle
-from terramosaic.model.manifest import EMBEDDING
+from terramosaic.model.export import INPUTS, MADE, TOKENISED, VARIANTS, export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.request import warn_renamed
@@ -28,7 +27,7 @@ def _choice(*names: str) -> WithJsonSchema:
 
 
 Variant = Annotated[str, _choice(*VARIANTS)]
-Target = Annotated[str, _choice(*TARGETS, EMBEDDING)]
+Target = Annotated[str, _choice(*MADE)]
 Input = Annotated[str, _choice(*INPUTS)]
 Tokenised = Annotated[str, _choice(*TOKENISED)]
 
@@ -69,6 +68,14 @@ class ExportRequest(BaseModel):
         default="fp32",
         title="Precision",
         description="Of the stored weights; a device computes in what suits it in any case",
+    )
+    window: int | None = Field(
+        default=None,
+        ge=64,
+        le=512,
+        title="Window",
+        description="Side of the windows that it is to see, in pixels, a multiple of 32; empty: 224",
+        json_schema_extra={"examples": [256]},
     )
     checkpoint: str | None = Field(
         default=None,
@@ -128,6 +135,7 @@ def export_model(request: ExportRequest) -> str:
             name: Path(path).expanduser() for name, path in request.tokenizer_checkpoints.items()
         },
         random_weights=request.random_weights,
+        window=request.window,
         progress=lambda name, done, total: log.info("%s (%d of %d)", name, done, total),
     )
     return str(folder)

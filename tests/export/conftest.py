@@ -52,13 +52,14 @@ def narrow_reference(
     inputs: Sequence[str] = tuple(INPUTS),
     tokenised: Sequence[str] = (),
     window: int = 224,
+    locates: bool = False,
 ) -> Reference:
     """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size.
 
     It embeds, too.
     """
     torch.manual_seed(0)
-    model = build_model(VARIANT, targets, inputs, tokenised)
+    model = build_model(VARIANT, targets, inputs, tokenised, locates=locates)
     for key in model.tokenizer:
         if hasattr(model.tokenizer[key], "noise_scheduler"):
             narrow_decoder(model.tokenizer[key])
@@ -69,7 +70,15 @@ def narrow_reference(
     model.requires_grad_(False)
     randomise(model, 0)
     return Reference(
-        model, VARIANT, tuple(targets), tuple(inputs), tuple(tokenised), seed=0, embeds=True, window=window
+        model,
+        VARIANT,
+        tuple(targets),
+        tuple(inputs),
+        tuple(tokenised),
+        seed=0,
+        embeds=True,
+        locates=locates,
+        window=window,
     )
 
 

@@ -42,8 +42,8 @@ def hub(narrow: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def narrow_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models are built with narrow U-Nets, as those that the checkpoints came from."""
 
-    def build(variant: str, targets: list[str], *inputs: Sequence[str]) -> torch.nn.Module:
-        model = build_model(variant, targets, *inputs)
+    def build(variant: str, targets: list[str], *inputs: Sequence[str], **more: bool) -> torch.nn.Module:
+        model = build_model(variant, targets, *inputs, **more)
         for key in model.tokenizer:
             if hasattr(model.tokenizer[key], "noise_scheduler"):
                 narrow_decoder(model.tokenizer[key])

@@ -9,6 +9,8 @@ radar_rows  radar under a block, a pass a window
 windows     from the strips of a stack to the windows of a block
 batches     windows put together to what the model is called with
 consensus   tokens that overlapping windows share
+tokens      what was drawn for windows, kept
+places      where windows are taken to lie, kept
 rasters     finished rows written as they come
 pixel_hash  what tells a raster from a damaged one
 reading     rasters read again, and compared

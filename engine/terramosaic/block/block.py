@@ -206,7 +206,7 @@ class _BlockJob:
                     writes.popleft().result()
             for write in writes:
                 write.result()
-            written = rasters.finish(self._rows.tokens.values())
+            written = rasters.finish(self._rows.sheets)
             with self._fence.passing():
                 # Of two that were given the same block the first has done it; its receipt is of its own rasters.
                 first = finished_block(self._plan, self._block)

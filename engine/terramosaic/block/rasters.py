@@ -24,8 +24,9 @@ from terramosaic.block.encoding import (
 )
 from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
+from terramosaic.block.places import PlaceSheet
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
-from terramosaic.block.tokens import NO_TOKEN, TOKENS_DTYPE, TokenSheet
+from terramosaic.block.tokens import TOKENS_DTYPE, TokenSheet
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
 from terramosaic.ground.grid import Rect
@@ -183,15 +184,16 @@ class BlockRasters:
         """By input, how many pixels of the region each mark is of; see `Mark`."""
         return self._marked
 
-    def finish(self, tokens: Iterable[TokenSheet]) -> dict[str, Written]:
-        """Closes all rasters, with what was drawn for the block, and says what was written."""
+    def finish(self, sheets: Iterable[TokenSheet | PlaceSheet]) -> dict[str, Written]:
+        """Closes all rasters, with what was drawn for the block's windows, and says what was written."""
         # A sliver of a block may lie between two pixels of the preview.
         if not self._preview_rect.is_empty:
             transform = preview_transform(self._preview_rect, self._factor)
             self._open(PREVIEW, self._preview_rect, len(PREVIEW_BANDS), "uint16", 0, transform)
             self._put(PREVIEW, self._preview, self._preview_rect)
-        for sheet in tokens:
-            self._open(sheet.name, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, sheet.transform)
+        for sheet in sheets:
+            count = len(sheet.numbers)
+            self._open(sheet.name, sheet.rect, count, sheet.dtype, sheet.nodata, sheet.transform)
             self._put(sheet.name, sheet.numbers, sheet.rect)
         try:
             while self._datasets:

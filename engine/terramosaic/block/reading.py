@@ -13,9 +13,10 @@ import rasterio
 from rasterio.windows import Window
 
 from terramosaic.block.pixel_hash import PixelHash
+from terramosaic.block.places import PlaceSheet, place_sheet
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS
 from terramosaic.block.receipt import BlockReceipt
-from terramosaic.block.tokens import NO_TOKEN, TOKENS_DTYPE, TokenSheet, token_sheets
+from terramosaic.block.tokens import TokenSheet, token_sheets
 from terramosaic.errors import DamagedBlocksError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
@@ -66,9 +67,10 @@ class RasterReader:
         return cls(path, rect, len(PREVIEW_BANDS), "uint16", 0, receipt.hash_of(PREVIEW))
 
     @classmethod
-    def of_tokens(cls, path: Path, sheet: TokenSheet, receipt: BlockReceipt) -> Self:
-        """Reads the tokens of a block, which are to fill a sheet."""
-        return cls(path, sheet.rect, len(sheet.targets), TOKENS_DTYPE, NO_TOKEN, receipt.hash_of(sheet.name))
+    def of_sheet(cls, path: Path, sheet: TokenSheet | PlaceSheet, receipt: BlockReceipt) -> Self:
+        """Reads what was drawn for the windows of a block, which is to fill a sheet."""
+        sha256 = receipt.hash_of(sheet.name)
+        return cls(path, sheet.rect, len(sheet.numbers), sheet.dtype, sheet.nodata, sha256)
 
     def read(self, rows: Rect) -> np.ndarray:
         """The next rows, in all of the raster's width: (bands, rows, columns).
@@ -116,14 +118,35 @@ def tokens_of(plan: Plan, block: Block, receipt: BlockReceipt) -> dict[Lattice, 
     if not {sheet.name for sheet in sheets.values()} <= receipt.files.keys():
         return None
     for sheet in sheets.values():
-        with LocalCopy(RunFolder.of(plan).block_raster(block, sheet.name)) as path, local_files():
-            try:
-                with closing(RasterReader.of_tokens(path, sheet, receipt)) as reader:
-                    sheet.numbers[:] = reader.read(sheet.rect)
-            except DamagedRasterError as error:
-                logger.warning("block %s: its tokens are damaged: %s", block.id, error)
-                return None
+        try:
+            _fill(sheet, plan, block, receipt)
+        except DamagedRasterError as error:
+            logger.warning("block %s: its tokens are damaged: %s", block.id, error)
+            return None
     return sheets
+
+
+def places_of(plan: Plan, block: Block, receipt: BlockReceipt) -> PlaceSheet:
+    """Where the windows of a block are taken to lie, of a run that asks them.
+
+    Raises:
+        DamagedRasterError: the raster is missing, or not as it was written.
+        OutputError: the store that it lies in failed.
+    """
+    sheet = place_sheet(plan, block.rect)
+    if sheet is None or sheet.name not in receipt.files:
+        raise DamagedRasterError("its windows were not asked where they lie")
+    _fill(sheet, plan, block, receipt)
+    return sheet
+
+
+def _fill(sheet: TokenSheet | PlaceSheet, plan: Plan, block: Block, receipt: BlockReceipt) -> None:
+    with (
+        LocalCopy(RunFolder.of(plan).block_raster(block, sheet.name)) as path,
+        local_files(),
+        closing(RasterReader.of_sheet(path, sheet, receipt)) as reader,
+    ):
+        sheet.numbers[:] = reader.read(sheet.rect)
 
 
 def forget_damaged(plan: Plan, blocks: Collection[str]) -> DamagedBlocksError:

@@ -16,6 +16,7 @@ import numpy as np
 from terramosaic.block.batches import Batch, RowEnd, batches
 from terramosaic.block.consensus import TokenConsensus
 from terramosaic.block.opening import OpenInputs
+from terramosaic.block.places import PlaceSheet, place_sheet
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.tokens import TokenSheet, token_sheets
 from terramosaic.block.windows import region_mask, windows_by_row
@@ -26,6 +27,7 @@ from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorOfLogits, GeneratorWithTokens, WindowRandomness
+from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.planning.identity import own_bundle
 from terramosaic.planning.plan import Block, Plan
 
@@ -47,6 +49,7 @@ class BlockRows:
     Attributes:
         bundle: the plan's model as it describes itself.
         tokens: what the model has drawn so far; of no lattice, where it has no tokens.
+        places: where windows are taken to lie, as far as they were asked; None where they are not.
         windows: windows cut so far.
         seconds: spent waiting for ``data`` and in the ``model`` so far.
     """
@@ -76,6 +79,7 @@ class BlockRows:
         self._rings = {each.lattice: each.rings for each in plan.lattices if only in (None, each.lattice)}
         has_tokens = isinstance(model, GeneratorWithTokens)
         self.tokens = token_sheets(plan, block.rect, only) if has_tokens else {}
+        self.places = place_sheet(plan, block.rect, only)
         self._noise = {
             name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
             for name, need in model.needs.items()
@@ -122,6 +126,11 @@ class BlockRows:
                     self._on_windows(len(computed[0].windows))
 
     @property
+    def sheets(self) -> list[TokenSheet | PlaceSheet]:
+        """What was drawn for windows, and is kept beside what lies on the grid."""
+        return [*self.tokens.values(), *([] if self.places is None else [self.places])]
+
+    @property
     def distinct_tokens(self) -> dict[str, int]:
         """How many different tokens were drawn so far to make each target of."""
         found: dict[str, int] = {}
@@ -132,8 +141,8 @@ class BlockRows:
 
     def _planes(self, targets: Collection[str], *, of_patches: bool) -> dict[str, int]:
         """Planes of those of some targets that have a number for each patch, or for each pixel."""
-        specs = {name: self.bundle.targets[name] for name in targets}
-        return {name: spec.planes for name, spec in specs.items() if (spec.kind == "embedding") is of_patches}
+        specs = {name: self.bundle.targets[name] for name in targets if name != COORDINATES}
+        return {name: spec.planes for name, spec in specs.items() if (name == EMBEDDING) is of_patches}
 
     def _consensuses(self, only: Lattice | None) -> Iterator[tuple[Lattice, TokenConsensus]]:
         request, chain = self._plan.request, self._chain
@@ -218,6 +227,9 @@ class BlockRows:
             batch.pixels, randomness, self._chained(batch), wanted
         )
         self._keep_tokens(batch, drawn)
+        if self.places is not None and COORDINATES in outputs:
+            for window, place in zip(batch.windows, outputs.pop(COORDINATES), strict=True):
+                self.places.put(window.i, window.j, place)
         return outputs
 
     def _noise_of(self, name: str, rects: Iterable[Rect]) -> np.ndarray:
@@ -225,7 +237,7 @@ class BlockRows:
 
     def _keep_tokens(self, batch: Batch, drawn: Mapping[str, np.ndarray]) -> None:
         for index, window in enumerate(batch.windows):
-            tokens = {name: tokens[index] for name, tokens in drawn.items()}
+            tokens = {name: tokens[index] for name, tokens in drawn.items() if name != COORDINATES}
             if tokens:
                 self.tokens[batch.lattice].put(window.i, window.j, tokens)
 

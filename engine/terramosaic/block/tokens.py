@@ -38,6 +38,8 @@ class TokenSheet:
         numbers: uint32 (targets, height, width).
     """
 
+    dtype, nodata = TOKENS_DTYPE, NO_TOKEN
+
     def __init__(self, lattice: Lattice, rect: Rect, targets: Sequence[str], name: str = TOKENS) -> None:
         rows, cols = lattice.rows(rect), lattice.cols(rect)
         self.name, self.targets = name, tuple(targets)

@@ -30,7 +30,7 @@ from terramosaic.imagery.offset import harmonise
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import resolve
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
-from terramosaic.model.manifest import EMBEDDING, TargetSpec
+from terramosaic.model.manifest import NAMED_KINDS, TargetSpec
 from terramosaic.model.opening import open_generator
 from terramosaic.trust.seams import Ratio, Side, ratio_of, step_at
 
@@ -186,8 +186,8 @@ def evaluate_overlaps(
     """
     require_zarr()
     bundle.require(targets)
-    if EMBEDDING in targets:
-        raise RequestError(f"targets: {EMBEDDING} has patches, and no pixels to compare; leave it out")
+    if without := [target for target in targets if target in NAMED_KINDS]:
+        raise RequestError(f"targets: {' and '.join(without)} has no pixels to compare; leave it out")
     shards = data.shards_of(SOURCE)
     if not shards:
         raise RequestError(f"terramesh: {data.shown} has no shard of {SOURCE}")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from terramosaic.ground.grid import Rect
+import numpy as np
+
+from terramosaic.ground.grid import NORTHING_OF_ROW_0, RESOLUTION, Rect
 
 #: Side of the window that TerraMind was trained to see, and of its patches, in pixels; a model may have others.
 WINDOW = 224
@@ -45,6 +47,11 @@ class Lattice:
     def window(self, i: int, j: int) -> Rect:
         """Window (i, j) of the lattice."""
         return Rect(i * self.stride, j * self.stride, self.side, self.side)
+
+    def centres(self, windows: np.ndarray) -> np.ndarray:
+        """The middle of windows, whose rows and columns are int64 (N, 2): easting and northing in metres, (N, 2)."""
+        middle = windows * self.stride + self.side / 2
+        return np.column_stack([middle[:, 1] * RESOLUTION, NORTHING_OF_ROW_0 - middle[:, 0] * RESOLUTION])
 
     def rows(self, rect: Rect) -> range:
         """Indices i of the windows that touch the rectangle's rows."""

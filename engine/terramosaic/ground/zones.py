@@ -130,6 +130,18 @@ def lonlat_of(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
     return split_at_antimeridian(moved)
 
 
+def lonlat_of_points(metres: np.ndarray, epsg: int) -> np.ndarray:
+    """Points in a zone's metres, (N, 2) easting and northing, as longitude and latitude in degrees: float64 (N, 2)."""
+    inverse = TransformDirection.INVERSE
+    return np.column_stack(_transformer(epsg).transform(metres[:, 0], metres[:, 1], direction=inverse))
+
+
+def kilometres_between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far points are apart on WGS 84, of longitudes and latitudes (N, 2): float64 (N,)."""
+    metres = _WGS84.inv(one[:, 0], one[:, 1], other[:, 0].astype(float), other[:, 1].astype(float))[2]
+    return np.asarray(metres) / 1000
+
+
 def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
     """A lon/lat polygon whose outline jumps from 180 to -180, as two that do not; any other comes back unchanged."""
     west, _, east, _ = geometry.bounds

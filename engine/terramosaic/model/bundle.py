@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from terramosaic.errors import ModelError, RequestError, meant, one_line
 from terramosaic.model.manifest import (
+    COORDINATES,
     DRAW,
+    EMBEDDING,
     FORMAT,
     GENERATE,
     LOGITS,
@@ -100,6 +102,11 @@ class Bundle:
             raise RequestError(
                 f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {', '.join(self.targets)}"
                 f"{meant(missing[0], self.targets)}"
+            )
+        behind = targets[targets.index(COORDINATES) + 1 :] if COORDINATES in targets else ()
+        if set(behind) - {EMBEDDING}:
+            raise RequestError(
+                f"targets: {COORDINATES} are made last, of all that was made before; name them last"
             )
         if reconstruct and (others := [target for target in targets if target not in inputs]):
             raise RequestError(

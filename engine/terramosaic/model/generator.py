@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from terramosaic.errors import ModelError
-from terramosaic.model.manifest import EMBEDDING, InputSpec
+from terramosaic.model.manifest import COORDINATES, NAMED_KINDS, InputSpec
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,21 @@ Conditioning = Literal["chained", "independent"]
 def tokens_seen(targets: Sequence[str], conditioning: Conditioning) -> dict[str, tuple[str, ...]]:
     """Of which targets each one sees the tokens: chained, of all before it in the order of generation.
 
-    The embedding, which has no tokens and sees none, is not among them.
+    The embedding and coordinates, whose patches have no tokens for others to see, are not among them.
     """
-    chained, drawn = conditioning == "chained", [target for target in targets if target != EMBEDDING]
+    chained, drawn = conditioning == "chained", [target for target in targets if target not in NAMED_KINDS]
     return {target: tuple(drawn[:k]) if chained else () for k, target in enumerate(drawn)}
 
 
 def drawn_for(wanted: Collection[str], targets: Sequence[str], conditioning: Conditioning) -> tuple[str, ...]:
-    """The targets whose tokens must be drawn to make some of them: these, and those that they see; in order."""
+    """The targets whose tokens must be drawn to make some of them: these, and those that they see; in order.
+
+    Chained, coordinates see the tokens of all: they are made last.
+    """
     seen = tokens_seen(targets, conditioning)
     needed = {name for target in wanted if target in seen for name in (target, *seen[target])}
+    if COORDINATES in wanted and conditioning == "chained":
+        needed = set(seen)
     return tuple(target for target in targets if target in needed)
 
 
@@ -132,7 +137,8 @@ class Generator(Protocol):
             wanted: Targets to generate, some of ``targets``; by default all of them. Each is as if all were.
 
         Returns:
-            By target, float32 (N, C, side, side): values in the target's unit, or class probabilities.
+            By target, float32 (N, C, side, side): values in the target's unit, or class probabilities. Of coordinates
+            float32 (N, 2): latitude and longitude in degrees, NaN where what was drawn is no place.
 
         Raises:
             ModelError: the model or its device failed, or returned numbers that are not finite.
@@ -151,6 +157,8 @@ class GeneratorWithTokens(Generator, Protocol):
         wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """As `generate`, with the tokens that were drawn for each target, int64 (N, patches²), row after row.
+
+        Of coordinates these are the two words, int64 (N, 2).
 
         Of the targets that are not wanted, tokens are drawn for those that a wanted one sees, as `drawn_for` has it,
         and nothing is made of them.

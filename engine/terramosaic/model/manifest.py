@@ -45,8 +45,17 @@ CLASSES: Final = "classes"
 #: Role of the graph that gives what a target's tokens are drawn from; it may be absent, as `DRAW`.
 LOGITS: Final = "logits"
 
+#: Role of the graph of coordinates: context and the words so far to what the next word is drawn from.
+WORDS: Final = "words"
+
 #: The target that is no modality: what the encoder makes of the inputs' patches, a number for each of its dimensions.
 EMBEDDING: Final = "embedding"
+
+#: The target that is no map: where on the Earth the model takes a window to lie, as two words, latitude and longitude.
+COORDINATES: Final = "coordinates"
+
+#: Targets of which no patch has a token, by the kind that bears their name and that no other target is of.
+NAMED_KINDS: Final = (EMBEDDING, COORDINATES)
 
 
 #: Acquisitions that a window may be of at most: two years of months.
@@ -206,7 +215,7 @@ _ROLES_WITH_TOKENS = {"diffusion": {TOKENS, STEP}, "direct": {TOKENS, CLASSES}}
 class TargetSpec(_Frozen):
     """A target: how it is generated, what the model returns for it, and the graphs that do it."""
 
-    kind: Literal["direct", "diffusion", "embedding"]
+    kind: Literal["direct", "diffusion", "embedding", "coordinates"]
     output: Literal["values", "probabilities"]
     channels: tuple[str, ...] = Field(min_length=1, description="Bands of the mosaic, such as VV and VH")
     unit: str | None = Field(default=None, description="Unit of the values, where they have one")
@@ -247,9 +256,8 @@ class TargetSpec(_Frozen):
             raise ValueError("an output of probabilities has classes, one of values has none")
         if [land_cover.index for land_cover in self.classes] != list(range(len(self.classes))):
             raise ValueError("classes must be in the order of index, from 0, without a gap")
-        if self.kind == "embedding":
-            if self.output != "values" or set(self.graphs) != {CONTEXT}:
-                raise ValueError(f"an embedding is values of the graph {CONTEXT}")
+        if self.kind in NAMED_KINDS:
+            self._check_named_kind()
             return self
         if self.kind == "diffusion" and not (self.schedule and self.codebook_levels):
             raise ValueError("a diffusion target needs schedule and codebook_levels")
@@ -261,6 +269,15 @@ class TargetSpec(_Frozen):
         elif self.kind == "diffusion":
             raise ValueError(f"a diffusion target needs the graphs {TOKENS} and {STEP}")
         return self
+
+    def _check_named_kind(self) -> None:
+        if self.kind == EMBEDDING and (self.output != "values" or set(self.graphs) != {CONTEXT}):
+            raise ValueError(f"an embedding is values of the graph {CONTEXT}")
+        if self.kind == COORDINATES:
+            if self.output != "values" or set(self.graphs) != {WORDS} or len(self.channels) != 2:
+                raise ValueError(f"coordinates are two values, latitude and longitude, by the graph {WORDS}")
+            if not (self.uniform and self.sampling):
+                raise ValueError("coordinates need sampling and uniform")
 
 
 class FileSpec(_Frozen):
@@ -302,6 +319,7 @@ class Manifest(_Frozen):
     targets: dict[Name, TargetSpec] = Field(min_length=1)
     graphs: dict[str, FileName] = Field(default_factory=dict, description="Role to file, of shared graphs")
     files: dict[FileName, FileSpec]
+    vocabulary: FileName | None = Field(default=None, description="Numbers of the words of coordinates")
     selftest: FileName | None = Field(default=None, description="Stored input and the reference's output")
     ndvi_limits: dict[NdviLimit, float] = Field(
         default_factory=dict, description="Of the self-check, where the model is known to do better or worse"
@@ -326,12 +344,13 @@ class Manifest(_Frozen):
         for group, specs in (("inputs", self.inputs), ("targets", self.targets)):
             for name, each in specs.items():
                 named |= {f"{group}.{name}.graphs.{role}": file for role, file in each.graphs.items()}
-        if self.selftest:
-            named["selftest"] = self.selftest
+        named |= {field: file for field in ("selftest", "vocabulary") if (file := getattr(self, field))}
         with_tokens = [name for name, spec in self.targets.items() if TOKENS in spec.graphs]
         if with_tokens and not {CONTEXT, DECODE} <= set(self.graphs):
             raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {CONTEXT} and {DECODE}")
-        is_encoded = bool(with_tokens) or EMBEDDING in self.targets
+        if COORDINATES in self.targets and not ({CONTEXT, DRAW} <= set(self.graphs) and self.vocabulary):
+            raise ValueError(f"{COORDINATES} need a vocabulary, and the shared graphs {CONTEXT} and {DRAW}")
+        is_encoded = bool(with_tokens) or any(name in self.targets for name in NAMED_KINDS)
         if without := [name for name, spec in self.inputs.items() if bool(spec.graphs) != is_encoded]:
             owned = f"graphs of their own, {EMBED} or {TOKENISE}" if is_encoded else "no graphs of their own"
             raise ValueError(f"inputs {', '.join(without)} need {owned}")
@@ -344,10 +363,11 @@ class Manifest(_Frozen):
         if len({target.lower() for target in self.targets}) < len(self.targets):
             raise ValueError("targets must differ in more than case: they become names of files")
         for name, spec in self.targets.items():
-            if (name == EMBEDDING) != (spec.kind == "embedding"):
-                raise ValueError(
-                    f"targets.{name}: {EMBEDDING!r} is the name of the target of that kind, and of no other"
-                )
+            for own in NAMED_KINDS:
+                if (name == own) != (spec.kind == own):
+                    raise ValueError(
+                        f"targets.{name}: {own!r} is the name of the target of that kind, and of no other"
+                    )
 
     @property
     def default_stride(self) -> int:
@@ -396,5 +416,5 @@ class Manifest(_Frozen):
 
     @property
     def generated(self) -> tuple[str, ...]:
-        """Targets that are generated, in the order of the decoder's table: all but the embedding."""
-        return tuple(name for name in self.targets if name != EMBEDDING)
+        """Targets that are generated, in the order of the decoder's table: all whose patches have tokens."""
+        return tuple(name for name in self.targets if name not in NAMED_KINDS)

@@ -9,7 +9,7 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
-from terramosaic.model.manifest import CONTEXT, EMBEDDING, GENERATE, TOKENS
+from terramosaic.model.manifest import CONTEXT, COORDINATES, GENERATE, NAMED_KINDS, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
@@ -63,7 +63,7 @@ def open_generator(
         return SingleGraphGenerator(
             bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
         )
-    generated = [target for target in targets if target != EMBEDDING]
+    generated = [target for target in targets if target not in NAMED_KINDS]
     unknown = [target for target in generated if TOKENS not in bundle.targets[target].graphs]
     if CONTEXT not in bundle.manifest.graphs or unknown:
         wrong = (unknown or targets)[0]
@@ -72,7 +72,7 @@ def open_generator(
             f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
         )
     if options.conditioning == "chained" and not options.reconstruct:
-        for target in generated[:-1]:
+        for target in generated if COORDINATES in targets else generated[:-1]:
             if not bundle.targets[target].fed_back:
                 raise RequestError(
                     f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "

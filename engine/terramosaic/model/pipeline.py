@@ -5,6 +5,7 @@ The way of a batch, target after target:
     windows → embed (or tokenise), once for each input
     embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
                                                → embedding, of the inputs alone
+                                               → words of coordinates, one after the other, of all that came before
 
 Where inputs are reconstructed, their own tokens go straight to the steps (or classes). Where windows share tokens, the
 way ends at hidden → logits, and goes on from tokens that others have drawn.
@@ -22,6 +23,7 @@ import numpy as np
 import onnxruntime
 
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.coordinates import read_vocabulary
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import ddim_steps
@@ -30,6 +32,7 @@ from terramosaic.model.io_binding import BoundGraph, Tensor
 from terramosaic.model.manifest import (
     CLASSES,
     CONTEXT,
+    COORDINATES,
     DECODE,
     DRAW,
     EMBED,
@@ -38,9 +41,11 @@ from terramosaic.model.manifest import (
     STEP,
     TOKENISE,
     TOKENS,
+    WORDS,
     TargetSpec,
 )
 from terramosaic.model.sessions import open_session
+from terramosaic.model.words import Words
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Pipeline:
         self._window, self._side = bundle.manifest.window, bundle.manifest.patches
         self._count = self._side**2
         self._threads = threads
-        self._specs = {target: bundle.targets[target] for target in targets if target != EMBEDDING}
+        self._specs = {name: bundle.targets[name] for name in targets if name in bundle.manifest.generated}
         self._before = {} if options.reconstruct else tokens_seen(self._targets, options.conditioning)
         # In the bundle's order, so that the order in which a request names them decides nothing.
         inputs = [name for name in bundle.inputs if name in options.inputs]
@@ -86,6 +91,8 @@ class Pipeline:
         self._bind_targets()
         if options.consensus:
             self._bind_logits()
+        if COORDINATES in self._targets:
+            self._bind_words()
         self._free: queue.SimpleQueue[BatchBuffers] = queue.SimpleQueue()
         # On the CPU there is nothing to copy ahead.
         for number in range(1 if device.kind == "cpu" else 2):
@@ -165,6 +172,14 @@ class Pipeline:
                 seen[target] = self._follow(target, tokens[target], chain)
             if target in made:
                 values[target] = self._decoded(target, buffers)
+        if COORDINATES in made:
+            before = drawn_for((COORDINATES,), self._targets, self._options.conditioning)
+            if before != encoded:
+                self._encode(given, [seen[name] for name in before])
+            tokens[COORDINATES] = self._words.drawn(
+                buffers.uniform[COORDINATES].read().reshape(self.batch, -1)
+            )
+            values[COORDINATES] = self._vocabulary.degrees(tokens[COORDINATES])
         return values, tokens
 
     def logits(self, buffers: BatchBuffers, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -253,6 +268,9 @@ class Pipeline:
         image = self._constant([manifest.embedded.index(name) for name in self._as_patches], np.int64)
         self._ids, self._contexts, contexts = {}, {}, {}
         befores = {len(before): before for before in self._before.values()}
+        if COORDINATES in self._targets:
+            before = drawn_for((COORDINATES,), self._targets, self._options.conditioning)
+            befores[len(before)] = before
         if EMBEDDING in self._targets:
             befores[0] = ()
             self._embedding = self._tensor(width, self._side, self._side)
@@ -267,6 +285,7 @@ class Pipeline:
             if n == 0 and EMBEDDING in self._targets:
                 made["embedding"] = self._embedding
             self._contexts[n] = BoundGraph(context, feeds, made)
+        self._context_of = contexts
         if not self._before:
             return
         decode = self._open(DECODE, manifest.graphs)
@@ -319,6 +338,21 @@ class Pipeline:
             for target, spec in self._specs.items()
         }
 
+    def _bind_words(self) -> None:
+        """The graph of coordinates, on the context of all that came before."""
+        manifest, spec = self._bundle.manifest, self._bundle.targets[COORDINATES]
+        assert manifest.vocabulary  # as the manifest's checks say
+        self._vocabulary = read_vocabulary(self._bundle.folder / manifest.vocabulary)
+        earlier = len(drawn_for((COORDINATES,), self._targets, self._options.conditioning))
+        self._words = Words(
+            self._open(WORDS, spec.graphs),
+            self._vocabulary,
+            self._context_of[earlier],
+            self._device,
+            self._open(DRAW, manifest.graphs),
+            self._top_p_for(spec),
+        )
+
     def _bound_of(self, target: str) -> float:
         """Bound of a target's predicted sample: its own, the run's, the bundle's, or none."""
         own = dict(self._options.x0_clips).get(target) or self._options.x0_clip
@@ -341,7 +375,8 @@ class Pipeline:
             target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
             for target in self._denoisers
         }
-        uniform = {target: self._tensor(self._side, self._side) for target in self._tokens}
+        with_uniform = [*self._tokens, *(name for name in self._targets if name == COORDINATES)]
+        uniform = {target: self._tensor(self._side, self._side) for target in with_uniform}
         return BatchBuffers(
             windows,
             noise,

@@ -24,7 +24,7 @@ from terramosaic.model.generator import (
     Windows,
     tokens_seen,
 )
-from terramosaic.model.manifest import DRAW, GENERATE, LOGITS, TOKENISE, TOKENS
+from terramosaic.model.manifest import COORDINATES, DRAW, GENERATE, LOGITS, TOKENISE, TOKENS
 from terramosaic.model.opening import open_generator
 from terramosaic.model.sessions import open_session
 from terramosaic.model.terramind import TerraMindGenerator
@@ -222,7 +222,7 @@ def _read(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
     try:
         with np.load(bundle.folder / name, allow_pickle=False) as file:
             stored = dict(file)
-        drawn = [target for target, spec in bundle.targets.items() if TOKENS in spec.graphs]
+        drawn = [target for target, spec in bundle.targets.items() if TOKENS in spec.graphs or spec.sampling]
         wanted = {"steps" for _ in drawn} | {f"windows.{name}" for name in bundle.inputs}
         wanted |= {f"tokens.{name}" for name, spec in bundle.inputs.items() if TOKENISE in spec.graphs}
         wanted |= {f"{target}.ids" for target in drawn}
@@ -240,12 +240,14 @@ def _compare(
 ) -> TargetCheck:
     spec = bundle.targets[target]
     reference = stored[f"{target}.{spec.output}"]
+    if target == COORDINATES:  # what is no place is told by its words
+        values, reference = np.nan_to_num(values), np.nan_to_num(reference, copy=True)
     # Measured from the mean: an offset of -12 dB would hide what differs.
     centre = np.float32(0) if spec.mean is None else np.array(spec.mean, np.float32)[:, None, None]
     difference = values - reference
     return TargetCheck(
         target,
-        relative=float(np.linalg.norm(difference) / np.linalg.norm(reference - centre)),
+        relative=float(np.linalg.norm(difference) / (np.linalg.norm(reference - centre) or 1)),
         largest=float(np.abs(difference).max()),
         unit=spec.unit or "",
         tokens=None

@@ -22,6 +22,7 @@ from terramosaic.model.generator import (
     checked,
     checked_windows,
 )
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.model.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -269,7 +270,7 @@ def _cut(arrays: Mapping[str, np.ndarray], part: slice) -> dict[str, np.ndarray]
 def _require_finite(values: Mapping[str, np.ndarray]) -> None:
     for target, array in values.items():
         # A sum is finite only if all its terms are, and costs nothing beside what the model does.
-        if not np.isfinite(array.sum()):
+        if target != COORDINATES and not np.isfinite(array.sum()):
             raise _not_finite(target)
 
 

@@ -1,6 +1,7 @@
 """From blocks to mosaics.
 
 assemble    the blocks of a zone, joined
+places      the table of where windows are taken to lie
 cog         files that are read by parts
 result      a finished run in the hand of a script
 """

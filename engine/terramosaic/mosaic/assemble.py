@@ -23,8 +23,9 @@ from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.model.devices import available_cpus
 from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.cog import RasterProfile, write_cog
+from terramosaic.mosaic.places import is_table, write_places
 from terramosaic.mosaic.statistics import gdal_statistics, passing, totals_of
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, tables_of
 from terramosaic.planning.layers import ACQUIRED, Layer, day_number
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.storage.files import exists, write_text
@@ -54,7 +55,7 @@ def assemble(plan: Plan) -> list[Location]:
         plan: the run's plan; all its blocks must be done.
 
     Returns:
-        The mosaics, zone after zone, layer after layer.
+        The mosaics, zone after zone, layer after layer; behind them the table of coordinates, where they are wanted.
 
     Raises:
         DamagedBlocksError: rasters of blocks are not as they were written; names all of those blocks.
@@ -65,8 +66,9 @@ def assemble(plan: Plan) -> list[Location]:
         (zone, layer, folder.mosaic(plan, zone, layer.name)) for zone in plan.zones for layer in plan.layers
     ]
     unmade = [item for item in wanted if not _is_made(*item)]
-    if not unmade:
-        return [path for _, _, path in wanted]
+    tables = list(tables_of(plan).values())
+    if not unmade and all(map(is_table, tables)):
+        return [*(path for _, _, path in wanted), *tables]
     receipts = receipts_of_all(plan)
     damaged: set[str] = set()
     for zone, layer, path in unmade:
@@ -80,9 +82,14 @@ def assemble(plan: Plan) -> list[Location]:
             logger.info("mosaic %s written", path.name)
         except DamagedBlocksError as error:
             damaged.update(error.blocks)
+    for path in tables:
+        try:
+            write_places(path, plan, receipts)
+        except DamagedBlocksError as error:
+            damaged.update(error.blocks)
     if damaged:
         raise forget_damaged(plan, damaged)
-    return [path for _, _, path in wanted]
+    return [*(path for _, _, path in wanted), *tables]
 
 
 def _is_made(zone: Zone, layer: Layer, path: Location) -> bool:

@@ -43,6 +43,8 @@ _CLASSES_BYTES, _BAND_BYTES = 0.3, {"int16": 2.0, "float32": 4.1}
 
 #: Of a number of an embedding in half precision, with its overviews: it hardly shrinks (2.04 measured, random weights).
 _EMBEDDING_BYTES = 2.1
+#: Of a window's row in the table of coordinates.
+_PLACE_BYTES = 60
 
 #: The same of imagery that is kept, measured on patches of TerraMesh, by the metres between a band's own pixels.
 _IMAGERY_BYTES_PER_PIXEL = {10: 2.2, 20: 0.77, 60: 0.09}
@@ -98,6 +100,9 @@ def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict
             return _CLASSES_BYTES
         if spec.kind == "embedding":
             return _EMBEDDING_BYTES * len(spec.channels) / bundle.manifest.patch**2
+        if spec.kind == "coordinates":
+            stride = request.strides.get(target) or request.stride or bundle.manifest.default_stride
+            return _PLACE_BYTES / stride**2
         measured = _OUTPUT_BYTES_PER_PIXEL[request.dtype].get(target)
         return measured or _BAND_BYTES[request.dtype] * len(spec.channels)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from terramosaic.errors import RequestError
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.planning.earlier import plan_in
 from terramosaic.planning.finished import Flaw, flaws_in
 from terramosaic.planning.plan import Block, Plan, Zone
@@ -120,6 +121,11 @@ class RunFolder:
     def mosaic(self, plan: Plan, zone: Zone, layer: str) -> Location:
         """The mosaic of one layer."""
         return self.path / mosaic_name(layer, zone.epsg, len(plan.zones))
+
+    @property
+    def places_file(self) -> Location:
+        """Where the windows are taken to lie, of a run that asks them."""
+        return self.path / f"{COORDINATES}.parquet"
 
     def begin(self) -> None:
         """Begins a new attempt at the run: what a killed one left half-written goes, and marks of files that failed."""
@@ -261,6 +267,11 @@ def mosaics_of(plan: Plan) -> dict[str, Location]:
     return {path.stem: path for path in paths}
 
 
+def tables_of(plan: Plan) -> dict[str, Location]:
+    """The tables that a run has, or will have, beside its mosaics, by name."""
+    return {COORDINATES: RunFolder.of(plan).places_file} if COORDINATES in plan.request.targets else {}
+
+
 def is_complete(plan: Plan) -> bool:
     """Whether everything that a run publishes is there, and as its item says; its block rasters may be gone by then."""
     return not flaws_of(plan)
@@ -275,7 +286,9 @@ def flaws_of(plan: Plan, *, hashes: bool = False) -> list[Flaw]:
         OutputError: the folder, or the store that it lies in, cannot be read.
     """
     folder = RunFolder.of(plan)
-    wanted = [path.name for path in (folder.report_file, *mosaics_of(plan).values())]
+    wanted = [
+        path.name for path in (folder.report_file, *mosaics_of(plan).values(), *tables_of(plan).values())
+    ]
     flaws = flaws_in(folder.path, folder.item_file, wanted, hashes=hashes)
     if not flaws:
         try:

@@ -202,6 +202,8 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
     found = []
     for name in request.targets:
         target = bundle.targets[name]
+        if target.kind == "coordinates":
+            continue  # of windows, not of pixels
         if target.kind == "embedding":
             cell = bundle.manifest.patch
             found.append(Layer(name, "embedding", target.channels, "float32", NODATA, target=name, cell=cell))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
-from terramosaic.model.manifest import EMBEDDING
+from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
@@ -95,6 +96,7 @@ class Prepared:
             raise RequestError(
                 f"model: bundle {bundle.name!r} takes {bundle.manifest.dates} dates, which this version cannot map with"
             )
+        _require_tables(request)
         request = _with_strides(request, bundle)
         require_read(request.inputs)
         require_catalogs(request)
@@ -151,6 +153,18 @@ class Prepared:
         period = format_interval(min(datetimes), max(datetimes) + _SECOND)
         return replace(
             self, request=self.request.model_copy(update={"datetime": period, "composite": "single"})
+        )
+
+
+def _require_tables(request: RegionRequest) -> None:
+    """Refuses coordinates before anything is computed that could not be written.
+
+    Raises:
+        RequestError: what writes their table is not installed.
+    """
+    if COORDINATES in request.targets and find_spec("pyarrow") is None:
+        raise RequestError(
+            f"targets: {COORDINATES} are written as GeoParquet: pip install 'terramosaic[vectors]' (pyarrow is missing)"
         )
 
 

@@ -24,7 +24,7 @@ from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.finished import GAPS, SEAMS, VALID_PIXELS, WARNINGS, told_in
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, tables_of
 from terramosaic.planning.heights import DEM
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.layers import Layer
@@ -32,6 +32,7 @@ from terramosaic.planning.plan import Plan, Zone
 from terramosaic.planning.radar import RADAR
 from terramosaic.publishing.collections import collection_id, links_of_run
 from terramosaic.publishing.facts import SceneFacts
+from terramosaic.publishing.places import PlaceFigures
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.seams import seams_as_json
@@ -90,6 +91,18 @@ def make_item(run: RunFacts) -> pystac.Item:
         item.add_asset(mosaic.name, _mosaic_asset(run, mosaic))
         for name in files_beside(mosaic):
             item.add_asset(*_asset_beside(run, mosaic, name))
+    for name, path in tables_of(plan).items():
+        asset = _file_asset(
+            run,
+            path,
+            title="Coordinates that the model names for windows",
+            media_type="application/vnd.apache.parquet",  # as it is registered; pystac has the one before
+            roles=["data"],
+        )
+        asset.description = (
+            "GeoParquet: each window's zone, row, column, middle, and where the model takes it to lie"
+        )
+        item.add_asset(name, asset)
     for name, picture in run.pictures.items():
         path = run.folder.quicklooks / f"{name}.png"
         roles = ["thumbnail", "overview"]
@@ -219,6 +232,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},
         SEAMS: {record.name: seams_as_json(record.seams) for record in run.estimates if record.seams},
         "terramosaic:self_checks": _self_checks(run),
+        **({"terramosaic:coordinates": _places(run.places)} if run.places else {}),
         WARNINGS: run.warnings,
     }
     if len(plan.zones) == 1:
@@ -265,6 +279,12 @@ def _self_checks(run: RunFacts) -> dict[str, Any]:
             "limits": asdict(run.ndvi_limits),
         }
     return {name: value for name, value in found.items() if value}
+
+
+def _places(figures: PlaceFigures) -> dict[str, Any]:
+    """How far off the places are that the model names for windows, in kilometres."""
+    found = {name: value for name, value in asdict(figures).items() if value is not None}
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def _offset(scene: SceneFacts) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from terramosaic.publishing.census import Census, census_of
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
 from terramosaic.publishing.left_out import left_out_in_words
+from terramosaic.publishing.places import PlaceFigures, figures_of_places
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import ReducedMosaic, read_reduced, told_if_broken
 from terramosaic.storage.files import exists
@@ -121,6 +122,7 @@ class RunFacts(PlanFacts):
         busy_seconds: time in which at least one block was being computed.
         verification: the last one of these mosaics; None if there is none.
         assessment: the same.
+        places: how far off the places are that the model names for windows; None where it is not asked.
     """
 
     folder: RunFolder
@@ -130,6 +132,7 @@ class RunFacts(PlanFacts):
     busy_seconds: float
     verification: Verification | None = None
     assessment: Assessment | None = None
+    places: PlaceFigures | None = None
 
     @property
     def pictures(self) -> dict[str, Quicklook]:
@@ -365,6 +368,7 @@ def gather(plan: Plan) -> RunFacts:
         busy_seconds=_busy_seconds(plan, receipts),
         verification=verification,
         assessment=assessment,
+        places=figures_of_places(plan),
     )
 
 

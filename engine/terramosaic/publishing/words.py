@@ -33,6 +33,7 @@ SHORT_TITLES = {
     "DEM": "elevation",
     "S2L2A": "generated reflectance",
     "embedding": "embeddings",
+    "coordinates": "coordinates",
 }
 
 _OF_THE_DEM = (

@@ -20,7 +20,7 @@ from terramosaic.errors import (
     TerramosaicError,
     WorkerLostError,
 )
-from terramosaic.planning.folder import mosaics_of
+from terramosaic.planning.folder import mosaics_of, tables_of
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.settings import BLOCK_TIMEOUT
 from terramosaic.storage.files import remove
@@ -119,8 +119,8 @@ def _jobs(plan: Plan, blocks: Sequence[Block]) -> list[Job]:
     and layers of one run never show different ones.
     """
     if blocks:
-        for mosaic in mosaics_of(plan).values():
-            remove(mosaic)
+        for made in (*mosaics_of(plan).values(), *tables_of(plan).values()):
+            remove(made)
     return [Job(plan, block) for block in blocks]
 
 

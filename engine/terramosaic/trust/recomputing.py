@@ -11,9 +11,10 @@ from typing import Self
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
+from rasterio.windows import Window as RasterWindow
 
 from terramosaic.block.opening import OpenInputs
+from terramosaic.block.places import PlaceSheet
 from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
 from terramosaic.block.tokens import TokenSheet
@@ -21,6 +22,7 @@ from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
 from terramosaic.model.generator import Generator as Model
+from terramosaic.mosaic.places import Window, read_places
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Block, Plan, Zone
@@ -34,10 +36,12 @@ class Recomputed:
     Attributes:
         pixels: by layer the stored numbers, (bands, height, width).
         tokens: that the model drew on the lattice; none of one that draws none.
+        places: where it takes windows to lie; None where it is not asked, or on another lattice.
     """
 
     pixels: dict[str, np.ndarray]
     tokens: Mapping[Lattice, TokenSheet]
+    places: PlaceSheet | None = None
 
 
 def recomputed(
@@ -92,7 +96,7 @@ def recomputed(
             for layer, pixels in stored_layers(layers, rows.bundle, band, source, acquired):
                 here = layer.cells(band.rect).slices(layer.cells(rect))
                 found[layer.name][:, *here] = pixels
-    return Recomputed(found, rows.tokens)
+    return Recomputed(found, rows.tokens, rows.places)
 
 
 class PublishedMosaics:
@@ -102,6 +106,7 @@ class PublishedMosaics:
         self._plan, self._folder = plan, RunFolder.of(plan)
         self._files = ExitStack()
         self._open: dict[tuple[int, str], rasterio.DatasetReader | None] = {}
+        self._places: dict[Window, np.ndarray] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +122,7 @@ class PublishedMosaics:
         if dataset is None:
             return None
         own, rect = layer.rect(zone.rect), layer.cells(rect)
-        window = Window(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
+        window = RasterWindow(rect.col - own.col, rect.row - own.row, rect.width, rect.height)
         try:
             pixels: np.ndarray = dataset.read(window=window)
             if layer.kind == "embedding":
@@ -126,6 +131,17 @@ class PublishedMosaics:
             return None
         is_as_planned = pixels.shape == (len(layer.bands), *rect.shape) and pixels.dtype == layer.dtype
         return pixels if is_as_planned else None
+
+    def places_that_differ(self, epsg: int, made: PlaceSheet) -> tuple[int, int]:
+        """How many windows the run's table puts elsewhere than they are put here, and of how many."""
+        if self._places is None:
+            # That it is missing or damaged is told where files are checked; then all windows differ.
+            self._places = read_places(RunFolder.of(self._plan).places_file) or {}
+        differ = 0
+        for (i, j), place in zip(made.computed.tolist(), made.places, strict=True):
+            told = self._places.get((epsg, i, j))
+            differ += told is None or not np.array_equal(place, told[:2], equal_nan=True)
+        return differ, len(made.places)
 
     def _dataset(self, zone: Zone, layer: Layer) -> rasterio.DatasetReader | None:
         key = zone.epsg, layer.name

@@ -23,6 +23,7 @@ from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device, resolve
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorWithTokens
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.model.surroundings import processor
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of
@@ -225,6 +226,14 @@ class _Check:
         same, drawn = chain[own].agreement(made.tokens[own]) if chain and own in chain else (0, 0)
         self.tokens_same, self.tokens_drawn = self.tokens_same + same, self.tokens_drawn + drawn
         found = self._compared(draw, made, published, lambda _, ours, theirs: differing(ours, theirs))
+        if made.places is not None:
+            differ, asked = mosaics.places_that_differ(draw.block.epsg, made.places)
+            # Elsewhere a place may be another one as a token may: it is drawn of the same kind of numbers.
+            same, drawn = same + asked - differ, drawn + asked
+            if differ and not elsewhere:
+                counts = (found.mosaics if found else {}) | {COORDINATES: differ}
+                found = found or self._differing(draw, counts, np.ones(draw.rect.shape, bool))
+                found = found.model_copy(update={"mosaics": counts})
         is_exact = found is None and same == drawn
         if is_exact or not elsewhere:
             return found, is_exact

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from terramosaic.bands import INPUT_BANDS, S2L2A_BANDS
+from terramosaic.model.coordinates import LATITUDES, LONGITUDES, Vocabulary, write_vocabulary
 from terramosaic.model.diffusion import ddim_steps
 from terramosaic.model.generator import GenerationOptions
 from terramosaic.model.manifest import (
@@ -172,6 +173,30 @@ draw (float[tokens, codes] logits, float[tokens] uniform, float[1] top_p) => (in
 }
 """
 
+#: What words are drawn from, the first of 0 to 3 and the second of 4 to 7 unless much chance is added.
+_WORDS = """
+<ir_version: 9, opset_import: ["" : 17]>
+words (float[batch, length, 12] context, int64[batch, words] ids) => (float[batch, 8] logits)
+<float hundred = {100}, float three = {3}, float four = {4}, float one = {1}, int64[1] last = {1}, int64 second = {1},
+ float[8] codes = {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0}>
+{
+    summary = ReduceMean <axes = [1, 2], keepdims = 0> (context)
+    strong = Mul (summary, hundred)
+    part = Mod <fmod = 1> (strong, three)
+    shape = Shape (ids)
+    count = Gather (shape, second)
+    number = Cast <to = 1> (count)
+    before = Sub (number, one)
+    shift = Mul (before, four)
+    level = Add (part, shift)
+    tall = Unsqueeze (level, last)
+    logits = Mul (tall, codes)
+}
+"""
+
+#: Where the words are that the toy can draw: latitudes from here on have the numbers 0 to 3, longitudes 4 to 7.
+SOUTH_WEST = (45.5, 14.5)
+
 _STEP = """
 <ir_version: 9, opset_import: ["" : 17]>
 step (float[batch, C, 224, 224] x, float[batch, 3, 14, 14] code, float[1] t, float[4] coefficients)
@@ -212,8 +237,13 @@ classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilit
 """
 
 
-def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | None = None) -> Path:
-    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, the embedding; of windows of 224 a self-test."""
+def make_toy(
+    folder: Path, window: int = 224, patch: int = 16, stride: int | None = None, *, locates: bool = False
+) -> Path:
+    """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, the embedding; of windows of 224 a self-test.
+
+    With ``locates`` it makes coordinates, too.
+    """
     folder.mkdir(parents=True)
     graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
     graphs["draw.onnx"] = _DRAW
@@ -235,6 +265,8 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         text = text.replace("REPEATS", str(12 // min(bands, 12))).replace("FIRST", str(max(0, bands - 12)))
         graphs[f"{name}.embed.onnx"] = text
     graphs["NDVI.tokenise.onnx"] = _TOKENISE
+    if locates:
+        graphs["coordinates.words.onnx"] = _WORDS
     files = {}
     for name, text in graphs.items():
         model = onnx.parser.parse_model(_of_size(text, window, patch))
@@ -243,7 +275,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         (folder / name).write_bytes(content)
         files[name] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     if has_selftest := window == 224:
-        content = _write_selftest(folder / "selftest.npz")
+        content = _write_selftest(folder / "selftest.npz", locates=locates)
         files["selftest.npz"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     common = {"uniform": True, "codebook_levels": (2, 2, 2), "sampling": Sampling(top_p=0.8)}
     targets = {
@@ -276,6 +308,19 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         channels=tuple(f"dim {number}" for number in range(12)),
         graphs={"context": "context.onnx"},
     )
+    if locates:
+        targets["coordinates"] = TargetSpec(
+            kind="coordinates",
+            output="values",
+            channels=("latitude", "longitude"),
+            unit="degree",
+            uniform=True,
+            sampling=Sampling(top_p=0.8),
+            graphs={"words": "coordinates.words.onnx"},
+        )
+        write_vocabulary(VOCABULARY, folder / "coordinates.json")
+        content = (folder / "coordinates.json").read_bytes()
+        files["coordinates.json"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     manifest = Manifest(
         name="toy",
         title="toy with TerraMind's graphs (NOT TerraMind)",
@@ -306,6 +351,7 @@ def make_toy(folder: Path, window: int = 224, patch: int = 16, stride: int | Non
         targets=targets,
         graphs={role: f"{role}.onnx" for role in ("context", "decode", "draw")},
         files=files,
+        vocabulary="coordinates.json" if locates else None,
         selftest="selftest.npz" if has_selftest else None,
         window=window,
         patch=patch,
@@ -322,7 +368,20 @@ def _of_size(graph: str, window: int, patch: int) -> str:
     return re.sub(r"\b(224|196|14|16)\b", lambda found: str(sizes[found[0]]), graph)
 
 
-def _write_selftest(path: Path) -> bytes:
+def _vocabulary() -> Vocabulary:
+    """Words from 100 on, but for those that the toy draws."""
+    first = [round((degrees + half) * 4) for degrees, half in zip(SOUTH_WEST, (90, 180), strict=True)]
+    latitudes = [100 + number for number in range(LATITUDES)]
+    longitudes = [1000 + number for number in range(LONGITUDES)]
+    latitudes[first[0] : first[0] + 4] = range(4)
+    longitudes[first[1] : first[1] + 4] = range(4, 8)
+    return Vocabulary(tuple(latitudes), tuple(longitudes), start=98, end=99)
+
+
+VOCABULARY = _vocabulary()
+
+
+def _write_selftest(path: Path, *, locates: bool) -> bytes:
     rng = np.random.default_rng(11)
     windows = {
         "S2L2A": rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32),
@@ -333,7 +392,7 @@ def _write_selftest(path: Path) -> bytes:
     }
     ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
-    targets = ("S1GRD", "NDVI", "LULC", "embedding")
+    targets = ("S1GRD", "NDVI", "LULC", "embedding", *(("coordinates",) if locates else ()))
     uniform = dict.fromkeys(targets, np.zeros((2, 14, 14), np.float32))
     options = GenerationOptions(steps=2, sampling="greedy", inputs=tuple(windows))
     values, tokens = expected(windows, targets, noise, uniform, options)
@@ -378,7 +437,7 @@ def expected(
             *(np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in given.items()),
         ]
         values["embedding"] = np.mean(pieces, axis=0).transpose(0, 2, 1).reshape(count, 12, 14, 14)
-    generated = [target for target in targets if target != "embedding"]
+    generated = [target for target in targets if target not in ("embedding", "coordinates")]
     for k, target in enumerate(generated):
         before = generated[:k] if options.conditioning == "chained" else ()
         chain = [*given.items(), *((name, tokens[name]) for name in before)]
@@ -402,4 +461,21 @@ def expected(
             x = step.a * np.clip(x0, -clip, clip) + step.b * x - step.c * x0
         mean, std = (np.array(numbers[target])[:, None, None] for numbers in (MEAN, STD))
         values[target] = x * std + mean
+    if "coordinates" in targets:
+        before = generated if options.conditioning == "chained" else ()
+        chain = [*given.items(), *((name, tokens[name]) for name in before)]
+        earlier = [np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in chain]
+        level = np.fmod(100 * np.concatenate([*seen, *earlier], axis=1).mean((1, 2)), 3)
+        chance = uniform["coordinates"].reshape(count, 196) * (0.8 if options.sampling == "nucleus" else 0)
+        words = np.stack([np.floor(level + 4 * k + 4 * chance[:, k]) for k in range(2)], axis=1)
+        tokens["coordinates"] = words.astype(np.int64) % 8
+        values["coordinates"] = places_said(tokens["coordinates"])
     return values, tokens
+
+
+def places_said(words: np.ndarray) -> np.ndarray:
+    """Latitude and longitude by the words 0 to 7 that the toy draws, (N, 2)."""
+    latitude, longitude = words.T
+    is_place = (latitude < 4) & (longitude >= 4)
+    found = np.stack([SOUTH_WEST[0] + latitude / 4, SOUTH_WEST[1] + (longitude - 4) / 4], axis=1)
+    return np.where(is_place[:, None], found, np.nan)

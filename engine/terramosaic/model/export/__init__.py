@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.export.variants import INPUTS, TARGETS, TOKENISED, VARIANTS
+from terramosaic.model.export.variants import INPUTS, MADE, TOKENISED, VARIANTS
 from terramosaic.model.manifest import EMBEDDING
 from terramosaic.storage.files import require_new
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
     from terramosaic.model.packing import Packed
 
-__all__ = ["INPUTS", "TARGETS", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
+__all__ = ["INPUTS", "MADE", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
 
 #: Sides of windows, in pixels: decoders halve theirs three times, in patches of 4.
 _WINDOW_STEP, _LARGEST_WINDOW = 32, 512
@@ -48,13 +48,14 @@ def export_bundle(
     Args:
         variant: One of `VARIANTS`.
         out: The folder to make.
-        targets: What the bundle makes; out of `TARGETS`, and the embedding.
+        targets: What the bundle makes; out of `MADE`.
         inputs: What the bundle takes as pixels, one or several at a time; out of `INPUTS`.
         tokenised: What it takes as tokens; out of `TOKENISED`. Each is a graph of a third of a gigabyte.
         steps: Denoising steps that its runs are meant to take; a run may ask for others.
         conditioning: What its runs are meant for; a run may ask for the other.
         checkpoint: TerraMind's weights; by default from the Hugging Face hub.
-        tokenizer_checkpoints: By target or tokenised input, its tokenizer's weights; by default from the hub.
+        tokenizer_checkpoints: By target or tokenised input, its tokenizer's weights; by default from the hub. Of
+            coordinates it is the ``config.json`` of their tokenizer.
         revisions: Commit, tag or branch of the hub's repositories: of all of them by ``""``, of one by the variant, the
             target or the tokenised input; by default the newest.
         random_weights: Seed of random weights; then no checkpoint is read.
@@ -72,7 +73,7 @@ def export_bundle(
     """
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
-    _check_names("targets", targets, (*TARGETS, EMBEDDING), at_least=1)
+    _check_names("targets", targets, MADE, at_least=1)
     _check_names("inputs", inputs, INPUTS, at_least=1)
     _check_names("tokenise", tokenised, TOKENISED, at_least=0)
     if steps < 1 or 1000 % steps:

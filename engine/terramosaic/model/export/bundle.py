@@ -14,6 +14,7 @@ from torch import nn
 from torch.export import Dim
 
 from terramosaic.bands import INPUT_BANDS
+from terramosaic.model.coordinates import write_vocabulary
 from terramosaic.model.export.graphs import (
     Classes,
     Context,
@@ -24,6 +25,7 @@ from terramosaic.model.export.graphs import (
     Step,
     Tokenise,
     Tokens,
+    Words,
 )
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
 from terramosaic.model.export.reference import Reference, tokens_key
@@ -32,6 +34,7 @@ from terramosaic.model.export.variants import FACTORS, INPUTS, TARGETS, TOKENISE
 from terramosaic.model.manifest import (
     CLASSES,
     CONTEXT,
+    COORDINATES,
     DECODE,
     DRAW,
     EMBED,
@@ -41,9 +44,11 @@ from terramosaic.model.manifest import (
     STEP,
     TOKENISE,
     TOKENS,
+    WORDS,
     FileSpec,
     InputSpec,
     Manifest,
+    Sampling,
     TargetSpec,
 )
 from terramosaic.storage.files import whole_folder
@@ -56,8 +61,9 @@ Progress = Callable[[str, int, int], None]
 #: too, which ONNX Runtime neither runs on CUDA nor fuses with what follows.
 _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 
-_SELFTEST = "selftest.npz"
+_SELFTEST, _VOCABULARY = "selftest.npz", "coordinates.json"
 _CONTEXT_FILE, _DECODE_FILE, _DRAW_FILE = "context.onnx", "decode.onnx", "draw.onnx"
+_WORDS_FILE = f"{COORDINATES}.words.onnx"
 
 _BATCH = Dim("batch", min=1, max=4096)
 
@@ -126,6 +132,10 @@ def _write_files(
     path = folder / _SELFTEST
     write_selftest(reference, path)
     files[_SELFTEST] = FileSpec(sha256=sha256_of(path), size=path.stat().st_size)
+    if reference.locates:
+        path = folder / _VOCABULARY
+        write_vocabulary(reference.vocabulary, path)
+        files[_VOCABULARY] = FileSpec(sha256=sha256_of(path), size=path.stat().st_size)
     progress("bundle.json", len(graphs) + 1, len(graphs) + 1)
     return files
 
@@ -174,6 +184,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 _OPSET_TRANSFORMER,
             ),
         )
+    if reference.targets or reference.locates:
         drawn = Dim("tokens", min=1, max=1 << 20)
         yield _Graph(
             _DRAW_FILE,
@@ -182,6 +193,23 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 {"logits": torch.randn(3, 1000), "uniform": torch.rand(3), "top_p": torch.full((1,), 0.8)},
                 ("ids",),
                 {"logits": {0: drawn, 1: Dim("codes", min=2, max=1 << 20)}, "uniform": {0: drawn}},
+                _OPSET_TRANSFORMER,
+            ),
+        )
+    if reference.locates:
+        yield _Graph(
+            _WORDS_FILE,
+            lambda: Words(reference),
+            GraphForm(
+                {
+                    "context": torch.randn(2, 3 * tokens, width),
+                    "ids": torch.zeros(2, 3, dtype=torch.long),
+                },
+                ("logits",),
+                {
+                    "context": {0: _BATCH, 1: Dim("length", min=2, max=8192)},
+                    "ids": {0: _BATCH, 1: Dim("words", min=1, max=4)},
+                },
                 _OPSET_TRANSFORMER,
             ),
         )
@@ -273,10 +301,13 @@ def _manifest(
         window=reference.window,
         conditioning=conditioning,
         targets={target: _target(reference, target, steps) for target in reference.targets}
-        | ({EMBEDDING: _embedding(reference)} if reference.embeds else {}),
+        | ({EMBEDDING: _embedding(reference)} if reference.embeds else {})
+        | ({COORDINATES: _coordinates(reference)} if reference.locates else {}),
         graphs={CONTEXT: _CONTEXT_FILE}
-        | ({DECODE: _DECODE_FILE, DRAW: _DRAW_FILE} if reference.targets else {}),
+        | ({DECODE: _DECODE_FILE} if reference.targets else {})
+        | ({DRAW: _DRAW_FILE} if reference.targets or reference.locates else {}),
         files=files,
+        vocabulary=_VOCABULARY if reference.locates else None,
         selftest=_SELFTEST,
         random_weights=reference.seed,
         versions={name: version(name) for name in ("terratorch", "torch", "onnx", "onnxscript")}
@@ -305,6 +336,19 @@ def _embedding(reference: Reference) -> TargetSpec:
         output="values",
         channels=tuple(f"dim {number}" for number in range(reference.dimensions)),
         graphs={CONTEXT: _CONTEXT_FILE},
+    )
+
+
+def _coordinates(reference: Reference) -> TargetSpec:
+    return TargetSpec(
+        kind="coordinates",
+        output="values",
+        channels=("latitude", "longitude"),
+        unit="degree",
+        uniform=True,
+        fed_back=False,
+        sampling=Sampling(temperature=1, top_p=reference.model.top_p),
+        graphs={WORDS: _WORDS_FILE},
     )
 
 

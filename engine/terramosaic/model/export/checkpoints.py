@@ -15,6 +15,7 @@ from terratorch.models.backbones.terramind.model import terramind_register
 from terratorch.models.backbones.terramind.tokenizer import tokenizer_register
 
 from terramosaic.errors import ModelError, one_line
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.storage.hashes import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def find_checkpoints(
 
     Args:
         variant: one of TerraMind's sizes.
-        tokenizers: modalities.
+        tokenizers: modalities, and coordinates.
         checkpoint: TerraMind's own, where a user has it.
         tokenizer_checkpoints: the same of tokenizers, by modality.
         fetch: where files of the hub come from; by default the hub, or its cache on this machine.
@@ -71,10 +72,7 @@ def find_checkpoints(
         ModelError: one cannot be had; says where to get it, and how to give it.
     """
     sources = {variant: terramind_register.pretrained_weights[variant]}
-    sources |= {
-        name: tokenizer_register.pretrained_weights[f"terramind_v1_tokenizer_{name.lower()}"]
-        for name in tokenizers
-    }
+    sources |= {name: tokenizer_register.pretrained_weights[_tokenizer_of(name)] for name in tokenizers}
     own = {variant: checkpoint, **tokenizer_checkpoints}
     given = revisions or {}
     found = {}
@@ -168,6 +166,11 @@ def _prefix_of(wanted: Collection[str], content: Collection[str]) -> str:
                 prefix = "".join(f"{part}." for part in parts[:depth])
                 counts[prefix] = counts.get(prefix, 0) + 1
     return min(counts, key=lambda prefix: (-counts[prefix], len(prefix), prefix))
+
+
+def _tokenizer_of(name: str) -> str:
+    """What terratorch calls a modality's tokenizer."""
+    return f"terramind_v1_{'coords_tokenizer' if name == COORDINATES else f'tokenizer_{name.lower()}'}"
 
 
 def _fetched(source: Mapping[str, str], revision: str | None, option: str, fetch: Fetch | None) -> Checkpoint:

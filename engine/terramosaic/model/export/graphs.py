@@ -11,8 +11,18 @@ import torch
 from torch import nn
 
 from terramosaic.model.export.nucleus import draw
-from terramosaic.model.export.reference import UNASKED, Reference, pixels_key, positions_of, tokens_key
+from terramosaic.model.export.reference import (
+    UNASKED,
+    WORDS_KEY,
+    Reference,
+    pixels_key,
+    positions_of,
+    tokens_key,
+)
 from terramosaic.model.export.variants import FACTORS
+
+#: Words that stand before the last one that is drawn, and more than that.
+_MOST_WORDS = 4
 
 
 class Embed(nn.Module):
@@ -160,6 +170,29 @@ class Draw(nn.Module):
     def forward(self, logits: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
         """logits (tokens, codes), uniform (tokens,), top_p (1,) → ids (tokens,)."""
         return draw(logits, uniform, top_p)
+
+
+class Words(nn.Module):
+    """Context and the words of coordinates so far to what the next word is drawn from."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__()
+        transformer = reference.model.sampler.model
+        embedding = transformer.decoder_embeddings[WORDS_KEY]
+        self.table, self.logits = embedding.token_emb, embedding.to_logits
+        self.register_buffer("place", embedding.pos_emb[:, :_MOST_WORDS] + embedding.mod_emb)
+        self.decoder, self.norm = transformer.decoder, transformer.decoder_norm
+
+    def forward(self, context: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """context (N, length, width), ids (N, k) → logits (N, words)."""
+        count = ids.shape[1]
+        y = self.table(ids) + self.place[:, :count]
+        # No word sees those behind it.
+        behind = torch.ones(count, count, dtype=torch.bool, device=ids.device).triu(1)
+        for block in self.decoder:
+            y = block(y, context, sa_mask=behind[None])
+        logits: torch.Tensor = self.logits(self.norm(y[:, -1]))
+        return logits
 
 
 class Step(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,12 @@ from terratorch.models.backbones.terramind.model.terramind_generation import Ter
 from terratorch.models.backbones.terramind.model.tm_utils import interpolate_pos_encoding
 
 from terramosaic.ground.lattice import PATCH, WINDOW
+from terramosaic.model.coordinates import Vocabulary
 from terramosaic.model.export.checkpoints import Fetch, find_checkpoints, hash_of, load_weights
 from terramosaic.model.export.random_weights import randomise
 from terramosaic.model.export.variants import FACTORS
-from terramosaic.model.manifest import EMBEDDING
+from terramosaic.model.export.vocabulary import made_up_tokenizer, read_tokenizer, vocabulary_of
+from terramosaic.model.manifest import COORDINATES, EMBEDDING, NAMED_KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Reference:
         variant: Such as ``terramind_v1_base``.
         targets: What it generates, in this order.
         embeds: Whether the encoder's patches are wanted, too.
+        locates: Whether coordinates are generated, too, after all targets.
         inputs: What it takes as pixels.
         tokenised: What it takes as tokens.
         unchained: Targets without an encoder embedding, whose tokens no later target can see.
@@ -61,6 +65,7 @@ class Reference:
     origins: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     embeds: bool = False
+    locates: bool = False
     window: int = WINDOW
 
     @property
@@ -72,6 +77,11 @@ class Reference:
     def vocabularies(self) -> tuple[str, ...]:
         """Modalities whose tokens it takes: targets, then other inputs."""
         return (*self.targets, *(name for name in self.tokenised if name not in self.targets))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of coordinates."""
+        return vocabulary_of(self.model.tokenizer[WORDS_KEY].text_tokenizer, "the model")
 
     @property
     def diffused(self) -> dict[str, int]:
@@ -146,7 +156,8 @@ class Reference:
 
         Returns:
             By target float32 (N, channels, 224, 224), values in the target's unit or class logits; and by target
-            int64 (N, 196), the tokens.
+            int64 (N, 196), the tokens. Of coordinates float32 (N, 2), latitude and longitude, and their words int64
+            (N, 2).
         """
         model = self.model
         tokens: dict[str, np.ndarray] = {}
@@ -166,10 +177,14 @@ class Reference:
                 values = model(given_inputs, standardize=True, timesteps=steps)
         finally:
             model.temps = temperature
+        places = {}
+        if self.locates:
+            lonlat = np.array(values[model.output_mod_name_mapping[WORDS_KEY]], np.float32)
+            places[COORDINATES] = np.ascontiguousarray(lonlat[:, ::-1])
         made = {target: values[model.output_mod_name_mapping[tokens_key(target)]] for target in self.targets}
         return {
             target: array.numpy() * np.float32(FACTORS.get(target, 1)) for target, array in made.items()
-        }, tokens
+        } | places, tokens
 
 
 def positions_of(embedding: torch.nn.Module, side: int) -> torch.Tensor:
@@ -182,6 +197,10 @@ def positions_of(embedding: torch.nn.Module, side: int) -> torch.Tensor:
         pixels, width = side * PATCH, positions.shape[2]
         positions = interpolate_pos_encoding(positions, pixels, pixels, (PATCH, PATCH), width)
     return positions + embedding.mod_emb
+
+
+#: terratorch's name of coordinates.
+WORDS_KEY = "coords"
 
 
 def pixels_key(name: str) -> str:
@@ -231,16 +250,20 @@ def load_reference(
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
     """
-    embeds, targets = EMBEDDING in targets, [target for target in targets if target != EMBEDDING]
+    embeds, locates = EMBEDDING in targets, COORDINATES in targets
+    targets = [target for target in targets if target not in NAMED_KINDS]
     tokenizers = list(dict.fromkeys((*targets, *tokenised)))
+    worded = [COORDINATES] if locates else []
     files = (
         {}
         if seed is not None
-        else find_checkpoints(variant, tokenizers, checkpoint, tokenizer_checkpoints or {}, fetch, revisions)
+        else find_checkpoints(
+            variant, [*tokenizers, *worded], checkpoint, tokenizer_checkpoints or {}, fetch, revisions
+        )
     )
     echo(f"building {variant}")
     torch.manual_seed(seed or 0)
-    model = build_model(variant, targets, inputs, tokenised)
+    model = build_model(variant, targets, inputs, tokenised, locates=locates)
     found = Reference(
         model,
         variant,
@@ -249,6 +272,7 @@ def load_reference(
         tuple(tokenised),
         seed=seed,
         embeds=embeds,
+        locates=locates,
         window=window,
     )
     if seed is not None:
@@ -258,6 +282,10 @@ def load_reference(
     for name in tokenizers:
         echo(f"loading {files[name].path.name}")
         load_weights(model.tokenizer[tokens_key(name)], files[name].path)
+    for name in worded:
+        tokenizer = read_tokenizer(files[name].path)
+        vocabulary_of(tokenizer, str(files[name].path))  # that it is one is said before weights are read
+        model.tokenizer[WORDS_KEY].text_tokenizer = tokenizer
     own = files[variant].path
     echo(f"loading {own.name}")
     # terratorch itself does without the last target's encoder embedding, and a checkpoint of its own may.
@@ -282,19 +310,26 @@ def build_model(
     targets: Sequence[str],
     inputs: Sequence[str] = ("S2L2A",),
     tokenised: Sequence[str] = (),
+    *,
+    locates: bool = False,
 ) -> TerraMindGeneration:
-    """TerraMind for these targets and inputs, with terratorch's own initial weights."""
+    """TerraMind for these targets and inputs, with terratorch's own initial weights and made-up words."""
     build = getattr(terramind_register, f"{variant}_generate")
     # terratorch gives encoder embeddings to all targets but the last, which it never feeds back. Named twice, the last
-    # one gets them as well, and a bundle can chain its targets in any order.
+    # one gets them as well, and a bundle can chain its targets in any order. Coordinates get none: where terratorch has
+    # one, all targets see what they begin with.
     named = [*targets, targets[-1]] if targets else [UNASKED, UNASKED]
+    named += [WORDS_KEY] if locates else []
     modalities = [*map(pixels_key, inputs), *map(tokens_key, tokenised)]
     model = build(modalities=modalities, output_modalities=named, standardize=True, pretrained=False)
-    for key in set(model.tokenizer) - set(map(tokens_key, tokenised)):
+    if locates:
+        model.tokenizer[WORDS_KEY].text_tokenizer = made_up_tokenizer()
+    images = set(model.tokenizer) - {WORDS_KEY}
+    for key in images - set(map(tokens_key, tokenised)):
         # Tokenizers' encoders turn images into tokens; nothing here asks for that.
         for part in ("encoder", "quant_proj"):
             setattr(model.tokenizer[key], part, torch.nn.Identity())
-    for key in set(model.tokenizer) - set(map(tokens_key, targets)):
+    for key in images - set(map(tokens_key, targets)):
         model.tokenizer[key].decoder = torch.nn.Identity()  # nothing is made of what is only looked at
     model.eval().requires_grad_(False)
     return model
@@ -315,7 +350,19 @@ def _tokens_kept(reference: Reference, tokens: dict[str, np.ndarray]) -> Iterato
 
         return decode_and_keep
 
+    def decode_words(mod_dict: Any, key: str = WORDS_KEY) -> Any:
+        words = mod_dict[key]["tensor"][:, :2].numpy().astype(np.int64)
+        # Of what is no word of coordinates there may be less than two.
+        tokens[COORDINATES] = np.pad(words, ((0, 0), (0, 2 - words.shape[1])))
+        return decode_text(mod_dict, key)
+
     with ExitStack() as patches:
+        if reference.locates:
+            words = reference.model.tokenizer[WORDS_KEY]
+            decode_text = words.decode_text
+            patches.enter_context(mock.patch.object(words, "decode_text", decode_words))
+            patches.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # terratorch warns of each guess that is no place
         for target, tokenizer in tokenizers.items():
             patches.enter_context(mock.patch.object(tokenizer, "decode_tokens", keeping(target)))
         yield

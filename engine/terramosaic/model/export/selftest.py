@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.model.export.reference import Reference
-from terramosaic.model.manifest import EMBEDDING, LULC_CLASSES
+from terramosaic.model.manifest import COORDINATES, EMBEDDING, LULC_CLASSES
 
 _WINDOWS, _STEPS, _SEED = 2, 2, 20251
 
@@ -29,10 +29,17 @@ def write_selftest(reference: Reference, path: Path) -> None:
         target: rng.standard_normal((_WINDOWS, channels, reference.window, reference.window), np.float32)
         for target, channels in reference.diffused.items()
     }
-    outputs, tokens = reference.generate(windows, noise, _STEPS) if reference.targets else ({}, {})
+    outputs, tokens = (
+        reference.generate(windows, noise, _STEPS) if reference.targets or reference.locates else ({}, {})
+    )
     stored: dict[str, Any] = {f"{target}.noise": array for target, array in noise.items()}
     if reference.embeds:
         stored[f"{EMBEDDING}.values"] = reference.embed(windows)
+    if reference.locates:
+        stored[f"{COORDINATES}.ids"], stored[f"{COORDINATES}.values"] = (
+            tokens[COORDINATES],
+            outputs[COORDINATES],
+        )
     for name in reference.tokenised:
         if name not in windows:
             windows[name] = _made_up_windows(reference, name, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from terramosaic.bands import S2L2A_BANDS
+from terramosaic.model.manifest import COORDINATES, EMBEDDING
 
 #: TerraMind's sizes by the name users give.
 VARIANTS = ("terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large")
@@ -16,6 +17,9 @@ TARGETS = {
     "DEM": (("DEM",), "m"),
     "S2L2A": (S2L2A_BANDS, None),
 }
+
+#: All that can be exported: targets, and what is no map of a modality.
+MADE = (*TARGETS, EMBEDDING, COORDINATES)
 
 #: What a target's values are multiplied by: reflectance is reflectance, not the digital numbers that are put in.
 FACTORS = {"S2L2A": 1e-4}

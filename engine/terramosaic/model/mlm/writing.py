@@ -110,12 +110,14 @@ def _input(name: str, spec: InputSpec, manifest: Manifest) -> dict[str, Any]:
 
 def _output(name: str, spec: TargetSpec, manifest: Manifest) -> dict[str, Any]:
     side = manifest.patches if spec.kind == "embedding" else manifest.window
+    # Coordinates are a pair of numbers for a window.
+    sides, axes = ([], []) if spec.kind == "coordinates" else ([side, side], ["height", "width"])
     made: dict[str, Any] = {
         "name": name,
         "tasks": _tasks(spec),
         "result": {
-            "shape": [manifest.batch or -1, spec.planes, side, side],
-            "dim_order": ["batch", "class" if spec.classes else "channel", "height", "width"],
+            "shape": [manifest.batch or -1, spec.planes, *sides],
+            "dim_order": ["batch", "class" if spec.classes else "channel", *axes],
             "data_type": "float32",
         },
     }
