@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import DEMO, load_bundle
 from terramosaic.model.devices import resolve
-from terramosaic.model.export import INPUTS, MADE, TOKENISED, VARIANTS, export_bundle
+from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.request import warn_renamed
@@ -28,7 +28,7 @@ def _choice(*names: str) -> WithJsonSchema:
 
 Variant = Annotated[str, _choice(*VARIANTS)]
 Target = Annotated[str, _choice(*MADE)]
-Input = Annotated[str, _choice(*INPUTS)]
+Input = Annotated[str, _choice(*TAKEN)]
 Tokenised = Annotated[str, _choice(*TOKENISED)]
 
 

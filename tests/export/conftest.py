@@ -53,13 +53,14 @@ def narrow_reference(
     tokenised: Sequence[str] = (),
     window: int = 224,
     locates: bool = False,
+    placed: bool = False,
 ) -> Reference:
     """TerraMind with narrow U-Nets, and shallow encoders of all tokenised inputs but the first; else full size.
 
     It embeds, too.
     """
     torch.manual_seed(0)
-    model = build_model(VARIANT, targets, inputs, tokenised, locates=locates)
+    model = build_model(VARIANT, targets, inputs, tokenised, locates=locates, placed=placed)
     for key in model.tokenizer:
         if hasattr(model.tokenizer[key], "noise_scheduler"):
             narrow_decoder(model.tokenizer[key])
@@ -78,6 +79,7 @@ def narrow_reference(
         seed=0,
         embeds=True,
         locates=locates,
+        placed=placed,
         window=window,
     )
 

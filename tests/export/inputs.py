@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from terramosaic.model.bundle import Bundle
+from terramosaic.model.coordinates import places_on_grid
 from terramosaic.model.generator import WindowRandomness
+from terramosaic.model.manifest import COORDINATES
 
 
 def noise_for(bundle: Bundle, targets: Sequence[str], count: int, seed: int = 1) -> dict[str, np.ndarray]:
@@ -69,6 +71,8 @@ def forced_tokens(
         ids = np.concatenate([np.zeros((count, 0), np.int64), *(chain[name] for name in before)], axis=1)
         modality = np.array([number[name] for name in before], np.int64)
         feeds = {"patches": patches, "image": image, "ids": ids, "modality": modality}
+        if COORDINATES in bundle.inputs:
+            feeds["sequence"] = _sequence(bundle, open_graph, windows, patches)
         context = context_of.run(["context"], feeds)[0]
         hidden = decode.run(["hidden"], {"context": context, "target": np.array([number[target]])})[0]
         states[target] = hidden
@@ -77,6 +81,18 @@ def forced_tokens(
         found[target] = open_graph(bundle.targets[target].graphs["tokens"]).run(["ids"], feeds)[0]
         before.append(target)
     return found, states
+
+
+def _sequence(
+    bundle: Bundle, open_graph: Callable[[str], Any], windows: dict[str, np.ndarray], patches: np.ndarray
+) -> np.ndarray:
+    """Embedded coordinates of windows, of length 0 where they are not put in."""
+    if COORDINATES not in windows:
+        return np.zeros((patches.shape[1], 0, patches.shape[3]), np.float32)
+    places = places_on_grid(windows[COORDINATES])
+    embed = open_graph(bundle.inputs[COORDINATES].graphs["embed"])
+    found: np.ndarray = embed.run(["sequence"], {"places": places})[0]
+    return found
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.ground.joining import JoinedBands
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundNoise, GroundUniform
+from terramosaic.ground.zones import lonlat_of_points
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.generator import GeneratorOfLogits, GeneratorWithTokens, WindowRandomness
 from terramosaic.model.manifest import COORDINATES, EMBEDDING
@@ -254,9 +256,16 @@ class BlockRows:
         block, inputs = self._block, self._plan.request.inputs
         region = region_mask(self._plan, block)
         rows = windows_by_row(self._targets, block.rect, region, self._rings)
-        bands = {name: len(self.bundle.inputs[name].bands) for name in inputs}
+        bands = {name: len(self.bundle.inputs[name].bands) for name in inputs if name != COORDINATES}
         with self._open_inputs(rows, block.rect) as held:
-            yield from batches(held, rows, block.rect, region, size=self._batch_size, bands=bands)
+            for batch in batches(held, rows, block.rect, region, size=self._batch_size, bands=bands):
+                yield self._placed(batch) if COORDINATES in inputs else batch
+
+    def _placed(self, batch: Batch) -> Batch:
+        """A batch with the middle of its windows as one more input."""
+        windows = np.array([(window.i, window.j) for window in batch.windows], np.int64).reshape(-1, 2)
+        lonlat = lonlat_of_points(batch.lattice.centres(windows), self._block.epsg).astype(np.float32)
+        return replace(batch, pixels=batch.pixels | {COORDINATES: lonlat})
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

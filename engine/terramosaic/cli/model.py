@@ -18,7 +18,7 @@ from terramosaic.cli.show import show_bundle, show_check
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.devices import AUTO, resolve
-from terramosaic.model.export import INPUTS, MADE, TOKENISED, VARIANTS, export_bundle, export_head
+from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle, export_head
 from terramosaic.model.mlm.writing import write_item
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
@@ -102,7 +102,12 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
     show_default=True,
     help=f"What to make, out of {', '.join(MADE)}",
 )
-@click.option("--inputs", default=",".join(INPUTS), show_default=True, help="What runs may generate from")
+@click.option(
+    "--inputs",
+    default=",".join(INPUTS),
+    show_default=True,
+    help=f"What runs may generate from, out of {', '.join(TAKEN)}",
+)
 @click.option(
     "--tokenise",
     default="",

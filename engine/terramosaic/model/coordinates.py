@@ -18,6 +18,10 @@ from terramosaic.errors import ModelError, one_line
 
 #: Words for a degree, and how many there are from -90 to 90 and from -180 to 180.
 PER_DEGREE = 4
+
+#: Tokens that a place is put in as: latitude, longitude, and what ends them.
+TOKENS_OF_A_PLACE = 3
+
 LATITUDES, LONGITUDES = 180 * PER_DEGREE + 1, 360 * PER_DEGREE + 1
 
 
@@ -58,7 +62,7 @@ class Vocabulary:
 
 
 def places_on_grid(lonlat: np.ndarray) -> np.ndarray:
-    """The words for places, counted from the south pole and the date line: float64 (N, 2) to int64 (N, 2).
+    """The words for places, counted from the south pole and the date line: floats (N, 2) to int64 (N, 2).
 
     Args:
         lonlat: longitude from -180 to 180 and latitude in degrees, in this order.
@@ -67,7 +71,8 @@ def places_on_grid(lonlat: np.ndarray) -> np.ndarray:
         Index of the latitude, and of the longitude, each the nearest on the grid; halves to the
         even one, as torch rounds.
     """
-    quarters: np.ndarray = np.rint((lonlat[:, ::-1] + np.array([90, 180])) * PER_DEGREE).astype(np.int64)
+    degrees = lonlat[:, ::-1].astype(np.float64)
+    quarters: np.ndarray = np.rint((degrees + np.array([90, 180])) * PER_DEGREE).astype(np.int64)
     return quarters
 
 

@@ -57,7 +57,8 @@ class WindowRandomness:
 
 #: A batch of windows by input: float32 (N, bands, side, side) each, in the units that the bundle states, without gaps;
 #: of inputs with several dates (N, bands, dates, side, side), the oldest first.
-#: TerraMind's have 224 pixels to a side, and 14 patches, if it was not exported for others.
+#: TerraMind's have 224 pixels to a side, and 14 patches, if it was not exported for others. Of coordinates it is the
+#: middle of each window, longitude and latitude in degrees: float32 (N, 2).
 Windows = Mapping[str, np.ndarray]
 
 Conditioning = Literal["chained", "independent"]

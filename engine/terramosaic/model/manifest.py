@@ -52,7 +52,11 @@ WORDS: Final = "words"
 EMBEDDING: Final = "embedding"
 
 #: The target that is no map: where on the Earth the model takes a window to lie, as two words, latitude and longitude.
+#: As an input, where it does lie, by the same words.
 COORDINATES: Final = "coordinates"
+
+#: What coordinates are as an input.
+PLACE: Final = ("longitude", "latitude")
 
 #: Targets of which no patch has a token, by the kind that bears their name and that no other target is of.
 NAMED_KINDS: Final = (EMBEDDING, COORDINATES)
@@ -178,7 +182,12 @@ class InputSpec(_Frozen):
         return content
 
     def shape(self, side: int) -> tuple[int, ...]:
-        """Of a window ``side`` pixels to a side: (bands, side, side), of several dates (bands, dates, side, side)."""
+        """Of a window ``side`` pixels to a side: (bands, side, side), of several dates (bands, dates, side, side).
+
+        Of a place it is (2,).
+        """
+        if self.bands == PLACE:
+            return (2,)
         return (len(self.bands), *((self.dates,) if self.dates > 1 else ()), side, side)
 
 
@@ -333,18 +342,32 @@ class Manifest(_Frozen):
             raise ValueError(f"window: {self.window} is not made of two or more patches of {self.patch}")
         if self.stride is not None and (wrong := self.unfit_stride(self.stride)):
             raise ValueError(f"stride: {wrong}")
-        for name, spec in self.inputs.items():
-            if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
-                raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
+        self._check_inputs()
         self._check_names_of_targets()
-        if len({self.dates, *(spec.dates for spec in self.inputs.values())} - {1}) > 1:
-            told = " and ".join(f"{spec.dates} of {name}" for name, spec in self.inputs.items())
-            raise ValueError(f"inputs: dates are {told}; those that have several must have the same")
+        self._check_graphs()
         named = {f"graphs.{role}": file for role, file in self.graphs.items()}
         for group, specs in (("inputs", self.inputs), ("targets", self.targets)):
             for name, each in specs.items():
                 named |= {f"{group}.{name}.graphs.{role}": file for role, file in each.graphs.items()}
         named |= {field: file for field in ("selftest", "vocabulary") if (file := getattr(self, field))}
+        for field, file in named.items():
+            if file not in self.files:
+                raise ValueError(f"{field} names {file!r}, which `files` does not list")
+        return self
+
+    def _check_inputs(self) -> None:
+        for name, spec in self.inputs.items():
+            if not set(spec.bands) <= set(known := INPUT_BANDS.get(name, spec.bands)):
+                raise ValueError(f"inputs.{name}: bands must be out of {' '.join(known)}")
+            if (name == COORDINATES) != (spec.bands == PLACE):
+                raise ValueError(
+                    f"inputs.{name}: bands of {COORDINATES}, and of no other, are {' and '.join(PLACE)}"
+                )
+        if len({self.dates, *(spec.dates for spec in self.inputs.values())} - {1}) > 1:
+            told = " and ".join(f"{spec.dates} of {name}" for name, spec in self.inputs.items())
+            raise ValueError(f"inputs: dates are {told}; those that have several must have the same")
+
+    def _check_graphs(self) -> None:
         with_tokens = [name for name, spec in self.targets.items() if TOKENS in spec.graphs]
         if with_tokens and not {CONTEXT, DECODE} <= set(self.graphs):
             raise ValueError(f"{', '.join(with_tokens)} need the shared graphs {CONTEXT} and {DECODE}")
@@ -354,10 +377,6 @@ class Manifest(_Frozen):
         if without := [name for name, spec in self.inputs.items() if bool(spec.graphs) != is_encoded]:
             owned = f"graphs of their own, {EMBED} or {TOKENISE}" if is_encoded else "no graphs of their own"
             raise ValueError(f"inputs {', '.join(without)} need {owned}")
-        for field, file in named.items():
-            if file not in self.files:
-                raise ValueError(f"{field} names {file!r}, which `files` does not list")
-        return self
 
     def _check_names_of_targets(self) -> None:
         if len({target.lower() for target in self.targets}) < len(self.targets):
@@ -406,7 +425,9 @@ class Manifest(_Frozen):
     @property
     def embedded(self) -> tuple[str, ...]:
         """Inputs whose patches the context can take, in the order of its table."""
-        return tuple(name for name, spec in self.inputs.items() if EMBED in spec.graphs)
+        return tuple(
+            name for name, spec in self.inputs.items() if EMBED in spec.graphs and name != COORDINATES
+        )
 
     @property
     def vocabularies(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 The way of a batch, target after target:
 
-    windows → embed (or tokenise), once for each input
+    windows → embed (or tokenise), once for each input; coordinates likewise
     embedded patches, earlier tokens → context → decode → hidden → tokens → steps (or classes) → values
                                                → embedding, of the inputs alone
                                                → words of coordinates, one after the other, of all that came before
@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime
 
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.coordinates import read_vocabulary
+from terramosaic.model.coordinates import TOKENS_OF_A_PLACE, places_on_grid, read_vocabulary
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import ddim_steps
@@ -81,7 +81,8 @@ class Pipeline:
         self._specs = {name: bundle.targets[name] for name in targets if name in bundle.manifest.generated}
         self._before = {} if options.reconstruct else tokens_seen(self._targets, options.conditioning)
         # In the bundle's order, so that the order in which a request names them decides nothing.
-        inputs = [name for name in bundle.inputs if name in options.inputs]
+        inputs = [name for name in bundle.inputs if name in options.inputs and name != COORDINATES]
+        self._is_placed = COORDINATES in options.inputs and not options.reconstruct
         self._as_tokens = tuple(name for name in inputs if is_tokenised(bundle, name, options))
         self._as_patches = tuple(name for name in inputs if name not in self._as_tokens)
         if options.reconstruct:
@@ -125,7 +126,8 @@ class Pipeline:
         """
         for name, tensor in buffers.windows.items():
             if name in windows:  # none, where values are made of tokens alone
-                tensor.write(windows[name])
+                given = windows[name]
+                tensor.write(places_on_grid(given) if name == COORDINATES else given)
         for target, array in noise.items():
             buffers.noise[target].write(array)
         if not self._is_greedy:  # greedy keeps the zeros that the tensors were made with
@@ -252,6 +254,7 @@ class Pipeline:
         specs = self._bundle.inputs
         self._embed = {name: self._open(EMBED, specs[name].graphs) for name in self._as_patches}
         self._tokenise = {name: self._open(TOKENISE, specs[name].graphs) for name in self._as_tokens}
+        self._embed_places = self._open(EMBED, specs[COORDINATES].graphs) if self._is_placed else None
         self._input_ids = {name: self._tensor(self._count, dtype=np.int64) for name in self._as_tokens}
 
     def _bind_transformer(self) -> None:
@@ -265,6 +268,10 @@ class Pipeline:
         self._patches = Tensor(
             (len(self._as_patches), self.batch, self._count, width), np.float32, self._device
         )
+        # Of a bundle that takes coordinates, none where a run does not.
+        places = TOKENS_OF_A_PLACE if self._is_placed else 0
+        self._sequence = self._tensor(places, width)
+        takes_sequence = any(each.name == "sequence" for each in context.get_inputs())
         image = self._constant([manifest.embedded.index(name) for name in self._as_patches], np.int64)
         self._ids, self._contexts, contexts = {}, {}, {}
         befores = {len(before): before for before in self._before.values()}
@@ -278,9 +285,10 @@ class Pipeline:
             chain = (*self._as_tokens, *before)
             n, pieces = len(before), len(chain)
             self._ids[n] = self._tensor(pieces * self._count, dtype=np.int64)
-            contexts[n] = self._tensor((len(self._as_patches) + pieces) * self._count, width)
+            contexts[n] = self._tensor((len(self._as_patches) + pieces) * self._count + places, width)
             modality = self._constant([manifest.vocabularies.index(name) for name in chain], np.int64)
             feeds = {"patches": self._patches, "image": image, "ids": self._ids[n], "modality": modality}
+            feeds |= {"sequence": self._sequence} if takes_sequence else {}
             made = {"context": contexts[n]}
             if n == 0 and EMBEDDING in self._targets:
                 made["embedding"] = self._embedding
@@ -371,6 +379,10 @@ class Pipeline:
             name: BoundGraph(session, {"windows": windows[name]}, {"ids": self._input_ids[name]})
             for name, session in self._tokenise.items()
         }
+        if self._embed_places is not None:
+            windows[COORDINATES] = self._tensor(2, dtype=np.int64)
+            feeds, made = {"places": windows[COORDINATES]}, {"sequence": self._sequence}
+            patches[COORDINATES] = BoundGraph(self._embed_places, feeds, made)
         noise = {
             target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
             for target in self._denoisers

@@ -24,7 +24,16 @@ from terramosaic.model.generator import (
     Windows,
     tokens_seen,
 )
-from terramosaic.model.manifest import COORDINATES, DRAW, GENERATE, LOGITS, TOKENISE, TOKENS
+from terramosaic.model.manifest import (
+    COORDINATES,
+    DRAW,
+    EMBED,
+    EMBEDDING,
+    GENERATE,
+    LOGITS,
+    TOKENISE,
+    TOKENS,
+)
 from terramosaic.model.opening import open_generator
 from terramosaic.model.sessions import open_session
 from terramosaic.model.terramind import TerraMindGenerator
@@ -133,7 +142,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     if all(GENERATE in spec.graphs for spec in bundle.targets.values()):
         return _check_single_graphs(bundle, device, stored)
     targets, steps = tuple(bundle.targets), int(stored["steps"])
-    inputs = bundle.manifest.embedded
+    inputs = tuple(name for name, spec in bundle.inputs.items() if EMBED in spec.graphs)
     windows = {name: stored[f"windows.{name}"] for name in inputs}
     count, side = len(windows[inputs[0]]), bundle.manifest.patches
     randomness = {
@@ -144,12 +153,18 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     }
     # What was stored is the reference's, which always chains. It saw all inputs at once: each one's graph counts.
     options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy", inputs=inputs)
-    generator = open_generator(bundle, targets, device, options=options)
+    # But for the embedding: the reference's is of images alone.
+    is_placed = COORDINATES in inputs and EMBEDDING in targets
+    drawn = tuple(target for target in targets if target != EMBEDDING) if is_placed else targets
+    generator = open_generator(bundle, drawn, device, options=options)
     if not isinstance(generator, TerraMindGenerator):
         raise RequestError(f"model: bundle {bundle.name!r} is not TerraMind; its self-test cannot be run")
     # A token that falls to the other side of an equal lead would change a patch, and the chain behind it.
     chain = {target: stored[f"{target}.ids"].reshape(count, -1) for target in bundle.manifest.generated}
     values, tokens = generator.generate_with_tokens(windows, randomness, chain)
+    if is_placed:
+        images = replace(options, inputs=bundle.manifest.embedded)
+        values |= open_generator(bundle, (EMBEDDING,), device, options=images).generate(windows, {})
     checks = [_compare(bundle, target, values[target], tokens.get(target), stored) for target in targets]
     del generator  # the next one, with other options, would find its memory taken
     shared = _tokens_of_logits(bundle, device, options, windows, chain)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from terramosaic.bands import L2A, RGB
 from terramosaic.errors import RequestError
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.planning.optical import PRODUCTS, is_of_sentinel_2
 from terramosaic.request.request import RegionRequest
 
@@ -29,9 +30,11 @@ def require_read(inputs: Collection[str]) -> None:
         RequestError: there are such; says why.
     """
     for name in inputs:
-        if name not in READ:
+        if name not in (*READ, COORDINATES):
             why = _WHY_NOT.get(name, "this version does not find it in catalogs")
-            raise RequestError(f"inputs: {name} cannot be read: {why}; take {', '.join(READ)}")
+            raise RequestError(
+                f"inputs: {name} cannot be read: {why}; take {', '.join((*READ, COORDINATES))}"
+            )
     if set(LEADING).isdisjoint(inputs):
         raise RequestError(
             f"inputs: {' and '.join(inputs)} alone is of no day and no pass; name one of {', '.join(LEADING)}, too"

@@ -20,7 +20,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import PATCH, WINDOW, Lattice
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.manifest import NdviLimit
+from terramosaic.model.manifest import COORDINATES, NdviLimit
 from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import LEADING, is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
@@ -37,6 +37,7 @@ _SOURCES = {
     "S2RGB": "the true colour of Sentinel-2 L2A",
     "S1RTC": "Sentinel-1 RTC",
     "DEM": "the Copernicus DEM",
+    COORDINATES: "where windows lie",
 }
 
 

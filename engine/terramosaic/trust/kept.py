@@ -14,6 +14,7 @@ from terramosaic.errors import NotVerifiableError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.marks import marked
 from terramosaic.imagery.stack import STRIP, Strip
+from terramosaic.model.manifest import COORDINATES
 from terramosaic.planning.layers import (
     QUALITY_CLOUD,
     QUALITY_NODATA,
@@ -46,7 +47,7 @@ class KeptImagery:
         is_all = (
             optical is not None
             and not optical.beside
-            and set(optical.inputs) == set(self._plan.request.inputs)
+            and set(optical.inputs) == set(self._plan.request.inputs) - {COORDINATES}
         )
         return is_all and any(layer.kind == "imagery" and layer.margin for layer in self._plan.layers)
 

@@ -22,6 +22,7 @@ from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.storage.files import remove
 from tests.integration.conftest import EPSG, LAND
+from tests.support.pixels import read
 from tests.unit.model.toy_terramind import make_toy
 
 #: Where four blocks meet, over a part of the hole.
@@ -41,6 +42,18 @@ def mapped(land, tmp_path_factory) -> Callable[..., MapResult]:
         )
 
     return mapped
+
+
+@pytest.fixture(scope="module")
+def placed(land, tmp_path_factory) -> Callable[..., MapResult]:
+    toy = str(make_toy(tmp_path_factory.mktemp("placed") / "bundle", placed=True))
+    out = tmp_path_factory.mktemp("out")
+
+    def placed(rect=RECT, **options) -> MapResult:
+        fields = {"targets": ("NDVI",), "inputs": ("S2L2A", "coordinates"), "steps": 1, **options}
+        return map_region(land.request(rect, out, model=toy, **fields))
+
+    return placed
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +197,40 @@ def test_what_it_cannot_be_written_with_is_told_first(mapped, monkeypatch):
     monkeypatch.setattr("terramosaic.planning.prepared.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"pip install 'terramosaic\[vectors\]' \(pyarrow is missing\)"):
         mapped(seed=77)
+
+
+class TestAsInput:
+    """Where windows lie is put in: it needs no imagery, and stays a function of the place."""
+
+    def test_the_map_hangs_on_it(self, placed):
+        with_it, without = placed(), placed(inputs=("S2L2A",))
+        assert with_it.plan.run_id != without.plan.run_id
+        assert (read(with_it.mosaics["NDVI"])[0] != read(without.mosaics["NDVI"])[0]).mean() > 0.1
+        assert "Sentinel-2 L2A and where windows lie" in description_of(with_it)
+
+    def test_ground_decides_and_verification_agrees(self, placed):
+        (one, here), (other, there) = (read(placed(rect).mosaics["NDVI"]) for rect in (RECT, BESIDE))
+        shared = here.intersection(there)
+        np.testing.assert_array_equal(one[:, *shared.slices(here)], other[:, *shared.slices(there)])
+        found = verify(placed(), windows=5, seed=2, write=False)
+        assert found.passed and found.verified == 5
+
+    def test_windows_that_share_tokens_have_it_too(self, placed):
+        run = placed(consensus="tokens", conditioning="independent")
+        alone = placed(consensus="tokens", conditioning="independent", inputs=("S2L2A",))
+        assert (read(run.mosaics["NDVI"])[0] != read(alone.mosaics["NDVI"])[0]).any()
+        assert verify(run, windows=2, seed=2, write=False).passed
+
+    def test_alone_it_is_of_no_day(self, placed):
+        with pytest.raises(RequestError, match="coordinates alone is of no day and no pass"):
+            placed(inputs=("coordinates",))
+
+    def test_no_catalog_has_it(self, placed):
+        with pytest.raises(RequestError, match="catalogs: coordinates is not read"):
+            placed(catalogs={"coordinates": "earth-search"})
+
+
+def description_of(run: MapResult) -> str:
+    """What a mosaic's tags say it was made from."""
+    with rasterio.open(run.mosaics["NDVI"]) as file:
+        return str(file.tags()["TIFFTAG_IMAGEDESCRIPTION"])

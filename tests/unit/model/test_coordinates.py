@@ -20,6 +20,7 @@ from terramosaic.model.coordinates import (
     write_vocabulary,
 )
 from terramosaic.model.generator import GenerationOptions, Needs, WindowRandomness, drawn_for
+from terramosaic.model.mlm.writing import item_of
 from terramosaic.model.opening import open_generator
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.terramind import TerraMindGenerator
@@ -35,6 +36,11 @@ OTHER = Vocabulary(
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(make_toy(tmp_path_factory.mktemp("toy") / "bundle", locates=True))
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(make_toy(tmp_path_factory.mktemp("placed") / "bundle", placed=True))
 
 
 def windows_of(count: int) -> np.ndarray:
@@ -200,3 +206,54 @@ def test_a_bundle_without_a_vocabulary_is_broken(tmp_path: Path) -> None:
 
 def test_the_toys_words_are_a_vocabulary() -> None:
     assert VOCABULARY.latitudes[542:546] == (0, 1, 2, 3)
+
+
+class TestAsInput:
+    """Where a window lies, beside what it shows."""
+
+    @pytest.mark.parametrize("batch_size", [1, 4])
+    @pytest.mark.parametrize("inputs", [("S2L2A",), ("S2L2A", "coordinates"), ("coordinates", "S2L2A")])
+    def test_tokens_hang_on_it_where_it_is_put_in(self, placed, inputs, batch_size):
+        windows = {
+            "S2L2A": windows_of(3),
+            "coordinates": np.array([(14.9, 46), (-3.1, 7), (2, -80)], np.float32),
+        }
+        uniform = {"LULC": np.random.default_rng(1).random((3, 14, 14), np.float32)}
+        options = GenerationOptions(steps=1, inputs=inputs)
+        given = {name: windows[name] for name in inputs}
+        wanted, tokens = expected(given, ("LULC",), {}, uniform, options)
+        generator = open_generator(placed, ("LULC",), options=options, batch_size=batch_size)
+        found, drawn = generator.generate_with_tokens(
+            given, {"LULC": WindowRandomness(None, uniform["LULC"])}
+        )
+        np.testing.assert_array_equal(drawn["LULC"], tokens["LULC"])
+        np.testing.assert_allclose(found["LULC"], wanted["LULC"], atol=1e-5)
+
+    def test_logits_hang_on_it_too(self, placed):
+        windows = {"S2L2A": windows_of(2), "coordinates": np.array([(14.9, 46), (-3.1, 7)], np.float32)}
+        options = GenerationOptions(steps=1, sampling="greedy", inputs=tuple(windows), consensus=True)
+        generator = open_generator(placed, ("LULC",), options=options)
+        here = generator.logits(windows, "LULC", {})
+        there = generator.logits(windows | {"coordinates": windows["coordinates"][::-1]}, "LULC", {})
+        assert (here != there).any()
+
+    def test_the_selftest_runs_it(self, placed):
+        assert check_bundle(placed).failures == ()
+
+    def test_it_is_a_pair_of_numbers(self, placed):
+        options = GenerationOptions(inputs=("S2L2A", "coordinates"))
+        generator = open_generator(placed, ("LULC",), options=options)
+        windows = {"S2L2A": windows_of(1), "coordinates": np.zeros((1, 3), np.float32)}
+        with pytest.raises(ModelError, match=r"windows of coordinates must be float32 \(1, 2\)"):
+            generator.generate(windows, {"LULC": WindowRandomness(None, np.zeros((1, 14, 14), np.float32))})
+
+    def test_the_item_tells_it(self, placed):
+        (told,) = (
+            each for each in item_of(placed)["properties"]["mlm:input"] if each["name"] == "coordinates"
+        )
+        assert told["input"]["shape"] == [-1, 2] and told["input"]["dim_order"] == ["batch", "bands"]
+
+
+def test_the_item_tells_where_windows_are_said_to_lie(toy: Bundle) -> None:
+    (told,) = (each for each in item_of(toy)["properties"]["mlm:output"] if each["name"] == "coordinates")
+    assert told["result"]["shape"] == [-1, 2] and told["description"] == "latitude, longitude, in degree"

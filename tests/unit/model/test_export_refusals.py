@@ -20,6 +20,11 @@ from terramosaic.model.export import export_bundle
             {"targets": ("NDVI", "embeddings")},
             "targets: embeddings cannot be exported; take some of .* embedding",
         ),
+        ({"inputs": ("coordinates",)}, "coordinates alone show nothing; name one of S2L2A"),
+        (
+            {"inputs": ("S2L2A", "coordinates"), "targets": ("NDVI", "coordinates")},
+            "a bundle either takes coordinates or makes them",
+        ),
         ({"window": 240}, "window: 240 is no multiple of 32 from 64 to 512"),
         ({"window": 32}, "window: 32 is no multiple of 32 from 64 to 512"),
         ({"revisions": {"S1GRD": "main"}}, "revision: S1GRD is none of terramind_v1_tiny, NDVI"),

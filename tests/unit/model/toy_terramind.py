@@ -108,6 +108,23 @@ context (float[images, batch, 196, 12] patches, int64[images] image, int64[batch
 }
 """
 
+#: Where a window lies, in three tokens.
+_EMBED_PLACES = """
+<ir_version: 9, opset_import: ["" : 17]>
+embed (int64[batch, 2] places) => (float[batch, 3, 12] sequence)
+<float small = {0.001}, int64[1] last = {2}, int64[3] repeats = {1, 1, 12}, float half = {0.5}, float none = {0}>
+{
+    numbers = Cast <to = 1> (places)
+    scaled = Mul (numbers, small)
+    tall = Unsqueeze (scaled, last)
+    wide = Tile (tall, repeats)
+    one = ReduceMean <axes = [1], keepdims = 1> (wide)
+    nothing = Mul (one, none)
+    end = Add (nothing, half)
+    sequence = Concat <axis = 1> (wide, end)
+}
+"""
+
 _DECODE = """
 <ir_version: 9, opset_import: ["" : 17]>
 decode (float[batch, length, 12] context, int64[1] target) => (float[batch, 196, 12] hidden)
@@ -238,11 +255,17 @@ classes (float[batch, 3, 14, 14] code) => (float[batch, 10, 224, 224] probabilit
 
 
 def make_toy(
-    folder: Path, window: int = 224, patch: int = 16, stride: int | None = None, *, locates: bool = False
+    folder: Path,
+    window: int = 224,
+    patch: int = 16,
+    stride: int | None = None,
+    *,
+    locates: bool = False,
+    placed: bool = False,
 ) -> Path:
     """Writes the bundle: S1GRD and NDVI by diffusion, LULC at once, the embedding; of windows of 224 a self-test.
 
-    With ``locates`` it makes coordinates, too.
+    With ``locates`` it makes coordinates, too, and with ``placed`` it takes them.
     """
     folder.mkdir(parents=True)
     graphs = {"context.onnx": _CONTEXT, "decode.onnx": _DECODE, "LULC.classes.onnx": _CLASSES}
@@ -267,6 +290,17 @@ def make_toy(
     graphs["NDVI.tokenise.onnx"] = _TOKENISE
     if locates:
         graphs["coordinates.words.onnx"] = _WORDS
+    if placed:
+        graphs["coordinates.embed.onnx"] = _EMBED_PLACES
+        last, joined = "int64[modalities] modality", "context = Concat <axis = 1> (seen, earlier)"
+        graphs["context.onnx"] = (
+            _CONTEXT.replace(f"{last})", f"{last}, float[batch, more, 12] sequence)")
+            .replace(
+                joined,
+                f"{joined.replace('context', 'images')} context = Concat <axis = 1> (images, sequence)",
+            )
+            .replace("Reshape (context, pieces)", "Reshape (images, pieces)")
+        )
     files = {}
     for name, text in graphs.items():
         model = onnx.parser.parse_model(_of_size(text, window, patch))
@@ -275,7 +309,7 @@ def make_toy(
         (folder / name).write_bytes(content)
         files[name] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     if has_selftest := window == 224:
-        content = _write_selftest(folder / "selftest.npz", locates=locates)
+        content = _write_selftest(folder / "selftest.npz", locates=locates, placed=placed)
         files["selftest.npz"] = FileSpec(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     common = {"uniform": True, "codebook_levels": (2, 2, 2), "sampling": Sampling(top_p=0.8)}
     targets = {
@@ -346,7 +380,19 @@ def make_toy(
             "NDVI": InputSpec(
                 bands=("NDVI",), convention="0 to 1", graphs={"tokenise": "NDVI.tokenise.onnx"}
             ),
-        },
+        }
+        | (
+            {
+                "coordinates": InputSpec(
+                    bands=("longitude", "latitude"),
+                    unit="degree",
+                    convention="the middle of the window",
+                    graphs={"embed": "coordinates.embed.onnx"},
+                )
+            }
+            if placed
+            else {}
+        ),
         conditioning="chained",
         targets=targets,
         graphs={role: f"{role}.onnx" for role in ("context", "decode", "draw")},
@@ -381,7 +427,7 @@ def _vocabulary() -> Vocabulary:
 VOCABULARY = _vocabulary()
 
 
-def _write_selftest(path: Path, *, locates: bool) -> bytes:
+def _write_selftest(path: Path, *, locates: bool, placed: bool) -> bytes:
     rng = np.random.default_rng(11)
     windows = {
         "S2L2A": rng.gamma(2.0, 800.0, (2, 12, 224, 224)).astype(np.float32),
@@ -390,6 +436,8 @@ def _write_selftest(path: Path, *, locates: bool) -> bytes:
         "S2L1C": rng.gamma(2.0, 800.0, (2, 13, 224, 224)).astype(np.float32),
         "S2RGB": rng.uniform(0, 255, (2, 3, 224, 224)).astype(np.float32),
     }
+    if placed:
+        windows["coordinates"] = np.array([(14.9, 46.1), (-63.3, -8.6)], np.float32)
     ndvi = rng.random((2, 1, 224, 224), np.float32)
     noise = {name: rng.standard_normal((2, len(mean), 224, 224), np.float32) for name, mean in MEAN.items()}
     targets = ("S1GRD", "NDVI", "LULC", "embedding", *(("coordinates",) if locates else ()))
@@ -422,7 +470,10 @@ def expected(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What the toy makes of windows, by target: values and tokens, in float64."""
     count, index = len(next(iter(windows.values()))), {"S1GRD": 0, "NDVI": 1, "LULC": 2}
-    seen = []
+    seen, place = [], np.zeros((count, 0, 12))
+    if "coordinates" in options.inputs:
+        numbers = np.rint((windows["coordinates"][:, ::-1].astype(float) + np.array([90, 180])) * 4) * 0.001
+        place = np.concatenate([numbers, np.full((count, 1), 0.5)], axis=1)[..., None].repeat(12, 2)
     for number, (name, (bands, scale)) in enumerate(EMBEDDED.items()):
         if name in options.inputs:
             squares = windows[name].reshape(count, bands, 14, 16, 14, 16).mean((3, 5), dtype=float)
@@ -442,7 +493,7 @@ def expected(
         before = generated[:k] if options.conditioning == "chained" else ()
         chain = [*given.items(), *((name, tokens[name]) for name in before)]
         earlier = [np.repeat(ids[..., None] * 0.01 * (index[name] + 1), 12, 2) for name, ids in chain]
-        context = np.concatenate([*seen, *earlier], axis=1)
+        context = np.concatenate([*seen, *earlier, place], axis=1)
         hidden = context[:, :196] + context.mean(1, keepdims=True) + 0.1 * index[target]
         chance = uniform[target].reshape(count, 196) * (0.8 if options.sampling == "nucleus" else 0)
         tokens[target] = np.floor(hidden.mean(2) * 100 + 4 * chance).astype(np.int64) % 8

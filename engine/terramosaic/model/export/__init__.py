@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.export.variants import INPUTS, MADE, TOKENISED, VARIANTS
-from terramosaic.model.manifest import EMBEDDING
+from terramosaic.model.export.variants import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS
+from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.storage.files import require_new
 
 if TYPE_CHECKING:
     from terramosaic.model.export.bundle import Progress
     from terramosaic.model.packing import Packed
 
-__all__ = ["INPUTS", "MADE", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
+__all__ = ["INPUTS", "MADE", "TAKEN", "TOKENISED", "VARIANTS", "export_bundle", "export_head"]
 
 #: Sides of windows, in pixels: decoders halve theirs three times, in patches of 4.
 _WINDOW_STEP, _LARGEST_WINDOW = 32, 512
@@ -49,7 +49,7 @@ def export_bundle(
         variant: One of `VARIANTS`.
         out: The folder to make.
         targets: What the bundle makes; out of `MADE`.
-        inputs: What the bundle takes as pixels, one or several at a time; out of `INPUTS`.
+        inputs: What the bundle takes as pixels, one or several at a time, and whether coordinates; out of `TAKEN`.
         tokenised: What it takes as tokens; out of `TOKENISED`. Each is a graph of a third of a gigabyte.
         steps: Denoising steps that its runs are meant to take; a run may ask for others.
         conditioning: What its runs are meant for; a run may ask for the other.
@@ -74,7 +74,11 @@ def export_bundle(
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
     _check_names("targets", targets, MADE, at_least=1)
-    _check_names("inputs", inputs, INPUTS, at_least=1)
+    _check_names("inputs", inputs, TAKEN, at_least=1)
+    if COORDINATES in inputs and COORDINATES in targets:
+        raise RequestError(f"inputs: a bundle either takes {COORDINATES} or makes them; name them once")
+    if set(inputs) == {COORDINATES}:
+        raise RequestError(f"inputs: {COORDINATES} alone show nothing; name one of {', '.join(INPUTS)}, too")
     _check_names("tokenise", tokenised, TOKENISED, at_least=0)
     if steps < 1 or 1000 % steps:
         raise RequestError(f"steps: {steps} does not divide 1000; take 1, 2, 4, 5, 8, 10, 20, 25, 40 or 50")
@@ -84,7 +88,8 @@ def export_bundle(
             f"window: {window} is no multiple of {_WINDOW_STEP} from {2 * _WINDOW_STEP} to {_LARGEST_WINDOW}; "
             "TerraMind was trained on 224, and its decoders up to 256"
         )
-    tokenizers = dict.fromkeys(name for name in (*targets, *tokenised) if name != EMBEDDING)
+    placed = [COORDINATES] if COORDINATES in inputs else []
+    tokenizers = dict.fromkeys(name for name in (*targets, *tokenised, *placed) if name != EMBEDDING)
     if wrong := [name for name in tokenizer_checkpoints or {} if name not in tokenizers]:
         raise RequestError(
             f"tokenizer-checkpoint: {', '.join(wrong)} is not among the targets {', '.join(targets)}"

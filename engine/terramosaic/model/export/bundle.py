@@ -14,13 +14,14 @@ from torch import nn
 from torch.export import Dim
 
 from terramosaic.bands import INPUT_BANDS
-from terramosaic.model.coordinates import write_vocabulary
+from terramosaic.model.coordinates import TOKENS_OF_A_PLACE, write_vocabulary
 from terramosaic.model.export.graphs import (
     Classes,
     Context,
     Decode,
     Draw,
     Embed,
+    EmbedPlaces,
     Logits,
     Step,
     Tokenise,
@@ -41,6 +42,7 @@ from terramosaic.model.manifest import (
     EMBEDDING,
     LOGITS,
     LULC_CLASSES,
+    PLACE,
     STEP,
     TOKENISE,
     TOKENS,
@@ -63,9 +65,18 @@ _OPSET_TRANSFORMER, _OPSET_STEP = 23, 20
 
 _SELFTEST, _VOCABULARY = "selftest.npz", "coordinates.json"
 _CONTEXT_FILE, _DECODE_FILE, _DRAW_FILE = "context.onnx", "decode.onnx", "draw.onnx"
-_WORDS_FILE = f"{COORDINATES}.words.onnx"
+_WORDS_FILE, _PLACES_FILE = f"{COORDINATES}.words.onnx", f"{COORDINATES}.embed.onnx"
 
 _BATCH = Dim("batch", min=1, max=4096)
+
+
+#: Coordinates as an input.
+_PLACE = InputSpec(
+    bands=PLACE,
+    unit="degree",
+    convention="the middle of the window, in longitude and latitude of WGS 84",
+    graphs={EMBED: _PLACES_FILE},
+)
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,17 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
         yield _input_graph(
             reference, f"{name}.tokenise.onnx", partial(Tokenise, reference, name), name, "ids"
         )
+    if reference.placed:
+        places = GraphForm(
+            {"places": torch.zeros(2, 2, dtype=torch.long)},
+            ("sequence",),
+            {"places": {0: _BATCH}},
+            _OPSET_TRANSFORMER,
+        )
+        yield _Graph(_PLACES_FILE, lambda: EmbedPlaces(reference), places)
+    # What only a bundle has that takes coordinates.
+    sequence = {"sequence": torch.randn(2, TOKENS_OF_A_PLACE, width)} if reference.placed else {}
+    sequences = {"sequence": {0: _BATCH, 1: Dim("words", min=0, max=8)}} if reference.placed else {}
     images, modalities = Dim("images", min=0, max=8), Dim("modalities", min=0, max=16)
     numbers = torch.zeros(2, dtype=torch.long)
     yield _Graph(
@@ -162,6 +184,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 "image": numbers,
                 "ids": torch.zeros(3, 2 * tokens, dtype=torch.long),
                 "modality": numbers.clone(),
+                **sequence,
             },
             ("context", "embedding") if reference.embeds else ("context",),
             {
@@ -169,6 +192,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
                 "image": {0: images},
                 "ids": {0: _BATCH, 1: tokens * modalities},
                 "modality": {0: modalities},
+                **sequences,
             },
             _OPSET_TRANSFORMER,
         ),
@@ -297,7 +321,8 @@ def _manifest(
         origins=dict(reference.origins) or None,
         inputs={
             name: _input(reference, name) for name in dict.fromkeys((*reference.inputs, *reference.tokenised))
-        },
+        }
+        | ({COORDINATES: _PLACE} if reference.placed else {}),
         window=reference.window,
         conditioning=conditioning,
         targets={target: _target(reference, target, steps) for target in reference.targets}

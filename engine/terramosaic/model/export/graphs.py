@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from terramosaic.model.coordinates import TOKENS_OF_A_PLACE
 from terramosaic.model.export.nucleus import draw
 from terramosaic.model.export.reference import (
     UNASKED,
@@ -39,6 +40,25 @@ class Embed(nn.Module):
         """windows (N, bands, 224, 224) in the input's unit → patches (N, 196, width)."""
         patches: torch.Tensor = self.project({"tensor": (windows - self.mean) / self.std})["x"]
         return patches
+
+
+class EmbedPlaces(nn.Module):
+    """Places on the grid of coordinates to their three embedded tokens."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__()
+        words, vocabulary = reference.model.sampler.model.encoder_embeddings[WORDS_KEY], reference.vocabulary
+        # Of 30 000 words the 2 163 that coordinates are put in by.
+        for name in ("latitudes", "longitudes"):
+            numbers = list(getattr(vocabulary, name))
+            self.register_buffer(name, words.token_emb.weight[numbers].clone())
+        self.register_buffer("end", words.token_emb.weight[[vocabulary.end]].clone())
+
+    def forward(self, places: torch.Tensor) -> torch.Tensor:
+        """places (N, 2), indices of latitude and longitude → sequence (N, 3, width)."""
+        latitude, longitude = places.unbind(1)
+        end = self.end.expand(places.shape[0], -1)
+        return torch.stack([self.latitudes[latitude], self.longitudes[longitude], end], dim=1)
 
 
 class Tokenise(nn.Module):
@@ -82,28 +102,42 @@ class Context(nn.Module):
         self.register_buffer("place", torch.cat([positions_of(embedding, side) for embedding in embeddings]))
         self.encoder, self.norm = transformer.encoder, transformer.encoder_norm
         self.context = transformer.decoder_proj_context
+        if reference.placed:
+            words = transformer.encoder_embeddings[WORDS_KEY]
+            self.register_buffer("sequence_place", words.pos_emb[:, :TOKENS_OF_A_PLACE] + words.mod_emb)
         self.embeds, self.side = reference.embeds, side
 
     def forward(
-        self, patches: torch.Tensor, image: torch.Tensor, ids: torch.Tensor, modality: torch.Tensor
+        self,
+        patches: torch.Tensor,
+        image: torch.Tensor,
+        ids: torch.Tensor,
+        modality: torch.Tensor,
+        sequence: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
         """patches (i, N, 196, width) of inputs image (i,), ids (N, 196 k) of modality (k,) → context, embedding.
 
-        The context is (N, 196 (i + k), width), the embedding (N, width, 14, 14): what the encoder makes of each patch,
-        its mean over all that was seen of it, as terratorch's backbone merges modalities; only where the reference
-        embeds. Inputs and modalities are numbers in the order of the tables.
+        Where the reference takes coordinates, sequence (N, 3 or 0, width) are theirs. The context is
+        (N, 196 (i + k), width), and as much longer; the embedding (N, width, 14, 14): what the encoder makes of each
+        patch, its mean over all that was seen of it, as terratorch's backbone merges modalities; only where the
+        reference embeds. Inputs and modalities are numbers in the order of the tables.
         """
         offsets = self.start[modality].repeat_interleave(self.side**2)
         place = torch.cat([self.image_place[image], self.place[modality]]).flatten(0, 1)
+        parts = [patches.transpose(0, 1).flatten(1, 2), self.table[ids + offsets]]
+        images = parts[0].shape[1] + parts[1].shape[1]
+        if sequence is not None:
+            parts.append(sequence)
+            place = torch.cat([place, self.sequence_place[0, : sequence.shape[1]]])
         emb = place.expand(patches.shape[1], -1, -1)
-        x = torch.cat([patches.transpose(0, 1).flatten(1, 2), self.table[ids + offsets]], dim=1) + emb
+        x = torch.cat(parts, dim=1) + emb
         for block in self.encoder:
             x = block(x)
         encoded = self.norm(x)
         context: torch.Tensor = self.context(encoded) + emb
         if not self.embeds:
             return (context,)
-        embedding = encoded.unflatten(1, (-1, self.side**2)).mean(1)
+        embedding = encoded[:, :images].unflatten(1, (-1, self.side**2)).mean(1)
         return context, embedding.mT.unflatten(2, (self.side, self.side))
 
 

@@ -46,6 +46,7 @@ class Reference:
         targets: What it generates, in this order.
         embeds: Whether the encoder's patches are wanted, too.
         locates: Whether coordinates are generated, too, after all targets.
+        placed: Whether it takes coordinates, too; then it generates none.
         inputs: What it takes as pixels.
         tokenised: What it takes as tokens.
         unchained: Targets without an encoder embedding, whose tokens no later target can see.
@@ -66,6 +67,7 @@ class Reference:
     seed: int | None = None
     embeds: bool = False
     locates: bool = False
+    placed: bool = False
     window: int = WINDOW
 
     @property
@@ -93,6 +95,8 @@ class Reference:
 
     def key_of(self, name: str) -> str:
         """terratorch's name of an input as it is fed: as pixels where it is taken so, else as tokens."""
+        if name == COORDINATES:
+            return WORDS_KEY
         return pixels_key(name) if name in self.inputs else tokens_key(name)
 
     def statistics(self, name: str, bands: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,6 +154,7 @@ class Reference:
 
         Args:
             windows: by input float32 (N, bands, 224, 224), in the input's unit; as tokens where it is no pixel input.
+                Of coordinates longitude and latitude in degrees, float32 (N, 2).
             noise: by diffusion target, float32 (N, channels, 224, 224).
             steps: denoising steps.
             greedy: takes the most probable tokens; else they are drawn, by torch's own generator.
@@ -250,10 +255,11 @@ def load_reference(
     Raises:
         ModelError: a checkpoint cannot be had, or does not fit the model; names the file and what to do.
     """
-    embeds, locates = EMBEDDING in targets, COORDINATES in targets
+    embeds, locates, placed = EMBEDDING in targets, COORDINATES in targets, COORDINATES in inputs
+    inputs = [name for name in inputs if name != COORDINATES]
     targets = [target for target in targets if target not in NAMED_KINDS]
     tokenizers = list(dict.fromkeys((*targets, *tokenised)))
-    worded = [COORDINATES] if locates else []
+    worded = [COORDINATES] if locates or placed else []
     files = (
         {}
         if seed is not None
@@ -263,7 +269,7 @@ def load_reference(
     )
     echo(f"building {variant}")
     torch.manual_seed(seed or 0)
-    model = build_model(variant, targets, inputs, tokenised, locates=locates)
+    model = build_model(variant, targets, inputs, tokenised, locates=locates, placed=placed)
     found = Reference(
         model,
         variant,
@@ -273,6 +279,7 @@ def load_reference(
         seed=seed,
         embeds=embeds,
         locates=locates,
+        placed=placed,
         window=window,
     )
     if seed is not None:
@@ -312,6 +319,7 @@ def build_model(
     tokenised: Sequence[str] = (),
     *,
     locates: bool = False,
+    placed: bool = False,
 ) -> TerraMindGeneration:
     """TerraMind for these targets and inputs, with terratorch's own initial weights and made-up words."""
     build = getattr(terramind_register, f"{variant}_generate")
@@ -320,9 +328,9 @@ def build_model(
     # one, all targets see what they begin with.
     named = [*targets, targets[-1]] if targets else [UNASKED, UNASKED]
     named += [WORDS_KEY] if locates else []
-    modalities = [*map(pixels_key, inputs), *map(tokens_key, tokenised)]
+    modalities = [*map(pixels_key, inputs), *map(tokens_key, tokenised), *([WORDS_KEY] if placed else [])]
     model = build(modalities=modalities, output_modalities=named, standardize=True, pretrained=False)
-    if locates:
+    if locates or placed:
         model.tokenizer[WORDS_KEY].text_tokenizer = made_up_tokenizer()
     images = set(model.tokenizer) - {WORDS_KEY}
     for key in images - set(map(tokens_key, tokenised)):

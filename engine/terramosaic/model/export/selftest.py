@@ -25,6 +25,10 @@ def write_selftest(reference: Reference, path: Path) -> None:
     """
     rng = np.random.default_rng(_SEED)
     windows = {name: _made_up_windows(reference, name, rng) for name in reference.inputs}
+    images = dict(windows)
+    if reference.placed:
+        # Places that are not on the grid of their words.
+        windows[COORDINATES] = rng.uniform((-179, -89), (179, 89), (_WINDOWS, 2)).astype(np.float32)
     noise = {
         target: rng.standard_normal((_WINDOWS, channels, reference.window, reference.window), np.float32)
         for target, channels in reference.diffused.items()
@@ -34,7 +38,7 @@ def write_selftest(reference: Reference, path: Path) -> None:
     )
     stored: dict[str, Any] = {f"{target}.noise": array for target, array in noise.items()}
     if reference.embeds:
-        stored[f"{EMBEDDING}.values"] = reference.embed(windows)
+        stored[f"{EMBEDDING}.values"] = reference.embed(images)
     if reference.locates:
         stored[f"{COORDINATES}.ids"], stored[f"{COORDINATES}.values"] = (
             tokens[COORDINATES],

@@ -36,6 +36,9 @@ INPUTS = {
     "DEM": ("m", "Copernicus DEM GLO-30, height above the geoid EGM2008; gaps filled"),
 }
 
+#: All that can be exported as inputs that are no tokens of images.
+TAKEN = (*INPUTS, COORDINATES)
+
 #: Inputs that can be exported as tokens; of NDVI and LULC there is no other form.
 TOKENISED = {
     **{name: INPUTS[name] for name in ("S2L2A", "S1GRD", "S1RTC", "DEM")},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.manifest import FileSpec, InputSpec, Manifest, TargetSpec
+from terramosaic.model.manifest import PLACE, FileSpec, InputSpec, Manifest, TargetSpec
 from terramosaic.storage.files import write_text
 from terramosaic.storage.hashes import as_multihash, sha256_of
 
@@ -96,13 +96,14 @@ def _input(name: str, spec: InputSpec, manifest: Manifest) -> dict[str, Any]:
     of_dates = ["time"] if spec.dates > 1 else []
     dates = f"; {spec.dates} acquisitions, the oldest first" if of_dates else ""
     unit = f", in {spec.unit}" if spec.unit else ""
+    sides = [] if spec.bands == PLACE else ["height", "width"]
     return {
         "name": name,
         "description": f"{spec.convention}{unit}{dates}; the graph standardises it itself",
         "bands": list(spec.bands),
         "input": {
             "shape": [manifest.batch or -1, *spec.shape(manifest.window)],
-            "dim_order": ["batch", "bands", *of_dates, "height", "width"],
+            "dim_order": ["batch", "bands", *of_dates, *sides],
             "data_type": "float32",
         },
     }
