@@ -289,3 +289,48 @@ def test_a_map_of_a_head_that_thinks(land, tmp_path: Path) -> None:  # noqa: F81
     one, other = (read(result.mosaics["classes"])[0] for result in made)
     np.testing.assert_array_equal(one, other)
     assert (one > 0).mean() > 0.9 and verify(made[0], write=False).passed
+
+
+OWN_DECODER = """
+from terratorch.registry import TERRATORCH_DECODER_REGISTRY
+from torch import nn
+
+@TERRATORCH_DECODER_REGISTRY.register
+class {name}(nn.Module):
+    includes_head = False
+
+    def __init__(self, channels, width=8):
+        super().__init__()
+        self.out_channels = width
+        self.layer = nn.Conv2d(channels[-1], width, 1)
+
+    def forward(self, features):
+        return nn.functional.interpolate(self.layer(features[-1]), scale_factor=16)
+"""
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_decoder_of_ones_own_is_run_if_it_is_trusted(is_folder: bool, tmp_path: Path) -> None:
+    name = "FolderDecoder" if is_folder else "FileDecoder"
+    code = tmp_path / f"own_{name}" / "__init__.py" if is_folder else tmp_path / f"own_{name}.py"
+    code.parent.mkdir(exist_ok=True)
+    code.write_text(OWN_DECODER.format(name=name))
+    config = configuration(
+        tmp_path / "head.yaml", decoder=name, decoder_channels=None, decoder_width=4, necks=LAST
+    )
+    fields: dict[str, Any] = {"config": config, "random_weights": 1, "pixel_size": 10}
+    with pytest.raises(RequestError, match=f"{name} is no decoder of terratorch's; where it is your own"):
+        export_head(tmp_path / "bundle", **fields)
+    fields["custom_modules"] = code.parent if is_folder else code
+    with pytest.raises(RequestError, match="which may do anything here; say --trust"):
+        export_head(tmp_path / "bundle", **fields)
+    packed = export_head(tmp_path / "bundle", **fields, trust=True)
+    assert not check_bundle(packed.bundle).failures
+    with pytest.raises(RequestError, match=r"broken_\w+\.py failed: .*no way"):
+        export_head(tmp_path / "again", **fields | {"custom_modules": broken(tmp_path)}, trust=True)
+
+
+def broken(folder: Path) -> Path:
+    path = folder / f"broken_{folder.name}.py"
+    path.write_text("raise ValueError('no\\nway')")
+    return path

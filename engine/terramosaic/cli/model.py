@@ -170,6 +170,12 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
 @click.option(
     "--dates", type=int, metavar="N", help="Of a checkpoint: dates that it sees, where no file tells it"
 )
+@click.option(
+    "--custom-modules",
+    type=click.Path(path_type=Path),
+    help="Of a checkpoint: folder of Python modules, or one, that registers its decoder with terratorch",
+)
+@click.option("--trust", is_flag=True, help="Run the code of --custom-modules, which may do anything")
 def export_command(
     source: str,
     out: Path,
@@ -190,6 +196,8 @@ def export_command(
     window: int | None,
     pixel_size: float | None,
     dates: int | None,
+    custom_modules: Path | None,
+    trust: bool,
 ) -> None:
     """Exports TerraMind from terratorch, or what you have fine-tuned of it.
 
@@ -211,6 +219,8 @@ def export_command(
             window=window,
             pixel_size=pixel_size,
             dates=dates,
+            custom_modules=_existing("custom-modules", custom_modules),
+            trust=trust,
         )
         show_bundle(OUT, packed.bundle)
         return

@@ -134,6 +134,8 @@ def export_head(
     window: int | None = None,
     pixel_size: float | None = None,
     dates: int | None = None,
+    custom_modules: Path | None = None,
+    trust: bool = False,
 ) -> Packed:
     """Exports a fine-tuned model of terratorch's: TerraMind with necks, decoder and head.
 
@@ -148,6 +150,8 @@ def export_head(
         window: Side of windows in pixels, in place of that of tiled inference.
         pixel_size: Metres of the pixels that it was trained on, which no file tells.
         dates: Acquisitions that it sees, where it takes any number of them and no file tells.
+        custom_modules: A folder of Python modules, or one of them, that registers a decoder of your own.
+        trust: Whether that code, which may do anything, is run.
 
     Raises:
         RequestError: The files lack what a map needs, or are of a kind that cannot be exported; says what gives it.
@@ -161,6 +165,10 @@ def export_head(
         raise RequestError(
             f"pixel-size: the model was trained on pixels of {pixel_size:g} m, and maps are made of {_PIXEL} m, in "
             "which it would see another world"
+        )
+    if custom_modules is not None and not trust:
+        raise RequestError(
+            f"custom-modules: {custom_modules} is code, which may do anything here; say --trust if you have read it"
         )
     if (checkpoint is None) == (random_weights is None):
         raise RequestError("checkpoint: give a checkpoint, or --random-weights SEED to try without")
@@ -176,6 +184,7 @@ def export_head(
         random_weights=random_weights,
         window=window,
         dates=dates,
+        custom_modules=custom_modules,
     )
 
 

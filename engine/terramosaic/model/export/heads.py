@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from terratorch.registry import MODEL_FACTORY_REGISTRY
+from terratorch.registry import DECODER_REGISTRY, MODEL_FACTORY_REGISTRY
 from torch import nn
 
-from terramosaic.errors import ModelError, RequestError, one_line
+from terramosaic.errors import ModelError, RequestError, one_line, printable
 from terramosaic.ground.lattice import PATCH
+from terramosaic.model.export.custom import run_custom_modules
 from terramosaic.model.export.head_config import HeadConfig, config_of
 from terramosaic.model.export.lora import merged
 from terramosaic.model.export.onnx_files import GraphForm, export_graph
@@ -42,6 +43,7 @@ def export_head(
     random_weights: int | None = None,
     window: int | None = None,
     dates: int | None = None,
+    custom_modules: Path | None = None,
 ) -> Packed:
     """Exports a fine-tuned model, compared with terratorch on the way.
 
@@ -51,6 +53,8 @@ def export_head(
         RequestError: the files do not fit, lack what a map needs, or are of a kind that cannot be exported.
         ModelError: terratorch cannot build the model, or the exported one computes something else.
     """
+    if custom_modules:
+        run_custom_modules(custom_modules)
     state, held = _checkpoint(checkpoint) if checkpoint else ({}, {})
     content = read_yaml(config, "config") if config else {}
     model = content.get("model") or {"init_args": held}
@@ -132,6 +136,12 @@ def _built(read: HeadConfig, side: int, seed: int | None) -> nn.Module:
     if read.task == "regression":
         arguments.pop("num_classes", None)
     torch.manual_seed(seed or 0)
+    decoder = arguments.get("decoder")
+    if isinstance(decoder, str) and decoder not in DECODER_REGISTRY:
+        raise RequestError(
+            f"config: {printable(decoder)} is no decoder of terratorch's; where it is your own, --custom-modules PATH "
+            "--trust runs the code that registers it"
+        )
     try:
         factory = MODEL_FACTORY_REGISTRY.build(read.factory)
         network: nn.Module = factory.build_model(task=read.task, **arguments)
