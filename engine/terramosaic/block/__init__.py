@@ -11,6 +11,7 @@ batches     windows put together to what the model is called with
 consensus   tokens that overlapping windows share
 tokens      what was drawn for windows, kept
 places      where windows are taken to lie, kept
+place_table that of a run, read again
 rasters     finished rows written as they come
 pixel_hash  what tells a raster from a damaged one
 reading     rasters read again, and compared

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from terramosaic.block.place_table import is_table
 from terramosaic.block.reading import DamagedRasterError, RasterReader, forget_damaged, is_as_expected
 from terramosaic.block.receipt import BlockReceipt, receipts_of_all
 from terramosaic.catalog import Pass, labels_of
@@ -23,7 +24,7 @@ from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.model.devices import available_cpus
 from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.cog import RasterProfile, write_cog
-from terramosaic.mosaic.places import is_table, write_places
+from terramosaic.mosaic.places import write_places
 from terramosaic.mosaic.statistics import gdal_statistics, passing, totals_of
 from terramosaic.planning.folder import RunFolder, tables_of
 from terramosaic.planning.layers import ACQUIRED, Layer, day_number

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from terramosaic.block.place_table import read_places
 from terramosaic.errors import OutputError
-from terramosaic.mosaic.places import read_places
 from terramosaic.planning.folder import tables_of
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.numbers import number, percent

@@ -14,6 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from terramosaic.block.opening import OpenInputs
+from terramosaic.block.place_table import Window, read_places
 from terramosaic.block.places import PlaceSheet
 from terramosaic.block.rasters import acquired_by, stored_layers
 from terramosaic.block.rows import BlockRows
@@ -22,7 +23,6 @@ from terramosaic.errors import OutputError, StoreError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import Lattice
 from terramosaic.model.generator import Generator as Model
-from terramosaic.mosaic.places import Window, read_places
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Block, Plan, Zone
