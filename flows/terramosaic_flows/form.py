@@ -51,6 +51,7 @@ BOXES = {
             "exclude",
             "trust",
             "composite",
+            "dates",
             "offset",
             "offset_conflict",
         ),

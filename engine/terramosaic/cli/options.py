@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args, get_origin
 
 import click
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -26,6 +27,7 @@ _METAVARS = {
     "NDVI limits": "NAME=X,...",
     "Own imagery": "PATH,PATH",
     "Bands of own imagery": "BAND=WHERE,...",
+    "Dates": "N|NAME=X,...",
 }
 
 
@@ -109,7 +111,7 @@ def _choices(field: FieldInfo) -> Callable[[click.Context, click.Parameter, str]
 
 def _help(field: FieldInfo) -> str:
     default = field.default
-    if default is PydanticUndefined or default in ((), "", {}):
+    if default is PydanticUndefined or default in ((), "", {}) or isinstance(default, BaseModel):
         return field.description or ""
     shown = (
         ",".join(default)

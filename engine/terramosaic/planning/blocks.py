@@ -65,6 +65,17 @@ def cut_into_blocks(
     return zones, empty
 
 
+def seen_at_all(zones: Sequence[Zone], acquisitions: int) -> tuple[list[Zone], int]:
+    """Zones with the blocks that all of so many acquisitions touch, and how many blocks that leaves out."""
+    kept, left_out = [], 0
+    for zone in zones:
+        blocks = tuple(block for block in zone.blocks if len(block.acquisitions) == acquisitions)
+        left_out += len(zone.blocks) - len(blocks)
+        if blocks:
+            kept.append(zone.model_copy(update={"blocks": blocks}))
+    return kept, left_out
+
+
 def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], margin: int) -> list[_Scene]:
     """Those of some scenes that may have imagery of the blocks and around them.
 

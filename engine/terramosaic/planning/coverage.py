@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import shapely
 from shapely.geometry import box
@@ -19,7 +19,7 @@ from terramosaic.planning.heights import Heights
 
 def lost_shares(
     areas: Sequence[ZoneArea],
-    scenes: Iterable[Scene],
+    scenes: Sequence[Sequence[Scene]],
     radar: Mapping[int, BaseGeometry] | None,
     heights: Heights | None,
 ) -> dict[str, float]:
@@ -27,21 +27,20 @@ def lost_shares(
 
     Args:
         areas: the region, zone by zone.
-        scenes: of Sentinel-2; none where it is no input.
+        scenes: of Sentinel-2, of each date that has to have seen the ground; none where it is no input.
         radar: what windows see of Sentinel-1, by zone; see `RadarEstimate`. None where it is no input.
         heights: the DEM, if it is an input.
 
     Returns:
         By cause, see `terramosaic.planning.gaps`; 0 of an input that has all of what those before it have.
     """
-    scenes = list(scenes)
     whole, left = 0.0, dict.fromkeys((NO_SCENE, NO_RADAR, NO_HEIGHTS), 0.0)
     nothing = box(0, 0, 0, 0)
     for area in areas:
         ground = box(*area.rect.bounds) if area.outline is None else area.outline
         whole += ground.area
-        if scenes:
-            ground = ground.intersection(_under(scenes, area.epsg, area.rect))
+        for of_date in scenes:
+            ground = ground.intersection(_under(of_date, area.epsg, area.rect))
         left[NO_SCENE] += ground.area
         if radar is not None:
             ground = ground.intersection(radar.get(area.epsg, nothing))

@@ -85,7 +85,9 @@ def read_gigabytes(
         left = 1.0
         total += pixels * (heights + _RADAR_BYTES_PER_PIXEL * passes.get(block.id, 0.0))
         for scenes in block.acquisitions:
-            total += pixels * per_pixel * (1.0 if request.composite == "median" else left)
+            total += (
+                pixels * per_pixel * (1.0 if request.composite == "median" or request.dates.count else left)
+            )
             left *= cloud[scenes[0]] if optical and optical.tells_clouds else 0
     return total / 1e9
 

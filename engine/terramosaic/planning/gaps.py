@@ -17,10 +17,11 @@ from terramosaic.request.request import RegionRequest
 logger = logging.getLogger(__name__)
 
 #: Causes that metadata tells, and those that a run finds out.
-NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, EXCLUDED, NO_L1C, NO_RADAR, NO_HEIGHTS = (
+NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, OTHER_DATES, EXCLUDED, NO_L1C, NO_RADAR, NO_HEIGHTS = (
     "no scene",
     "cloud limit",
     "other acquisitions",
+    "other dates",
     "excluded",
     "no L1C",
     "no radar",
@@ -33,6 +34,7 @@ WHERE = {
     NO_SCENE: "under no scene",
     CLOUD_LIMIT: "under scenes above the cloud limit alone",
     OTHER_ACQUISITIONS: "under scenes of other acquisitions than the best alone (composite: single)",
+    OTHER_DATES: "under scenes of other dates than those that were chosen, or not of all of these",
     EXCLUDED: "under scenes that the request excludes",
     NO_L1C: "under scenes of L2A without L1C of the same acquisition",
     NO_RADAR: "where Sentinel-1 has nothing, or the edge of its swath",

@@ -131,6 +131,12 @@ def _deciding_scenes(plan: Plan, used: Collection[str], *, checksums: bool) -> d
         found = plan.heights.elevation
         tiles = {key: tile.identity(checksums=checksums) for key, tile in found.by_key.items()}
         beside["heights"] = [tiles, found.sea]
+    if plan.dates:
+        # Which acquisitions these are, the request's rule decides; its words do not.
+        beside["dates"] = [
+            [plan.acquisitions[one.acquisition].scenes, one.moment.isoformat(), sorted(one.slices)]
+            for one in plan.dates
+        ]
     return beside | {"scenes": {scene: plan.sources[scene].identity(checksums=checksums) for scene in used}}
 
 

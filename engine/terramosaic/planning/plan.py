@@ -21,6 +21,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.ground.lattice import PATCH, WINDOW, Lattice
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import COORDINATES, NdviLimit
+from terramosaic.planning.dates import PlannedDate
 from terramosaic.planning.heights import Heights
 from terramosaic.planning.inputs import LEADING, is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
@@ -257,6 +258,9 @@ class Plan(Shown, _Value):
     heights: Heights | None = Field(
         default=None, description="The DEM that windows are cut from, if it is an input"
     )
+    dates: tuple[PlannedDate, ...] = Field(
+        default=(), description="Of a model of several dates: which acquisitions they are, the oldest first"
+    )
     dropped: tuple[DroppedScene, ...]
     zones: tuple[Zone, ...]
     figures: Figures
@@ -283,6 +287,10 @@ class Plan(Shown, _Value):
             )
             for ranked in self.acquisitions
         )
+
+    def radar_of(self, date: PlannedDate) -> Radar | None:
+        """The Sentinel-1 that windows of a date are cut from, if it is an input."""
+        return self.radar and self.radar.at(date.moment, date.slices)
 
     @cached_property
     def lattices(self) -> tuple[TargetLattice, ...]:

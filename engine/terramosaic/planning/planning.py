@@ -20,10 +20,19 @@ from terramosaic.catalog import (
     require_files,
     tell_apart,
 )
-from terramosaic.errors import CatalogError, ForeignItemError, NoRadarError, NoScenesError, UnusableItemError
+from terramosaic.errors import (
+    CatalogError,
+    ForeignItemError,
+    NoRadarError,
+    NoScenesError,
+    RequestError,
+    UnusableItemError,
+)
 from terramosaic.ground.zones import as_geojson
-from terramosaic.planning.blocks import cut_into_blocks, windows_around, windows_by_stride
+from terramosaic.planning.blocks import cut_into_blocks, seen_at_all, windows_around, windows_by_stride
 from terramosaic.planning.coverage import lost_shares
+from terramosaic.planning.dates import PlannedDate
+from terramosaic.planning.dating import Dated, dated, dated_by_radar, search_pairs_again
 from terramosaic.planning.estimates import (
     covered_share,
     output_gigabytes,
@@ -76,6 +85,8 @@ def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any
     prepared = Prepared.of(request)
     if is_led_by_radar(request):
         radar = prepared.radar(near=None)
+        if prepared.has_dates:
+            return _of_dates(prepared, dated_by_radar(prepared, radar))
         if request.composite == "single":
             radar = radar.only(radar.passes[0])
         return _plan_from(prepared, led_by(radar, prepared), radar)
@@ -85,6 +96,8 @@ def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any
             raise none_usable(found)
         told = (f"no scene found in {found.searched}", found.hint(), *left_out_in_words(found.unusable))
         raise NoScenesError("; ".join(told))
+    if prepared.has_dates:
+        return _of_dates(prepared, dated(prepared, found))
     if request.composite == "single":
         found = found.best()
     return _plan_from(prepared, found, radar_beside(prepared, found), whole_period=True)
@@ -110,6 +123,12 @@ def plan_acquisitions(
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
     prepared = Prepared.of(request)
+    if prepared.has_dates:
+        raise RequestError(
+            f"model: bundle {prepared.bundle.name!r} takes {prepared.request.dates.count} dates, "
+            "and a region is watched acquisition by acquisition; map it with `terramosaic map` and rule=latest as "
+            "often as is wanted"
+        )
     if is_led_by_radar(request):
         return _plans_of_passes(prepared), []
     found = search(prepared, CatalogError)
@@ -143,7 +162,9 @@ def recall_secrets(made: Plan) -> None:
         prepared = Prepared.of(request)
         if made.scenes:
             search(prepared, UnusableItemError)
-        if made.radar is not None:
+        if made.radar is not None and made.scenes and made.dates:
+            search_pairs_again(prepared, made.dates)
+        elif made.radar is not None:
             near = None if made.is_led_by_radar else made.radar.moment
             prepared.radar(near=near)
         prepared.heights()
@@ -173,13 +194,27 @@ def _plans_of_passes(prepared: Prepared) -> list[Plan]:
     return plans
 
 
+def _of_dates(prepared: Prepared, dated: Dated) -> Plan:
+    return _plan_from(
+        prepared, dated.found, dated.radar, dates=dated.dates, notes=dated.notes, whole_period=True
+    )
+
+
 def _plan_from(
-    prepared: Prepared, found: Found, radar: Radar | None = None, *, whole_period: bool = False
+    prepared: Prepared,
+    found: Found,
+    radar: Radar | None = None,
+    *,
+    dates: tuple[PlannedDate, ...] = (),
+    notes: tuple[str, ...] = (),
+    whole_period: bool = False,
 ) -> Plan:
     """The plan of what was found.
 
     Args:
         radar: the Sentinel-1 that windows are cut from, if it is an input.
+        dates: which of the acquisitions they are, of a model of several.
+        notes: what to tell of these.
         whole_period: whether this is all that the period has; of a single acquisition gaps are expected.
     """
     area, areas, bundle = prepared.area, prepared.areas, prepared.bundle
@@ -196,23 +231,34 @@ def _plan_from(
     request = _naming_what_was_found(prepared, read, found.dropped, excluded)
     lattices = lattices_of(request, bundle.manifest)
     zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
-    if radar is not None:
-        radar = radar.keeping(scenes_for_windows(radar, request, zones, lattices))
+    if dates:
+        zones, without = seen_at_all(zones, len(acquisitions))
+        empty_blocks += without
+    if radar is not None and not (dates and led_by_radar):
+        radar = radar.keeping(scenes_for_windows(radar, request, zones, lattices, dates))
         if led_by_radar:
             acquisitions = led_by(radar, prepared).acquisitions
             scenes = radar.scenes
     footprints = shapely.union_all([scene.geometry for scene in scenes.values()])
+    if dates:
+        footprints = shapely.intersection_all(
+            [
+                shapely.union_all([scene.geometry for scene in acquisition.scenes])
+                for acquisition in acquisitions
+            ]
+        )
     covered = covered_share(area, footprints)
     gaps, hint = (
         gaps_of(request, area, footprints, found.dropped_by_cause, found.catalog)
         if whole_period and found.catalog is not None and 1 - covered > TOLD
         else ({}, "")
     )
-    seen = None if radar is None else RadarEstimate.of(radar, request, zones, lattices)
+    seen = None if radar is None else RadarEstimate.of(radar, request, zones, lattices, dates)
     mapped = None
     if radar is not None or heights is not None:
+        groups = [one.scenes for one in acquisitions] if dates else [tuple(scenes.values())]
         of_sentinel_2 = (
-            [] if led_by_radar else [scene for scene in scenes.values() if isinstance(scene, Scene)]
+            [] if led_by_radar else [[one for one in each if isinstance(one, Scene)] for each in groups]
         )
         lost = lost_shares(areas, of_sentinel_2, seen.ground if seen else None, heights)
         mapped, gaps = max(0.0, 1 - sum(lost.values())), with_other_inputs(gaps, lost)
@@ -264,6 +310,7 @@ def _plan_from(
         scenes={} if led_by_radar else scenes,
         radar=radar,
         heights=heights,
+        dates=dates,
         dropped=(
             *(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
             *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in found.unusable),
@@ -272,6 +319,7 @@ def _plan_from(
         figures=figures,
         warnings=(
             *warnings_of(request, bundle, figures, _with_l1c(scenes.values()), beside, hint),
+            *notes,
             *(radar.notes if radar else ()),
             *(heights.notes if heights else ()),
             *(prepared.own.notes if prepared.own else ()),

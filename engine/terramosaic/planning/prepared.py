@@ -21,6 +21,7 @@ from terramosaic.model.bundle import DEMO, Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
+from terramosaic.planning.dates import with_dates
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
 from terramosaic.planning.lattices import lattices_of, margin_of
@@ -92,12 +93,8 @@ class Prepared:
             reconstruct=request.reconstruct,
             consensus=request.consensus == "tokens",
         )
-        if bundle.manifest.dates > 1:
-            raise RequestError(
-                f"model: bundle {bundle.name!r} takes {bundle.manifest.dates} dates, which this version cannot map with"
-            )
         _require_tables(request)
-        request = _with_strides(request, bundle)
+        request = with_dates(_with_strides(request, bundle), bundle)
         require_read(request.inputs)
         require_catalogs(request)
         require_composite(request)
@@ -109,6 +106,11 @@ class Prepared:
     def catalog(self) -> str:
         """Where Sentinel-2 is looked for."""
         return str(self.own.catalog) if self.own else self.request.catalog
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether the model sees several dates."""
+        return self.request.dates.count > 1
 
     @property
     def optical(self) -> OpticalBands | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,6 +57,21 @@ class RankedPass(BaseModel):
     coverage: float
     days: float
 
+    @classmethod
+    def of(cls, one: BackscatterPass) -> Self:
+        """What a plan keeps of a pass."""
+        return cls(
+            label=one.label,
+            start=one.start,
+            platform=one.platform,
+            direction=one.direction,
+            absolute_orbit=one.absolute_orbit,
+            relative_orbit=one.relative_orbit,
+            scenes=tuple(scene.key for scene in one.scenes),
+            coverage=one.coverage,
+            days=round(one.days, 6),
+        )
+
 
 class Radar(BaseModel):
     """The Sentinel-1 that a run's windows are cut from: each window of one pass, all passes of one direction.
@@ -98,6 +113,17 @@ class Radar(BaseModel):
             return self
         scenes = {key: self.scenes[key] for one in passes for key in one.scenes}
         return self.model_copy(update={"passes": passes, "scenes": scenes})
+
+    def at(self, moment: datetime, keys: Collection[str]) -> Radar:
+        """What there is of a date: passes near to another moment, of some of the scenes alone; none, perhaps."""
+        there = self.scenes.keys() & set(keys)
+        passes = tuple(
+            one.model_copy(update={"scenes": tuple(key for key in one.scenes if key in there)})
+            for one in self.passes
+        )
+        kept = tuple(one for one in passes if one.scenes)
+        scenes = {key: self.scenes[key] for one in kept for key in one.scenes}
+        return self.model_copy(update={"moment": moment, "passes": kept, "scenes": scenes})
 
     def window_passes(self, epsg: int, rect: Rect, composite: str) -> WindowPasses:
         """Which of `passes_with_scenes` windows within some pixels of a zone are cut from.
@@ -176,20 +202,7 @@ def find_radar(
     return Radar(
         moment=moment,
         searched=searched,
-        passes=tuple(
-            RankedPass(
-                label=one.label,
-                start=one.start,
-                platform=one.platform,
-                direction=one.direction,
-                absolute_orbit=one.absolute_orbit,
-                relative_orbit=one.relative_orbit,
-                scenes=tuple(scene.key for scene in one.scenes),
-                coverage=one.coverage,
-                days=round(one.days, 6),
-            )
-            for one in ranked
-        ),
+        passes=tuple(map(RankedPass.of, ranked)),
         scenes={scene.key: scene for one in ranked for scene in one.scenes},
         notes=(
             *([told] if len(passes) < len(over) else []),

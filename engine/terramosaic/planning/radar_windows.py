@@ -12,6 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.blocks import reaching_blocks, windows_of
+from terramosaic.planning.dates import PlannedDate, distinct
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, cover_of, margin_of
 from terramosaic.planning.pass_choice import Candidate, WindowPasses
@@ -21,19 +22,30 @@ from terramosaic.request.request import RegionRequest
 
 
 def scenes_for_windows(
-    radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+    radar: Radar,
+    request: RegionRequest,
+    zones: Sequence[Zone],
+    lattices: Sequence[TargetLattice],
+    dates: Sequence[PlannedDate] = (),
 ) -> set[str]:
     """Keys of the slices that windows may be cut from.
 
     Of a period these are all that windows reach, for where one pass saw nothing the next is taken. Of a single
-    acquisition of Sentinel-2 they are those that its windows need by their footprints.
+    acquisition of Sentinel-2 they are those that its windows need by their footprints; of several dates those of each.
     """
+    if dates:
+        return {key for one in dates for key in _needed(radar.at(one.moment, one.slices), zones, lattices)}
     margin = margin_of(lattices)
     if request.composite != "single" or is_led_by_radar(request):
         return {scene.key for scene in reaching_blocks(list(radar.scenes.values()), zones, margin)}
-    needed: set[str] = set()
+    return _needed(radar, zones, lattices)
+
+
+def _needed(radar: Radar, zones: Sequence[Zone], lattices: Sequence[TargetLattice]) -> set[str]:
+    """The slices that windows paired with a single acquisition need by their footprints."""
+    margin, needed = margin_of(lattices), set[str]()
     for zone in zones:
-        choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), request.composite)
+        choice = radar.window_passes(zone.epsg, zone.rect.pad(margin), "single")
         for block in zone.blocks:
             for _, ranked in _places(choice, zone, block, lattices):
                 needed.update(scene.key for one in ranked for scene in one.slices)
@@ -56,12 +68,35 @@ class RadarEstimate:
 
     @classmethod
     def of(
-        cls, radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+        cls,
+        radar: Radar,
+        request: RegionRequest,
+        zones: Sequence[Zone],
+        lattices: Sequence[TargetLattice],
+        dates: Sequence[PlannedDate] = (),
     ) -> RadarEstimate:
-        """Looks at each window of the zones' blocks, but where one pass is the best for all of a block."""
+        """Looks at each window of the zones' blocks, but where one pass is the best for all of a block.
+
+        Of several dates all are read, and what is seen is what every one sees.
+        """
+        if not dates:
+            return cls._of_one(radar, request.composite, zones, lattices)
+        each = [
+            cls._of_one(radar.at(one.moment, one.slices), "single", zones, lattices)
+            for one in distinct(dates)
+        ]
+        return cls(
+            {block: sum(one.reads[block] for one in each) for block in each[0].reads},
+            {epsg: shapely.intersection_all([one.ground[epsg] for one in each]) for epsg in each[0].ground},
+        )
+
+    @classmethod
+    def _of_one(
+        cls, radar: Radar, composite: str, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+    ) -> RadarEstimate:
         reads, ground = {}, {}
         for zone in zones:
-            choice = radar.window_passes(zone.epsg, zone.rect.pad(margin_of(lattices)), request.composite)
+            choice = radar.window_passes(zone.epsg, zone.rect.pad(margin_of(lattices)), composite)
             parts = []
             for block in zone.blocks:
                 places = _places(choice, zone, block, lattices)

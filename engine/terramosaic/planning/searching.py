@@ -30,7 +30,7 @@ from terramosaic.catalog import (
     scene_from_item,
 )
 from terramosaic.errors import CatalogError
-from terramosaic.planning.gaps import EXCLUDED, NO_L1C, OTHER_ACQUISITIONS
+from terramosaic.planning.gaps import EXCLUDED, NO_L1C, OTHER_ACQUISITIONS, OTHER_DATES
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
@@ -39,6 +39,8 @@ from terramosaic.planning.radar import RADAR, Radar
 EXCLUDED_BY_REQUEST = "excluded by the request"
 #: Why a composite of a single acquisition drops a scene.
 OTHER_ACQUISITION = "not of the best acquisition"
+#: Why a map of several dates does.
+OTHER_DATE = "not of a date that was chosen"
 #: Items that cannot be used, told one by one; all of them are in the plan.
 _NAMED_ITEMS = 5
 
@@ -74,6 +76,7 @@ class Found:
         """Footprints of the scenes without which a gap may be."""
         causes = {
             OTHER_ACQUISITIONS: OTHER_ACQUISITION,
+            OTHER_DATES: OTHER_DATE,
             EXCLUDED: EXCLUDED_BY_REQUEST,
             NO_L1C: WITHOUT_L1C,
         }

@@ -27,6 +27,7 @@ from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
 from terramosaic.model.devices import AUTO, parse_device
 from terramosaic.model.manifest import Name, NdviLimit
+from terramosaic.request.dates import Dates
 from terramosaic.request.face import OneLineErrors, readable
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.region import GeoJsonFile, Region
@@ -201,6 +202,13 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         default="best",
         title="Composite",
         description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
+    )
+    dates: _Choice[Annotated[Dates, WithJsonSchema(Dates.model_json_schema())]] = Field(
+        default=Dates(),
+        title="Dates",
+        description="Of a model of several dates: which acquisitions it sees, such as "
+        "count=4,rule=before_after,reference=2023-08-31; by default the newest",
+        examples=[{"count": 4, "rule": "before_after", "reference": "2023-08-31"}],
     )
     inputs: _Pixels[Annotated[tuple[Name, ...], AfterValidator(_by_bands)]] = Field(
         default=("S2L2A",),
