@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from terramosaic.block.dated import DatedInputs
 from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.block.windows import WindowRow
@@ -64,7 +65,8 @@ class Batch:
 
     Attributes:
         lattice: of its windows.
-        pixels: by input float32 (N, bands, side, side), without gaps; the batch's own.
+        pixels: by input float32 (N, bands, side, side), of several dates (N, bands, dates, side, side), without gaps;
+            the batch's own.
         items: its N windows in row-major order, and between them the ends of rows.
     """
 
@@ -78,13 +80,13 @@ class Batch:
 
 
 def batches(
-    held: BlockInputs,
+    held: BlockInputs | DatedInputs,
     rows: Sequence[WindowRow],
     block: Rect,
     region: np.ndarray,
     *,
     size: int,
-    bands: Mapping[str, int],
+    depths: Mapping[str, tuple[int, ...]],
 ) -> Generator[Batch, None, None]:
     """Cuts windows into batches, also across rows; windows without a valid pixel are left out.
 
@@ -94,21 +96,21 @@ def batches(
         block: its pixels.
         region: bool (height, width) of the block: which of them are wanted.
         size: windows in a batch; the last one of a lattice may have fewer, or none.
-        bands: of a window, by input.
+        depths: by input, how many bands a window has; and dates, where it has several.
     """
-    forming = {row.lattice: _OpenBatch(row.lattice, size, bands) for row in rows}
+    forming = {row.lattice: _OpenBatch(row.lattice, size, depths) for row in rows}
     for row, end in zip(rows, [*(row.start for row in rows[1:]), block.row_end], strict=True):
         held.drop_above(row.start)
         batch = forming[row.lattice]
         for j in row.columns:
             place = batch.place
             seen = held.cut(row.lattice.window(row.i, j), place)
-            if not all(mask.any() for mask in seen.values()):
+            if not all(mask.any(axis=(-2, -1)).all() for mask in seen.values()):
                 continue
             batch.put(PlacedWindow(row.i, j, _filled(place, seen), row.rings.get(j, 0)))
             if batch.is_full:
                 yield batch.closed()
-                batch = forming[row.lattice] = _OpenBatch(row.lattice, size, bands)
+                batch = forming[row.lattice] = _OpenBatch(row.lattice, size, depths)
         batch.items.append(RowEnd(row.i, _source(held, row.start, end, block, region), row.is_own))
     for batch in forming.values():
         yield batch.closed()
@@ -117,11 +119,11 @@ def batches(
 class _OpenBatch:
     """A batch that is not full yet."""
 
-    def __init__(self, lattice: Lattice, size: int, bands: Mapping[str, int]) -> None:
+    def __init__(self, lattice: Lattice, size: int, depths: Mapping[str, tuple[int, ...]]) -> None:
         self._lattice, self._size, self._count = lattice, size, 0
         self._pixels = {
-            name: np.empty((size, count, lattice.side, lattice.side), np.float32)
-            for name, count in bands.items()
+            name: np.empty((size, *depth, lattice.side, lattice.side), np.float32)
+            for name, depth in depths.items()
         }
         self.items: list[PlacedWindow | RowEnd] = []
 
@@ -145,17 +147,21 @@ class _OpenBatch:
 
 
 def _filled(place: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Fills what is missing of a window's inputs, each by itself and in place; returns what all have seen, or None."""
-    valid: np.ndarray = np.logical_and.reduce(list(seen.values()))
+    """Fills what is missing of a window's inputs in place, each date by itself; returns what all saw, or None."""
+    of_dates = [mask if mask.ndim == 3 else mask[None] for mask in seen.values()]
+    valid: np.ndarray = np.logical_and.reduce(np.concatenate(of_dates))
     if valid.all():
         return None
-    for name, mask in seen.items():
-        if not mask.all():
-            fill_nearest(place[name], mask)
+    for name, masks in zip(seen, of_dates, strict=True):
+        for date, mask in enumerate(masks):
+            if not mask.all():
+                fill_nearest(place[name][:, date] if place[name].ndim == 4 else place[name], mask)
     return valid
 
 
-def _source(held: BlockInputs, start: int, end: int, block: Rect, region: np.ndarray) -> SourceRows:
+def _source(
+    held: BlockInputs | DatedInputs, start: int, end: int, block: Rect, region: np.ndarray
+) -> SourceRows:
     """What lies under a block's pixels in some rows of the grid."""
     # Of rows that do not touch the block nothing is left of that.
     top = min(max(block.row, start), block.row_end)

@@ -44,11 +44,13 @@ class BlockInputs:
     def cut(self, window: Rect, places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes a window of each input into its place; returns the pixels that each has seen, bool (side, side).
 
-        Where the one that leads has nothing, the others are not read.
+        Where the one that leads has nothing, the others are not read; nor is one that has no place.
         """
         seen = {self.name: self.leading.cut(window, places[self.name])}
         if seen[self.name].any():
-            seen |= {name: rows.cut(window, places[name]) for name, rows in self.others.items()}
+            seen |= {
+                name: rows.cut(window, places[name]) for name, rows in self.others.items() if name in places
+            }
         return seen
 
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from terramosaic.block.dated import DatedInputs
 from terramosaic.block.inputs import BlockInputs
 from terramosaic.block.optical import optical_inputs
 from terramosaic.block.radar_rows import RadarLead, RadarRows
@@ -23,6 +25,7 @@ from terramosaic.imagery.elevation import read_elevation
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
+from terramosaic.planning.dates import distinct
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.heights import DEM
 from terramosaic.planning.plan import Block, Plan
@@ -43,7 +46,7 @@ class Decisions(Protocol):
 
 
 #: Opens what windows are cut from: of the rows of windows that touch a rectangle, and of that.
-OpenInputs = Callable[[Sequence[WindowRow], Rect], AbstractContextManager[BlockInputs]]
+OpenInputs = Callable[[Sequence[WindowRow], Rect], AbstractContextManager[BlockInputs | DatedInputs]]
 
 
 def scenes_under(plan: Plan, block: Block, decisions: Decisions, run: RunFolder | None = None) -> OpenInputs:
@@ -59,7 +62,7 @@ def held_inputs(
     part: Rect,
     decisions: Decisions,
     run: RunFolder | None,
-) -> Iterator[BlockInputs]:
+) -> Iterator[BlockInputs | DatedInputs]:
     """What windows of a block are cut from; reading ends with the context.
 
     Args:
@@ -70,43 +73,90 @@ def held_inputs(
         decisions: which scenes are used, and what their numbers mean.
         run: where files that fail for good are marked; of None, nowhere.
     """
-    rect, wanted = pixels_under(rows, part)
     with ExitStack() as opened:
-        others: dict[str, InputRows] = {}
-        if plan.heights is not None:
-            read = partial(_read_heights, plan.heights.elevation, block.epsg, decisions, run)
-            others[DEM] = opened.enter_context(
-                ReadRows(read, (window for row in rows for window in row.windows))
-            )
-        radar = None
-        if plan.radar is not None:
-            choice = plan.radar.window_passes(block.epsg, rect, plan.request.composite)
+        opening = _Opening(plan, block, rows, part, decisions, run, opened)
+        static = opening.heights()
+        if not plan.dates:
+            yield opening.inputs(plan.radar, static)
+            return
+        acquisitions = distinct(plan.dates)
+        of_each = {
+            one.acquisition: opening.inputs(plan.radar_of(one), static, one.acquisition, len(acquisitions))
+            for one in acquisitions
+        }
+        yield DatedInputs([of_each[one.acquisition] for one in plan.dates])
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """Opens inputs of a block, all in one context; see `held_inputs`."""
+
+    plan: Plan
+    block: Block
+    rows: Sequence[WindowRow]
+    part: Rect
+    decisions: Decisions
+    run: RunFolder | None
+    opened: ExitStack
+
+    def heights(self) -> dict[str, InputRows]:
+        """The DEM, if it is an input."""
+        if self.plan.heights is None:
+            return {}
+        read = partial(_read_heights, self.plan.heights.elevation, self.block.epsg, self.decisions, self.run)
+        windows = (window for row in self.rows for window in row.windows)
+        return {DEM: self.opened.enter_context(ReadRows(read, windows))}
+
+    def inputs(
+        self,
+        radar: Radar | None,
+        static: Mapping[str, InputRows],
+        acquisition: int | None = None,
+        stacks: int = 1,
+    ) -> BlockInputs:
+        """The inputs of the block, or of one of its acquisitions.
+
+        Args:
+            radar: the Sentinel-1 that windows are cut from, if it is an input.
+            static: inputs that are the same on every date.
+            acquisition: which alone, from 0, if not all.
+            stacks: held at the same time.
+        """
+        plan, block = self.plan, self.block
+        rect, wanted = pixels_under(self.rows, self.part)
+        composite = plan.request.composite if acquisition is None else "single"
+        others = dict(static)
+        if radar is not None:
+            choice = radar.window_passes(block.epsg, rect, composite)
             reads = [
-                partial(_read_backscatter, slices, block.epsg, decisions, run)
+                partial(_read_backscatter, slices, block.epsg, self.decisions, self.run)
                 for slices in choice.slices_under(rect)
             ]
-            radar = opened.enter_context(closing(RadarRows(reads, choice, rows)))
-        if radar is not None and plan.radar is not None and plan.is_led_by_radar:
-            yield BlockInputs(RADAR, RadarLead(radar, _numbers(plan.radar, block)), others)
-            return
-        if radar is not None:
-            others[RADAR] = radar
+            held_passes = self.opened.enter_context(closing(RadarRows(reads, choice, self.rows)))
+            if plan.is_led_by_radar:
+                return BlockInputs(RADAR, RadarLead(held_passes, _numbers(radar, block)), others)
+            others[RADAR] = held_passes
         optical = plan.optical
         assert optical is not None  # else radar leads
         imagery = Imagery(
             epsg=block.epsg,
             bands=optical.bands,
             beside=optical.beside,
-            acquisitions=tuple(tuple(plan.scenes[id_] for id_ in ids) for ids in block.acquisitions),
-            composite=plan.request.composite,
-            decisions=decisions,
-            run=run,
+            # Of one acquisition the others are there without scenes, so that it has its number among all.
+            acquisitions=tuple(
+                tuple(plan.scenes[key] for key in keys) if acquisition in (None, place) else ()
+                for place, keys in enumerate(block.acquisitions)
+            ),
+            composite=composite,
+            decisions=self.decisions,
+            run=self.run,
+            stacks=stacks,
         )
-        stack = opened.enter_context(StackReader(imagery, rect, wanted))
-        strips = opened.enter_context(closing(read_ahead(stack.strips())))
+        stack = self.opened.enter_context(StackReader(imagery, rect, wanted))
+        strips = self.opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
-        held = HeldRows(strips, optical.bands, kept=keeps_imagery, last=part.row_end)
-        yield optical_inputs(held, optical, others)
+        held = HeldRows(strips, optical.bands, kept=keeps_imagery, last=self.part.row_end)
+        return optical_inputs(held, optical, others)
 
 
 def _read_backscatter(

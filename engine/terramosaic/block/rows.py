@@ -256,9 +256,9 @@ class BlockRows:
         block, inputs = self._block, self._plan.request.inputs
         region = region_mask(self._plan, block)
         rows = windows_by_row(self._targets, block.rect, region, self._rings)
-        bands = {name: len(self.bundle.inputs[name].bands) for name in inputs if name != COORDINATES}
+        depths = {name: self.bundle.inputs[name].depth for name in inputs if name != COORDINATES}
         with self._open_inputs(rows, block.rect) as held:
-            for batch in batches(held, rows, block.rect, region, size=self._batch_size, bands=bands):
+            for batch in batches(held, rows, block.rect, region, size=self._batch_size, depths=depths):
                 yield self._placed(batch) if COORDINATES in inputs else batch
 
     def _placed(self, batch: Batch) -> Batch:

@@ -35,7 +35,8 @@ from terramosaic.planning.folder import RunFolder
 #: Rows read at once.
 STRIP = 256
 
-#: A median holds all its observations at once: with more than these a strip gets lower, down to this height.
+#: A median holds all its observations at once, and several dates are several stacks: with more than these a strip gets
+#: lower, down to this height.
 _OBSERVATIONS, _STRIP_LEAST = 8, 32
 
 
@@ -91,6 +92,7 @@ class Imagery:
         composite: how acquisitions are combined.
         decisions: which scenes are used, and what their numbers mean.
         run: the run that all this is for; see `SceneReader`.
+        stacks: that are held at the same time, of as many dates; of many, strips get lower, as of a median.
     """
 
     epsg: int
@@ -100,6 +102,7 @@ class Imagery:
     decisions: Decisions
     run: RunFolder | None = None
     beside: tuple[str, ...] = ()
+    stacks: int = 1
 
     @property
     def depth(self) -> int:
@@ -128,11 +131,12 @@ class StackReader:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def strips(self) -> Iterator[Strip]:
-        """The stack from top to bottom, cut at multiples of 256 rows of the grid, or fewer for a median of many."""
-        height = STRIP
+        """The stack from top to bottom, cut at multiples of 256 rows of the grid; of fewer, where many are held."""
+        height, held = STRIP, self._imagery.stacks
         if self._imagery.composite == "median":
-            while height > _STRIP_LEAST and height * len(self._imagery.acquisitions) > STRIP * _OBSERVATIONS:
-                height //= 2
+            held *= len(self._imagery.acquisitions)
+        while height > _STRIP_LEAST and height * held > STRIP * _OBSERVATIONS:
+            height //= 2
         row = self._rect.row
         while row < self._rect.row_end:
             end = min((row // height + 1) * height, self._rect.row_end)

@@ -181,14 +181,17 @@ class InputSpec(_Frozen):
             content.pop("dates", None)
         return content
 
+    @property
+    def depth(self) -> tuple[int, ...]:
+        """What a pixel of a window has: (bands,), of several dates (bands, dates)."""
+        return (len(self.bands), self.dates) if self.dates > 1 else (len(self.bands),)
+
     def shape(self, side: int) -> tuple[int, ...]:
         """Of a window ``side`` pixels to a side: (bands, side, side), of several dates (bands, dates, side, side).
 
         Of a place it is (2,).
         """
-        if self.bands == PLACE:
-            return (2,)
-        return (len(self.bands), *((self.dates,) if self.dates > 1 else ()), side, side)
+        return (2,) if self.bands == PLACE else (*self.depth, side, side)
 
 
 class Schedule(_Frozen):

@@ -42,7 +42,7 @@ def cut(size: int, region: np.ndarray, *lattices: Lattice) -> list[Batch]:
     """All batches at once, so that what two of them shared would show."""
     rows = windows_by_row(lattices or [LATTICE], BLOCK, region)
     held = BlockInputs("S2L2A", HeldRows(strips(), BANDS))
-    return list(batches(held, rows, BLOCK, region, size=size, bands={"S2L2A": len(BANDS)}))
+    return list(batches(held, rows, BLOCK, region, size=size, depths={"S2L2A": (len(BANDS),)}))
 
 
 @pytest.mark.parametrize("size", [2, 5, 64])
@@ -141,7 +141,7 @@ def cut_both(gap: range) -> list[Batch]:
     region = np.ones(BLOCK.shape, bool)
     held = BlockInputs("S2L2A", HeldRows(strips(), BANDS), {"S1RTC": Elsewhere(gap)})
     rows = windows_by_row([LATTICE], BLOCK, region)
-    return list(batches(held, rows, BLOCK, region, size=4, bands={"S2L2A": len(BANDS), "S1RTC": 2}))
+    return list(batches(held, rows, BLOCK, region, size=4, depths={"S2L2A": (len(BANDS),), "S1RTC": (2,)}))
 
 
 def test_each_input_has_its_own_pixels_of_the_same_windows():
