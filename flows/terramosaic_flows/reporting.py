@@ -47,6 +47,9 @@ _SILENCE = 60.0
 _PICTURE_SIDE = 420
 _MOST_PICTURES = 12
 
+#: Figures of a plan that its table tells above.
+_TOLD = ("Region", "Imagery", "Dates", "Covered", "Work", "Model")
+
 #: Rows of a table; a country has thousands of scenes, and ``plan.json`` holds them all.
 _MOST_ROWS = 500
 
@@ -79,7 +82,7 @@ def report_plan(plan: Plan, region: str = "") -> None:
     ]
     dropped = [{"scene": scene.id, "use": f"dropped: {scene.reason}"} for scene in plan.dropped]
     rows = [dict.fromkeys(used[0], "") | row for row in used + dropped] if used else dropped
-    told = [facts.figures[name] for name in ("Region", "Imagery", "Covered", "Work", "Model")]
+    told = [facts.figures[name] for name in _TOLD if name in facts.figures]
     description = escaped(f"Run {plan.run_id}: {'; '.join(told)}; {counted(len(dropped), 'scene')} dropped")
     if len(rows) > _MOST_ROWS:
         description += f"\n\nThe first {_MOST_ROWS} of {len(rows)} scenes; all are in plan.json"

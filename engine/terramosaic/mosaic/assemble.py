@@ -240,7 +240,7 @@ def _tags(plan: Plan, layer: Layer) -> dict[str, str]:
         "TERRAMOSAIC_SEED": str(request.seed),
         "TERRAMOSAIC_STRIDE": str(plan.lattice_of(layer.target).stride if layer.target else plan.stride),
         "TERRAMOSAIC_BLEND": request.blend,
-        "TERRAMOSAIC_COMPOSITE": request.composite,
+        "TERRAMOSAIC_COMPOSITE": "single" if plan.dates else request.composite,
         "TERRAMOSAIC_OFFSET": request.offset,
         "TIFFTAG_IMAGEDESCRIPTION": description(plan, layer),
     }

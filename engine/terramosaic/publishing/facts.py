@@ -13,6 +13,7 @@ from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.plan import Plan, RankedAcquisition
+from terramosaic.publishing.dates import DateFacts, dates_in_words, dates_of
 from terramosaic.publishing.numbers import counted, degrees, number, percent, size, square_km
 from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
 
@@ -119,10 +120,12 @@ class PlanFacts:
         left_out = f"; {counted(empty, 'block')} without imagery left out" if empty else ""
         windows = f"{counted(figures.windows, 'window')}{self._by_stride}{self._around}"
         work = f"{windows} in {counted(figures.blocks, 'block')}"
+        seen_by = "scenes of all dates" if plan.dates else "at least one scene"
         written = (f"{name} {size(each * 1e9)}" for name, each in figures.output_gigabytes.items())
         return {
             "Region": f"{square_km(figures.area_km2)} around {self.place}, UTM {zones}",
             "Imagery": f"{counted(figures.scenes, 'scene')} of {counted(figures.acquisitions, 'acquisition')}",
+            **({"Dates": dates} if (dates := dates_in_words(plan)) else {}),
             **(
                 {"L1C": f"{counted(len(l1c), 'scene')} of the same acquisitions"}
                 if (l1c := plan.l1c_beside)
@@ -130,7 +133,7 @@ class PlanFacts:
             ),
             **({"Sentinel-1": radar} if (radar := self._radar_beside) else {}),
             **({"DEM": counted(len(plan.heights.elevation.by_key), "tile")} if plan.heights else {}),
-            "Covered": f"{percent(figures.covered_share)} of the region by at least one scene{mapped}, {gaps}",
+            "Covered": f"{percent(figures.covered_share)} of the region by {seen_by}{mapped}, {gaps}",
             "Work": f"{work}{left_out}",
             "To read": f"about {size(figures.read_gigabytes * 1e9)}",
             "To write": f"{', '.join(written)} (estimate)",
@@ -177,7 +180,12 @@ class PlanFacts:
         apart = number(min(days), 1) + (f" to {number(max(days), 1)}" if len(days) > 1 else "")
         direction = f", {radar.passes[0].direction}" if radar.passes[0].direction else ""
         passes = f"{len(days)} pass{'es' if len(days) > 1 else ''}"
-        return f"{passes}{direction}, {apart} days from the best acquisition"
+        return f"{passes}{direction}, {apart} days from {'their dates' if self.plan.dates else 'the best acquisition'}"
+
+    @cached_property
+    def dates(self) -> list[DateFacts]:
+        """Which acquisition each date is, of a model of several."""
+        return dates_of(self.plan)
 
     @property
     def scenes(self) -> list[SceneFacts]:

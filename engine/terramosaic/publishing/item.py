@@ -31,6 +31,7 @@ from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.planning.radar import RADAR
 from terramosaic.publishing.collections import collection_id, links_of_run
+from terramosaic.publishing.dates import date_properties
 from terramosaic.publishing.facts import SceneFacts
 from terramosaic.publishing.places import PlaceFigures
 from terramosaic.publishing.record import LayerRecord, RunFacts
@@ -214,7 +215,8 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:stride": plan.stride,
         **({"terramosaic:strides": dict(request.strides)} if request.strides else {}),
         "terramosaic:blend": request.blend,
-        "terramosaic:composite": request.composite,
+        "terramosaic:composite": "single" if plan.dates else request.composite,
+        **date_properties(plan),
         "terramosaic:conditioning": request.conditioning,
         **({"terramosaic:consensus": request.consensus} if request.consensus != "none" else {}),
         "terramosaic:steps": request.steps,
@@ -254,12 +256,12 @@ def _imagery_in_words(plan: Plan) -> str:
     request, found = plan.request, []
     if plan.optical:
         levels = [plan.optical.level, *(["L1C of the same acquisitions"] if plan.optical.beside else [])]
-        found.append(
-            f"Sentinel-2 {' and '.join(levels)} ({request.composite} composite, offset: {request.offset})"
-        )
+        how = f"{len(plan.dates)} dates" if plan.dates else f"{request.composite} composite"
+        found.append(f"Sentinel-2 {' and '.join(levels)} ({how}, offset: {request.offset})")
     if plan.radar:
         found.append(
-            f"Sentinel-1 RTC ({plan.radar.passes[0].direction or 'of one direction'}, a pass a window)"
+            f"Sentinel-1 RTC ({plan.radar.passes[0].direction or 'of one direction'}, a pass a window"
+            f"{' and date' if plan.dates else ''})"
         )
     if plan.heights:
         found.append(f"Copernicus DEM ({VERTICAL})")

@@ -162,7 +162,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         **({"Reconstructed": "each target of its own input's tokens"} if request.reconstruct else {}),
         "Seed": request.seed,
         "Stride and blend": f"{strides_in_words(plan)} pixels, {request.blend}",
-        "Composite": request.composite,
+        "Composite": "an acquisition a date" if plan.dates else request.composite,
         "Conditioning": request.conditioning,
         **({"Consensus": request.consensus} if request.consensus != "none" else {}),
         "Diffusion steps": f"{request.steps}, samples bounded to {bounds_of_samples(request)} std",

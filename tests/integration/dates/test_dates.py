@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import lonlat_of
 from terramosaic.planning.layers import QUALITY_CLOUD, QUALITY_NODATA
+from terramosaic.publishing.facts import PlanFacts
 from tests.integration.conftest import Catalog
 from tests.support.dated_model import make_dated
 from tests.support.heights import write_tile
@@ -269,3 +271,24 @@ def test_what_is_not_made_of_several_dates_is_told(
 def test_a_model_of_one_date_takes_no_dates(ground: Catalog, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="dates: bundle 'demo' takes one date; leave dates out"):
         plan(ground.request(PLACE, tmp_path, dates={"rule": "evenly"}))
+
+
+def test_report_item_and_plan_name_the_dates(result: MapResult) -> None:
+    item = json.loads(result.item.read_text())
+    told = item["properties"]["terramosaic:dates"]
+    assert [one["day"] for one in told] == ["2023-08-15", "2023-08-20", "2023-08-25"]
+    assert told[1]["scenes"] == list(result.plan.acquisitions[1].scenes)
+    assert told[1]["sentinel-1"][0]["days"] == pytest.approx(29 / 24, abs=1e-6)
+    assert not any(one["stands_in"] for one in told)
+    assert (
+        "Sentinel-2 L2A (3 dates, offset: remove) and Sentinel-1 RTC (descending, a pass a window and date)"
+        in (item["properties"]["processing:lineage"])
+    )
+    line = PlanFacts(plan=result.plan).figures["Dates"]
+    assert line.startswith(
+        "2023-08-15 (Sentinel-1 2023-08-15 sentinel-1a descending R013 0.2 days apart), 2023-08-20"
+    )
+    assert line.endswith("; the newest")
+    report = result.report.read_text()
+    assert "The model saw 3 dates, each one acquisition" in report
+    assert "2023-08-19 sentinel-1a descending R013 1.2 days apart" in report
