@@ -19,6 +19,23 @@ _ROWS, _COLUMNS = 512, 2048
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How a band's values are spread.
+
+    Attributes:
+        low: the least physical value in the first bin.
+        high: the largest that counts for the span; the last bin may reach a little further.
+        shares: share of the pixels with data in each bin; what lies below or above is in none.
+        outside: share of these.
+    """
+
+    low: float
+    high: float
+    shares: tuple[float, ...]
+    outside: float
+
+
+@dataclass(frozen=True)
 class Census:
     """All pixels of a mosaic.
 
@@ -80,6 +97,34 @@ def statistics_of_counts(counts: np.ndarray, layer: Layer) -> tuple[BandStatisti
         figures = (exact.minimum, low, median, exact.mean, high, exact.maximum, exact.stddev)
         found.append(BandStatistics(*(float(each * layer.scale) for each in figures)))
     return tuple(found)
+
+
+def histogram_of_counts(counts: np.ndarray, layer: Layer, bins: int = 64) -> Histogram | None:
+    """How one band is spread, from how often each number is there; None where nothing is valid.
+
+    It spans what all but 0.2 % of the pixels have, in bins of as many stored numbers each: so none is fuller than its
+    neighbours because it holds one number more.
+
+    Args:
+        counts: of the band, int64 (numbers).
+        layer: the band's encoding.
+        bins: at most so many.
+    """
+    held = np.where(layer.numbers == layer.nodata, 0, counts)
+    below = np.cumsum(held)
+    total = int(below[-1])
+    if not total:
+        return None
+    first, last = (int(np.searchsorted(below, total * share)) for share in (0.001, 0.999))
+    width = -(-(last - first + 1) // bins)
+    edges = np.arange(first, last + 1, width)
+    inside = np.add.reduceat(held[: min(len(held), int(edges[-1]) + width)], edges)
+    return Histogram(
+        float(layer.numbers[first]) * layer.scale,
+        float(layer.numbers[last]) * layer.scale,
+        tuple(map(float, inside / total)),
+        float(1 - inside.sum() / total),
+    )
 
 
 def _census_of_floats(totals: FloatTotals, reduced: ReducedMosaic) -> Census:

@@ -12,8 +12,8 @@ from terramosaic.publishing.seams import ratio_in_words
 from terramosaic.publishing.words import title_of
 
 _FILTERS = (
-    numbers.number, numbers.counted, numbers.figure, numbers.square_km, numbers.percent, numbers.duration,
-    numbers.size, ratio_in_words, title_of, zone_name,
+    numbers.number, numbers.counted, numbers.figure, numbers.square_km, numbers.hectares, numbers.percent,
+    numbers.duration, numbers.size, ratio_in_words, title_of, zone_name,
 )  # fmt: skip
 
 

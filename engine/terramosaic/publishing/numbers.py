@@ -30,6 +30,11 @@ def square_km(value: float) -> str:
     return f"{figure(value)}{UNBROKEN}km²"
 
 
+def hectares(square_kilometres: float) -> str:
+    """An area: ``23 200 ha``."""
+    return f"{figure(100 * square_kilometres)}{UNBROKEN}ha"
+
+
 def percent(share: float) -> str:
     """A share; a small one that is not zero never reads as zero."""
     if 0 < share < 0.0005:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from PIL import Image, features
 
@@ -35,6 +36,30 @@ def embedded(
         name: f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
         for name, (kind, content) in encoded.items()
     }
+
+
+def cropped(pictures: Mapping[str, Quicklook], margin: float = 0.02) -> dict[str, Quicklook]:
+    """Pictures of one frame cut to where any of them has data, with a margin as a share of the longer side.
+
+    They still lie over each other: all are cut alike.
+    """
+    boxes = [found for picture in pictures.values() if (found := _data_box(picture.image))]
+    if not boxes:
+        return dict(pictures)
+    left, top, right, bottom = (
+        pick(each) for pick, each in zip((min, min, max, max), zip(*boxes, strict=True), strict=True)
+    )
+    width, height = next(iter(pictures.values())).image.size
+    more = round(margin * max(right - left, bottom - top))
+    frame = (max(0, left - more), max(0, top - more), min(width, right + more), min(height, bottom + more))
+    return {name: replace(picture, image=picture.image.crop(frame)) for name, picture in pictures.items()}
+
+
+def _data_box(image: Image.Image) -> tuple[int, int, int, int] | None:
+    if image.mode == "RGBA":
+        return image.getchannel("A").getbbox()
+    nodata = image.info.get("transparency")
+    return image.point([index != nodata for index in range(256)], "L").getbbox()
 
 
 def _as_picture_file(image: Image.Image, side: int) -> tuple[str, bytes]:

@@ -14,6 +14,7 @@ from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.catalog import is_listed, list_run
 from terramosaic.publishing.item import item_of
+from terramosaic.publishing.large import write_large
 from terramosaic.publishing.record import RunFacts, gather
 from terramosaic.publishing.report import render_report
 from terramosaic.publishing.styles import files_beside
@@ -45,6 +46,8 @@ def publish(plan: Plan) -> Location:
         run = gather(plan)
         for name, picture in run.pictures.items():
             _write_png(folder.quicklooks / f"{name}.png", picture.image)
+        for record in run.layers:
+            write_large(record, plan.preview_factor, folder.quicklooks)
         _write_pages(run)
         logger.info("run %s published", plan.run_id)
     # Also for a run that was complete: it may have been stopped just before these lines.

@@ -29,7 +29,7 @@ from terramosaic.planning.heights import DEM
 from terramosaic.planning.layers import QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.planning.radar import RADAR
-from terramosaic.publishing.census import Census, census_of
+from terramosaic.publishing.census import Census, Histogram, census_of, histogram_of_counts
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
 from terramosaic.publishing.left_out import left_out_in_words
@@ -101,6 +101,17 @@ class LayerRecord:
     def legend(self) -> list[tuple[Swatch, float]]:
         """Colours of classes, flags or days, with their shares."""
         return legend_of(self.layer, self.quicklook, self.shares())
+
+    @property
+    def histograms(self) -> dict[str, Histogram]:
+        """How each band's values are spread, where all of them were counted and are not much the same."""
+        if self.census.counts is None or not self.layer.is_measured:
+            return {}
+        found = {
+            band: histogram_of_counts(counts, self.layer)
+            for band, counts in zip(self.layer.bands, self.census.counts, strict=True)
+        }
+        return {band: each for band, each in found.items() if each is not None and len(each.shares) > 2}
 
     @property
     def valid_km2(self) -> float:

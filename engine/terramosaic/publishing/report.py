@@ -11,11 +11,21 @@ from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.locator import run_maps
 from terramosaic.publishing.markup import render
-from terramosaic.publishing.numbers import counted, duration, figure, number, percent, size, square_km
-from terramosaic.publishing.pictures import embedded
-from terramosaic.publishing.quicklook import Swatch
+from terramosaic.publishing.numbers import (
+    counted,
+    duration,
+    figure,
+    hectares,
+    number,
+    percent,
+    size,
+    square_km,
+)
+from terramosaic.publishing.pictures import cropped, embedded
+from terramosaic.publishing.quicklook import Quicklook, Swatch
 from terramosaic.publishing.record import RunFacts
-from terramosaic.publishing.repeat import map_command
+from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
+from terramosaic.publishing.run_files import companions_of, files_of, larger_of, mosaic_file
 from terramosaic.publishing.words import (
     Code,
     attribution,
@@ -40,17 +50,25 @@ _PHASES = {
 
 def render_report(run: RunFacts) -> str:
     """The page as HTML text, its pictures, styles and script in it."""
+    pictures = _cropped(run)
     slowest = sorted(run.receipts.values(), key=lambda receipt: -receipt.seconds["total"])
     return render(
         "report.html",
         run=run,
-        pictures=embedded(run.pictures),
+        pictures=embedded(pictures),
+        sizes={name: picture.image.size for name, picture in pictures.items()},
+        mosaic_file=mosaic_file,
+        larger_of=larger_of,
+        companions_of=companions_of,
+        files=files_of(run),
         cards=_cards(run),
         maps=run_maps(run),
         planned_and_done=list(_planned_and_done(run)),
         phases=[(Swatch(0, *words), run.seconds(phase)) for phase, words in _PHASES.items()],
         slowest=slowest[:_SLOWEST],
-        command=map_command(run.plan.request, str(run.folder.path)),
+        command=map_command(run.plan.request, run.plan.region),
+        takes_item=takes_item(run.plan.request, run.plan.region),
+        of_one_machine=of_one_machine(run.plan.request),
         model=_model(run.plan),
         settings=_settings(run.plan),
         self_checks=_self_checks(run),
@@ -63,13 +81,22 @@ def render_report(run: RunFacts) -> str:
     )
 
 
+def _cropped(run: RunFacts) -> dict[str, Quicklook]:
+    """The pictures, those of a zone cut to its data."""
+    found, all_of_them = dict[str, Quicklook](), run.pictures
+    for zone in run.plan.zones:
+        names = [run.true_colour_name(zone), *(each.name for each in run.layers if each.zone == zone)]
+        found |= cropped({name: all_of_them[name] for name in names if name in all_of_them})
+    return found
+
+
 def _cards(run: RunFacts) -> tuple[tuple[str, str, str], ...]:
     """The key figures, each with what it is measured by."""
     plan, figures = run.plan, run.plan.figures
     rate = run.windows / run.busy_seconds if run.busy_seconds > 0 else 0.0
     zones = ", ".join(zone_name(zone.epsg) for zone in plan.zones)
     return (
-        ("Area", square_km(figures.area_km2), f"UTM {zones}"),
+        ("Area", square_km(figures.area_km2), f"{hectares(figures.area_km2)}, UTM {zones}"),
         ("Mapped", percent(1 - run.gap_share), f"{square_km(run.mapped_km2)} of pixels"),
         _under_cloud(run),
         ("Scenes", number(figures.scenes), f"of {counted(figures.acquisitions, 'acquisition')}"),

@@ -8,9 +8,11 @@ import re
 import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,13 +20,15 @@ from terramosaic.cli import app, mapping, options
 from terramosaic.errors import OutputError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.planning import plan as make_plan
-from terramosaic.publishing import numbers
-from terramosaic.publishing.pictures import embedded
+from terramosaic.publishing import large, numbers, repeat
+from terramosaic.publishing.census import histogram_of_counts
+from terramosaic.publishing.pictures import cropped, embedded
 from terramosaic.publishing.publish import publish
 from terramosaic.publishing.quicklook import Quicklook
 from terramosaic.publishing.record import gather, union_length
-from terramosaic.publishing.repeat import map_command
+from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
 from terramosaic.publishing.report import render_report
+from terramosaic.publishing.run_files import files_of
 from terramosaic.request.request import RegionRequest
 from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run
 
@@ -91,7 +95,8 @@ class TestPage:
         assert not re.search(r"url\(\"?(?!\"?data:)", source)
         for _, attributes in page.elements:
             assert "src" not in attributes
-            assert (attributes.get("href") or "#").startswith("#")
+            # What is linked to is a file beside the page, and nothing that the page shows.
+            assert ":" not in (attributes.get("href") or "#") and "//" not in (attributes.get("href") or "#")
 
     def test_forbids_itself_the_network(self, page):
         policies = [
@@ -124,7 +129,7 @@ class TestPage:
         for scene in plan.scenes.values():
             assert scene.offset_rule in page.text
         assert "the offset is there (0.0 % of B04 below 1000)" in page.text
-        assert f"terramosaic map --region {RunFolder.of(plan).path}/item.json" in page.text
+        assert "terramosaic map --region 'POLYGON ((" in page.text
         assert plan.bundle.fingerprint in page.text
         assert "Contains modified Copernicus Sentinel data 2023." in page.text
 
@@ -241,17 +246,130 @@ class TestCommand:
     )
     def test_repeats_the_request(self, fields):
         request = RegionRequest(**{"datetime": "2023-08", "max_area_km2": 2e7, **fields})
-        assert self.parsed(map_command(request, "out/run")) == request
+        again = self.parsed(map_command(request, {}))
+        # Where maps go to is the affair of who says it.
+        assert again == request.model_copy(update={"out": again.out}) and again.out == "out"
 
-    def test_a_written_polygon_is_found_in_the_item(self, plan):
-        request = plan.request
-        again = self.parsed(map_command(request, str(RunFolder.of(plan).path)))
-        assert again.model_copy(update={"region": request.region}) == request
-        assert again.region.path == str(RunFolder.of(plan).item_file)
+    def test_a_polygon_is_written_out_and_gives_the_same_run(self, plan, source):
+        command = map_command(plan.request, plan.region)
+        assert "POLYGON" in command and not takes_item(plan.request, plan.region)
+        assert make_plan(self.parsed(command)).run_id == plan.run_id
 
-    def test_and_gives_the_same_run(self, plan, source):
-        again = make_plan(self.parsed(map_command(plan.request, str(RunFolder.of(plan).path))))
-        assert again.run_id == plan.run_id
+    def test_one_of_many_corners_is_found_in_the_item_beside_the_page(self, plan, source, monkeypatch):
+        monkeypatch.setattr(repeat, "_LONGEST", 10)
+        command = map_command(plan.request, plan.region)
+        assert "--region item.json " in command and takes_item(plan.request, plan.region)
+        monkeypatch.chdir(RunFolder.of(plan).path)
+        assert make_plan(self.parsed(command)).run_id == plan.run_id
+
+    def test_what_names_folders_of_one_machine_is_told(self, plan):
+        assert of_one_machine(plan.request) == ["--catalog"]
+        elsewhere = {"catalog": "earth-search", "model": "/models/a", "imagery": ("s2/a",)}
+        told = of_one_machine(plan.request.model_copy(update=elsewhere))
+        assert sorted(told) == ["--imagery", "--model"]
+        assert (
+            of_one_machine(RegionRequest(region="33TWL", datetime="2023", catalog="https://a.example/b"))
+            == []
+        )
+
+
+@pytest.fixture(scope="module")
+def links(page):
+    """What the page links to, but for its own parts."""
+    found = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    return [link for link in found if not link.startswith("#")]
+
+
+class TestFiles:
+    def test_each_link_leads_to_a_file_of_the_run(self, plan, source, links):
+        publish(plan)
+        folder = RunFolder.of(plan).path
+        assert len(set(links)) > 20
+        assert [link for link in links if not (folder / unquote(link)).exists()] == []
+        for name in (
+            "NDVI.tif",
+            "NDVI.qml",
+            "S1GRD_composite.vrt",
+            "LULC.tif.aux.xml",
+            "item.json",
+            "../catalog.json",
+        ):
+            assert name in links
+
+    def test_sizes_are_those_on_disk(self, plan, source):
+        publish(plan)
+        folder = RunFolder.of(plan).path
+        told = {file.href: file.size for file in files_of(gather(plan)) if file.size is not None}
+        assert len(told) > 15
+        assert told == {name: (folder / name).stat().st_size for name in told}
+
+
+class TestHistograms:
+    def test_all_pixels_are_in_it(self, plan):
+        for record in gather(plan).layers:
+            for band, spread in record.histograms.items():
+                assert sum(spread.shares) + spread.outside == pytest.approx(1), (record.name, band)
+                assert spread.outside < 0.005 and len(spread.shares) <= 64 and spread.low < spread.high
+
+    def test_counts_fall_into_equal_bins(self, plan):
+        (layer,) = [record.layer for record in gather(plan).layers if record.name == "NDVI"]
+        counts = np.zeros(len(layer.numbers), np.int64)
+        counts[layer.numbers == layer.nodata] = 10**6
+        counts[(layer.numbers >= 0) & (layer.numbers < 1280)] = 5
+        spread = histogram_of_counts(counts, layer, bins=64)
+        assert len(spread.shares) == 64 and spread.outside < 0.005
+        assert np.ptp(spread.shares[:-1]) < 1e-12 and spread.low == pytest.approx(0.0001)
+        assert histogram_of_counts(counts * (layer.numbers == layer.nodata), layer) is None
+
+
+class TestLarge:
+    def test_strips_are_drawn_as_the_whole_is(self, plan, tmp_path, monkeypatch):
+        monkeypatch.setattr(large, "_ROWS", 37)
+        drawn = []
+        for record in gather(plan).layers:
+            with rasterio.open(record.path) as dataset:
+                image = large._stitched(dataset, record.layer, record.quicklook, 1)
+            if image is None:
+                continue
+            drawn.append(record.name)
+            assert image.mode == record.quicklook.image.mode
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(record.quicklook.image))
+            assert image.info.get("transparency") == record.quicklook.image.info.get("transparency")
+        assert {"NDVI", "S1GRD", "LULC", "quality", "acquired", "LULC_confidence"} <= set(drawn)
+
+    def test_they_are_written_where_they_tell_more(self, plan, tmp_path):
+        for record in gather(plan).layers:
+            large.write_large(record, 1, tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        for record in gather(plan).layers:
+            large.write_large(record, 2, tmp_path)
+        names = {path.name for path in tmp_path.iterdir()}
+        assert {"NDVI_large.webp", "LULC_large.png", "acquired_large.webp"} <= names
+        with Image.open(tmp_path / "NDVI_large.webp") as picture:
+            assert picture.size == tuple(reversed(plan.zones[0].rect.shape))
+
+    def test_no_side_is_longer_than_4096(self, plan):
+        (record,) = [record for record in gather(plan).layers if record.name == "NDVI"]
+        for side, factor in ((4096, 1), (4097, 2), (8192, 2), (8193, 4), (100_000, 32)):
+            zone = record.zone.model_copy(update={"height": side, "width": 10})
+            assert large._factor(replace(record, zone=zone)) == factor
+
+
+class TestCropping:
+    def test_pictures_of_a_frame_are_cut_alike_to_where_any_has_data(self):
+        one, other = Image.new("RGBA", (200, 100)), Image.new("P", (200, 100), 255)
+        one.paste((255, 0, 0, 255), (50, 20, 60, 30))
+        other.info["transparency"] = 255
+        other.putpalette([0] * 768)
+        other.paste(7, (80, 40, 90, 70))
+        cut = cropped({"a": Quicklook(one, ""), "b": Quicklook(other, "")})
+        assert {picture.image.size for picture in cut.values()} == {(42, 52)}
+        assert cut["a"].image.getpixel((1, 1)) == (255, 0, 0, 255) and cut["b"].image.getpixel((31, 21)) == 7
+        assert cut["b"].image.info["transparency"] == 255
+
+    def test_pictures_without_data_stay(self):
+        empty = {"a": Quicklook(Image.new("RGBA", (20, 10)), "")}
+        assert cropped(empty)["a"].image.size == (20, 10)
 
 
 def test_a_record_needs_all_blocks(plan, tmp_path):
