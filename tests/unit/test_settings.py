@@ -20,8 +20,11 @@ from tools.settings_table import PAGE, table, with_table
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"(?<![A-Z_])TERRAMOSAIC_[A-Z_]*[A-Z]")
-#: Tags of GeoTIFFs, which begin alike and are no settings.
-TAGS = ROOT / "engine" / "terramosaic" / "mosaic" / "assemble.py"
+#: Where tags of GeoTIFFs and of tables are written, which begin alike and are no settings.
+TAGS = {
+    ROOT / "engine" / "terramosaic" / room / module
+    for room, module in (("mosaic", "assemble.py"), ("mosaic", "places.py"))
+}
 
 
 def sources() -> Iterator[Path]:
@@ -36,7 +39,10 @@ def sources() -> Iterator[Path]:
 
 def test_whatever_is_named_anywhere_is_a_setting():
     named = {
-        name for path in sources() if path != TAGS for name in NAME.findall(path.read_text(encoding="utf-8"))
+        name
+        for path in sources()
+        if path not in TAGS
+        for name in NAME.findall(path.read_text(encoding="utf-8"))
     }
     # Of ``TERRAMOSAIC_STORE_*`` the star is cut.
     assert {name for name in named if settings.setting_of(name) is None} <= {"TERRAMOSAIC_STORE"}
@@ -57,7 +63,7 @@ def test_each_setting_is_read_somewhere():
 def test_no_python_but_theirs_spells_a_variable():
     spelled = []
     for path in sources():
-        if path.suffix != ".py" or path == TAGS or path.name == "settings.py":
+        if path.suffix != ".py" or path in TAGS or path.name == "settings.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
