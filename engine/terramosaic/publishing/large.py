@@ -1,7 +1,7 @@
 """Large pictures of mosaics, to be opened from the report: up to 4 096 pixels, drawn strip by strip.
 
-A picture takes 67 MB at most while it is drawn, however large the region: it is read from the overview that is just
-below that side.
+Each is read from the overview that is just below that side, so memory does not grow with the region: measured with
+noise of 4 096 and of 16 384 pixels a side, 270 MB each, of which 67 MB are the picture and most of the rest WebP's.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _LONGEST = 1500
 ITEM = "item.json"
 
 #: Fields that may name a folder or a file of one machine.
-_PLACES = ("catalog", "model", "imagery", "catalogs", "exclude", "trust")
+_PLACES = ("catalog", "model", "imagery", "catalogs")
 
 
 def map_command(request: RegionRequest, outline: Mapping[str, Any]) -> str:

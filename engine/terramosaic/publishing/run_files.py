@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote
 
+from terramosaic.planning.folder import tables_of
 from terramosaic.publishing.collections import CATALOG, is_watched
 from terramosaic.publishing.large import large_names
 from terramosaic.publishing.record import LayerRecord, RunFacts
@@ -64,6 +65,16 @@ def files_of(run: RunFacts) -> list[RunFile]:
     plan = facts_of(run.folder.plan_file)
     return [
         *found,
+        *(
+            RunFile(
+                file.name,
+                quote(file.name),
+                "where the model takes each window to lie, GeoParquet",
+                facts.size,
+            )
+            for file in tables_of(run.plan).values()
+            if (facts := facts_of(file))
+        ),
         RunFile(ITEM, ITEM, "STAC item: sizes, checksums, scenes; also the region as GeoJSON", None),
         RunFile("plan.json", "plan.json", "the plan: request, scenes, blocks", plan.size if plan else None),
         *(
