@@ -31,7 +31,8 @@ from terramosaic.block.batches import Batch, PlacedWindow, RowEnd
 from terramosaic.block.tokens import TokenSheet
 from terramosaic.ground.lattice import Lattice
 from terramosaic.ground.noise import GroundUniform
-from terramosaic.model.generator import Conditioning, GeneratorOfLogits, tokens_seen
+from terramosaic.model.generator import Conditioning, GeneratorOfLogits, TileKey, tokens_seen
+from terramosaic.model.ground_sums import parts_of
 from terramosaic.planning.lattices import TargetLattice
 
 #: Stands for a patch whose token nobody asked for.
@@ -115,10 +116,9 @@ class TokenConsensus:
             self._check()
             seen = self._tokens(some, self._seen[target])
             pixels = {name: np.stack([held.pixels[name] for held in some]) for name in some[0].pixels}
-            for held, logits in zip(some, self._model.logits(pixels, target, seen), strict=True):
-                # Tokens are wanted of the windows that see them, and of those that are made of them.
-                is_wanted = held.place.ring <= rings - self._lattice.reach
-                patches.add(held.place.i, held.place.j, logits, is_wanted=is_wanted)
+            # Tokens are wanted of the windows that see them, and of those that are made of them.
+            wanted = [held.place.ring <= rings - self._lattice.reach for held in some]
+            patches.add([(held.place.i, held.place.j) for held in some], wanted, pixels, seen)
         patches.draw_until(row.end.i)
 
     def _settled(self, row: _Row) -> Iterator[tuple[Batch, dict[str, np.ndarray]]]:
@@ -155,28 +155,41 @@ class _Row:
 
 
 class _GroundPatches:
-    """What windows say of the ground's patches, in tiles, and the tokens that were drawn from it."""
+    """What windows say of the ground's patches, in tiles, and the tokens that were drawn from it.
+
+    The sums themselves are the model's, and stay where it computes.
+    """
 
     def __init__(
         self, model: GeneratorOfLogits, target: str, lattice: Lattice, uniform: GroundUniform
     ) -> None:
-        self._model, self._target, self._lattice, self._uniform = model, target, lattice, uniform
+        self._lattice, self._uniform = lattice, uniform
         self._side, self._step = lattice.patches, lattice.stride // lattice.patch
-        self._sums: dict[tuple[int, int], _Tile] = {}
+        self._sums = model.sums(target, self._step)
+        self._tiles: dict[TileKey, _Tile] = {}
         self._drawn: dict[tuple[int, int], np.ndarray] = {}
 
-    def add(self, i: int, j: int, logits: np.ndarray, *, is_wanted: bool) -> None:
-        """Adds a window's logits (patches², codes), the windows coming in row-major order."""
-        planes = logits.reshape(self._side, self._side, -1)
-        for tile, here, there in self._tiles_under(i, j):
-            if tile not in self._sums:
-                self._sums[tile] = _Tile.empty(self._step, planes.shape[-1])
-            self._sums[tile].add(planes[here], there, is_wanted=is_wanted)
-        self._draw([tile for tile in self._sums if tile[0] <= i and tile[1] <= j])
+    def add(
+        self,
+        places: Sequence[tuple[int, int]],
+        wanted: Sequence[bool],
+        pixels: Mapping[str, np.ndarray],
+        seen: Mapping[str, np.ndarray],
+    ) -> None:
+        """Adds what windows say, these coming in row-major order, and draws what nothing more is added to."""
+        under = [[tile for tile, _, _ in self._tiles_under(i, j)] for i, j in places]
+        self._sums.add(pixels, seen, under)
+        for (i, j), is_wanted in zip(places, wanted, strict=True):
+            for tile, _, there in self._tiles_under(i, j):
+                if tile not in self._tiles:
+                    self._tiles[tile] = _Tile.empty(self._step)
+                self._tiles[tile].add(there, is_wanted=is_wanted)
+        i, j = places[-1]
+        self._draw([tile for tile in self._tiles if tile[0] <= i and tile[1] <= j])
 
     def draw_until(self, i: int) -> None:
         """Draws what no window below a row has a part in; all windows up to it have been added."""
-        self._draw([tile for tile in self._sums if tile[0] <= i])
+        self._draw([tile for tile in self._tiles if tile[0] <= i])
 
     def tokens(self, i: int, j: int) -> np.ndarray:
         """A window's tokens, int64 (patches²,)."""
@@ -189,53 +202,40 @@ class _GroundPatches:
         """Forgets tokens that no window below a row has."""
         self._drawn = {tile: ids for tile, ids in self._drawn.items() if tile[0] > i}
 
-    def _draw(self, tiles: Sequence[tuple[int, int]]) -> None:
+    def _draw(self, tiles: Sequence[TileKey]) -> None:
         stride = self._lattice.stride
         for tile in sorted(tiles):
-            sums = self._sums.pop(tile)
+            wanted, windows = (held := self._tiles.pop(tile)).wanted, held.windows
+            rect = Lattice(stride, stride, self._lattice.patch).window(*tile)
             ids = np.full((self._step, self._step), _NONE, np.int64)
-            if sums.wanted.any():
-                rect = Lattice(stride, stride, self._lattice.patch).window(*tile)
-                uniform = self._uniform.cut(rect)[sums.wanted]
-                ids[sums.wanted] = self._model.draw(self._target, sums.means(), uniform)
+            ids[wanted] = self._sums.draw(
+                tile, np.flatnonzero(wanted), windows[wanted], self._uniform.cut(rect)[wanted]
+            )
             self._drawn[tile] = ids
 
     def _tiles_under(
         self, i: int, j: int
-    ) -> Iterator[tuple[tuple[int, int], tuple[slice, slice], tuple[slice, slice]]]:
+    ) -> Iterator[tuple[TileKey, tuple[slice, slice], tuple[slice, slice]]]:
         """The tiles that a window covers, with what of the window and what of the tile that is."""
-        ends = [min(self._step, self._side - start) for start in range(0, self._side, self._step)]
-        for down, height in enumerate(ends):
-            for right, width in enumerate(ends):
-                row, col = down * self._step, right * self._step
-                here = slice(row, row + height), slice(col, col + width)
-                yield (i + down, j + right), here, (slice(height), slice(width))
+        for row, col, height, width in parts_of(self._side, self._step):
+            here = slice(row, row + height), slice(col, col + width)
+            yield (i + row // self._step, j + col // self._step), here, (slice(height), slice(width))
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Sums of logits float32 (step, step, codes), how many windows they are of, and of which a token is wanted."""
+    """Of how many windows the sums of a tile's patches are, and of which a token is wanted: (step, step) each."""
 
-    sums: np.ndarray
     windows: np.ndarray
     wanted: np.ndarray
 
     @classmethod
-    def empty(cls, step: int, codes: int) -> _Tile:
-        # What is never added to never takes room: of all tiles of a row but one only the first lines are.
-        shape = step, step
-        return cls(np.zeros((*shape, codes), np.float32), np.zeros(shape, np.float32), np.zeros(shape, bool))
+    def empty(cls, step: int) -> _Tile:
+        return cls(np.zeros((step, step), np.float32), np.zeros((step, step), bool))
 
-    def add(self, logits: np.ndarray, there: tuple[slice, slice], *, is_wanted: bool) -> None:
-        self.sums[there] += logits
+    def add(self, there: tuple[slice, slice], *, is_wanted: bool) -> None:
         self.windows[there] += 1
         self.wanted[there] |= is_wanted
-
-    def means(self) -> np.ndarray:
-        """Of the patches whose tokens are wanted: float32 (patches, codes)."""
-        means: np.ndarray = self.sums[self.wanted]
-        means /= self.windows[self.wanted][:, None]
-        return means
 
 
 def _parts(windows: Sequence[_HeldWindow], size: int) -> Iterator[Sequence[_HeldWindow]]:

@@ -169,6 +169,37 @@ class GeneratorWithTokens(Generator, Protocol):
         """
 
 
+#: Names a tile of the ground's patches: row and column.
+TileKey = tuple[int, int]
+
+
+class LogitSums(Protocol):
+    """What windows say of the ground's patches, added up where the model computes: patches lie in square tiles."""
+
+    def add(
+        self, windows: Windows, seen: Mapping[str, np.ndarray], tiles: Sequence[Sequence[TileKey]]
+    ) -> None:
+        """Adds what windows say, one after the other.
+
+        Args:
+            windows: as `GeneratorOfLogits.logits` takes them.
+            seen: likewise.
+            tiles: under each window, row after row; it begins where the first of them does.
+        """
+
+    def draw(
+        self, tile: TileKey, patches: np.ndarray, windows: np.ndarray, uniform: np.ndarray
+    ) -> np.ndarray:
+        """Draws a token of the mean of each of some patches of a tile, int64 (N,), and forgets the tile.
+
+        Args:
+            tile: whose sums nothing more is added to.
+            patches: their numbers in it, row after row, int64 (N,).
+            windows: of how many windows the sum of each is, float32 (N,).
+            uniform: what it is drawn with, float32 (N,).
+        """
+
+
 @runtime_checkable
 class GeneratorOfLogits(GeneratorWithTokens, Protocol):
     """A model that tells what it draws tokens from, and makes values of tokens that it is given."""
@@ -178,6 +209,9 @@ class GeneratorOfLogits(GeneratorWithTokens, Protocol):
 
         With ``seen`` the tokens of the targets that it sees, int64 (N, patches²) each.
         """
+
+    def sums(self, target: str, step: int) -> LogitSums:
+        """Sums of what tokens of a target are drawn from, none yet, in tiles of ``step`` patches to a side."""
 
     def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Draws a token of each row of logits (tokens, codes) with its uniform number (tokens,): int64 (tokens,).

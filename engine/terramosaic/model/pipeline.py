@@ -22,12 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
+from terramosaic.errors import ModelError, one_line
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.coordinates import TOKENS_OF_A_PLACE, places_on_grid, read_vocabulary
 from terramosaic.model.denoiser import Denoiser
 from terramosaic.model.devices import Device
 from terramosaic.model.diffusion import ddim_steps
-from terramosaic.model.generator import GenerationOptions, Windows, drawn_for, tokens_seen
+from terramosaic.model.generator import GenerationOptions, TileKey, Windows, drawn_for, tokens_seen
+from terramosaic.model.ground_sums import GroundSums
 from terramosaic.model.io_binding import BoundGraph, Tensor
 from terramosaic.model.manifest import (
     CLASSES,
@@ -189,12 +191,57 @@ class Pipeline:
 
         With ``seen`` tokens of the targets that it sees, int64 (batch or less, patches²).
         """
+        return self._made_logits(buffers, target, seen).read().copy()
+
+    def add_logits(
+        self,
+        buffers: BatchBuffers,
+        target: str,
+        seen: Mapping[str, np.ndarray],
+        sums: GroundSums,
+        tiles: Sequence[Sequence[TileKey]],
+    ) -> None:
+        """Adds the same of each window of a staged batch to the tiles under it; nothing of it leaves the device."""
+        logits = self._made_logits(buffers, target, seen)
+        try:
+            for index, under in enumerate(tiles):
+                sums.add(logits.place(index), under)
+        except Exception as error:  # ONNX Runtime's errors have no other common base
+            # What has been added must not be added again, as a smaller batch would.
+            raise ModelError(f"{self._device}: sums of logits failed: {one_line(error)}") from error
+
+    def draw_mean(
+        self,
+        target: str,
+        sums: GroundSums,
+        tile: TileKey,
+        patches: np.ndarray,
+        windows: np.ndarray,
+        uniform: np.ndarray,
+    ) -> np.ndarray:
+        """Draws a token of the mean of each of some patches of a tile: int64 (patches,)."""
+        means = sums.mean(tile, patches, windows)
+        binding = self._draw.io_binding()
+        kind, index = self._device.kind, self._device.index
+        binding.bind_input("logits", kind, index, np.float32, means.shape, means.address)
+        binding.bind_cpu_input("uniform", np.ascontiguousarray(uniform))
+        binding.bind_cpu_input("top_p", np.array([self._top_p_for(self._specs[target])], np.float32))
+        binding.bind_output("ids", "cpu")
+        self._draw.run_with_iobinding(binding)
+        found: np.ndarray = binding.copy_outputs_to_cpu()[0]
+        return found
+
+    def open_sums(self, target: str, step: int) -> GroundSums:
+        """Sums of a target's logits, none yet."""
+        return GroundSums(self._side, step, self._codebook(target), self._device, threads=self._threads)
+
+    def _made_logits(self, buffers: BatchBuffers, target: str, seen: Mapping[str, np.ndarray]) -> Tensor:
         given, earlier = self._take_inputs(buffers), [seen[name] for name in self._before[target]]
         # Of a batch that is not full, only what is seen is there.
         self._encode([ids[: len(earlier[0])] for ids in given] if earlier else given, earlier)
         self._decode[target].run()
         self._logits[target].run()
-        return self._logits_of[self._codebook(target)].read().copy()
+        return self._logits_of[self._codebook(target)]
 
     def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Draws a token from each row of logits (tokens, codes): int64 (tokens,)."""

@@ -16,12 +16,15 @@ from terramosaic.model.devices import Device
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
+    LogitSums,
     Needs,
+    TileKey,
     WindowRandomness,
     Windows,
     checked,
     checked_windows,
 )
+from terramosaic.model.ground_sums import GroundSums
 from terramosaic.model.manifest import COORDINATES
 from terramosaic.model.pipeline import Pipeline
 
@@ -123,6 +126,64 @@ class TerraMindGenerator:
                 return self._model_thread.submit(pipeline.logits, buffers, target, _cut(seen, part)).result()
 
         return np.concatenate(self._in_batches(count, run))[:count]
+
+    def sums(self, target: str, step: int) -> LogitSums:
+        """Sums of what tokens are drawn from; see `terramosaic.model.generator.GeneratorOfLogits`."""
+        return _DeviceSums(self, target, step)
+
+    def open_sums(self, target: str, step: int) -> GroundSums:
+        """Sums in the device's memory, none yet.
+
+        Raises:
+            ModelError: there is no room for them.
+        """
+        pipeline = self._pipeline
+        try:
+            return self._model_thread.submit(pipeline.open_sums, target, step).result()
+        except TerramosaicError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors have no other common base
+            raise ModelError(f"{self._device}: {one_line(error)}") from error
+
+    def add_logits(
+        self,
+        windows: Windows,
+        target: str,
+        seen: Mapping[str, np.ndarray],
+        sums: GroundSums,
+        tiles: Sequence[Sequence[TileKey]],
+    ) -> None:
+        """Adds windows' logits to the tiles under them; see `terramosaic.model.generator.LogitSums`."""
+        given, count = self._given(windows)
+
+        def run(pipeline: Pipeline, part: slice) -> None:
+            with pipeline.buffers() as buffers:
+                pipeline.stage(buffers, _cut(given, part), {}, {})
+                arguments = buffers, target, _cut(seen, part), sums, tiles[part]
+                self._model_thread.submit(pipeline.add_logits, *arguments).result()
+
+        self._in_batches(count, run)
+
+    def draw_mean(
+        self,
+        target: str,
+        sums: GroundSums,
+        tile: TileKey,
+        patches: np.ndarray,
+        windows: np.ndarray,
+        uniform: np.ndarray,
+    ) -> np.ndarray:
+        """Draws tokens of a tile's means; see `terramosaic.model.generator.LogitSums`."""
+        arguments = target, sums, tile, patches, windows, uniform
+        try:
+            drawn = self._model_thread.submit(self._pipeline.draw_mean, *arguments).result()
+        except TerramosaicError:
+            raise
+        except Exception as error:  # the tile is gone by then: there is no second try
+            raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
+        if (drawn < 0).any():
+            raise _not_finite(target)
+        return drawn
 
     def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Draws tokens; see `terramosaic.model.generator.GeneratorOfLogits`."""
@@ -261,6 +322,27 @@ class TerraMindGenerator:
             for target in self.targets
             if target in parts[0]
         }
+
+
+class _DeviceSums:
+    """Sums of a target's logits on a generator's device."""
+
+    def __init__(self, generator: TerraMindGenerator, target: str, step: int) -> None:
+        self._generator, self._target = generator, target
+        self._sums = generator.open_sums(target, step)
+
+    def add(
+        self, windows: Windows, seen: Mapping[str, np.ndarray], tiles: Sequence[Sequence[TileKey]]
+    ) -> None:
+        self._generator.add_logits(windows, self._target, seen, self._sums, tiles)
+
+    def draw(
+        self, tile: TileKey, patches: np.ndarray, windows: np.ndarray, uniform: np.ndarray
+    ) -> np.ndarray:
+        if not len(patches):
+            self._sums.forget(tile)
+            return np.empty(0, np.int64)
+        return self._generator.draw_mean(self._target, self._sums, tile, patches, windows, uniform)
 
 
 def _cut(arrays: Mapping[str, np.ndarray], part: slice) -> dict[str, np.ndarray]:

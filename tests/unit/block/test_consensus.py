@@ -38,10 +38,35 @@ class Model:
             found.append(logits_of(pixels, target, {name: ids[index] for name, ids in seen.items()}))
         return np.stack(found)
 
+    def sums(self, target, step):
+        return Sums(self, target, step)
+
     def draw(self, target, logits, uniform):
         weights = np.exp(logits - logits.max(1, keepdims=True))
         ends = weights.cumsum(1)
         return (ends <= uniform[:, None] * ends[:, -1:]).sum(1).astype(np.int64)
+
+
+class Sums:
+    """Sums of logits by numpy, window after window."""
+
+    def __init__(self, model: Model, target: str, step: int) -> None:
+        self.model, self.target, self.step = model, target, step
+        self.tiles: dict[tuple[int, int], np.ndarray] = {}
+
+    def add(self, windows, seen, tiles):
+        for logits, under in zip(self.model.logits(windows, self.target, seen), tiles, strict=True):
+            side = int(len(logits) ** 0.5)
+            planes, (top, left) = logits.reshape(side, side, -1), under[0]
+            for i, j in under:
+                row, col = (i - top) * self.step, (j - left) * self.step
+                part = planes[row : row + self.step, col : col + self.step]
+                tile = self.tiles.setdefault((i, j), np.zeros((self.step, self.step, CODES), np.float32))
+                tile[: len(part), : part.shape[1]] += part
+
+    def draw(self, tile, patches, windows, uniform):
+        sums = self.tiles.pop(tile).reshape(-1, CODES)[patches]
+        return self.model.draw(self.target, sums / windows[:, None], uniform)
 
 
 def logits_of(pixels: np.ndarray, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -172,7 +197,9 @@ def test_nothing_is_left_of_rows_that_are_done():
             end = RowEnd(row.i, SourceRows.empty(Rect(0, 0, 0, 0), 1), row.is_own)
             list(consensus.put(Batch(lattice, {"S2L2A": pixels}, (*items, end))))
             patches = consensus._patches.values()
-            most = max(most, sum(len(each._sums) + len(each._drawn) for each in patches))
+            most = max(
+                most, sum(len(each._tiles) + len(each._drawn) + len(each._sums.tiles) for each in patches)
+            )
             windows = [window for one in consensus._rows for window in one.windows]
             assert sum(bool(window.pixels) for window in windows) <= 2 * len(items)
         held.append(most)

@@ -24,6 +24,7 @@ from terramosaic.model.generator import (
     WindowRandomness,
     drawn_for,
 )
+from terramosaic.model.ground_sums import GroundSums
 from terramosaic.model.opening import open_generator
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
 from tests.unit.model.toy_terramind import expected, make_toy, tokenised
@@ -477,6 +478,63 @@ def test_tokens_drawn_from_a_windows_own_logits_are_its_own(toy: Bundle, conditi
     assert made.keys() == wanted.keys()
     for target, array in made.items():
         np.testing.assert_array_equal(array, values[target])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_sums_where_the_model_computes_are_those_of_its_logits(toy: Bundle, batch_size: int) -> None:
+    """Of three windows in a row at stride 192: the same bits as logits added up and drawn from here."""
+    windows, _, uniform = a_batch(3)
+    model = open_generator(toy, TARGETS, options=SHARED, batch_size=batch_size)
+    assert isinstance(model, GeneratorOfLogits)
+    seen = {"S1GRD": np.arange(3 * 196).reshape(3, 196) % 8}
+    said = model.logits({"S2L2A": windows}, "NDVI", seen).reshape(3, 14, 14, 8)
+    sums = model.sums("NDVI", 12)
+    tiles = [[(0, j), (0, j + 1), (1, j), (1, j + 1)] for j in range(3)]
+    sums.add({"S2L2A": windows[:2]}, {name: ids[:2] for name, ids in seen.items()}, tiles[:2])
+    sums.add({"S2L2A": windows[2:]}, {name: ids[2:] for name, ids in seen.items()}, tiles[2:])
+    wanted = np.zeros((12, 12, 8), np.float32)
+    wanted[:, :2] += said[0][:12, 12:]
+    wanted += said[1][:12, :12]
+    counts = np.ones((12, 12), np.float32)
+    counts[:, :2] = 2
+    some = np.flatnonzero(np.random.default_rng(1).random(144) < 0.7)
+    chance = uniform["NDVI"][0].ravel()[: len(some)]
+    found = sums.draw((0, 1), some, counts.ravel()[some], chance)
+    means = wanted.reshape(-1, 8)[some] / counts.ravel()[some, None]
+    np.testing.assert_array_equal(found, model.draw("NDVI", means, chance))
+    assert len(np.unique(found)) > 2
+    # One of which no token is wanted is forgotten as well.
+    assert (
+        sums.draw((0, 0), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)).size == 0
+    )
+    with pytest.raises(ModelError):
+        sums.draw((0, 1), some, counts.ravel()[some], chance)
+
+
+def test_what_was_added_in_part_is_not_added_again(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the device runs out of memory in the midst of sums, a smaller batch would count windows twice."""
+    windows, _, _ = a_batch(2)
+    model = open_generator(toy, TARGETS, options=SHARED, batch_size=2)
+    assert isinstance(model, GeneratorOfLogits)
+    sums, calls = model.sums("S1GRD", 14), []
+
+    def add(self: GroundSums, *_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("Failed to allocate memory")
+
+    monkeypatch.setattr(GroundSums, "add", add)
+    with pytest.raises(ModelError, match="sums of logits failed: Failed to allocate memory"):
+        sums.add({"S2L2A": windows}, {}, [[(0, 0)], [(0, 1)]])
+    assert len(calls) == 2
+
+
+def test_means_that_are_no_numbers_are_no_token(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "draw_mean", lambda *_: np.array([3, -1]))
+    model = open_generator(toy, TARGETS, options=SHARED)
+    assert isinstance(model, GeneratorOfLogits)
+    with pytest.raises(ModelError, match="NDVI: the model returned numbers that are not finite"):
+        model.sums("NDVI", 12).draw((0, 0), np.arange(2), np.ones(2, np.float32), np.zeros(2, np.float32))
 
 
 def test_logits_hang_on_the_tokens_that_are_seen(toy: Bundle) -> None:
