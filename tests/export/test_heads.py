@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from terratorch.models.peft_utils import replace_qkv
 
 from terramosaic import map_region, verify
@@ -143,6 +144,23 @@ def test_a_checkpoint_tells_its_architecture_and_is_asked_for_statistics(
     packed = export_head(tmp_path / "bundle", checkpoint=checkpoint, stats=stats, pixel_size=10)
     assert [item.name for item in packed.bundle.targets["classes"].classes] == ["land", "water", "ice"]
     assert packed.bundle.bands == ("B02", "B03", "B04", "B8A")
+
+
+def test_weights_of_safetensors_are_those_of_the_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    """They hold no architecture, so the configuration tells it."""
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    weights = tmp_path / "model.safetensors"
+    save_file({name: each.contiguous() for name, each in state.items()}, weights)
+    with pytest.raises(RequestError, match="holds no hyper_parameters; give its configuration as --config"):
+        export_head(tmp_path / "bundle", checkpoint=weights, pixel_size=10)
+    config = configuration(tmp_path / "head.yaml", **KINDS["unet of some bands"])
+    packed = export_head(tmp_path / "bundle", checkpoint=weights, config=config, pixel_size=10)
+    of_checkpoint = export_head(tmp_path / "other", checkpoint=checkpoint, config=config, pixel_size=10)
+    made, expected = (
+        np.load(each.bundle.folder / "selftest.npz")["classes.probabilities"]
+        for each in (packed, of_checkpoint)
+    )
+    np.testing.assert_array_equal(made, expected)
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(checkpoint: Path, tmp_path: Path) -> None:

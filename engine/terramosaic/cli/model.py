@@ -23,6 +23,9 @@ from terramosaic.model.mlm.writing import write_item
 from terramosaic.model.selftest import check_bundle
 from terramosaic.request.request import warn_renamed
 
+#: Files that a fine-tuned model is exported of.
+_OF_HEADS = (".ckpt", ".pt", ".safetensors", ".yaml", ".yml")
+
 
 @click.group("model")
 def model_group() -> None:
@@ -206,7 +209,7 @@ def export_command(
     """
     # terratorch and what it imports warn about themselves; what concerns the user is raised.
     warnings.simplefilter("ignore")
-    if source not in VARIANTS and Path(source).suffix.lower() in (".ckpt", ".pt", ".yaml", ".yml"):
+    if source not in VARIANTS and Path(source).suffix.lower() in _OF_HEADS:
         is_config = Path(source).suffix.lower() in (".yaml", ".yml")
         packed = export_head(
             out.expanduser(),

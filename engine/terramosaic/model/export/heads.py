@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from terratorch.registry import DECODER_REGISTRY, MODEL_FACTORY_REGISTRY
 from torch import nn
 
@@ -113,9 +114,12 @@ class _Head(nn.Module):
 
 
 def _checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and hyper-parameters of Lightning's file; nothing of it is run."""
+    """Weights and hyper-parameters of Lightning's file, of safetensors weights alone; nothing of it is run."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            content: Any = {"state_dict": load_file(path)}
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's errors have no common base
         raise RequestError(f"checkpoint: {path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
