@@ -6,7 +6,7 @@ Sentinel-1 beside it those passes that are near in time, of one direction at all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -63,6 +63,14 @@ class PlannedDate(BaseModel):
     def slices(self) -> frozenset[str]:
         """Keys of Sentinel-1 scenes that windows of the date may be cut from."""
         return frozenset(key for one in self.passes for key in one.scenes)
+
+    def keeping(self, keys: Collection[str]) -> PlannedDate:
+        """With some of its slices alone."""
+        passes = (
+            one.model_copy(update={"scenes": tuple(key for key in one.scenes if key in keys)})
+            for one in self.passes
+        )
+        return self.model_copy(update={"passes": tuple(one for one in passes if one.scenes)})
 
 
 def distinct(dates: Iterable[PlannedDate]) -> list[PlannedDate]:

@@ -47,7 +47,7 @@ from terramosaic.planning.layers import layers_of
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
-from terramosaic.planning.radar_windows import RadarEstimate, scenes_for_windows
+from terramosaic.planning.radar_windows import RadarEstimate, needed_at, scenes_for_windows
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
     Found,
@@ -234,8 +234,12 @@ def _plan_from(
     if dates:
         zones, without = seen_at_all(zones, len(acquisitions))
         empty_blocks += without
-    if radar is not None and not (dates and led_by_radar):
-        radar = radar.keeping(scenes_for_windows(radar, request, zones, lattices, dates))
+    if radar is not None and dates:
+        # Where radar leads, each date is one pass, which the region lies under.
+        dates = dates if led_by_radar else needed_at(radar, dates, zones, lattices)
+        radar = radar.keeping({key for one in dates for key in one.slices})
+    elif radar is not None:
+        radar = radar.keeping(scenes_for_windows(radar, request, zones, lattices))
         if led_by_radar:
             acquisitions = led_by(radar, prepared).acquisitions
             scenes = radar.scenes

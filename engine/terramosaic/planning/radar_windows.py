@@ -22,23 +22,27 @@ from terramosaic.request.request import RegionRequest
 
 
 def scenes_for_windows(
-    radar: Radar,
-    request: RegionRequest,
-    zones: Sequence[Zone],
-    lattices: Sequence[TargetLattice],
-    dates: Sequence[PlannedDate] = (),
+    radar: Radar, request: RegionRequest, zones: Sequence[Zone], lattices: Sequence[TargetLattice]
 ) -> set[str]:
     """Keys of the slices that windows may be cut from.
 
     Of a period these are all that windows reach, for where one pass saw nothing the next is taken. Of a single
-    acquisition of Sentinel-2 they are those that its windows need by their footprints; of several dates those of each.
+    acquisition of Sentinel-2 they are those that its windows need by their footprints.
     """
-    if dates:
-        return {key for one in dates for key in _needed(radar.at(one.moment, one.slices), zones, lattices)}
     margin = margin_of(lattices)
     if request.composite != "single" or is_led_by_radar(request):
         return {scene.key for scene in reaching_blocks(list(radar.scenes.values()), zones, margin)}
     return _needed(radar, zones, lattices)
+
+
+def needed_at(
+    radar: Radar, dates: Sequence[PlannedDate], zones: Sequence[Zone], lattices: Sequence[TargetLattice]
+) -> tuple[PlannedDate, ...]:
+    """Dates with the slices alone that their windows need by their footprints, as of a single acquisition."""
+    needed = {
+        one.acquisition: _needed(radar.at(one.moment, one.slices), zones, lattices) for one in distinct(dates)
+    }
+    return tuple(one.keeping(needed[one.acquisition]) for one in dates)
 
 
 def _needed(radar: Radar, zones: Sequence[Zone], lattices: Sequence[TargetLattice]) -> set[str]:

@@ -177,7 +177,8 @@ class PlanFacts:
         if radar is None or self.plan.is_led_by_radar:
             return ""
         days = [one.days for one in radar.passes]
-        apart = number(min(days), 1) + (f" to {number(max(days), 1)}" if len(days) > 1 else "")
+        nearest, farthest = number(min(days), 1), number(max(days), 1)
+        apart = nearest if nearest == farthest else f"{nearest} to {farthest}"
         direction = f", {radar.passes[0].direction}" if radar.passes[0].direction else ""
         passes = f"{len(days)} pass{'es' if len(days) > 1 else ''}"
         return f"{passes}{direction}, {apart} days from {'their dates' if self.plan.dates else 'the best acquisition'}"
