@@ -32,7 +32,7 @@ def as_0_1_wrote_it(folder: Path) -> None:
     for receipt in folder.glob("blocks/*/block.json"):
         content = json.loads(receipt.read_text())
         content["provider"] = content.pop("device")
-        del content["checksum"], content["surroundings"], content["inputs"]
+        del content["checksum"], content["surroundings"], content["inputs"], content["passes"]
         content["files"] = {name.replace("_std", "_spread"): size for name, size in content["files"].items()}
         receipt.write_text(json.dumps(content))
     for path in list(folder.rglob("*_std.tif")):

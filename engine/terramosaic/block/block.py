@@ -231,6 +231,7 @@ class _BlockJob:
             decisions=self._scenes.told,
             ndvi=rasters.ndvi,
             inputs=dict(rasters.inputs),
+            passes=dict(rasters.passes),
             tokens=self._rows.distinct_tokens,
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},

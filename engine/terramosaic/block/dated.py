@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from terramosaic.block.inputs import BlockInputs
+from terramosaic.block.inputs import BlockInputs, with_inputs
 from terramosaic.block.rasters import SourceRows
 from terramosaic.ground.grid import Rect
+from terramosaic.imagery.marks import seen_by_all
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,20 @@ class DatedInputs:
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `BlockInputs.source`."""
         *older, newest = self._distinct
-        source = newest.source(rect, region)
+        source = newest.leading.source(rect, region)
         for one in older:
-            other = one.source(rect, region)
+            other = one.leading.source(rect, region)
             source.valid[:] &= other.valid
             source.cloudy[:] |= other.cloudy
             source.other_zone[:] |= other.other_zone
             source.repaired[:] |= other.repaired
-        return source
+        marks = [one.marks(rect) for one in self._distinct]
+        passes: dict[str, np.ndarray] = {}
+        for one in self._distinct:
+            for label, shown in one.passes(rect).items():
+                passes[label] = passes.get(label, np.zeros(rect.shape, bool)) | shown
+        of_dates = {name: seen_by_all([each[name] for each in marks]) for name in marks[-1]}
+        return with_inputs(source, region, of_dates, passes)
 
     @property
     def _distinct(self) -> list[BlockInputs]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -125,16 +125,18 @@ class _Opening:
         plan, block = self.plan, self.block
         rect, wanted = pixels_under(self.rows, self.part)
         composite = plan.request.composite if acquisition is None else "single"
-        others = dict(static)
+        others, held_passes = dict(static), None
         if radar is not None:
             choice = radar.window_passes(block.epsg, rect, composite)
             reads = [
                 partial(_read_backscatter, slices, block.epsg, self.decisions, self.run)
                 for slices in choice.slices_under(rect)
             ]
-            held_passes = self.opened.enter_context(closing(RadarRows(reads, choice, self.rows)))
+            labels = [one.label for one in radar.oldest_first]
+            held_passes = self.opened.enter_context(closing(RadarRows(reads, choice, self.rows, labels)))
             if plan.is_led_by_radar:
-                return BlockInputs(RADAR, RadarLead(held_passes, _numbers(radar, block)), others)
+                lead = RadarLead(held_passes, _numbers(radar, block))
+                return BlockInputs(RADAR, lead, others, held_passes)
             others[RADAR] = held_passes
         optical = plan.optical
         assert optical is not None  # else radar leads
@@ -156,7 +158,7 @@ class _Opening:
         strips = self.opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
         held = HeldRows(strips, optical.bands, kept=keeps_imagery, last=self.part.row_end)
-        return optical_inputs(held, optical, others)
+        return replace(optical_inputs(held, optical, others), radar=held_passes)
 
 
 def _read_backscatter(

@@ -31,13 +31,20 @@ class RadarRows:
         reads: each pass, the oldest first.
         choice: which of them windows are cut from.
         rows: the block's windows.
+        labels: of the passes.
 
     Attributes:
         shown: what windows were cut from so far.
     """
 
-    def __init__(self, reads: Sequence[Read], choice: WindowPasses, rows: Sequence[WindowRow]) -> None:
-        self._reads = reads
+    def __init__(
+        self,
+        reads: Sequence[Read],
+        choice: WindowPasses,
+        rows: Sequence[WindowRow],
+        labels: Sequence[str] = (),
+    ) -> None:
+        self._reads, self._labels = reads, labels
         self._rows = {window: row.windows for row in rows for window in row.windows}
         self._passes = {window: [one.number for one in choice.of(window)] for window in self._rows}
         best = defaultdict(list)
@@ -66,6 +73,11 @@ class RadarRows:
         """As `InputRows.marks`."""
         marks: np.ndarray = self.shown.read(rect)[-1].astype(np.uint8)
         return marks
+
+    def passes(self, rect: Rect) -> dict[str, np.ndarray]:
+        """As `PassesShown.passes`."""
+        numbers = self.shown.read(rect)[0]
+        return {self._labels[number - 1]: numbers == number for number in np.unique(numbers[numbers > 0])}
 
     def drop_above(self, row: int) -> None:
         """As `InputRows.drop_above`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class SourceRows:
         strips: of the stack, margin and all, that were read since the rows before: where the run keeps its imagery.
         sea: heights were 0 m there, for no tile lies over the sea.
         marked: by input, how many pixels of the region each mark is of.
+        passes: of Sentinel-1, how many valid pixels are of each, by its label.
     """
 
     rect: Rect
@@ -81,6 +83,7 @@ class SourceRows:
     sea: np.ndarray
     strips: tuple[Strip, ...] = ()
     marked: dict[str, dict[Mark, int]] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, rect: Rect, bands: int, strips: tuple[Strip, ...] = ()) -> SourceRows:
@@ -140,6 +143,7 @@ class BlockRasters:
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0
+        self.passes: Counter[str] = Counter()
         self._marked: dict[str, dict[str, int]] = {}
 
     def __enter__(self) -> Self:
@@ -165,6 +169,7 @@ class BlockRasters:
             return
         self.valid_pixels += int(source.valid.sum())
         self.cloudy_pixels += int((source.cloudy & source.valid).sum())
+        self.passes.update(source.passes)
         for name, marks in source.marked.items():
             told = {mark.label: count for mark, count in marks.items()}
             self._marked[name] = added(self._marked.get(name, {}), told)

@@ -40,6 +40,7 @@ class BlockReceipt(BaseModel):
         ndvi: the NDVI that the imagery shows, and the one that was generated; None in what was written before.
         inputs: by input, how many pixels of the region have each mark, see `terramosaic.imagery.marks`; of all but
             the one that leads as far as that has seen the ground. None in what was written before.
+        passes: of Sentinel-1, how many pixels with data are of each, by its label. None in what was written before.
         tokens: how many different tokens the model has drawn for each target that has tokens.
         files: size in bytes of each raster.
         hashes: of each, see `PixelHash`; None in what earlier versions wrote.
@@ -59,6 +60,7 @@ class BlockReceipt(BaseModel):
     decisions: dict[str, str] | None = None
     ndvi: NdviAgreement | None = None
     inputs: dict[str, dict[str, NonNegativeInt]] | None = None
+    passes: dict[str, NonNegativeInt] | None = None
     tokens: dict[str, NonNegativeInt] = Field(default_factory=dict)
     files: dict[str, int]
     hashes: dict[str, str] | None = None

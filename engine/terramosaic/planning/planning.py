@@ -226,6 +226,13 @@ def _plan_from(
     read = _with_l1c(scenes.values())
     beside: list[Source] = [*(heights.elevation.by_key.values() if heights else ())]
     beside += radar.scenes.values() if radar and not led_by_radar else ()
+    # A catalog on disk may hold the other inputs' items beside those of Sentinel-2.
+    others = {one.id for one in beside}
+    unusable = [
+        item
+        for item in found.unusable
+        if item.id not in others or not isinstance(item.error, ForeignItemError)
+    ]
     for source in (*read, *beside):
         require_files(source)
     request = _naming_what_was_found(prepared, read, found.dropped, excluded)
@@ -317,7 +324,7 @@ def _plan_from(
         dates=dates,
         dropped=(
             *(DroppedScene(id=scene.id, reason=reason) for scene, reason in found.dropped),
-            *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in found.unusable),
+            *(DroppedScene(id=item.id, reason=f"cannot be used: {item.error}") for item in unusable),
         ),
         zones=tuple(zones),
         figures=figures,
@@ -329,7 +336,7 @@ def _plan_from(
             *(prepared.own.notes if prepared.own else ()),
             # Scenes that are named may be of the other inputs, which tell themselves what they leave out.
             *(found.unknown if radar is None and heights is None else ()),
-            *left_out_in_words(found.unusable),
+            *left_out_in_words(unusable),
         ),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )

@@ -147,11 +147,16 @@ class Radar(BaseModel):
             return None
         return self.model_copy(update={"scenes": {key: there[key] for key in self.scenes}})
 
+    @property
+    def oldest_first(self) -> list[RankedPass]:
+        """The passes in the order by which they are numbered, which follows from no region."""
+        return sorted(self.passes, key=lambda one: (one.start, one.platform, one.scenes))
+
     def passes_with_scenes(self) -> list[BackscatterPass]:
-        """The passes as the catalog has them, the oldest first: an order that follows from no region."""
+        """The passes as the catalog has them, the oldest first."""
         return [
             BackscatterPass(tuple(self.scenes[key] for key in one.scenes), one.coverage, one.days)
-            for one in sorted(self.passes, key=lambda one: (one.start, one.platform, one.scenes))
+            for one in self.oldest_first
         ]
 
 

@@ -10,6 +10,7 @@ from shapely.geometry import shape
 
 from terramosaic.catalog import labels_of
 from terramosaic.catalog.backscatter import BackscatterScene
+from terramosaic.catalog.elevation import name_of_cell
 from terramosaic.ground.grid import zone_name
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.planning.plan import Plan, RankedAcquisition
@@ -199,6 +200,23 @@ class PlanFacts:
         return [self._scene(key) for key in self.plan.l1c_beside]
 
     @property
+    def slices_beside(self) -> list[SceneFacts]:
+        """The Sentinel-1 that windows are cut from besides these, in the order of passes."""
+        radar = self.plan.radar
+        if radar is None or self.plan.is_led_by_radar:
+            return []
+        return [self._scene(key) for one in radar.passes for key in one.scenes]
+
+    @property
+    def tiles(self) -> list[tuple[Code, str, str, str]]:
+        """Tiles of heights: the key, of which DEM, the cell, and what came of it."""
+        tiles = self.plan.heights.elevation.by_key.values() if self.plan.heights else ()
+        return [
+            (Code(tile.key), tile.kind, name_of_cell(tile.cell), _in_words(self.decisions.get(tile.key)))
+            for tile in tiles
+        ]
+
+    @property
     def warnings(self) -> list[str]:
         """What to know before using the maps."""
         return list(self.plan.warnings)
@@ -241,11 +259,6 @@ class PlanFacts:
 def _of_radar(scene: BackscatterScene, found: SceneDecision | None) -> SceneFacts:
     """A scene of Sentinel-1: where Sentinel-2 has tile and baseline it has orbit and the orbit's source."""
     orbit = f"R{scene.relative_orbit:03}" if scene.relative_orbit else "?"
-    pixels = (
-        "not read: windows are of better passes" if found is None else found.reason or "as they should be"
-    )
-    if found is not None and not found.is_used:
-        pixels = f"left out ({found.cause}): {found.reason}"
     return SceneFacts(
         id=scene.key,
         sensed=f"{scene.datetime:%Y-%m-%d %H:%M}",
@@ -256,5 +269,16 @@ def _of_radar(scene: BackscatterScene, found: SceneDecision | None) -> SceneFact
         planned="0",
         subtracted=None,
         verdict="",
-        pixels=pixels,
+        pixels=_in_words(found, "not read: windows are of better passes"),
+    )
+
+
+def _in_words(found: SceneDecision | None, unread: str = "not read") -> str:
+    """What came of a scene of radar or a tile of heights."""
+    if found is None:
+        return unread
+    return (
+        (found.reason or "as they should be")
+        if found.is_used
+        else f"left out ({found.cause}): {found.reason}"
     )

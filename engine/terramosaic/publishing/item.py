@@ -229,6 +229,8 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:gap_share": round(run.gap_share, 6),
         GAPS: {cause: round(share, 6) for cause, share in run.gaps.items()},
         VALID_PIXELS: run.valid_pixels,
+        "terramosaic:input_pixels": {name: dict(counts) for name, counts in run.inputs.counts.items()},
+        "terramosaic:pass_pixels": dict(run.inputs.passes),
         "terramosaic:offset": request.offset,
         "terramosaic:offsets": {scene.id: _offset(scene) for scene in (*run.scenes, *run.beside)},
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},

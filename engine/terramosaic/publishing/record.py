@@ -20,18 +20,16 @@ from terramosaic.block.windows import region_mask
 from terramosaic.errors import OutputError
 from terramosaic.evaluation.assessment import Assessment, assessment_of
 from terramosaic.ground.grid import RESOLUTION, Rect
-from terramosaic.imagery.marks import added, seen_of
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_HEIGHTS, NO_RADAR, NO_SCENE
-from terramosaic.planning.heights import DEM
+from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
 from terramosaic.planning.layers import QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
-from terramosaic.planning.radar import RADAR
 from terramosaic.publishing.census import Census, Histogram, census_of, histogram_of_counts
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
+from terramosaic.publishing.inputs import InputPixels
 from terramosaic.publishing.left_out import left_out_in_words
 from terramosaic.publishing.places import PlaceFigures, figures_of_places
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
@@ -55,9 +53,6 @@ from terramosaic.trust.verification import Verification, verification_of
 _PIXEL_KM2 = RESOLUTION**2 / 1e6
 
 _QUALITY = "quality"
-
-#: Causes of gaps that other inputs than the one that leads make.
-_CAUSES = {RADAR: NO_RADAR, DEM: NO_HEIGHTS}
 
 #: Share of a run's pixels that is rounding.
 _DUST = 1e-9
@@ -279,7 +274,8 @@ class RunFacts(PlanFacts):
     @cached_property
     def gaps(self) -> dict[str, float]:
         """Share of the pixels to map that stayed without data, by cause, as far as metadata and the run tell it."""
-        beside = self._lost_beside
+        share = self._share_in_blocks / max(1, self._pixels)
+        beside = {cause: lost * share for cause, lost in self.inputs.lost_beside(self.valid_pixels).items()}
         left, found = self.gap_share - sum(beside.values()), {}
         for cause, share in (self.plan.figures.gaps or {NO_SCENE: self.plan.figures.gap_share}).items():
             if cause not in beside:
@@ -289,32 +285,10 @@ class RunFacts(PlanFacts):
         found[LEFT_OUT if self.left_out.keys() & self.plan.leading.keys() else IN_FILES] = left
         return {cause: share for cause, share in (found | beside).items() if share > _DUST}
 
-    @property
-    def _lost_beside(self) -> dict[str, float]:
-        """Share of the pixels to map that lack data for want of another input than the one that leads, by cause."""
-        counts = self.input_pixels
-        if not counts:
-            return {}
-        lead, others = self.plan.lead, [name for name in _CAUSES if name in counts]
-        pixels, seen = sum(counts[lead].values()), seen_of(counts[lead])
-        lost, found = seen - self.valid_pixels, {}
-        for name in others:
-            if name != lead:
-                found[_CAUSES[name]] = min(lost, seen - seen_of(counts[name]))
-                lost -= found[_CAUSES[name]]
-        share = self._share_in_blocks / max(1, pixels)
-        return {cause: count * share for cause, count in found.items()}
-
     @cached_property
-    def input_pixels(self) -> dict[str, dict[str, int]]:
-        """By input, how many pixels to map have each mark, see `BlockReceipt.inputs`; none where a receipt lacks it."""
-        found: dict[str, dict[str, int]] = {}
-        for receipt in self.receipts.values():
-            if receipt.inputs is None:
-                return {}
-            for name, counts in receipt.inputs.items():
-                found[name] = added(found.get(name, {}), counts)
-        return {name: found[name] for name in self.plan.request.inputs if name in found}
+    def inputs(self) -> InputPixels:
+        """What each input had of the pixels to map."""
+        return InputPixels.of(self.plan, self.receipts.values())
 
     @property
     def warnings(self) -> list[str]:

@@ -156,6 +156,29 @@ def test_a_pixel_is_mapped_where_every_date_has_seen_it(result: MapResult) -> No
     np.testing.assert_array_equal(told, cloudy[rect.slices(GROUND)])
 
 
+def told_of(result: MapResult) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """What each input had and each pass shows, by the item."""
+    told = json.loads((result.folder / "item.json").read_text())["properties"]
+    return told["terramosaic:input_pixels"], told["terramosaic:pass_pixels"]
+
+
+def test_each_pixel_is_counted_once_by_what_all_dates_have_of_an_input(
+    ground: Catalog, model: str, result: MapResult, tmp_path: Path
+) -> None:
+    quality, rect = read(result.mosaics["quality"])
+    pixels, hole, dark = rect.height * rect.width, HOLE.height * HOLE.width, DARK.height * DARK.width
+    edge = (DARK.height + 8) * (DARK.width + 8) - dark
+    left, mapped_pixels = pixels - hole, int((quality[0] != QUALITY_NODATA).sum())
+    inputs, passes = told_of(result)
+    assert inputs == {
+        "S2L2A": {"seen": left, "missing": hole},
+        "S1RTC": {"seen": left - dark - edge, "edge": edge, "unmarked": dark, "not_read": hole},
+    }
+    # All three passes show each pixel, at one of the dates.
+    assert list(passes.values()) == [mapped_pixels] * 3 and mapped_pixels == left - dark - edge
+    assert told_of(mapped(ground, model, tmp_path, block_size=2048)) == (inputs, passes)
+
+
 def test_blocks_of_any_size_and_overlapping_regions_have_the_same_pixels(
     ground: Catalog, model: str, result: MapResult, tmp_path: Path
 ) -> None:

@@ -271,6 +271,10 @@ def test_heights_beside_radar_are_what_the_model_sees(
 def test_all_three_inputs_make_a_map(hills: Catalog, toy: str, tmp_path: Path) -> None:
     result = mapped(hills, toy, tmp_path, inputs=("DEM", "S2L2A", "S1RTC"))
     assert result.plan.request.inputs == ("S2L2A", "S1RTC", "DEM")
+    # Items of the other inputs beside those of Sentinel-2 are not told as of no use; the page lists their files.
+    assert result.plan.dropped == () and not any("left out" in line for line in result.plan.warnings)
+    page = result.report.read_text()
+    assert "S1A_<wbr>near_<wbr>rtc" in page and "Copernicus_DSM_COG_10_N46E015" in page
     assert (read(result.mosaics["NDVI"])[0] != -32768).mean() > 0.5
     assert verify(result.folder, windows=10, write=False).failure is None
 

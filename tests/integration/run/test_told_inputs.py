@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from terramosaic import MapResult, map_region, open_run, verify
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import as_begun
 from terramosaic.planning.layers import QUALITY_NODATA, QUALITY_SEA
+from terramosaic.publishing.numbers import number, percent
 from tests.integration.conftest import Catalog
+from tests.integration.publishing.test_report import plain
 from tests.support.heights import write_tile
 from tests.support.pixels import read
 from tests.support.radar import write_rtc
@@ -103,3 +106,20 @@ def test_a_run_that_was_begun_without_the_flag_stays_so(
     made = as_begun(by_the_sea.plan.model_copy(update={"request": begun.plan.request}))
     assert made.run_id == begun.plan.run_id and made.layers == open_run(begun.folder).plan.layers
     assert "has no flag 32 of quality" in caplog.text
+
+
+def test_what_each_input_had_is_told_in_item_and_report(by_the_sea: MapResult) -> None:
+    pixels, sea = PLACE.height * PLACE.width, PLACE.height * (49_999 - PLACE.col)
+    told = json.loads((by_the_sea.folder / "item.json").read_text())["properties"]
+    assert told["terramosaic:input_pixels"] == {
+        "S1RTC": {"seen": pixels},
+        "DEM": {"seen": pixels - sea, "sea": sea},
+    }
+    assert told["terramosaic:pass_pixels"] == {"2023-08-14 sentinel-1a descending R013": pixels}
+    page = plain(" ".join(re.sub("<[^>]*>", " ", by_the_sea.report.read_text()).split()))
+    for row in (
+        f"DEM {percent(1 - sea / pixels)} {percent(sea / pixels)}",
+        f"2023-08-14 05:00 sentinel-1a descending 13 100.0 % 2.3 {number(pixels)} 100.0 %",
+        f"sea, 0 m: no tile 1 {number(sea)} {percent(sea / pixels)} gaps 0 0.0 %",
+    ):
+        assert plain(row) in page
