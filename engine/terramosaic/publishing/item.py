@@ -425,7 +425,8 @@ def _days(run: RunFacts, mosaic: LayerRecord) -> list[dict[str, Any]]:
             for scene in ranked.scenes
             if ranked.solar_day == described["title"] and scene not in run.left_out
         ]
-        is_used = described["percentage"] > 0
+        # The newest of several dates is shown, and all of them are what the map is made of.
+        is_used = described["percentage"] > 0 or bool(run.plan.dates)
         satellite = "Sentinel-1" if run.plan.is_led_by_radar else "Sentinel-2"
         described["description"] = f"{satellite} scenes {', '.join(scenes)}" if is_used else "not used"
     return classes

@@ -307,6 +307,8 @@ def test_report_item_and_plan_name_the_dates(result: MapResult) -> None:
         "Sentinel-2 L2A (3 dates, offset: remove) and Sentinel-1 RTC (descending, a pass a window and date)"
         in (item["properties"]["processing:lineage"])
     )
+    days = item["assets"]["acquired"]["bands"][0]["classification:classes"][1:]
+    assert all(each["description"].startswith("Sentinel-2 scenes S2A_33TWL_") for each in days)
     line = PlanFacts(plan=result.plan).figures["Dates"]
     assert line.startswith(
         "2023-08-15 (Sentinel-1 2023-08-15 sentinel-1a descending R013 0.2 days apart), 2023-08-20"
