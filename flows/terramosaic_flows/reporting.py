@@ -26,7 +26,7 @@ from prefect.artifacts import (
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import one_line
 from terramosaic.evaluation.tables import FigureTable
-from terramosaic.planning.folder import RunFolder, mosaics_of
+from terramosaic.planning.folder import RunFolder, mosaics_of, tables_of
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
@@ -198,7 +198,8 @@ def report_outputs(plan: Plan, region: str = "") -> None:
 
 def _outputs(plan: Plan) -> str:
     folder = RunFolder.of(plan)
-    files = [("report", folder.report_file), *mosaics_of(plan).items(), ("STAC item", folder.item_file)]
+    made = [*mosaics_of(plan).items(), *tables_of(plan).items()]
+    files = [("report", folder.report_file), *made, ("STAC item", folder.item_file)]
     found = [(name, path, facts_of(path)) for name, path in files]
     rows = [
         f"| {escaped(name)} | {code(path)} | {size(facts.size)} |" for name, path, facts in found if facts

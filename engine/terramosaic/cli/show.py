@@ -28,7 +28,7 @@ def show_result(console: Console, result: MapResult, *, quiet: bool = False) -> 
     """Prints where the outputs of a run are; what there is to know of them beside that, unless quiet."""
     if result.was_done and not quiet:
         console.print("everything was done before; nothing to do")
-    for path in (*result.mosaics.values(), result.report, result.item):
+    for path in (*result.mosaics.values(), *result.tables.values(), result.report, result.item):
         console.print(str(path), soft_wrap=True, highlight=False)
     if quiet:
         return
@@ -43,6 +43,11 @@ def result_as_json(result: MapResult) -> dict[str, Any]:
         "run_id": result.plan.run_id,
         "folder": str(result.folder),
         "mosaics": {name: str(path) for name, path in result.mosaics.items()},
+        **(
+            {"tables": {name: str(path) for name, path in tables.items()}}
+            if (tables := result.tables)
+            else {}
+        ),
         "report": str(result.report),
         "item": str(result.item),
         "was_done": result.was_done,

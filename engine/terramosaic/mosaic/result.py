@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from terramosaic.errors import OutputError, RequestError, UnknownMosaicError
-from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of, read_plan
+from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of, read_plan, tables_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan, Zone
 from terramosaic.shown import Shown
@@ -106,6 +106,11 @@ class MapResult(Shown, Mapping[str, Mosaic]):
 
     def __len__(self) -> int:
         return len(self.mosaics)
+
+    @property
+    def tables(self) -> dict[str, Location]:
+        """Files that are no mosaics, by name: ``coordinates``, where these were asked for."""
+        return {name: self.folder / path.name for name, path in tables_of(self.plan).items()}
 
     @property
     def report(self) -> Location:

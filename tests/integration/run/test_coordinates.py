@@ -14,8 +14,10 @@ import rasterio
 import shapely
 from pyarrow import parquet
 from pyproj import Geod, Transformer
+from rich.console import Console
 
 from terramosaic import map_region, open_run, verify
+from terramosaic.cli.show import result_as_json, show_result
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.mosaic.result import MapResult
@@ -62,7 +64,7 @@ def run(mapped) -> MapResult:
 
 
 def table_of(run: MapResult) -> pyarrow.Table:
-    return parquet.read_table(run.folder / "coordinates.parquet")
+    return parquet.read_table(run.tables["coordinates"])
 
 
 def rows_of(run: MapResult) -> dict[tuple[int, int], tuple[float | None, bytes | None]]:
@@ -144,6 +146,15 @@ def test_it_may_be_asked_alone_and_at_a_stride_of_its_own(mapped):
         [(each * 224 + 112) * 10 for each in table_of(wide)["column"].to_pylist()]
     )
     assert verify(wide, windows=4, seed=1, write=False).passed
+
+
+def test_a_result_names_it(run, mapped, capsys):
+    path = run.folder / "coordinates.parquet"
+    assert run.tables == {"coordinates": path} and mapped(("NDVI",)).tables == {}
+    assert result_as_json(run)["tables"] == {"coordinates": str(path)}
+    assert "tables" not in result_as_json(mapped(("NDVI",)))
+    show_result(Console(width=40), run)
+    assert str(path) in capsys.readouterr().out.splitlines()
 
 
 def test_item_and_report_tell_it(run):
