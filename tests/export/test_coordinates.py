@@ -17,6 +17,7 @@ from terratorch.models.backbones.terramind.tokenizer.text.text_tokenizer import 
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.coordinates import places_on_grid, read_vocabulary
+from terramosaic.model.cuda import prepare_transformer
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import WORDS_KEY, Reference
 from terramosaic.model.export.vocabulary import made_up_tokenizer, read_tokenizer, vocabulary_of
@@ -28,6 +29,7 @@ from terramosaic.model.terramind import TerraMindGenerator
 from tests.export.conftest import narrow_reference
 from tests.export.inputs import noise_for, randomness, relative
 from tests.export.test_parity import in_reading_order
+from tests.support.cuda_emulation import emulated
 
 TARGETS = ("NDVI", "LULC")
 ALL = (*TARGETS, COORDINATES)
@@ -90,6 +92,28 @@ def test_logits_and_words_equal_the_reference(
         assert wanted.std() > 0.05 and off <= 1e-5
         words = np.concatenate([words, wanted.argmax(1)[:, None]], axis=1)
     assert len(np.unique(said["logits"][0].argmax(1))) > 1, "all windows say the same"
+
+
+def test_half_precision_says_nearly_the_same(
+    bundle: Bundle, windows: np.ndarray, said: dict[str, Any], tmp_path: Path
+) -> None:
+    """The graphs as CUDA gets them, of the reference's words so far; computed here with the same rounding."""
+
+    def run(file: str, output: str, feeds: dict[str, np.ndarray]) -> np.ndarray:
+        prepare_transformer(bundle.folder / file, tmp_path / file)
+        found: np.ndarray = emulated(tmp_path / file).run([output], feeds)[0]
+        return found
+
+    patches = run("S2L2A.embed.onnx", "patches", {"windows": windows})[None]
+    ids = np.concatenate([said["tokens"][name] for name in TARGETS], axis=1)
+    feeds = {"patches": patches, "image": np.zeros(1, np.int64), "ids": ids, "modality": np.arange(2)}
+    context = run("context.onnx", "context", feeds)
+    words = np.column_stack([np.full(len(windows), 5), said["logits"][0].argmax(1)])
+    off = relative(
+        run("coordinates.words.onnx", "logits", {"context": context, "ids": words}), said["logits"][1]
+    )
+    print(f"second word in half precision: relative L2 {off:.1e}")
+    assert 1e-5 < off <= 1e-2
 
 
 def test_places_equal_the_reference(bundle: Bundle, windows: np.ndarray, said: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -9,6 +12,7 @@ import pytest
 pytest.importorskip("tokenizers", reason="needs the extra `export`")
 
 from terramosaic.model.bundle import Bundle, load_bundle
+from terramosaic.model.cuda import prepare_transformer
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import Reference
 from terramosaic.model.generator import GenerationOptions
@@ -20,6 +24,7 @@ from tests.export.conftest import narrow_reference
 from tests.export.inputs import forced_tokens, noise_for, randomness, relative
 from tests.export.test_inputs import hidden_kept
 from tests.export.test_parity import compare_chains, margins_kept
+from tests.support.cuda_emulation import emulated
 
 TARGETS = ("S1RTC", "LULC")
 #: Longitude and latitude of the three windows, and of others; on halves of the grid, south and west, too.
@@ -70,6 +75,25 @@ def test_tokens_and_values_equal_the_reference(
         print(f"{target}: hidden {off:.1e}")
         assert off <= 1e-5
     compare_chains(bundle, tokens_of(bundle, given), wanted, dict(zip(TARGETS, margins, strict=True)))
+
+
+def test_half_precision_puts_in_the_same(bundle: Bundle, windows: np.ndarray, tmp_path: Path) -> None:
+    """Of the graphs as CUDA gets them, with places and without."""
+
+    def context(open_graph: Any, given: dict[str, np.ndarray]) -> np.ndarray:
+        chain = {"S1RTC": np.zeros((3, 196), np.int64)}
+        found: np.ndarray = forced_tokens(bundle, open_graph, given, chain)[1]["S1RTC"]
+        return found
+
+    def prepared(file: str) -> Any:
+        prepare_transformer(bundle.folder / file, tmp_path / file)
+        return emulated(tmp_path / file)
+
+    for given in ({"S2L2A": windows}, {"S2L2A": windows, COORDINATES: HERE}):
+        exact = context(lambda file: onnxruntime.InferenceSession(str(bundle.folder / file)), given)
+        off = relative(context(prepared, given), exact)
+        print(f"hidden in half precision: relative L2 {off:.1e}")
+        assert 1e-5 < off <= 1e-2
 
 
 def test_where_a_window_lies_counts(bundle: Bundle, windows: np.ndarray) -> None:
