@@ -30,6 +30,7 @@ from terramosaic.model.manifest import Name, NdviLimit
 from terramosaic.request.dates import Dates
 from terramosaic.request.face import OneLineErrors, readable
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
+from terramosaic.request.pairs import catalogs_in, pairs_in, require_one_reading
 from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.request.scene_ids import split_ids
 from terramosaic.shown import Shown
@@ -459,7 +460,9 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
     def _split_pairs(cls, value: Any, info: ValidationInfo) -> Any:
         example = cls.model_fields[info.field_name or ""].examples
         name, given = next(iter(example[0].items())) if example else ("", "")
-        return _pairs_in(value, f"{name}={given}") if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return (catalogs_in if info.field_name == "catalogs" else pairs_in)(value, f"{name}={given}")
 
     @field_validator("catalogs")
     @classmethod
@@ -469,6 +472,7 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
             raise ValueError(
                 f"{', '.join(silent)} has no catalog; say a name, a URL or a path, or leave it out"
             )
+        require_one_reading(value)
         return value
 
     @field_validator("strides", "x0_clips")
@@ -558,19 +562,6 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
                 "take a smaller one or raise max_area_km2"
             )
         return area
-
-
-def _pairs_in(text: str, example: str) -> dict[str, str]:
-    """The pairs of ``LULC=112,NDVI=160``."""
-    found: dict[str, str] = {}
-    for pair in filter(None, (pair.strip() for pair in text.split(","))):
-        name, equals, said = (part.strip() for part in pair.partition("="))
-        if not equals:
-            raise ValueError(f"'{printable(pair, 60)}' is no pair of a name and what it has; write {example}")
-        if name in found:
-            raise ValueError(f"{printable(name, 60)} is said twice; say it once")
-        found[name] = said
-    return found
 
 
 def _warn_renamed(old: str, new: str, info: ValidationInfo) -> None:

@@ -239,6 +239,7 @@ class TestCommand:
             {
                 "region": [13.1, 45.1, 13.2, 45.2],
                 "catalog": "/data/it's here",
+                "catalogs": {"S1RTC": "https://a.org/stac?ids=1,2#rtc", "DEM": "/data/old, unsorted"},
                 "offset": "keep",
                 "block_size": 512,
             },

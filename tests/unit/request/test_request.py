@@ -108,6 +108,15 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
             {"catalogs": {"DEM": " #cop-dem-glo-30"}},
             "catalogs: DEM has no catalog; say a name, a URL or a path",
         ),
+        (
+            {"catalogs": {"S1RTC": "/data/a,DEM=b"}},
+            "catalogs: the catalog of S1RTC holds ',DEM=b', which reads as the next pair; give it another path",
+        ),
+        (
+            {"catalogs": "a,b"},
+            "catalogs: 'a,b' is no pair of a name and what it has; write S1RTC=planetary-computer",
+        ),
+        ({"catalogs": "DEM=a,DEM=b"}, "catalogs: DEM is said twice; say it once"),
         ({"strides": "LULC=112,LULC=96"}, "strides: LULC is said twice; say it once"),
         ({"block_size": 1000}, "block_size: Input should be a multiple of 512 (not 1000)"),
         ({"max_cloud": 101}, "max_cloud: Input should be less than or equal to 100 (not 101)"),
@@ -152,6 +161,11 @@ def test_what_belongs_to_targets_and_inputs_is_said_as_text_or_pairs():
     assert (request.x0_clip_of("NDVI"), request.x0_clip_of("S1GRD")) == (2.5, 1)
     assert request.catalogs == {"DEM": "earth-search", "S1RTC": "https://a.org/stac#rtc"}
     assert request_of(**GOOD, x0_clips={"NDVI": 1}) == request_of(**GOOD)
+    # A comma of a path or a URL is no end of a pair; one before an input's name is.
+    odd = {"S1RTC": "https://a.org/stac?ids=1,2&limit=5,x=3#rtc", "DEM": "/data/old, unsorted/dem"}
+    text = ",".join(f"{name}={catalog}" for name, catalog in odd.items())
+    assert request_of(**GOOD, catalogs=text).catalogs == odd
+    assert request_of(**GOOD, catalogs=f"{text}, ").catalogs == odd
     with pytest.raises(
         RequestError, match="x0_clips: 'NDVI' is no pair of a name and what it has; write DEM=3"
     ):
