@@ -67,6 +67,11 @@ _COMMANDS = {
         "runs_command",
         "Lists the runs in an output folder or bucket: what they map, how far they are, what they take.",
     ),
+    "serve": _Subcommand(
+        "serving",
+        "serve_command",
+        "Shows maps in a browser: all runs in an output folder or bucket, read-only, until it is stopped.",
+    ),
     "verify": _Subcommand(
         "verifying",
         "verify_command",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError
@@ -103,9 +104,11 @@ def items_in(out: Location) -> dict[str, dict[str, Any]]:
     names = sub_folders(out)
     items = read_jsons([RunFolder(out / name).item_file for name in names])
     return {
-        name: item
-        for name, item in zip(names, items, strict=True)
-        if item is not None
-        and item.get("type") == "Feature"
-        and "terramosaic:run_id" in item.get("properties", {})
+        name: item for name, item in zip(names, items, strict=True) if item is not None and is_run_item(item)
     }
+
+
+def is_run_item(document: Mapping[str, Any]) -> bool:
+    """Whether a document is the item of a run."""
+    told = document.get("properties")
+    return document.get("type") == "Feature" and isinstance(told, dict) and "terramosaic:run_id" in told

@@ -156,6 +156,16 @@ def read_beginning(place: ObjectPath, most: int, within: float) -> bytes | None:
     return bytes(content)
 
 
+def read_range(place: ObjectPath, start: int, stop: int) -> bytes:
+    """The bytes of an object from ``start`` to before ``stop``.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    with _store_errors(place, "read") as bucket:
+        return bytes(bucket.get_range(str(place.key), start=start, end=stop))
+
+
 def read_version(place: ObjectPath) -> tuple[bytes, FileFacts]:
     """An object's content, and what is known of the very same one.
 

@@ -25,7 +25,7 @@ from terramosaic.storage.location import Location, is_remote, location
 State = Literal["complete", "damaged", "running", "unfinished", "unreadable"]
 
 #: Folders below an output folder that are looked into: of several regions each has one, of a watched one two.
-_DEPTH = 3
+DEPTH = 3
 
 #: Seconds without a written file after which nobody is at work any more, as far as that can be seen: rows of windows
 #: are written as they are done.
@@ -114,7 +114,7 @@ def runs_below(out: str | Location) -> Iterator[Run]:
         )
     if exists(place / "plan.json"):
         raise RequestError(f"out: {printable(str(place))} is a run; give the folder that it lies in")
-    for name, folder in _folders(place, "", _DEPTH):
+    for name, folder in folders_below(place):
         yield run_at(name, folder)
 
 
@@ -175,7 +175,17 @@ def _finished(
     )
 
 
-def _folders(folder: Location, before: str, depth: int) -> Iterator[tuple[str, Location]]:
+def folders_below(folder: Location, before: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Location]]:
+    """Folders of runs, finished or not, with their names from an output folder on, in order; links are not followed.
+
+    Args:
+        folder: the output folder, or one below.
+        before: what names begin with.
+        depth: folders that are looked into.
+
+    Raises:
+        OutputError: the output folder cannot be read, or the store does not answer.
+    """
     for name in sub_folders(folder):
         if name.startswith("."):
             continue
@@ -184,7 +194,7 @@ def _folders(folder: Location, before: str, depth: int) -> Iterator[tuple[str, L
             if exists(folder / name / "plan.json"):
                 yield f"{before}{name}", folder / name
             elif depth > 1:
-                yield from _folders(folder / name, f"{before}{name}/", depth - 1)
+                yield from folders_below(folder / name, f"{before}{name}/", depth - 1)
 
 
 def _middle(geometry: Any) -> tuple[float, float] | None:

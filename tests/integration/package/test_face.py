@@ -126,6 +126,7 @@ def test_the_help_says_what_each_command_says_of_itself():
         "model",
         "plan",
         "runs",
+        "serve",
         "up",
         "verify",
     ]

@@ -76,7 +76,13 @@ def test_it_holds_two_packages_and_what_they_need(wheel):
         "terramosaic",
         "terramosaic_flows",
     }
-    for name in ("py.typed", "model/bundles/demo/bundle.json", "publishing/templates/report.css"):
+    for name in (
+        "py.typed",
+        "model/bundles/demo/bundle.json",
+        "publishing/templates/report.css",
+        "viewer/page/index.html",
+        "viewer/page/vendor/ol.js",
+    ):
         assert f"terramosaic/{name}" in names
     templates = (ROOT / "engine/terramosaic/publishing/templates").rglob("*.html")
     assert {path.relative_to(ROOT / "engine").as_posix() for path in templates} <= set(names)

@@ -1,0 +1,431 @@
+/* The page of `terramosaic serve`: asks the server for runs, draws them with OpenLayers, and changes nothing. */
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const GROUPS = { map: "Maps", imagery: "Imagery", trust: "How far to trust them" };
+const SVG_FREE_DASH = [6, 6];
+
+const state = { runs: [], run: null, layer: null, compare: null, opacity: 100, swipe: 50, pointer: null };
+
+/** An element with text in it; text of items and plans is never read as markup. */
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") made.className = value;
+    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== false && value != null) made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+/** What the server answers, as JSON; an error has its line. */
+async function ask(path, options = {}) {
+  const response = await fetch(path, options);
+  const told = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(told.error || `the server answered ${response.status}`);
+  return told;
+}
+
+let failing;
+function fail(text) {
+  $("failed").textContent = text;
+  $("failed").hidden = !text;
+  clearTimeout(failing);
+  if (text) failing = setTimeout(() => { $("failed").hidden = true; }, 12000);
+}
+
+const encoded = (name) => name.split("/").map(encodeURIComponent).join("/");
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// ---- the map
+
+const outlines = new ol.source.Vector();
+const outlineLayer = new ol.layer.Vector({ source: outlines, zIndex: 10, style: outlineStyle });
+const graticule = new ol.layer.Graticule({
+  zIndex: 0, showLabels: true, wrapX: false,
+  strokeStyle: new ol.style.Stroke({ color: "rgba(110,125,130,.35)", width: 1 }),
+});
+const map = new ol.Map({
+  target: "map",
+  layers: [graticule, outlineLayer],
+  controls: [new ol.control.Zoom(), new ol.control.ScaleLine()],
+  view: new ol.View({ center: [0, 0], zoom: 2, maxZoom: 20 }),
+});
+const shown = { main: null, other: null };
+
+function outlineStyle(feature) {
+  const chosen = state.run && feature.get("run") === state.run.name;
+  return new ol.style.Style({
+    stroke: new ol.style.Stroke({
+      color: style("--accent"), width: chosen ? 2 : 1.5, lineDash: chosen ? undefined : SVG_FREE_DASH,
+    }),
+    // So that the whole of it can be clicked; of the chosen one the map is seen.
+    fill: chosen ? undefined : new ol.style.Fill({ color: "rgba(23,105,106,.08)" }),
+  });
+}
+
+/** Where a run lies, in one piece: what crosses the antimeridian comes in two, of which the western one is moved. */
+function geometryOf(run) {
+  const read = new ol.format.GeoJSON().readGeometry(run.geometry);
+  const [west, , east] = run.bbox;
+  if (west > east) {
+    read.applyTransform((from, to, stride) => {
+      for (let at = 0; at < from.length; at += stride) {
+        to[at] = from[at] < 0 ? from[at] + 360 : from[at];
+        for (let more = 1; more < stride; more++) to[at + more] = from[at + more];
+      }
+      return to;
+    });
+  }
+  return read.transform("EPSG:4326", "EPSG:3857");
+}
+
+function drawOutlines() {
+  outlines.clear();
+  for (const run of state.runs) {
+    try {
+      outlines.addFeature(new ol.Feature({ geometry: geometryOf(run), run: run.name }));
+    } catch {
+      // An item may have an outline that is none; it is in the list all the same.
+    }
+  }
+}
+
+function fit(run) {
+  const feature = outlines.getFeatures().find((one) => one.get("run") === run.name);
+  const extent = feature ? feature.getGeometry().getExtent() : outlines.getExtent();
+  if (extent && isFinite(extent[0])) map.getView().fit(extent, { padding: [40, 40, 40, 40], maxZoom: 16 });
+}
+
+function tileLayer(layer) {
+  const source = new ol.source.XYZ({
+    url: `${layer.tiles}?v=${layer.version || ""}`, maxZoom: layer.deepest, interpolate: false,
+    transition: 0, wrapX: true,
+  });
+  source.on("tileloaderror", () => told(layer));
+  return new ol.layer.Tile({ source, zIndex: 1 });
+}
+
+/** A tile did not come: the server says why when it is asked for the legend. */
+async function told(layer) {
+  if (layer.asked) return;
+  layer.asked = true;
+  try {
+    const legend = await ask(`legends/${encoded(state.run.name)}/${encodeURIComponent(layer.name)}.json`);
+    fail(legend.error || `${layer.title}: tiles did not come; is the server still there?`);
+  } catch (error) {
+    fail(`${layer.title}: ${error.message}`);
+  }
+}
+
+// ---- runs
+
+async function loadRuns() {
+  try {
+    const told = await ask("runs.json");
+    state.runs = told.runs;
+    $("problems").replaceChildren(
+      ...told.problems.map((one) => element("li", {}, `${one.name}: ${one.reason}`)),
+    );
+    drawOutlines();
+    listRuns();
+    const wanted = new URLSearchParams(location.hash.slice(1)).get("run");
+    const first = state.runs.find((run) => run.name === wanted) || state.runs[0];
+    if (first && !state.run) await choose(first.name, true);
+  } catch (error) {
+    $("runs-note").textContent = error.message;
+  }
+}
+
+function period(run) {
+  return run.first_day === run.last_day ? run.first_day : `${run.first_day} to ${run.last_day}`;
+}
+
+function place(run) {
+  if (!run.bbox) return "";
+  const [west, south, east, north] = run.bbox;
+  let lon = (west + east + (west > east ? 360 : 0)) / 2;
+  if (lon > 180) lon -= 360;
+  const lat = (south + north) / 2;
+  const side = (value, sides) => `${Math.abs(value).toFixed(2)}° ${sides[value < 0 ? 1 : 0]}`;
+  return `${side(lat, "NS")}, ${side(lon, "EW")}`;
+}
+
+function listRuns() {
+  const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = state.runs.filter((run) => {
+    const text = [run.name, period(run), place(run), run.model, run.targets.join(" ")].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+  $("find-label").hidden = state.runs.length < 6;
+  $("runs").replaceChildren(...found.map((run) => element(
+    "li", {},
+    element(
+      "button",
+      {
+        type: "button", "data-run": run.name, "aria-pressed": String(state.run?.name === run.name),
+        onclick: () => choose(run.name, true),
+      },
+      element("b", {}, period(run)),
+      element("small", {}, `${run.targets.join(", ")} · ${place(run)}`),
+      element("small", {}, `${run.model} · ${run.mapped_km2.toLocaleString("en").replaceAll(",", "\u202f")} km²`),
+      run.is_replaced ? element("small", {}, "replaced by a later run") : null,
+      element("small", {}, run.name),
+    ),
+  )));
+  const all = state.runs.length;
+  $("runs-note").textContent = !all
+    ? "No run is finished here yet. What finishes appears when this page is loaded again."
+    : found.length < all ? `${found.length} of ${all} runs` : all > 1 ? `${all} runs` : "";
+}
+
+let choosing = 0;
+async function choose(name, moves) {
+  const turn = ++choosing;
+  fail("");
+  let run;
+  try {
+    run = await ask(`runs/${encoded(name)}.json`);
+  } catch (error) {
+    if (turn === choosing) fail(error.message);
+    return;
+  }
+  if (turn !== choosing) return;
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const before = state.layer?.name || wanted.get("layer");
+  const other = state.compare?.name || wanted.get("compare");
+  state.run = run;
+  state.layer = run.layers.find((one) => one.name === before && !one.error)
+    || run.layers.find((one) => !one.error) || run.layers[0];
+  state.compare = run.layers.find((one) => one.name === other) || null;
+  listRuns();
+  outlineLayer.changed();
+  if (moves) fit(run);
+  listLayers();
+  listFiles();
+  $("values").hidden = true;
+  await show();
+}
+
+// ---- layers
+
+function listLayers() {
+  $("layers-section").hidden = false;
+  $("warnings").replaceChildren(...state.run.warnings.map((line) => element("p", { class: "warning" }, line)));
+  $("layers").replaceChildren(...Object.entries(GROUPS).map(([group, title]) => {
+    const layers = state.run.layers.filter((layer) => layer.group === group);
+    return layers.length ? element(
+      "fieldset", {}, element("legend", {}, title),
+      ...layers.map((layer) => element(
+        "label", {},
+        element("input", {
+          type: "radio", name: "layer", value: layer.name, checked: layer === state.layer,
+          onchange: () => { state.layer = layer; show(); },
+        }),
+        element("span", {}, layer.title, layer.error ? element("small", {}, layer.error) : null),
+      )),
+    ) : "";
+  }));
+  $("compare").replaceChildren(
+    element("option", { value: "" }, "nothing"),
+    ...state.run.layers.filter((layer) => !layer.error).map((layer) => element(
+      "option", { value: layer.name, selected: layer === state.compare }, layer.title,
+    )),
+  );
+}
+
+function listFiles() {
+  $("files-section").hidden = false;
+  $("report").href = state.run.report;
+  const size = (bytes) => bytes == null ? "" : bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB`
+    : bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
+  $("downloads").replaceChildren(...state.run.downloads.filter((one) => one.name !== "report").map((one) => element(
+    "li", {},
+    element("a", { href: one.href, download: one.href.split("/").pop(), title: one.title }, one.href.split("/").pop()),
+    element("small", {}, size(one.bytes)),
+  )));
+}
+
+/** The legend of a layer in a store comes when it is shown: its mosaics are fetched for it. */
+async function withLegend(layer) {
+  if (!layer.waits) return;
+  legendWaits(layer);
+  try {
+    Object.assign(layer, await ask(`legends/${encoded(state.run.name)}/${encodeURIComponent(layer.name)}.json`));
+  } catch (error) {
+    layer.error = error.message;
+  }
+  delete layer.waits;
+}
+
+let showing = 0;
+async function show() {
+  const turn = ++showing;
+  const { layer, compare } = state;
+  if (!layer) return;
+  await withLegend(layer);
+  if (compare) await withLegend(compare);
+  if (turn !== showing) return;
+  if (layer.error) fail(`${layer.title}: ${layer.error}`);
+  for (const key of ["main", "other"]) if (shown[key]) map.removeLayer(shown[key]);
+  shown.main = layer.error ? null : tileLayer(layer);
+  shown.other = compare && !compare.error ? tileLayer(compare) : null;
+  if (shown.other) {
+    clip(shown.main, true);
+    clip(shown.other, false);
+  }
+  for (const one of [shown.main, shown.other]) if (one) map.addLayer(one);
+  setOpacity();
+  setSwipe();
+  legendOf(layer);
+  remember();
+}
+
+/** Shows of a layer what lies left of the divider, or right of it. */
+function clip(layer, left) {
+  if (!layer) return;
+  layer.on("prerender", (event) => {
+    const context = event.context;
+    const [width, height] = map.getSize();
+    const at = width * state.swipe / 100;
+    const corners = (left ? [[0, 0], [at, 0], [at, height], [0, height]]
+      : [[at, 0], [width, 0], [width, height], [at, height]]).map((one) => ol.render.getRenderPixel(event, one));
+    context.save();
+    context.beginPath();
+    corners.forEach(([x, y], index) => index ? context.lineTo(x, y) : context.moveTo(x, y));
+    context.closePath();
+    context.clip();
+  });
+  layer.on("postrender", (event) => event.context.restore());
+}
+
+function setOpacity() {
+  $("opacity-shown").textContent = `${state.opacity} %`;
+  if (shown.main) shown.main.setOpacity(state.opacity / 100);
+}
+
+function setSwipe() {
+  $("swipe-box").hidden = $("divider").hidden = !shown.other;
+  $("swipe-shown").textContent = `${state.swipe} %`;
+  $("divider").style.left = `${state.swipe}%`;
+  if (shown.other) {
+    $("left-name").textContent = state.layer.title;
+    $("right-name").textContent = state.compare.title;
+  }
+  map.render();
+}
+
+function legendWaits(layer) {
+  $("legend").hidden = false;
+  $("legend").replaceChildren(element("h3", {}, layer.title), element("p", {}, "being fetched from the store …"));
+}
+
+function legendOf(layer) {
+  const parts = [element("h3", {}, layer.title + (layer.unit && layer.unit !== "d" ? ` (${layer.unit})` : ""))];
+  for (const ramp of layer.ramps || []) {
+    const bar = element("canvas", { width: 256, height: 1, role: "img", "aria-label": `${ramp.ticks[0]} to ${ramp.ticks.at(-1)}` });
+    const context = bar.getContext("2d");
+    const gradient = context.createLinearGradient(0, 0, 256, 0);
+    ramp.colours.forEach((colour, index) => gradient.addColorStop(index / (ramp.colours.length - 1), colour));
+    context.fillStyle = gradient;
+    context.fillRect(0, 0, 256, 1);
+    parts.push(element(
+      "div", { class: "ramp" },
+      layer.ramps.length > 1 ? element("span", {}, ramp.label) : null,
+      bar, element("div", {}, ...ramp.ticks.map((tick) => element("span", {}, tick))),
+    ));
+  }
+  if (layer.swatches?.length) {
+    parts.push(element("ul", {}, ...layer.swatches.map((one) => {
+      const square = element("span", { class: "swatch" });
+      square.style.background = one.colour;
+      return element("li", {}, square, element("span", {}, one.label.split(":")[0]));
+    })));
+  }
+  if (layer.caption) parts.push(element("p", {}, layer.caption));
+  if (layer.error) parts.push(element("p", {}, layer.error));
+  $("legend").replaceChildren(...parts);
+  $("legend").hidden = false;
+}
+
+// ---- values
+
+let asking, waiting;
+/** Tells what lies at a coordinate: of the layers that are shown while the pointer moves, of all when it is clicked. */
+async function valuesAt(coordinate, all) {
+  if (!state.run || !state.layer) return;
+  const [lon, lat] = ol.proj.toLonLat(coordinate);
+  asking?.abort();
+  asking = new AbortController();
+  const query = new URLSearchParams({ lon: lon.toFixed(7), lat: lat.toFixed(7) });
+  if (!all) for (const one of [state.layer, state.compare]) if (one && !one.error) query.append("layer", one.name);
+  if (!all && !query.has("layer")) return;
+  try {
+    const told = await ask(`point/${encoded(state.run.name)}?${query}`, { signal: asking.signal });
+    const titles = Object.fromEntries(state.run.layers.map((layer) => [layer.name, layer.title]));
+    const where = `${Math.abs(told.lat).toFixed(5)}° ${told.lat < 0 ? "S" : "N"}, ${Math.abs(told.lon).toFixed(5)}° ${told.lon < 0 ? "W" : "E"}`;
+    $("values").replaceChildren(
+      element("h3", {}, where),
+      element("dl", {}, ...told.layers.flatMap((one) => [
+        element("dt", {}, titles[one.layer] || one.layer),
+        element("dd", { "data-layer": one.layer }, one.error || one.text),
+      ])),
+    );
+    $("values").hidden = false;
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error.message);
+  }
+}
+
+let pinned = false;
+map.on("pointermove", (event) => {
+  if (event.dragging || pinned) return;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => valuesAt(event.coordinate, false), 60);
+});
+map.on("singleclick", (event) => {
+  clearTimeout(waiting);
+  const here = map.getFeaturesAtPixel(event.pixel).map((one) => one.get("run")).filter(Boolean);
+  if (here.length && !here.includes(state.run?.name)) {
+    choose(here[0], false);
+    return;
+  }
+  pinned = true;
+  valuesAt(event.coordinate, true);
+  setTimeout(() => { pinned = false; }, 1500);
+});
+map.on("moveend", remember);
+$("map").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") valuesAt(map.getView().getCenter(), true);
+});
+
+// ---- the address remembers what is seen
+
+function remember() {
+  if (!state.run || !state.layer) return;
+  const hash = new URLSearchParams({ run: state.run.name, layer: state.layer.name });
+  if (state.compare) hash.set("compare", state.compare.name);
+  history.replaceState(null, "", `#${hash}`);
+}
+
+// ---- controls
+
+$("find").addEventListener("input", listRuns);
+$("opacity").addEventListener("input", (event) => { state.opacity = Number(event.target.value); setOpacity(); });
+$("swipe").addEventListener("input", (event) => { state.swipe = Number(event.target.value); setSwipe(); });
+$("compare").addEventListener("change", (event) => {
+  state.compare = state.run.layers.find((layer) => layer.name === event.target.value) || null;
+  show();
+});
+$("panel-button").addEventListener("click", (event) => {
+  const closed = $("panel").classList.toggle("closed");
+  event.currentTarget.setAttribute("aria-expanded", String(!closed));
+  map.updateSize();
+});
+new ResizeObserver(() => map.updateSize()).observe($("map"));
+
+/** For tests, and for whoever wants to look from the console. */
+window.terramosaic = { map, state, shown };
+
+loadRuns();

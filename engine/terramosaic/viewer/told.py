@@ -1,0 +1,173 @@
+"""What the page is told of runs and layers, as values that JSON knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from terramosaic.errors import TerramosaicError
+from terramosaic.publishing.quicklook import Quicklook, Scale, ramp_table
+from terramosaic.publishing.words import title_of
+from terramosaic.viewer.layers import Layers, MapLayer, seen_swatches
+from terramosaic.viewer.shelf import Shelf, ShelvedRun
+from terramosaic.viewer.tiles import DEEPEST
+
+#: Roles of assets, in the order in which downloads are listed; all others are no downloads.
+_ROLES = ("data", "visual", "style", "metadata")
+
+
+def shelf_told(shelf: Shelf) -> dict[str, Any]:
+    """All runs in short, the newest imagery first, and what cannot be shown.
+
+    Raises:
+        OutputError: the folder cannot be read, or the store does not answer.
+    """
+    runs = sorted(shelf.runs.values(), key=lambda run: (_days(run)[1], run.name), reverse=True)
+    return {
+        "runs": [run_in_short(run) for run in runs],
+        "problems": [{"name": name, "reason": why} for name, why in sorted(shelf.problems.items())],
+    }
+
+
+def run_in_short(run: ShelvedRun) -> dict[str, Any]:
+    """What a run's item says of it."""
+    told = run.item["properties"]
+    model = told.get("terramosaic:model")
+    first, last = _days(run)
+    return {
+        "name": run.name,
+        "first_day": first,
+        "last_day": last,
+        "model": str(model.get("title", "")) if isinstance(model, dict) else "",
+        "targets": [str(name) for name in told.get("terramosaic:targets") or ()],
+        "bbox": run.item.get("bbox"),
+        "geometry": run.item.get("geometry"),
+        "mapped_km2": round(float(told.get("terramosaic:valid_pixels") or 0) / 1e4, 1),
+        "is_replaced": bool(told.get("deprecated")),
+        "report": _href(run, "./report.html"),
+        "version": run.version,
+    }
+
+
+def run_in_full(layers: Layers, run: ShelvedRun) -> dict[str, Any]:
+    """A run with its layers, their legends and its downloads; of a layer that is damaged, why.
+
+    Raises:
+        RequestError: its plan is missing, damaged, or of another version.
+    """
+    told = run.item["properties"]
+    return {
+        **run_in_short(run),
+        "warnings": [str(line) for line in told.get("terramosaic:warnings") or ()],
+        "layers": [_layer(layers, run, name) for name in layers.names(run)],
+        "downloads": list(_downloads(run)),
+    }
+
+
+def _layer(layers: Layers, run: ShelvedRun, name: str) -> dict[str, Any]:
+    layer = next(one for one in layers.plan(run).layers if one.name == name)
+    told = {
+        "name": name,
+        "title": title_of(layer),
+        "group": _group(layer.kind, layer.is_estimate),
+        "tiles": f"tiles/{quote(run.name)}/{quote(name)}/{{z}}/{{x}}/{{y}}.png",
+        "deepest": DEEPEST,
+    }
+    if not layers.is_cheap(run, name):
+        return told | {"waits": True}
+    return told | layer_told(layers, run, name)
+
+
+def layer_told(layers: Layers, run: ShelvedRun, name: str) -> dict[str, Any]:
+    """A layer's legend; where it cannot be read, why."""
+    try:
+        opened = layers.get(run, name)
+    except TerramosaicError as error:
+        return {"error": layers.shelf.told(error)}
+    return legend(opened)
+
+
+def legend(opened: MapLayer) -> dict[str, Any]:
+    """What a layer's colours stand for.
+
+    Returns:
+        ``version``, which changes with the pixels; ``unit``; ``caption``, how to read it; ``ramps``, each with its
+        ends, ticks and colours; and ``swatches`` of classes, flags and days.
+    """
+    picture, unit = opened.paint.picture, opened.layer.unit
+    return {
+        "version": opened.version,
+        "unit": "" if unit == "1" else unit,
+        "caption": picture.caption,
+        "ramps": list(_ramps(picture)),
+        "swatches": seen_swatches(opened)
+        or (
+            [
+                {"value": one.value, "label": one.name, "colour": f"#{bytes(one.colour).hex()}"}
+                for one in opened.layer.classes
+            ]
+            if opened.layer.measure == "probabilities"
+            else []
+        ),
+    }
+
+
+def _group(kind: str, is_estimate: bool) -> str:
+    if is_estimate:
+        return "map"
+    return "imagery" if kind == "imagery" else "trust"
+
+
+def _ramps(picture: Quicklook) -> Iterator[dict[str, Any]]:
+    for scale in picture.scales:
+        yield _ramp(scale)
+    if not picture.scales:
+        for channel, colour in zip(picture.channels, ("#ff0000", "#00ff00", "#0000ff"), strict=False):
+            yield _ramp(Scale(channel.band, channel.low, channel.high, "", ("#000000", colour)))
+
+
+def _ramp(scale: Scale) -> dict[str, Any]:
+    table = ramp_table(scale.colours)
+    at = [round(index * 255 / 15) for index in range(16)]
+    return {
+        "label": scale.label,
+        "low": scale.low,
+        "high": scale.high,
+        "unit": scale.unit,
+        "ticks": scale.ticks,
+        "colours": [f"#{bytes(table[index].tolist()).hex()}" for index in at],
+    }
+
+
+def _downloads(run: ShelvedRun) -> Iterator[dict[str, Any]]:
+    assets = [(name, one) for name, one in run.item.get("assets", {}).items() if isinstance(one, Mapping)]
+    for role in _ROLES:
+        for name, asset in assets:
+            href = _href(run, str(asset.get("href", "")))
+            if href and (asset.get("roles") or [""])[0] == role:
+                size = asset.get("file:size")
+                title = str(asset.get("title") or name)
+                yield {"name": name, "title": title, "role": role, "href": href, "bytes": size}
+    yield {
+        "name": "item",
+        "title": "STAC item",
+        "role": "metadata",
+        "href": _href(run, "./item.json"),
+        "bytes": None,
+    }
+
+
+def _href(run: ShelvedRun, href: str) -> str:
+    """Where the page finds a file of a run; nothing for what its item says lies elsewhere."""
+    name = href.removeprefix("./")
+    if not name or name.startswith("/") or ":" in name or "\\" in name or ".." in name.split("/"):
+        return ""
+    return f"files/{quote(run.name)}/{quote(name)}"
+
+
+def _days(run: ShelvedRun) -> tuple[str, str]:
+    """The first and the last day of its imagery, ISO; empty where its item does not say."""
+    told = run.item["properties"]
+    moment = told.get("datetime") or ""
+    return str(told.get("start_datetime") or moment)[:10], str(told.get("end_datetime") or moment)[:10]
