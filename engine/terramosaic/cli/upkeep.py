@@ -56,7 +56,7 @@ def runs_command(out: str, as_json: bool) -> None:
 @click.option(
     "--older-than",
     metavar="DAYS",
-    type=click.FloatRange(0),
+    type=click.FloatRange(1),  # a block may take a day
     default=7.0,
     show_default=True,
     help="Days without a written file after which a run that is not complete goes",

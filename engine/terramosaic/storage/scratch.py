@@ -33,6 +33,9 @@ _COPIES = 8
 #: Seconds without a write after which another machine's half-written file is nobody's.
 _ABANDONED = 24 * 3600
 
+#: Seconds within which a lock that was made is locked.
+_JUST_MADE = 60
+
 #: What the name of a half-written file's lock has at its end.
 _LOCK = ".lock"
 
@@ -82,6 +85,26 @@ def half_written(folder: Path, name: str) -> Iterator[Path]:
     finally:
         _discard(partial)
         lock.release(remove=True)
+
+
+def is_being_written(folder: Location) -> bool:
+    """Whether a living process of this machine is writing a file in a folder of a disk, or in one below.
+
+    Of other machines, and of a store, whose files are written in their scratch, nothing is known.
+    """
+    if is_remote(folder):
+        return False
+    for file in folder.rglob(f".*.partial{_LOCK}"):
+        lock = KernelLock(file)
+        try:
+            # One that was just made may not be locked yet, and is left to whoever made it.
+            is_free = time.time() - file.stat().st_mtime > _JUST_MADE and lock.acquire()
+        except OSError:  # it has got its name meanwhile, or it is another user's
+            continue
+        lock.release()
+        if not is_free:
+            return True
+    return False
 
 
 def sweep_partials(folder: Location, *, deep: bool = True) -> None:

@@ -18,17 +18,18 @@ from terramosaic.planning.folder import ACQUISITIONS, RunFolder, read_plan
 from terramosaic.storage.files import FileFacts, exists, list_facts, read_json, sub_folders
 from terramosaic.storage.lease import holder
 from terramosaic.storage.location import Location, is_remote, location
+from terramosaic.storage.scratch import is_being_written
 
 #: ``complete``: its item is there, and all files that it names; ``damaged``: the item is there, and not all of them;
-#: ``running``: it has no item, and somebody holds its lease, or has written to it a moment ago; ``unfinished``: it has
-#: none; ``unreadable``: neither its item nor its plan can be read by this version.
+#: ``running``: it has no item, and somebody holds its lease, or writes to it, or did so a moment ago; ``unfinished``:
+#: it has none; ``unreadable``: neither its item nor its plan can be read by this version.
 State = Literal["complete", "damaged", "running", "unfinished", "unreadable"]
 
 #: Folders below an output folder that are looked into: of several regions each has one, of a watched one two.
 DEPTH = 3
 
-#: Seconds without a written file after which nobody is at work any more, as far as that can be seen: rows of windows
-#: are written as they are done.
+#: Seconds without a written file after which nobody is at work any more, as far as that can be seen from elsewhere:
+#: rows of windows are written as they are done, though the system may keep some back for a while.
 AT_WORK = 900
 
 
@@ -135,7 +136,7 @@ def run_at(name: str, folder: Location) -> Run:
     except TerramosaicError as error:
         return Run(name, at, "unreadable", error.text, files=files)
     newest = max((facts.modified for facts in files.values()), default=0.0)
-    is_running = time.time() - newest < AT_WORK or holder(at.lease) is not None
+    is_running = time.time() - newest < AT_WORK or holder(at.lease) is not None or is_being_written(at.path)
     middle = _middle(plan.region)
     days = sorted({f"{scene.solar_day:%Y-%m-%d}" for scene in plan.leading.values()})
     return Run(

@@ -22,6 +22,7 @@ from terramosaic.planning.folder import is_complete
 from terramosaic.storage.hashes import multihash_of
 from terramosaic.storage.lease import holder, lease
 from terramosaic.storage.location import location
+from terramosaic.storage.scratch import half_written
 from terramosaic.upkeep import cleaning
 from terramosaic.upkeep.cleaning import Kept, Removal, remove_what_may_go, what_may_go
 from terramosaic.upkeep.runs import runs_below
@@ -96,6 +97,15 @@ class TestRuns:
         days_old(run)
         (run / "blocks" / "new.tif").write_bytes(b"")
         assert states(out) == {run.name: "running"}
+
+    def test_one_that_is_written_to_without_a_change_to_be_seen(self, out, run):
+        unfinished(run)
+        with half_written(run / "blocks", "NDVI.tif") as partial:
+            partial.write_bytes(b"x")
+            days_old(run)
+            assert states(out) == {run.name: "running"} and found(out) == []
+        days_old(run)
+        assert found(out) == [(run.name, "the run")]
 
     def test_a_damaged_one_says_what_is_wrong(self, out, run):
         (run / "NDVI.tif").write_bytes(b"x")
@@ -356,6 +366,9 @@ class TestCommands:
         told = CliRunner().invoke(cli, ["clean", str(out)], standalone_mode=True)
         assert told.exit_code == 0
         assert bool(list((run / "blocks").rglob("NDVI.tif"))) == (answer == "n")
+
+    def test_a_block_may_take_a_day(self, out):
+        assert CliRunner().invoke(cli, ["clean", str(out), "--older-than", "0.5", "--yes"]).exit_code == 2
 
     def test_json(self, out, run):
         told = json.loads(CliRunner().invoke(cli, ["clean", str(out), "--yes", "--json"]).output)
