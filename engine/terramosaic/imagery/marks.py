@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import reduce
 
 import numpy as np
 
@@ -55,10 +56,12 @@ def marked(seen: np.ndarray, otherwise: Mark = Mark.MISSING) -> np.ndarray:
 
 def seen_by_all(marks: Sequence[np.ndarray]) -> np.ndarray:
     """Marks of pixels that are seen where all of some bands are; else the most that is told of a band that is not."""
-    stacked = np.stack(marks)
-    seen = seen_in(stacked)
-    lacking = np.where(seen, np.uint8(Mark.NOT_READ), stacked).max(axis=0)
-    found: np.ndarray = np.where(seen.all(axis=0), stacked.max(axis=0), lacking)
+    seen = seen_in(reduce(np.minimum, marks))
+    most: np.ndarray = reduce(np.maximum, marks)
+    if seen.all():  # as nearly always
+        return most
+    lacking = reduce(np.maximum, (np.where(seen_in(each), np.uint8(Mark.NOT_READ), each) for each in marks))
+    found: np.ndarray = np.where(seen, most, lacking)
     return found
 
 

@@ -36,9 +36,8 @@ def power_of(numbers: np.ndarray, nodata: float | None = None) -> tuple[np.ndarr
         marked |= numbers == nodata
     low = ~(numbers > 0)
     power = np.where(marked | low, np.float32(np.nan), numbers).astype(np.float32, copy=False)
-    marks = np.where(
-        marked, np.uint8(Mark.NO_DATA), np.where(low, np.uint8(Mark.UNMARKED), np.uint8(Mark.SEEN))
-    )
+    marks = np.full(numbers.shape, Mark.SEEN, np.uint8)
+    marks[low], marks[marked] = Mark.UNMARKED, Mark.NO_DATA
     return power, marks
 
 
