@@ -127,10 +127,15 @@ class EmptyMapError(NoScenesError):
 
 
 class CatalogError(TerramosaicError):
-    """The catalog or one of its assets failed, after retries where a retry could help."""
+    """The catalog or one of its assets failed, after retries where a retry could help.
+
+    Attributes:
+        scene: key of the scene whose file it was; empty where it was none's.
+    """
 
     exit_code = 4
     code = "catalog"
+    scene: str = ""
 
 
 class UnusableItemError(CatalogError):

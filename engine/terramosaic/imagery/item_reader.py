@@ -146,6 +146,7 @@ class ItemReader(ABC, Generic[_File]):
             try:
                 return attempts(lambda: _in_time(asset.href, tries.left, lambda: action(self._file(asset))))
             except CatalogError as error:  # the file is not what its item says, or gets no signature
+                error.scene = self.source.key
                 self._give_up(asset, error)
                 raise
             except FAILURES as error:
@@ -163,7 +164,11 @@ class ItemReader(ABC, Generic[_File]):
         )
         if self._is_for_good(asset, error):
             return DeadAssetError(line, scene=self.source.key)
-        return CatalogError(line, hint=f"{remedy}, or leave the scene out with --exclude {self.source.key}")
+        failure = CatalogError(
+            line, hint=f"{remedy}, or leave the scene out with --exclude {self.source.key}"
+        )
+        failure.scene = self.source.key
+        return failure
 
     def _is_for_good(self, asset: AssetRef, error: BaseException) -> bool:
         """Whether a file that failed like this is lost to the run, rather than out of reach for a while."""

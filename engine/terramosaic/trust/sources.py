@@ -39,15 +39,18 @@ class RunSources:
         self._epsg, self._rect = epsg, rect
 
     def can_do_without(self, error: CatalogError) -> bool:
-        """Notes that the scene that was asked for last cannot be read, so that nobody waits for its files again.
+        """Notes that a scene cannot be read, so that nobody waits for its files again.
+
+        It is the one that the error is of; where that is of none, what was asked for last: several are read at once.
 
         Returns:
             Whether the window can be computed all the same, for the scene has no pixel of it.
         """
-        if self._asked is None or self._asked.key in self._failed:
+        failed = self._asked_for.get(error.scene, self._asked)
+        if failed is None or failed.key in self._failed:
             return False
-        self._failed[self._asked.key] = error
-        return self._lies_elsewhere(self._asked)
+        self._failed[failed.key] = error
+        return self._lies_elsewhere(failed)
 
     def leaves_out(self, scene: Source) -> bool:
         """Whether the run has left the scene out.

@@ -317,3 +317,19 @@ def test_report_item_and_plan_name_the_dates(result: MapResult) -> None:
     report = result.report.read_text()
     assert "The model saw 3 dates, each one acquisition" in report
     assert "2023-08-19 sentinel-1a descending R013 1.2 days apart" in report
+
+
+def test_a_scene_of_one_date_that_is_gone_is_no_fault_of_anothers(
+    ground: Catalog, model: str, tmp_path: Path
+) -> None:
+    """Scenes of all dates are read at once; verification names the one whose file it misses, and no other."""
+    result = mapped(ground, model, tmp_path, Rect(PLACE.row, PLACE.col, 120, 130))
+    lost = Path(result.plan.scenes[result.plan.acquisitions[-1].scenes[0]].assets["B08"].href)
+    kept = lost.rename(lost.with_suffix(".gone"))
+    try:
+        found = verify(result.folder, windows=6)
+    finally:
+        kept.rename(lost)
+    assert found.verified == 0 and len(found.not_verifiable) == 1
+    (reason,) = found.not_verifiable
+    assert "asset B08 of S2A_33TWL_20230815 could not be read" in reason
