@@ -26,6 +26,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from terramosaic.block.preview import PREVIEW
 from terramosaic.errors import OutputError, RequestError, TerramosaicError, one_line
 from terramosaic.settings import PUBLIC_URL
 from terramosaic.storage.files import facts_of
@@ -130,7 +131,9 @@ def make_app(shelf: Shelf, *, host: str = "127.0.0.1") -> FastAPI:
         layer: Annotated[list[str] | None, Query(max_length=64)] = None,
     ) -> Response:
         found = shelf.run(name)
-        wanted = layer or [one for one in layers.names(found) if layers.is_cheap(found, one)]
+        wanted = layer or [
+            one for one in layers.names(found) if one != PREVIEW and layers.is_cheap(found, one)
+        ]
         lon = (lon + 180) % 360 - 180
         return _json(
             {"lon": lon, "lat": lat, "layers": [_value(layers, found, one, lon, lat) for one in wanted]}
@@ -159,6 +162,8 @@ def make_app(shelf: Shelf, *, host: str = "127.0.0.1") -> FastAPI:
 def _value(layers: Layers, run: ShelvedRun, name: str, lon: float, lat: float) -> dict[str, Any]:
     """What a layer holds; where it cannot be read, why."""
     try:
+        if name == PREVIEW:
+            return {"layer": name, "unit": "", "bands": [], "text": "a picture, without values"}
         return value_at(layers.plan(run), layers.get(run, name), lon, lat)
     except TerramosaicError as error:
         return {"layer": name, "error": layers.shelf.told(error)}

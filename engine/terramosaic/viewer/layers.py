@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+from rasterio.io import MemoryFile
 from rasterio.warp import transform
 
+from terramosaic.block.preview import PREVIEW
 from terramosaic.errors import RequestError, printable
 from terramosaic.planning.folder import RunFolder, read_plan
 from terramosaic.planning.layers import Layer
@@ -30,6 +32,7 @@ from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy
 from terramosaic.viewer.shelf import Shelf, ShelvedRun
+from terramosaic.viewer.sight import sight_file, sight_layer, sight_paint
 
 #: Layers that are kept open; of a store each holds copies of its mosaics in scratch.
 _MOST = 64
@@ -144,7 +147,7 @@ class MapLayer:
     mosaics: tuple[MosaicFile, ...]
     version: str
     values: frozenset[int] | None
-    _copies: tuple[LocalCopy, ...] = field(repr=False, compare=False)
+    _copies: tuple[LocalCopy | MemoryFile, ...] = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Who still reads from a copy holds the layer.
@@ -180,11 +183,29 @@ class Layers:
     def names(self, run: ShelvedRun) -> tuple[str, ...]:
         """Of the layers of a run; maps come first, then what tells how far to trust them."""
         layers = self.plan(run).layers
-        return tuple(layer.name for layer in sorted(layers, key=lambda layer: not layer.is_estimate))
+        ordered = [layer.name for layer in sorted(layers, key=lambda layer: not layer.is_estimate)]
+        is_seen = any(layer.kind == "imagery" for layer in layers)
+        pictured = any(name.startswith(f"{PREVIEW}_") for name in run.item.get("assets", ()))
+        return (*ordered, *([PREVIEW] if pictured and not is_seen else []))
+
+    def layer(self, run: ShelvedRun, name: str) -> Layer:
+        """What a layer of a run is.
+
+        Raises:
+            RequestError: the run has none of that name.
+        """
+        plan = self.plan(run)
+        if name == PREVIEW and name in self.names(run):
+            return sight_layer(plan)
+        layer = next((one for one in plan.layers if one.name == name), None)
+        if layer is None:
+            made = ", ".join(self.names(run))
+            raise RequestError(f"layer: run {run.name} has no {printable(name)!r}; it has {made}")
+        return layer
 
     def is_cheap(self, run: ShelvedRun, name: str) -> bool:
         """Whether a layer is read without fetching whole mosaics first."""
-        return not is_remote(run.folder.path) or (run.name, name) in self._shown
+        return name == PREVIEW or not is_remote(run.folder.path) or (run.name, name) in self._shown
 
     def get(self, run: ShelvedRun, name: str) -> MapLayer:
         """A layer of a run.
@@ -193,17 +214,16 @@ class Layers:
             RequestError: the run has none of that name, or a mosaic of it is missing.
             OutputError: a mosaic is damaged, or the store does not answer.
         """
-        plan = self.plan(run)
-        layer = next((one for one in plan.layers if one.name == name), None)
-        if layer is None:
-            made = ", ".join(one.name for one in plan.layers)
-            raise RequestError(f"layer: run {run.name} has no {printable(name)!r}; it has {made}")
-        files = [
-            (zone, *self.shelf.file_of(run, RunFolder(run.folder.path).mosaic(plan, zone, name).name))
-            for zone in plan.zones
-        ]
+        plan, layer = self.plan(run), self.layer(run, name)
+        folder, is_sight = RunFolder(run.folder.path), name == PREVIEW
+        files = []
+        for zone in plan.zones:
+            mosaic = folder.mosaic(plan, zone, name).name
+            file = f"{folder.quicklooks.name}/{Path(mosaic).stem}.png" if is_sight else mosaic
+            files.append((zone, *self.shelf.file_of(run, file)))
         version = self._version_of(plan, layer, [facts for _, _, facts in files])
-        opened = self._opened.get((run.name, name, version), lambda: _opened(plan, layer, files, version))
+        make = _seen if is_sight else _opened
+        opened = self._opened.get((run.name, name, version), lambda: make(plan, layer, files, version))
         self._shown.add((run.name, name))
         return opened
 
@@ -234,6 +254,16 @@ def _opened(
         frozenset(values) if layer.kind in ("class", "days") else None,
         tuple(copies),
     )
+
+
+def _seen(plan: Plan, layer: Layer, files: list[tuple[Zone, Location, FileFacts]], version: str) -> MapLayer:
+    """The layer of what the model saw, from the pictures of all zones."""
+    rasters = [sight_file(plan, zone, place) for zone, place, _ in files]
+    mosaics = tuple(
+        MosaicFile(place.name, Path(raster.name), zone, Extent.of(layer, zone))
+        for (zone, place, _), raster in zip(files, rasters, strict=True)
+    )
+    return MapLayer(layer, sight_paint(layer), mosaics, version, None, tuple(rasters))
 
 
 def seen_swatches(layer: MapLayer) -> list[dict[str, object]]:

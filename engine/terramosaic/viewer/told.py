@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from terramosaic.block.preview import PREVIEW
 from terramosaic.errors import TerramosaicError
-from terramosaic.publishing.quicklook import Quicklook, Scale, ramp_table
+from terramosaic.publishing.quicklook import Scale, ramp_table
 from terramosaic.publishing.words import title_of
 from terramosaic.viewer.layers import Layers, MapLayer, seen_swatches
 from terramosaic.viewer.shelf import Shelf, ShelvedRun
+from terramosaic.viewer.sight import TITLE
 from terramosaic.viewer.tiles import DEEPEST
 
 #: Roles of assets, in the order in which downloads are listed; all others are no downloads.
@@ -66,10 +68,10 @@ def run_in_full(layers: Layers, run: ShelvedRun) -> dict[str, Any]:
 
 
 def _layer(layers: Layers, run: ShelvedRun, name: str) -> dict[str, Any]:
-    layer = next(one for one in layers.plan(run).layers if one.name == name)
+    layer = layers.layer(run, name)
     told = {
         "name": name,
-        "title": title_of(layer),
+        "title": TITLE if name == PREVIEW else title_of(layer),
         "group": _group(layer.kind, layer.is_estimate),
         "tiles": f"tiles/{quote(run.name)}/{quote(name)}/{{z}}/{{x}}/{{y}}.png",
         "deepest": DEEPEST,
@@ -100,7 +102,7 @@ def legend(opened: MapLayer) -> dict[str, Any]:
         "version": opened.version,
         "unit": "" if unit == "1" else unit,
         "caption": picture.caption,
-        "ramps": list(_ramps(picture)),
+        "ramps": list(_ramps(opened)),
         "swatches": seen_swatches(opened)
         or (
             [
@@ -119,10 +121,11 @@ def _group(kind: str, is_estimate: bool) -> str:
     return "imagery" if kind == "imagery" else "trust"
 
 
-def _ramps(picture: Quicklook) -> Iterator[dict[str, Any]]:
+def _ramps(opened: MapLayer) -> Iterator[dict[str, Any]]:
+    picture = opened.paint.picture
     for scale in picture.scales:
         yield _ramp(scale)
-    if not picture.scales:
+    if not picture.scales and opened.layer.name != PREVIEW:
         for channel, colour in zip(picture.channels, ("#ff0000", "#00ff00", "#0000ff"), strict=False):
             yield _ramp(Scale(channel.band, channel.low, channel.high, "", ("#000000", colour)))
 

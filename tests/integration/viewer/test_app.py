@@ -153,6 +153,30 @@ def test_zones_lie_side_by_side_in_a_tile(zones):
     assert abs(int(both.sum()) - int((alone[0] | alone[1]).sum())) < 0.15 * both.sum()
 
 
+def test_what_the_model_saw_lies_under_the_map_that_was_made_of_it(zones):
+    """It is as large as the report's picture, at the place of the maps, and in the same colours."""
+    asked = client(out_of(zones))
+    told = asked.get(f"/runs/{zones.run_id}.json").json()["layers"]
+    (layer,) = [one for one in told if one["group"] == "imagery"]
+    assert layer["name"] == "S2" and "error" not in layer and layer["ramps"] == []
+    at = tile_at(*middle(zones), 14)
+    place = "/".join(map(str, at))
+    seen = pixels(asked.get(f"/tiles/{zones.run_id}/S2/{place}.png"))
+    made = pixels(asked.get(f"/tiles/{zones.run_id}/NDVI/{place}.png"))
+    both, either = (seen[..., 3] > 0) & (made[..., 3] > 0), (seen[..., 3] > 0) | (made[..., 3] > 0)
+    assert both.sum() > 10_000 and both.sum() > 0.97 * either.sum()
+    colours = set()
+    for picture in (out_of(zones) / zones.run_id / "quicklooks").glob("S2_*.png"):
+        with Image.open(picture) as image:
+            colours |= set(map(tuple, np.asarray(image.convert("RGBA")).reshape(-1, 4).tolist()))
+    if zones.preview_factor == 1:
+        assert set(map(tuple, seen[seen[..., 3] > 0].tolist())) <= colours
+    lon, lat = middle(zones)
+    params = {"lon": lon, "lat": lat}
+    assert "S2" not in asked.get(f"/point/{zones.run_id}", params=params).text
+    assert "without values" in asked.get(f"/point/{zones.run_id}", params={**params, "layer": "S2"}).text
+
+
 def test_a_tile_elsewhere_is_empty(kite):
     asked = client(out_of(kite))
     assert asked.get(f"/tiles/{kite.run_id}/NDVI/12/5/5.png").content == empty_tile()

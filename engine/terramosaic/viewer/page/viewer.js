@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const GROUPS = { map: "Maps", imagery: "Imagery", trust: "How far to trust them" };
-const SVG_FREE_DASH = [6, 6];
+const DASHED = [6, 6];
 
 const state = { runs: [], run: null, layer: null, compare: null, opacity: 100, swipe: 50, pointer: null };
 
@@ -50,6 +50,8 @@ const map = new ol.Map({
   target: "map",
   layers: [graticule, outlineLayer],
   controls: [new ol.control.Zoom(), new ol.control.ScaleLine()],
+  // By itself it heeds the mouse only once it has the focus, where its element can have it.
+  interactions: ol.interaction.defaults.defaults({ onFocusOnly: false }),
   view: new ol.View({ center: [0, 0], zoom: 2, maxZoom: 20 }),
 });
 const shown = { main: null, other: null };
@@ -58,7 +60,7 @@ function outlineStyle(feature) {
   const chosen = state.run && feature.get("run") === state.run.name;
   return new ol.style.Style({
     stroke: new ol.style.Stroke({
-      color: style("--accent"), width: chosen ? 2 : 1.5, lineDash: chosen ? undefined : SVG_FREE_DASH,
+      color: style("--accent"), width: chosen ? 2 : 1.5, lineDash: chosen ? undefined : DASHED,
     }),
     // So that the whole of it can be clicked; of the chosen one the map is seen.
     fill: chosen ? undefined : new ol.style.Fill({ color: "rgba(23,105,106,.08)" }),
@@ -318,11 +320,13 @@ function setSwipe() {
 
 function legendWaits(layer) {
   $("legend").hidden = false;
-  $("legend").replaceChildren(element("h3", {}, layer.title), element("p", {}, "being fetched from the store …"));
+  $("legend-title").textContent = layer.title;
+  $("legend-body").replaceChildren(element("p", {}, "being fetched from the store …"));
 }
 
 function legendOf(layer) {
-  const parts = [element("h3", {}, layer.title + (layer.unit && layer.unit !== "d" ? ` (${layer.unit})` : ""))];
+  const parts = [];
+  $("legend-title").textContent = layer.title + (layer.unit && layer.unit !== "d" ? ` (${layer.unit})` : "");
   for (const ramp of layer.ramps || []) {
     const bar = element("canvas", { width: 256, height: 1, role: "img", "aria-label": `${ramp.ticks[0]} to ${ramp.ticks.at(-1)}` });
     const context = bar.getContext("2d");
@@ -345,7 +349,7 @@ function legendOf(layer) {
   }
   if (layer.caption) parts.push(element("p", {}, layer.caption));
   if (layer.error) parts.push(element("p", {}, layer.error));
-  $("legend").replaceChildren(...parts);
+  $("legend-body").replaceChildren(...parts);
   $("legend").hidden = false;
 }
 
@@ -365,7 +369,7 @@ async function valuesAt(coordinate, all) {
     const told = await ask(`point/${encoded(state.run.name)}?${query}`, { signal: asking.signal });
     const titles = Object.fromEntries(state.run.layers.map((layer) => [layer.name, layer.title]));
     const where = `${Math.abs(told.lat).toFixed(5)}° ${told.lat < 0 ? "S" : "N"}, ${Math.abs(told.lon).toFixed(5)}° ${told.lon < 0 ? "W" : "E"}`;
-    $("values").replaceChildren(
+    $("values-body").replaceChildren(
       element("h3", {}, where),
       element("dl", {}, ...told.layers.flatMap((one) => [
         element("dt", {}, titles[one.layer] || one.layer),
@@ -418,6 +422,9 @@ $("compare").addEventListener("change", (event) => {
   state.compare = state.run.layers.find((layer) => layer.name === event.target.value) || null;
   show();
 });
+$("values-close").addEventListener("click", () => { $("values").hidden = true; $("map").focus(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("values").hidden = true; });
+if (matchMedia("(max-width: 700px)").matches) $("legend").open = false;
 $("panel-button").addEventListener("click", (event) => {
   const closed = $("panel").classList.toggle("closed");
   event.currentTarget.setAttribute("aria-expanded", String(!closed));
