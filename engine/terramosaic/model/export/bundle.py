@@ -171,7 +171,7 @@ def _graphs(reference: Reference) -> Iterator[_Graph]:
         )
         yield _Graph(_PLACES_FILE, lambda: EmbedPlaces(reference), places)
     # What only a bundle has that takes coordinates.
-    sequence = {"sequence": torch.randn(2, TOKENS_OF_A_PLACE, width)} if reference.placed else {}
+    sequence = {"sequence": torch.randn(3, TOKENS_OF_A_PLACE, width)} if reference.placed else {}
     sequences = {"sequence": {0: _BATCH, 1: Dim("words", min=0, max=8)}} if reference.placed else {}
     images, modalities = Dim("images", min=0, max=8), Dim("modalities", min=0, max=16)
     numbers = torch.zeros(2, dtype=torch.long)

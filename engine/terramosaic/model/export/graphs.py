@@ -128,7 +128,9 @@ class Context(nn.Module):
         images = parts[0].shape[1] + parts[1].shape[1]
         if sequence is not None:
             parts.append(sequence)
-            place = torch.cat([place, self.sequence_place[0, : sequence.shape[1]]])
+            # By number, for of a slice torch would not know that it is as long as the sequence.
+            numbers = torch.arange(sequence.shape[1], device=sequence.device)
+            place = torch.cat([place, self.sequence_place[0][numbers]])
         emb = place.expand(patches.shape[1], -1, -1)
         x = torch.cat(parts, dim=1) + emb
         for block in self.encoder:
