@@ -72,7 +72,7 @@ def export_head(
     if checkpoint:
         _load(network, merged(state, read.lora) if read.lora else state, checkpoint)
     network.eval()
-    head = _Head(network, [item.modality for item in read.inputs.values()], thought_of(network))
+    head = _Head(network, [item.modality for item in read.inputs.values()], thought_of(network, read.dates))
     folder = Path(mkdtemp(prefix="terramosaic-head-"))
     try:
         _export(head, read, side, folder / "head.onnx")

@@ -21,12 +21,13 @@ class Thought(nn.Module):
 
     Args:
         model: of terratorch, ``TerraMindTiM``; its sampler becomes this.
+        dates: how many of a window it sees, one after the other in a batch; each is thought about with the same draw.
 
     Raises:
         RequestError: it thinks of several modalities, of none that is an image, in several steps or by another rule.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, dates: int = 1) -> None:
         super().__init__()
         names = list(model.tim_modalities)
         keys = [model.mod_name_mapping[name] for name in names]
@@ -41,6 +42,7 @@ class Thought(nn.Module):
             )
         # As terratorch has it, so that weights go by the same names.
         self.model = model.sampler.model
+        self._dates = dates
         self._target, self._temperature = keys[0], float(model.tim_temps)
         self._top_p = float(model.tim_top_p) or 1.0  # 0 keeps all tokens there
         self._given: list[
@@ -79,12 +81,13 @@ class Thought(nn.Module):
             y = block(y, context)
         logits = embedding.to_logits(transformer.decoder_norm(y)) / self._temperature
         uniform, top_p = self._given
+        uniform = uniform[:, None].expand(-1, self._dates, -1, -1).flatten(0, 1)
         return {self._target: {"tensor": draw(logits, uniform.flatten(1), top_p)}}
 
 
-def thought_of(network: nn.Module) -> Thought | None:
+def thought_of(network: nn.Module, dates: int = 1) -> Thought | None:
     """Makes a network's thinking ours, wherever in it its backbone is; None where it does not think."""
     from terratorch.models.backbones.terramind.model.terramind_tim import TerraMindTiM
 
     found = [module for module in network.modules() if isinstance(module, TerraMindTiM)]
-    return Thought(found[0]) if found else None
+    return Thought(found[0], dates) if found else None
