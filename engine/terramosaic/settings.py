@@ -91,7 +91,8 @@ PRIVATE_HOSTS = Setting(
 PUBLIC_URL = Setting(
     "TERRAMOSAIC_PUBLIC_URL",
     "none: documents do not name themselves",
-    "The URL under which the output folder is served; catalog, collections and items link to themselves there",
+    "The URL under which the output folder is served, as `terramosaic serve` does it; catalog, collections and items "
+    "link to themselves there, and reports to the map",
 )
 STORE = Setting(
     "TERRAMOSAIC_STORE_*",

@@ -14,6 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from terramosaic.planning.folder import ACQUISITIONS, RunFolder
 from terramosaic.planning.identity import region_hash
@@ -68,6 +69,13 @@ def links_of_run(plan: Plan) -> list[dict[str, Any]]:
         {"rel": "collection", "href": collection, "type": _JSON},
         *itself(own, _GEOJSON),
     ]
+
+
+def on_the_map(plan: Plan) -> str:
+    """The URL at which `terramosaic serve` shows a run, where it is known under which one it does; else nothing."""
+    url, run = PUBLIC_URL.text.rstrip("/"), RunFolder.of(plan).path.name
+    name = f"{ACQUISITIONS}/{run}" if is_watched(plan) else run
+    return f"{url}/#run={quote(name, safe='')}" if urlsplit(url).scheme in ("http", "https") else ""
 
 
 def itself(path: str, media_type: str = _JSON) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.evaluation.assessment import details_of
 from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing.collections import on_the_map
 from terramosaic.publishing.locator import run_maps
 from terramosaic.publishing.markup import render
 from terramosaic.publishing.numbers import (
@@ -55,6 +56,7 @@ def render_report(run: RunFacts) -> str:
     return render(
         "report.html",
         run=run,
+        on_the_map=on_the_map(run.plan),
         pictures=embedded(pictures),
         sizes={name: picture.image.size for name, picture in pictures.items()},
         mosaic_file=mosaic_file,
