@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
 from terramosaic.block.preview import PREVIEW
-from terramosaic.errors import TerramosaicError
+from terramosaic.errors import OutputError, TerramosaicError
 from terramosaic.publishing.quicklook import Scale, ramp_table
 from terramosaic.publishing.words import title_of
 from terramosaic.viewer.layers import Layers, MapLayer, seen_swatches
@@ -25,15 +26,39 @@ def shelf_told(shelf: Shelf) -> dict[str, Any]:
     Raises:
         OutputError: the folder cannot be read, or the store does not answer.
     """
-    runs = sorted(shelf.runs.values(), key=lambda run: (_days(run)[1], run.name), reverse=True)
-    return {
-        "runs": [run_in_short(run) for run in runs],
-        "problems": [{"name": name, "reason": why} for name, why in sorted(shelf.problems.items())],
-    }
+    told, problems = [], []
+    for run in shelf.runs.values():
+        try:
+            told.append(run_in_short(run))
+        except OutputError as error:
+            problems.append({"name": run.name, "reason": shelf.told(error)})
+    told.sort(key=lambda one: (one["last_day"], one["name"]), reverse=True)
+    problems += [{"name": name, "reason": why} for name, why in sorted(shelf.problems.items())]
+    return {"runs": told, "problems": problems}
 
 
 def run_in_short(run: ShelvedRun) -> dict[str, Any]:
-    """What a run's item says of it."""
+    """What a run's item says of it.
+
+    Raises:
+        OutputError: it says what no item of a run does.
+    """
+    with _sound():
+        return _in_short(run)
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    """Says of an item whose fields are of other kinds than those of a run what to do."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise OutputError(
+            "its item is damaged: a field is not what it should be; map the same request again, which makes it anew"
+        ) from error
+
+
+def _in_short(run: ShelvedRun) -> dict[str, Any]:
     told = run.item["properties"]
     model = told.get("terramosaic:model")
     first, last = _days(run)
@@ -57,14 +82,16 @@ def run_in_full(layers: Layers, run: ShelvedRun) -> dict[str, Any]:
 
     Raises:
         RequestError: its plan is missing, damaged, or of another version.
+        OutputError: its item says what no item of a run does.
     """
-    told = run.item["properties"]
-    return {
-        **run_in_short(run),
-        "warnings": [str(line) for line in told.get("terramosaic:warnings") or ()],
-        "layers": [_layer(layers, run, name) for name in layers.names(run)],
-        "downloads": list(_downloads(run)),
-    }
+    with _sound():
+        told = run.item["properties"]
+        of_item = {
+            **_in_short(run),
+            "warnings": [str(line) for line in told.get("terramosaic:warnings") or ()],
+            "downloads": list(_downloads(run)),
+        }
+    return {**of_item, "layers": [_layer(layers, run, name) for name in layers.names(run)]}
 
 
 def _layer(layers: Layers, run: ShelvedRun, name: str) -> dict[str, Any]:

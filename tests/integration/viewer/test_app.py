@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -374,6 +376,49 @@ def test_what_cannot_be_shown_is_told_beside_the_runs(folder, kite, zones):
     assert [run["name"] for run in told["runs"]] == [f"region/{zones.run_id}"]
     (problem,) = told["problems"]
     assert problem["name"] == kite.run_id and "damaged" in problem["reason"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"properties": {"terramosaic:targets": 5}},
+        {"properties": {"terramosaic:valid_pixels": "many"}},
+        {"properties": {"terramosaic:valid_pixels": [1]}},
+        {"assets": ["NDVI.tif"]},
+        {"assets": {"NDVI": {"href": "./NDVI.tif", "roles": 5}}},
+    ],
+)
+def test_an_item_that_says_what_none_does_costs_its_run_alone(folder, kite, zones, wrong):
+    shutil.copytree(out_of(zones) / zones.run_id, folder / zones.run_id)
+    path = folder / kite.run_id / "item.json"
+    item = json.loads(path.read_text())
+    for key, value in wrong.items():
+        item[key] = {**item[key], **value} if isinstance(value, dict) and key == "properties" else value
+    path.write_text(json.dumps(item))
+    asked = client(folder)
+    told = asked.get("/runs.json").json()
+    assert zones.run_id in [run["name"] for run in told["runs"]]
+    in_full = asked.get(f"/runs/{kite.run_id}.json")
+    assert in_full.status_code == 500 and "its item is damaged" in in_full.json()["error"]
+    if "properties" in wrong:
+        assert [one["name"] for one in told["problems"]] == [kite.run_id]
+
+
+def test_many_ask_at_once(kite):
+    """Tiles are made in threads: each is what it is alone, and a layer is opened once."""
+    asked = client(out_of(kite))
+    z, x, y = tile_at(*middle(kite), 15)
+    urls = [
+        f"/tiles/{kite.run_id}/{name}/{z}/{x + dx}/{y + dy}.png"
+        for name in ("NDVI", "LULC", "S1GRD")
+        for dx in (-1, 0, 1)
+        for dy in (-1, 0, 1)
+    ]
+    alone = {url: asked.get(url).content for url in urls}
+    fresh = client(out_of(kite))
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda url: (url, fresh.get(url).content), urls * 3))
+    assert all(alone[url] == content for url, content in together)
 
 
 def test_runs_of_regions_and_runs_that_finish_later_are_found(folder, kite, zones, monkeypatch):
