@@ -86,7 +86,7 @@ def test_item_and_report_tell_it(kept):
     assert figures["maximum"] == pytest.approx(float(red.max())) and 0 < figures["mean"] < 1
     assert any("/eo/v2.0.0/" in extension for extension in item["stac_extensions"])
     assert "imagery_quicklook" not in item["assets"]
-    assert "What the model saw is kept: <code>imagery.tif</code>" in kept.report.read_text()
+    assert 'What the model saw is kept: <a href="imagery.tif"' in kept.report.read_text()
     assert kept["imagery"]._repr_html_().count("<img") == 1
     assert kept.plan.figures.output_gigabytes["imagery"] > 3 * kept.plan.figures.output_gigabytes["NDVI"]
 
