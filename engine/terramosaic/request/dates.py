@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from terramosaic.errors import printable
 from terramosaic.model.manifest import MOST_DATES
+from terramosaic.request.pairs import pairs_in
 
 #: How it is written on a command line.
 _EXAMPLE = "count=4,rule=latest,window_days=60"
@@ -61,7 +62,7 @@ class Dates(BaseModel):
     @classmethod
     def _of_short_forms(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return _pairs_in(value)
+            return pairs_in(",".join(map(_written_out, value.split(","))), _EXAMPLE)
         return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("reference", mode="before")
@@ -96,19 +97,9 @@ class Dates(BaseModel):
         )
 
 
-def _pairs_in(text: str) -> dict[str, str]:
-    """The fields of ``count=4,rule=latest``; of ``4`` the count."""
-    found: dict[str, str] = {}
-    for pair in filter(None, (pair.strip() for pair in text.split(","))):
-        name, equals, said = (part.strip() for part in pair.partition("="))
-        if not equals and pair.isdigit():
-            name, said = "count", pair
-        elif not equals:
-            raise ValueError(
-                f"'{printable(pair, 60)}' is no pair of a name and what it has; write {_EXAMPLE}"
-            )
-        name = name.replace("-", "_")
-        if name in found:
-            raise ValueError(f"{printable(name, 60)} is said twice; say it once")
-        found[name] = said
-    return found
+def _written_out(pair: str) -> str:
+    """A pair as its field is called: of ``4`` the count, ``window-days=60`` as options are spelt."""
+    name, equals, said = pair.strip().partition("=")
+    if not equals:
+        return f"count={name}" if name.isdigit() else name
+    return f"{name.replace('-', '_')}={said}"
