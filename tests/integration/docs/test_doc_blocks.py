@@ -1,4 +1,4 @@
-"""The Python in README.md runs as it is written, over imagery that is at hand instead of a catalog on the internet."""
+"""The Python of README.md and docs/prefect.md runs as written, over imagery at hand in place of a catalog elsewhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from terramosaic.ground.grid import Rect
 from tools.doc_blocks import blocks
 
-README = {name: text for name, text in blocks() if name.startswith("README")}
+PAGES = {name: text for name, text in blocks() if name.startswith(("README", "docs_prefect"))}
 
 
 @pytest.fixture
 def here(land, tmp_path, monkeypatch):
-    """What the README names and a test has not, and what stands for it; outputs go to a folder of the test's own."""
+    """What the pages name and a test has not, and what stands for it; outputs go to a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     left, bottom, right, top = (
         land.request(Rect(490_002, 50_004, 300, 300), tmp_path).region.area().outline.bounds
@@ -25,18 +25,18 @@ def here(land, tmp_path, monkeypatch):
     }
 
 
-def test_the_readme_maps_with_and_without_prefect():
-    assert len(README) == 2
-    assert sum("terramosaic_flows" in text for text in README.values()) == 1
+def test_they_map_with_and_without_prefect():
+    assert len(PAGES) == 2
+    assert sum("terramosaic_flows" in text for text in PAGES.values()) == 1
 
 
-@pytest.mark.parametrize("name", README)
+@pytest.mark.parametrize("name", PAGES)
 def test_block_runs(request, here, tmp_path, name):
-    text = README[name]
+    text = PAGES[name]
     if "terramosaic_flows" in text:
         request.getfixturevalue("server")
     replaced = [words for words in here if words in text]
-    assert len(replaced) >= 2, "the README names other imagery now; say here what stands for it"
+    assert len(replaced) >= 2, "the page names other imagery now; say here what stands for it"
     for words in replaced:
         text = text.replace(words, here[words])
     names: dict[str, object] = {}
