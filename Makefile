@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-export lint bench clean
+.PHONY: demo test test-slow test-export lint docs bench clean
 
 demo: .venv/.core
 	$(BIN)/terramosaic demo --out out/demo
@@ -25,6 +25,11 @@ lint: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m tools.doc_blocks out/doc_blocks && $(BIN)/mypy out/doc_blocks && $(BIN)/pyright --pythonpath $(BIN)/python out/doc_blocks
 
+docs: .venv/.docs
+	$(BIN)/python -m tools.docs_site out/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "documentation: out/docs/index.html"
+
 bench: .venv/.dev
 	$(BIN)/python -m tests.benchmarks.throughput --work out/bench
 
@@ -43,6 +48,10 @@ bench: .venv/.dev
 	rm -rf terramosaic.egg-info
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ .venv/.core
+
+.venv/.docs: .venv/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 # torch and torchvision must be of one build, which uv takes care of where a machine brings wheels of its own.
 .venv/.export: .venv/.dev
