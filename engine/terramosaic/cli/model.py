@@ -97,7 +97,7 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
 
 
 @model_group.command("export")
-@click.argument("source", metavar="VARIANT|CHECKPOINT.ckpt|CONFIG.yaml")
+@click.argument("source", metavar="VARIANT|CHECKPOINT.ckpt|CONFIG.yaml", default="")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make")
 @click.option(
     "--targets",
@@ -174,6 +174,14 @@ def pack_command(model: str, spec: Path | None, out: Path) -> None:
     "--dates", type=int, metavar="N", help="Of a checkpoint: dates that it sees, where no file tells it"
 )
 @click.option(
+    "--bands",
+    "bands",
+    multiple=True,
+    metavar="INPUT=BAND,BAND",
+    help="Of a checkpoint: an input's bands in the order of its channels, where the files number them or call them "
+    "otherwise, one option each",
+)
+@click.option(
     "--custom-modules",
     type=click.Path(path_type=Path),
     help="Of a checkpoint: folder of Python modules, or one, that registers its decoder with terratorch",
@@ -199,6 +207,7 @@ def export_command(
     window: int | None,
     pixel_size: float | None,
     dates: int | None,
+    bands: tuple[str, ...],
     custom_modules: Path | None,
     trust: bool,
 ) -> None:
@@ -209,6 +218,9 @@ def export_command(
     """
     # terratorch and what it imports warn about themselves; what concerns the user is raised.
     warnings.simplefilter("ignore")
+    if not source and config is None:
+        raise RequestError("source: say a variant of TerraMind, a checkpoint or a configuration (--config)")
+    source = source or str(config)
     if source not in VARIANTS and Path(source).suffix.lower() in _OF_HEADS:
         is_config = Path(source).suffix.lower() in (".yaml", ".yml")
         packed = export_head(
@@ -222,6 +234,7 @@ def export_command(
             window=window,
             pixel_size=pixel_size,
             dates=dates,
+            bands=_bands(bands),
             custom_modules=_existing("custom-modules", custom_modules),
             trust=trust,
         )
@@ -251,6 +264,18 @@ def export_command(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _bands(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, equals, bands = text.partition("=")
+        if not equals or not names_in(bands):
+            raise RequestError(f"bands: {text!r} is not INPUT=BAND,BAND, such as S2L2A=B02,B03,B04,B08")
+        if name.strip() in found:
+            raise RequestError(f"bands: {name.strip()} is given twice")
+        found[name.strip()] = names_in(bands)
+    return found
 
 
 def _revisions(texts: tuple[str, ...]) -> dict[str, str]:

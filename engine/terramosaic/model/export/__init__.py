@@ -134,6 +134,7 @@ def export_head(
     window: int | None = None,
     pixel_size: float | None = None,
     dates: int | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
     custom_modules: Path | None = None,
     trust: bool = False,
 ) -> Packed:
@@ -150,6 +151,7 @@ def export_head(
         window: Side of windows in pixels, in place of that of tiled inference.
         pixel_size: Metres of the pixels that it was trained on, which no file tells.
         dates: Acquisitions that it sees, where it takes any number of them and no file tells.
+        bands: Of an input, in the order of its channels, where the files number them or call them otherwise.
         custom_modules: A folder of Python modules, or one of them, that registers a decoder of your own.
         trust: Whether that code, which may do anything, is run.
 
@@ -172,6 +174,11 @@ def export_head(
         )
     if (checkpoint is None) == (random_weights is None):
         raise RequestError("checkpoint: give a checkpoint, or --random-weights SEED to try without")
+    from terramosaic.model.export.head_config import read_config  # brings onnx, half a second of start-up
+
+    require_new(out.expanduser())
+    # What is wrong with the files is told before half a minute of imports, and without the extra.
+    read_config(config, stats, classes=classes, window=window, dates=dates, bands=bands)
     with _of_the_extra():
         from terramosaic.model.export import heads
     return heads.export_head(
@@ -184,6 +191,7 @@ def export_head(
         random_weights=random_weights,
         window=window,
         dates=dates,
+        bands=bands,
         custom_modules=custom_modules,
     )
 

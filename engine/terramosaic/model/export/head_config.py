@@ -7,18 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from terramosaic.bands import INPUT_BANDS, band_called
 from terramosaic.errors import RequestError, printable
+from terramosaic.model.export.head_inputs import HeadInput, input_called, inputs_of
 from terramosaic.model.manifest import MOST_DATES
-from terramosaic.model.packing.spec import UNITS, unit_of
-
-#: terratorch's names of inputs that are ours under another one.
-_MODALITIES = {"RGB": "S2RGB"}
+from terramosaic.model.packing.spec import read_yaml
 
 #: Tasks that make maps, by the end of their class's name.
 _TASKS = {"SemanticSegmentationTask": "segmentation", "PixelwiseRegressionTask": "regression"}
+
+#: What others make, by words in their class's name.
+_OTHER_TASKS = {
+    "Detection": "it finds boxes",
+    "Classification": "it gives a window one class",
+    "ScalarRegression": "it gives a window one number",
+    "Embedding": "it makes embeddings",
+}
 
 #: How terratorch's temporal wrapper makes one of what the encoder makes of each date; with `keep` it makes none.
 _POOLINGS = ("concat", "mean", "max", "diff")
@@ -32,27 +38,6 @@ _OTHER_ADAPTERS = (
     "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias", "use_qalora",
     "alora_invocation_tokens",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class HeadInput:
-    """An input of a fine-tuned model.
-
-    Attributes:
-        modality: terratorch's name of it.
-        bands: ours, in the order of its channels.
-        own_bands: terratorch's names of them where the model takes some of the input's bands, else none.
-        unit: of its numbers, as a spec of `pack` says it.
-        mean: of each band, in that unit.
-        std: of each band.
-    """
-
-    modality: str
-    bands: tuple[str, ...]
-    own_bands: tuple[str, ...]
-    unit: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -84,13 +69,57 @@ class HeadConfig:
     lora: Mapping[str, Any] | None = None
 
 
+def read_config(
+    path: Path | None,
+    stats: Path | None,
+    held: Mapping[str, Any] | None = None,
+    *,
+    classes: Sequence[str] = (),
+    window: int | None = None,
+    dates: int | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
+) -> HeadConfig | None:
+    """What is to be exported, by files.
+
+    Args:
+        path: the configuration; its part ``model`` goes before what a checkpoint holds.
+        stats: a file of means and stds.
+        held: a checkpoint's ``hyper_parameters``; None where it has not been read yet.
+        classes: as of `config_of`.
+        window: as of `config_of`.
+        dates: as of `config_of`.
+        bands: as of `config_of`.
+
+    Returns:
+        None where only the checkpoint can tell.
+
+    Raises:
+        RequestError: as `config_of`, or a file cannot be read.
+    """
+    content = read_yaml(path, "config") if path else {}
+    numbers = read_yaml(stats, "stats") if stats else None
+    model = _object(content, "model", "config")
+    if not model:
+        if held is None:
+            return None
+        if not held:
+            raise RequestError(
+                "config: the checkpoint holds no hyper_parameters; give its configuration as --config"
+            )
+        model = {"init_args": held}
+    data = _object(_object(content, "data", "config"), "init_args", "config: data")
+    return config_of(model, data, stats=numbers, classes=classes, window=window, dates=dates, bands=bands)
+
+
 def config_of(
     model: Mapping[str, Any],
     data: Mapping[str, Any],
     *,
     stats: Mapping[str, Any] | None = None,
     classes: Sequence[str] = (),
+    window: int | None = None,
     dates: int | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
 ) -> HeadConfig:
     """What is to be exported.
 
@@ -100,33 +129,36 @@ def config_of(
         data: the ``init_args`` of the configuration's part ``data``; empty where there is none.
         stats: ``means`` and ``stds`` by modality, in place of those of the data.
         classes: names, in place of the model's.
+        window: side of windows, in place of that of tiled inference.
         dates: acquisitions that the model sees, where it takes any number.
+        bands: of an input, in the order of its channels, where the files name none, or by names of their own.
 
     Raises:
         RequestError: it is a kind that cannot be mapped with, or lacks what a map needs; says which option gives it.
     """
-    own = dict(model.get("init_args", {}))
-    arguments, factory = dict(own.get("model_args", {})), own.get("model_factory")
+    own = dict(_object(model, "init_args", "config: model"))
+    arguments, factory = (
+        dict(_object(own, "model_args", "config: model.init_args")),
+        own.get("model_factory"),
+    )
     task = _task(model.get("class_path"), own)
     if not arguments:
         raise RequestError(
-            "config: it has no model.init_args.model_args, as terratorch's configurations have"
+            "config: it has no model.init_args.model_args, as terratorch's configurations have; of a model in a format "
+            "of its own, write them (docs/bundle.md), or make an ONNX file of it and use terramosaic model pack"
         )
     if factory != "EncoderDecoderFactory":
         raise RequestError(
             f"config: model_factory is {printable(factory)}; EncoderDecoderFactory can be exported"
         )
     _require_supported(arguments)
-    inputs = _inputs(arguments, data, stats or data)
-    names = tuple(classes or own.get("class_names") or ())
+    inputs = inputs_of(arguments, data, stats or data, bands or {})
+    told = own.get("class_names")
+    names = tuple(classes or (told if isinstance(told, list | tuple) else ()))
     count = arguments.get("num_classes") or own.get("num_classes")
     if task == "segmentation":
         names = _class_names(names, count)
-    tiles = own.get("tiled_inference_parameters") or {}
-    window = int(tiles.get("crop") or tiles.get("h_crop") or arguments.get("backbone_img_size") or _WINDOW)
-    stride = tiles.get("stride") or tiles.get("h_stride")
-    if stride is not None and (stride % _PATCH or not 0 < stride <= window):
-        stride = None
+    window, stride = _tiles(own, arguments, window)
     lora = arguments.pop("peft_config", None)
     if lora:
         _require_mergeable(lora)
@@ -137,7 +169,7 @@ def config_of(
         inputs,
         names,
         window,
-        stride and int(stride),
+        stride,
         _dates(arguments, data, dates),
         thinks=str(arguments["backbone"]).endswith("_tim"),
         lora=lora or None,
@@ -147,10 +179,47 @@ def config_of(
 def _task(path: Any, own: Mapping[str, Any]) -> Literal["segmentation", "regression"]:
     name = str(path or own.get("_class_path") or "SemanticSegmentationTask").rpartition(".")[2]
     if name not in _TASKS:
-        raise RequestError(
-            f"config: {printable(name)} makes no map of pixels; {' and '.join(_TASKS)} can be exported"
-        )
+        why = next((f" ({told})" for word, told in _OTHER_TASKS.items() if word in name), "")
+        instead = _embeddings(own) if "Embedding" in name else f"{' and '.join(_TASKS)} can be exported"
+        raise RequestError(f"config: {printable(name)} makes no map of pixels{why}; {instead}")
     return "regression" if _TASKS[name] == "regression" else "segmentation"
+
+
+def _embeddings(own: Mapping[str, Any]) -> str:
+    """How to have TerraMind's embeddings of what a task of them takes."""
+    variant = str(own.get("model") or "terramind_v1_base")
+    taken = _object(own, "model_args", "config: model.init_args").get("modalities")
+    named = [input_called(one) for one in taken] if isinstance(taken, list) else []
+    inputs = ",".join(one for one in named if one) or "S2L2A"
+    line = f"terramosaic model export {printable(variant)} --targets embedding --inputs {inputs}"
+    return f"have TerraMind's own by {line}"
+
+
+def _tiles(own: Mapping[str, Any], arguments: Mapping[str, Any], said: int | None) -> tuple[int, int | None]:
+    """Side and stride of windows, as tiled inference had them."""
+    tiles = _object(own, "tiled_inference_parameters", "config: model.init_args")
+    window = tiles.get("crop") or tiles.get("h_crop") or arguments.get("backbone_img_size") or _WINDOW
+    window = window if said is None else said
+    stride = tiles.get("stride") or tiles.get("h_stride")
+    if not isinstance(window, int) or window % _PATCH or window <= _PATCH:
+        where = "config: tiled inference's windows" if said is None else "window: windows"
+        raise RequestError(
+            f"{where} of {printable(window)} pixels are none that patches of {_PATCH} pixels fill; say --window "
+            f"{_WINDOW}, or another multiple of {_PATCH}"
+        )
+    if not isinstance(stride, int) or stride % _PATCH or not 0 < stride <= window:
+        stride = None
+    return window, stride
+
+
+def _object(content: Any, name: str, where: str) -> Mapping[str, Any]:
+    """A part of a file that has fields of its own; empty where it is not there."""
+    found = content.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise RequestError(f"{where}: {name} is {printable(found)}, and no object with fields")
+    return found
 
 
 def _require_supported(arguments: Mapping[str, Any]) -> None:
@@ -200,7 +269,7 @@ def _require_mergeable(config: Any) -> None:
             "config: peft_config has no method, without which terratorch itself builds no model; write method: LORA, "
             "and peft's own options below peft_config_kwargs"
         )
-    options = config.get("peft_config_kwargs") or {}
+    options = _object(config, "peft_config_kwargs", "config: peft_config")
     if str(config["method"]).upper() != "LORA":
         raise RequestError(
             f"config: peft_config's method is {printable(config['method'])}; LORA can be exported"
@@ -210,78 +279,6 @@ def _require_mergeable(config: Any) -> None:
             f"config: peft_config's {', '.join(other)} cannot be exported; merge the adapters in peft, and leave "
             "peft_config out"
         )
-
-
-def _inputs(
-    arguments: Mapping[str, Any], data: Mapping[str, Any], stats: Mapping[str, Any]
-) -> dict[str, HeadInput]:
-    modalities = arguments.get("backbone_modalities")
-    if not isinstance(modalities, list) or not modalities:
-        raise RequestError("config: model_args.backbone_modalities names no modality")
-    # Merged by concatenation their order counts: that which the data come in.
-    order = [name for name in data.get("modalities") or modalities if name in modalities]
-    if set(order) != set(modalities):
-        order = list(modalities)
-    subsets = arguments.get("backbone_bands") or {}
-    found = {}
-    for modality in order:
-        name = _MODALITIES.get(str(modality), str(modality))
-        if name not in UNITS:
-            raise RequestError(
-                f"config: {printable(modality)} is no input that imagery is read for; take {', '.join(UNITS)}"
-            )
-        own_bands = subsets.get(modality) or ()
-        bands = _bands(modality, name, own_bands)
-        mean, std = (
-            _numbers(stats, field, modality, bands, alone=len(order) == 1) for field in ("means", "stds")
-        )
-        found[name] = HeadInput(
-            str(modality), bands, tuple(map(str, own_bands)), unit_of(name, mean, std), mean, std
-        )
-    return found
-
-
-def _bands(modality: str, name: str, own: Sequence[Any]) -> tuple[str, ...]:
-    if not own:
-        return INPUT_BANDS[name]
-    if any(not isinstance(band, str) for band in own):
-        raise RequestError(
-            f"config: backbone_bands of {modality} are numbers, which tell no band (and terratorch keeps no pretrained "
-            "weights for them); write their names"
-        )
-    known = INPUT_BANDS[name]
-    bands = [band if band in known else band_called(band) or band for band in own]
-    if unknown := [band for band in bands if band not in known]:
-        raise RequestError(
-            f"config: {modality} has no band {printable(', '.join(unknown))}; Sentinel has {' '.join(known)}"
-        )
-    return tuple(bands)
-
-
-def _numbers(
-    stats: Mapping[str, Any], field: str, modality: str, bands: Sequence[str], *, alone: bool
-) -> tuple[float, ...]:
-    found = stats.get(field)
-    if isinstance(found, dict):
-        found = found.get(modality)
-    elif not alone:
-        found = None
-    if found is None:
-        raise RequestError(
-            f"stats: no {field} of {modality}, which no checkpoint holds; give the configuration as --config, or a "
-            "file of means and stds by modality as --stats"
-        )
-    try:
-        numbers = tuple(float(number) for number in (found if isinstance(found, list) else [found]))
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) == len(INPUT_BANDS[_MODALITIES.get(modality, modality)]) != len(bands):
-        # All bands of the input are told, and the model takes some.
-        known = INPUT_BANDS[_MODALITIES.get(modality, modality)]
-        numbers = tuple(numbers[known.index(band)] for band in bands)
-    if len(numbers) != len(bands):
-        raise RequestError(f"stats: {field} of {modality} has {len(numbers)} numbers for {len(bands)} bands")
-    return numbers
 
 
 def _class_names(names: Sequence[str], count: Any) -> tuple[str, ...]:

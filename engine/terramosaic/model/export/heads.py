@@ -18,11 +18,11 @@ from torch import nn
 from terramosaic.errors import ModelError, RequestError, one_line, printable
 from terramosaic.ground.lattice import PATCH
 from terramosaic.model.export.custom import run_custom_modules
-from terramosaic.model.export.head_config import HeadConfig, config_of
+from terramosaic.model.export.head_config import HeadConfig, read_config
 from terramosaic.model.export.lora import merged
 from terramosaic.model.export.onnx_files import GraphForm, export_graph
 from terramosaic.model.export.tim import Thought, thought_of
-from terramosaic.model.packing import Packed, PackSpec, pack_model, read_yaml
+from terramosaic.model.packing import Packed, PackSpec, pack_model
 
 #: What a graph that thinks calls the numbers that its tokens are drawn with.
 UNIFORM = "uniform"
@@ -44,6 +44,7 @@ def export_head(
     random_weights: int | None = None,
     window: int | None = None,
     dates: int | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
     custom_modules: Path | None = None,
 ) -> Packed:
     """Exports a fine-tuned model, compared with terratorch on the way.
@@ -57,17 +58,9 @@ def export_head(
     if custom_modules:
         run_custom_modules(custom_modules)
     state, held = _checkpoint(checkpoint) if checkpoint else ({}, {})
-    content = read_yaml(config, "config") if config else {}
-    model = content.get("model") or {"init_args": held}
-    if not model.get("init_args"):
-        raise RequestError(
-            "config: the checkpoint holds no hyper_parameters; give its configuration as --config"
-        )
-    data = (content.get("data") or {}).get("init_args") or {}
-    read = config_of(
-        model, data, stats=read_yaml(stats, "stats") if stats else None, classes=classes, dates=dates
-    )
-    side = window or read.window
+    read = read_config(config, stats, held, classes=classes, window=window, dates=dates, bands=bands)
+    assert read is not None  # there is a configuration, or what the checkpoint holds
+    side = read.window
     network = _built(read, side, random_weights)
     if checkpoint:
         _load(network, merged(state, read.lora) if read.lora else state, checkpoint)

@@ -215,9 +215,15 @@ def read_yaml(path: Path, option: str) -> dict[str, Any]:
     Raises:
         RequestError: it is none; names the option that names the file.
     """
+    text = ""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if "{{" in text or "{%" in text:
+            raise RequestError(
+                f"{option}: {path} is a template (Jinja), not filled in; give the file that was made of it"
+            ) from error
         raise RequestError(f"{option}: {path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise RequestError(f"{option}: {path} is no object with fields")
