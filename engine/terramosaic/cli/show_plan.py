@@ -11,11 +11,14 @@ from rich.table import Table
 
 from terramosaic.catalog.offset import GUESSED
 from terramosaic.cli.lines import plain, show_facts, show_line
-from terramosaic.planning.plan import Plan
+from terramosaic.planning.plan import DroppedScene, Plan
 from terramosaic.publishing.facts import PlanFacts, SceneFacts
 
 #: What stands once for an acquisition, and each of its scenes.
 _Row = tuple[tuple[str, ...], SceneFacts]
+
+#: Scenes left out for one reason that are named one by one: of a map of several dates a year has hundreds.
+_MOST_LEFT_OUT = 5
 
 _SHORT = {"ascending": "asc", "descending": "desc"}
 
@@ -27,7 +30,8 @@ def show_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
         console: where. A terminal gets a table as wide as it is, in which ids of scenes may be cut; anything else gets
             all of them, in lines as long as they are.
         plan: the plan.
-        verbose: in a terminal, ids of scenes in full, and what decided each offset, below the table.
+        verbose: in a terminal, ids of scenes in full, and what decided each offset, below the table;
+            anywhere all scenes that were left out, one by one.
     """
     facts = PlanFacts(plan=plan)
     show_facts(console, facts.figures)
@@ -44,10 +48,22 @@ def show_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
         if verbose:
             for _, scene in rows:
                 show_line(console, f"{scene.id}: {scene.rule}", style="dim")
-    for dropped in plan.dropped:
-        show_line(console, f"left out: {dropped.id}: {dropped.reason}", style="dim")
+    for line in _left_out(plan.dropped, len(plan.dropped) if verbose else _MOST_LEFT_OUT):
+        show_line(console, f"left out: {line}", style="dim")
     for warning in facts.warnings:
         show_line(console, f"warning: {warning}", style="yellow")
+
+
+def _left_out(dropped: Sequence[DroppedScene], most: int) -> Iterator[str]:
+    """A line for each scene, and one for all that share a reason where they are more than ``most``."""
+    by_reason: dict[str, list[str]] = {}
+    for scene in dropped:
+        by_reason.setdefault(scene.reason, []).append(scene.id)
+    for reason, ids in by_reason.items():
+        if len(ids) > most:
+            yield f"{len(ids)} scenes, such as {ids[0]}: {reason} (-v names all)"
+        else:
+            yield from (f"{one}: {reason}" for one in ids)
 
 
 def _rows(facts: PlanFacts) -> Iterator[_Row]:

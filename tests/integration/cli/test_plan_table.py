@@ -107,6 +107,17 @@ def test_a_pipe_has_everything_in_lines_as_long_as_they_are(optical: Plan) -> No
     assert lines == shown(optical, 300, terminal=False)
 
 
+def test_scenes_left_out_for_one_reason_are_a_line_together_where_they_are_many(optical: Plan) -> None:
+    others = tuple(DroppedScene(id=f"S2_{n}", reason="not of a date that was chosen") for n in range(300))
+    plan = optical.model_copy(update={"dropped": (*others[:150], *optical.dropped, *others[150:])})
+    told = [line for line in shown(plan, 80, terminal=False) if line.startswith("left out: ")]
+    assert told == [
+        "left out: 300 scenes, such as S2_0: not of a date that was chosen (-v names all)",
+        f"left out: {optical.dropped[0].id}: {optical.dropped[0].reason}",
+    ]
+    assert sum(line.startswith("left out: ") for line in shown(plan, 80, verbose=True)) == 301
+
+
 def test_radar_has_its_orbit_where_imagery_has_cloud_and_offset(radar: Plan) -> None:
     lines = shown(radar, 80)
     (row,) = rows(lines, "S1A")
