@@ -45,7 +45,7 @@ _PARTS = {
     "": ("index.html", "text/html; charset=utf-8"),
     "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "viewer.css": ("viewer.css", "text/css; charset=utf-8"),
-    "ol.js": ("vendor/ol.js", "text/javascript; charset=utf-8"),
+    "ol.js": ("vendor/ol.js.gz", "text/javascript; charset=utf-8"),
     "ol.css": ("vendor/ol.css", "text/css; charset=utf-8"),
 }
 
@@ -151,6 +151,8 @@ def make_app(shelf: Shelf, *, host: str = "127.0.0.1") -> FastAPI:
                 raise OutputError(f"{name} is missing in this installation; install terramosaic again")
             response = file_response(request, _PAGE / name, facts)
             response.headers["Content-Type"] = kind
+            if name.endswith(".gz"):  # as it lies in the package; every browser takes it so
+                response.headers["Content-Encoding"] = "gzip"
             return response
         response = files(request, path.removeprefix("files/"))
         response.headers["Content-Security-Policy"] = _OF_FILES

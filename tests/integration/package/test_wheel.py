@@ -81,7 +81,7 @@ def test_it_holds_two_packages_and_what_they_need(wheel):
         "model/bundles/demo/bundle.json",
         "publishing/templates/report.css",
         "viewer/page/index.html",
-        "viewer/page/vendor/ol.js",
+        "viewer/page/vendor/ol.js.gz",
     ):
         assert f"terramosaic/{name}" in names
     templates = (ROOT / "engine/terramosaic/publishing/templates").rglob("*.html")
