@@ -18,6 +18,7 @@ from terramosaic.cli.verbosity import is_quiet, is_verbose
 from terramosaic.errors import RequestError, printable
 from terramosaic.publishing.numbers import counted, number, size
 from terramosaic.upkeep.cleaning import Kept, Removal, remove_what_may_go, total, what_may_go
+from terramosaic.upkeep.listing import list_again
 from terramosaic.upkeep.runs import Run, runs_below
 
 #: Columns from which the model's title has room, too.
@@ -69,7 +70,7 @@ def clean_command(out: str, older_than: float, dry_run: bool, yes: bool, as_json
 
     OUT is a folder or URL. A complete run stays as it is published, and can be verified as before. A run goes that has
     no item, that nothing was written to for days, and that nobody holds. What a collection names, or a watched region
-    keeps, stays.
+    keeps, stays. Catalog and index are made anew, so that runs that you removed yourself are no more in them.
     """
     if as_json and not (yes or dry_run):
         raise RequestError("--json: it goes with --dry-run or --yes, for nobody is asked then")
@@ -85,6 +86,8 @@ def clean_command(out: str, older_than: float, dry_run: bool, yes: bool, as_json
             show_line(OUT, f"{_amount(done)} removed")
             _show_kept(stayed)
         removals, kept = done, [*kept, *stayed]
+    if not dry_run:
+        list_again(out)
     if as_json:
         told = [
             {"run": one.run.name, "what": one.what, "files": len(one.files), "bytes": one.size}

@@ -6,6 +6,9 @@ record      what is told of a run: what it left on disk, gathered once
 words       titles, the attribution, versions
 numbers     numbers as people read them
 item        the STAC item
+collections the documents of an output folder's catalog
+index       the table of its items
+catalog     both kept up to date
 report      the page
 notebook    what a notebook shows
 markup      HTML from templates/, which escape what is put into them

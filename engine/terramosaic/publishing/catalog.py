@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
+from terramosaic.publishing import index
 from terramosaic.publishing.collections import (
     CATALOG,
     COLLECTIONS,
@@ -32,6 +33,7 @@ from terramosaic.storage.files import (
     read_version,
     remove,
     sub_folders,
+    write_bytes_if,
     write_text_if,
 )
 from terramosaic.storage.lease import Lease, lease
@@ -82,7 +84,10 @@ def update_catalog(out: Location) -> None:
 
 
 def _write(out: Location, held: Lease) -> None:
-    made = {path: json.dumps(document, indent=1) for path, document in documents(items_in(out)).items()}
+    items = items_in(out)
+    write_index(out, items, held.check)
+    # Collections come after what else names their runs: by them it is known whether a run is listed.
+    made = {path: json.dumps(document, indent=1) for path, document in documents(items).items()}
     for path, text in made.items():
         found = read_version(out / path)
         if found is not None and path == CATALOG and not is_ours(found.text):
@@ -97,6 +102,34 @@ def _write(out: Location, held: Lease) -> None:
         if is_of_region(name) and f"{COLLECTIONS}/{name}" not in made:
             held.check()
             remove(out / COLLECTIONS / name)
+
+
+def write_index(
+    out: Location, items: Mapping[str, Mapping[str, Any]], require_lease: Callable[[], None]
+) -> None:
+    """Brings the table of all items of a folder up to date, where there is what writes one.
+
+    Args:
+        out: the folder.
+        items: of its runs, by the names of their folders from there on.
+        require_lease: raises an error if this process may not write it any more.
+
+    Raises:
+        ChangedError: another one has written it meanwhile.
+        OutputError: it could not be read or written.
+    """
+    if not index.is_installed():
+        return
+    table, place = index.table_of(items), out / index.INDEX
+    found = read_version(place)
+    if found is not None and not index.is_ours(found.content):
+        logger.warning("%s is of somebody else and stays as it is", place)
+    elif table is not None and (found is None or found.content != table):
+        require_lease()
+        write_bytes_if(place, table, found.version if found else None)
+    elif found is not None and not items:
+        require_lease()
+        remove(place)
 
 
 def items_in(out: Location) -> dict[str, dict[str, Any]]:

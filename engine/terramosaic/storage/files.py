@@ -31,7 +31,7 @@ from terramosaic.storage.scratch import half_written, scratch_folder, sweep_part
 __all__ = [
     "FileFacts", "Version", "exists", "facts_of", "link", "list_facts", "point_latest",
     "pointed_at", "read_bytes", "read_json", "read_jsons", "read_text", "read_version", "remove", "remove_folder",
-    "sub_folders", "sweep_partials", "whole_file", "write_json", "write_text", "write_text_if",
+    "sub_folders", "sweep_partials", "whole_file", "write_bytes_if", "write_json", "write_text", "write_text_if",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -42,17 +42,22 @@ _READS = 16
 
 @dataclass(frozen=True)
 class Version:
-    """A text file as it was at a moment.
+    """A small file as it was at a moment.
 
     Attributes:
-        text: its content.
-        version: what `write_text_if` asks for.
+        content: its bytes.
+        version: what `write_text_if` and `write_bytes_if` ask for.
         modified: when it was written, in seconds since 1970, by the clock of the store or of the disk.
     """
 
-    text: str
+    content: bytes
     version: str
     modified: float
+
+    @property
+    def text(self) -> str:
+        """Its content as a text; what is none in it is replaced by marks."""
+        return self.content.decode("utf-8", "replace")
 
 
 @contextmanager
@@ -122,11 +127,16 @@ def write_json(path: Location, content: Mapping[str, Any]) -> None:
 
 
 def write_text_if(path: Location, text: str, version: str | None) -> str:
+    """Writes a small text file if nobody has changed it; see `write_bytes_if`."""
+    return write_bytes_if(path, text.encode(), version)
+
+
+def write_bytes_if(path: Location, content: bytes, version: str | None) -> str:
     """Writes a small file if nobody has changed it; of several that try at once, one succeeds.
 
     Args:
         path: the file.
-        text: what becomes its content.
+        content: what becomes its content.
         version: that of the file as it was read, see `read_version`; None if there was none.
 
     Returns:
@@ -137,18 +147,19 @@ def write_text_if(path: Location, text: str, version: str | None) -> str:
         OutputError: it could not be written; of a store that did not answer, it may have been all the same.
     """
     if is_remote(path):
-        written = store.write_if(path, text.encode(), version)
+        written = store.write_if(path, content, version)
     else:
         with turn_on(path):
             found = read_version(path)
-            written = _version_of(text) if (found.version if found else None) == version else None
+            written = _version_of(content) if (found.version if found else None) == version else None
             if written:
-                write_text(path, text)
+                with whole_file(path) as partial:
+                    partial.write_bytes(content)
     if written:
         return written
     found = read_version(path)
     # An answer that was lost on its way is asked for again, and then what is there is our own.
-    if found is None or found.text != text:
+    if found is None or found.content != content:
         raise ChangedError(f"{path} was changed by another meanwhile; run the same request again")
     return found.version
 
@@ -172,14 +183,14 @@ def read_text(path: Location) -> str:
 
 
 def read_version(path: Location) -> Version | None:
-    """A text file as it is now, or None if there is none; what is no text in it is replaced by marks."""
+    """A small file as it is now, or None if there is none."""
     try:
         if is_remote(path):
             content, facts = store.read_version(path)
-            return Version(content.decode("utf-8", "replace"), facts.version, facts.modified)
-        with _readable(path), path.open(encoding="utf-8", errors="replace") as file:
-            text, stat = file.read(), os.fstat(file.fileno())
-            return Version(text, _version_of(text), stat.st_mtime)
+            return Version(content, facts.version, facts.modified)
+        with _readable(path), path.open("rb") as file:
+            content, stat = file.read(), os.fstat(file.fileno())
+            return Version(content, _version_of(content), stat.st_mtime)
     except FileNotFoundError:
         return None
 
@@ -338,5 +349,5 @@ def _local_facts(stat: os.stat_result) -> FileFacts:
     return FileFacts(stat.st_size, stat.st_mtime, f"{stat.st_mtime_ns}-{stat.st_ino}")
 
 
-def _version_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _version_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -10,7 +10,7 @@ and no watched region keeps it: what a watch could not map stays on its record, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,11 +21,9 @@ from terramosaic.block.receipt import is_passing, told_blocks
 from terramosaic.errors import LeaseHeldError, OutputError, TerramosaicError
 from terramosaic.planning.folder import RunFolder, is_complete, read_plan
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.collections import COLLECTIONS, runs_in
 from terramosaic.storage.files import (
     list_facts,
     pointed_at,
-    read_json,
     remove,
     remove_folder,
     sweep_partials,
@@ -33,6 +31,7 @@ from terramosaic.storage.files import (
 from terramosaic.storage.lease import holder, lease
 from terramosaic.storage.location import Location, is_remote, location
 from terramosaic.storage.scratch import half_written
+from terramosaic.upkeep.listing import named_in
 from terramosaic.upkeep.runs import Run, run_at, runs_below
 
 #: What is leased in the output folder by who cleans it.
@@ -83,7 +82,7 @@ def what_may_go(out: str | Location, *, stale_after: timedelta = STALE_AFTER) ->
     for run in runs_below(place):
         parent = run.folder.path.parent
         if parent not in named:
-            named[parent] = _named_in(parent)
+            named[parent] = named_in(parent)
         found = _of_run(run, named[parent], stale_after)
         if found is not None:
             yield found
@@ -115,7 +114,7 @@ def remove_what_may_go(
         for removal in removals:
             held.check()
             run = run_at(removal.run.name, removal.run.folder.path)
-            again = _of_run(run, _named_in(run.folder.path.parent), stale_after)
+            again = _of_run(run, named_in(run.folder.path.parent), stale_after)
             if isinstance(again, Kept):
                 yield again
             elif again is None or again.what != removal.what:
@@ -244,17 +243,6 @@ def _gone(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"{path} could not be removed: {error.strerror or error}; remove it yourself"
         ) from error
-
-
-def _named_in(out: Location) -> frozenset[str]:
-    """The folders of the runs that the collections of an output folder name."""
-    found = set[str]()
-    for name in list_facts(out / COLLECTIONS):
-        if name.endswith(".json") and "/" not in name:
-            content = read_json(out / COLLECTIONS / name)
-            if isinstance(content, Mapping):
-                found.update(runs_in(content))
-    return frozenset(found)
 
 
 def _file(folder: Location, name: str) -> Location:

@@ -5,6 +5,7 @@ collection          the acquisitions that are mapped
 newest              the newest mosaics over them, brought up to date
 overlay             each pixel from its last clear acquisition
 generation          what a set of those mosaics is and was made from
+indexing            the table of their items
 stable_paths        where the current set is found
 assessing           the maps compared with what is known there, over time
 """

@@ -20,6 +20,7 @@ from terramosaic.run.attempt import is_quarantined
 from terramosaic.storage.files import remove_folder
 from terramosaic.storage.location import location
 from terramosaic.watch.collection import MapCollection
+from terramosaic.watch.indexing import update_index
 from terramosaic.watch.newest import update_newest
 
 
@@ -75,13 +76,14 @@ class Watch:
         return dict(zip(self.new, labels_of(list(self.new)), strict=True))
 
     def keep_newest(self) -> None:
-        """Brings the mosaics of the newest pixels up to date with the collection.
+        """Brings the mosaics of the newest pixels, and the table of all items, up to date with the collection.
 
         Raises:
             OutputError: a file could not be read or written.
             LeaseLostError: another process writes the collection by now.
         """
         update_newest(self.collection, self.areas, self._recorded)
+        update_index(self.collection)
 
     def require_usable(self) -> None:
         """Says what could not be looked at, once the rest is mapped.
