@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from terramosaic.model.bundle import Bundle, load_bundle
     from terramosaic.mosaic.assemble import assemble
     from terramosaic.mosaic.result import MapResult, Mosaic, open_run
+    from terramosaic.mosaic.series import open_series
     from terramosaic.own.arrays import write_imagery
     from terramosaic.planning.folder import read_plan
     from terramosaic.planning.plan import Plan
@@ -93,6 +94,7 @@ __all__ = [
     "load_bundle",
     "map_region",
     "open_run",
+    "open_series",
     "plan",
     "publish",
     "read_plan",
@@ -116,6 +118,7 @@ _HOMES = {
     "load_bundle": "model.bundle",
     "map_region": "run.mapping",
     "open_run": "mosaic.result",
+    "open_series": "mosaic.series",
     "plan": "planning.planning",
     "publish": "publishing.publish",
     "read_plan": "planning.folder",

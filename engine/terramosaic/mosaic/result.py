@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from terramosaic.errors import OutputError, RequestError, UnknownMosaicError
+from terramosaic.mosaic.cube import Cut, Slice, cube_of
+from terramosaic.mosaic.meanings import meanings_of
 from terramosaic.planning.folder import RunFolder, flaws_of, mosaics_of, read_plan, tables_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.plan import Plan, Zone
@@ -62,7 +64,7 @@ class Mosaic(Shown):
             path = lasting_copy(str(path), facts.version if facts else "")
         opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=self.layer.is_measured)
         array = cast("xarray.DataArray", opened)  # it is a list or a dataset of files with subdatasets only
-        array.attrs |= _meanings(self.layer)
+        array.attrs |= meanings_of(self.layer)
         return array.rename(self.name)
 
 
@@ -126,6 +128,29 @@ class MapResult(Shown, Mapping[str, Mosaic]):
         """A mosaic as xarray; see `Mosaic.open`."""
         return self[name].open()
 
+    def cube(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        crs: Any = None,
+        resolution: float | None = None,
+        chunks: Mapping[str, Any] | None = None,
+    ) -> xarray.Dataset:
+        """Its mosaics as one xarray dataset over (time, y, x), lazy: pixels are read when they are computed.
+
+        What it is like for several runs, and what the arguments mean, says `terramosaic.open_series`.
+
+        Args:
+            names: layers, such as ``["NDVI", "LULC"]``; by default all but embeddings.
+            crs: see `open_series`; wanted where the region lies in several zones.
+            resolution: see there.
+            chunks: see there.
+
+        Raises:
+            RequestError: there is no such layer, or the region lies in several zones and no CRS is named.
+        """
+        return cube_of([Slice.of(self.plan)], names, Cut(crs, resolution, chunks))
+
 
 def open_run(path: str | Location, *, check: bool = False) -> MapResult:
     """Opens a run that is finished, and whose files have the sizes that its item says.
@@ -153,16 +178,3 @@ def open_run(path: str | Location, *, check: bool = False) -> MapResult:
 def result_of(plan: Plan, *, was_done: bool = False) -> MapResult:
     """The handles of a run that is complete."""
     return MapResult(plan, RunFolder.of(plan).path, mosaics_of(plan), was_done)
-
-
-def _meanings(layer: Layer) -> dict[str, Any]:
-    """What stored numbers stand for, as attributes; a meaning is one word there."""
-    if layer.kind == "class":
-        numbers, texts = "flag_values", {item.value: item.name for item in layer.classes}
-    elif layer.kind == "flags":
-        # The sentence behind the colon explains; the words before it name.
-        numbers, texts = "flag_masks", {bit: text.partition(":")[0] for bit, text in layer.bits.items()}
-    else:
-        return {}
-    words = ("_".join(text.replace("/", " ").replace(",", " ").split()) for text in texts.values())
-    return {numbers: list(texts), "flag_meanings": " ".join(words)}

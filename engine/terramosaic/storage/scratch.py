@@ -12,12 +12,12 @@ import hashlib
 import itertools
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -177,9 +177,12 @@ def each_locally(places: Iterable[Location]) -> Generator[Path, None, None]:
                 copy.close()
 
 
-@lru_cache(maxsize=64)
+_LASTING: dict[tuple[str, str], Future[Path]] = {}
+_LASTING_LOCK = threading.Lock()
+
+
 def lasting_copy(url: str, version: str) -> Path:
-    """A copy of an object that stays until the process ends, however often it is asked for.
+    """A copy of an object that stays until the process ends, however often, and by how many at once, it is asked for.
 
     Args:
         url: the object.
@@ -188,9 +191,22 @@ def lasting_copy(url: str, version: str) -> Path:
     Raises:
         OutputError: the object is missing, the store failed, or scratch is full.
     """
-    copy = LocalCopy(location(url))
-    atexit.register(copy.close)
-    return copy.path
+    with _LASTING_LOCK:
+        future = _LASTING.get((url, version))
+        is_ours = future is None
+        if future is None:
+            future = _LASTING[url, version] = Future()
+    if is_ours:
+        try:
+            copy = LocalCopy(location(url))
+        except BaseException as error:
+            with _LASTING_LOCK:
+                del _LASTING[url, version]  # the next one tries again
+            future.set_exception(error)
+        else:
+            atexit.register(copy.close)
+            future.set_result(copy.path)
+    return future.result()
 
 
 @contextmanager

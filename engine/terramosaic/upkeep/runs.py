@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -12,10 +11,11 @@ from typing import Any, Literal
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
-from terramosaic.errors import OutputError, RequestError, TerramosaicError, printable
+from terramosaic.errors import RequestError, TerramosaicError, printable
 from terramosaic.planning.finished import sizes_in
 from terramosaic.planning.folder import ACQUISITIONS, RunFolder, read_plan
-from terramosaic.storage.files import FileFacts, exists, list_facts, read_json, sub_folders
+from terramosaic.planning.run_folders import folders_below
+from terramosaic.storage.files import FileFacts, exists, list_facts, read_json
 from terramosaic.storage.lease import holder
 from terramosaic.storage.location import Location, is_remote, location
 from terramosaic.storage.scratch import is_being_written
@@ -24,9 +24,6 @@ from terramosaic.storage.scratch import is_being_written
 #: ``running``: it has no item, and somebody holds its lease, or writes to it, or did so a moment ago; ``unfinished``:
 #: it has none; ``unreadable``: neither its item nor its plan can be read by this version.
 State = Literal["complete", "damaged", "running", "unfinished", "unreadable"]
-
-#: Folders below an output folder that are looked into: of several regions each has one, of a watched one two.
-DEPTH = 3
 
 #: Seconds without a written file after which nobody is at work any more, as far as that can be seen from elsewhere:
 #: rows of windows are written as they are done, though the system may keep some back for a while.
@@ -174,28 +171,6 @@ def _finished(
         targets=tuple(map(str, told.get("terramosaic:targets") or ())),
         files=files,
     )
-
-
-def folders_below(folder: Location, before: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Location]]:
-    """Folders of runs, finished or not, with their names from an output folder on, in order; links are not followed.
-
-    Args:
-        folder: the output folder, or one below.
-        before: what names begin with.
-        depth: folders that are looked into.
-
-    Raises:
-        OutputError: the output folder cannot be read, or the store does not answer.
-    """
-    for name in sub_folders(folder):
-        if name.startswith("."):
-            continue
-        # A folder below that nobody may read here is somebody else's.
-        with suppress(OutputError):
-            if exists(folder / name / "plan.json"):
-                yield f"{before}{name}", folder / name
-            elif depth > 1:
-                yield from folders_below(folder / name, f"{before}{name}/", depth - 1)
 
 
 def _middle(geometry: Any) -> tuple[float, float] | None:

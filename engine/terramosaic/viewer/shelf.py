@@ -17,12 +17,12 @@ from typing import Any
 
 from terramosaic.errors import RequestError, TerramosaicError, one_line, printable
 from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.run_folders import DEPTH, folders_below
 from terramosaic.publishing.catalog import is_run_item
 from terramosaic.publishing.collections import CATALOG, COLLECTIONS
 from terramosaic.storage.files import FileFacts, exists, facts_of, pointed_at, read_json
 from terramosaic.storage.location import Location, is_remote, location
 from terramosaic.storage.roots import is_within_roots, require_within_roots
-from terramosaic.upkeep.runs import DEPTH, folders_below
 
 #: Seconds for which a look at the folder holds.
 _FRESH = 3.0

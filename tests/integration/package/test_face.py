@@ -22,7 +22,7 @@ PUBLIC = {
     "OffsetConflictError", "OutputError", "Plan", "Progress", "RefusedHrefError", "RegionRequest",
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
     "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
-    "map_region", "open_run", "plan", "publish", "read_plan", "run_block", "verify", "write_imagery",
+    "map_region", "open_run", "open_series", "plan", "publish", "read_plan", "run_block", "verify", "write_imagery",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
