@@ -40,6 +40,12 @@ def test_it_is_refused_in_a_line(tmp_path: Path, fields: dict[str, Any], message
         export_bundle("terramind_v1_tiny", tmp_path / "out", **{"targets": ("NDVI",), **fields})
 
 
+@pytest.mark.parametrize("variant", ["terramind_v1_5_base", "terramind_v15_tiny"])
+def test_terramind_1_5_is_refused_by_name(tmp_path: Path, variant: str) -> None:
+    with pytest.raises(RequestError, match=r"TerraMind 1\.5, .* cannot be exported yet; take one of"):
+        export_bundle(variant, tmp_path / "out", targets=("NDVI",))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,11 @@ def export_bundle(
         ModelError: The extra is missing, or a checkpoint cannot be had or does not fit.
         OutputError: The bundle cannot be written.
     """
+    if re.match(r"terramind_v1[._]?5", variant):
+        raise RequestError(
+            f"variant: {variant!r} is of TerraMind 1.5, whose tokens are of 128 codebooks and are decoded without "
+            f"diffusion; that cannot be exported yet; take one of {', '.join(VARIANTS)}"
+        )
     if variant not in VARIANTS:
         raise RequestError(f"variant: there is no {variant!r}; take one of {', '.join(VARIANTS)}")
     _check_names("targets", targets, MADE, at_least=1)

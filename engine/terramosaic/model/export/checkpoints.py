@@ -28,8 +28,9 @@ ALL = ""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
-#: What training tools put weights under, the outermost first.
+#: What training tools put weights under, the outermost first; and where they put running averages of them.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+_AVERAGES = ("model_ema", "ema_model", "ema", "state_dict_ema", "ema_state_dict")
 
 #: Sha256 of published files, as far as it is known, by the file's name on the hub.
 PUBLISHED: Mapping[str, str] = {
@@ -144,12 +145,27 @@ def _read(path: Path) -> Any:
 
 
 def _weights_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    for wrapper in _WRAPPERS:
-        content = content.get(wrapper, content) if isinstance(content, dict) else None
-    weights = {name: each for name, each in (content or {}).items() if isinstance(each, torch.Tensor)}
+    """The weights themselves, of a running average where the file holds nothing else; which it is is logged."""
+    weights = _unwrapped(content)
+    averages = {
+        name: found
+        for name in _AVERAGES
+        if isinstance(content, dict) and (found := _unwrapped(content.get(name)))
+    }
+    if averages:
+        name = next(iter(averages))
+        taken = "the weights themselves are taken" if weights else "that is taken, for it holds no others"
+        logger.warning("%s: holds a running average of weights (%s); %s", path, name, taken)
+        weights = weights or averages[name]
     if not weights:
         raise ModelError(f"{path}: is no checkpoint that torch reads: it holds no weights by name")
     return weights
+
+
+def _unwrapped(content: Any) -> dict[str, torch.Tensor]:
+    for wrapper in _WRAPPERS:
+        content = content.get(wrapper, content) if isinstance(content, dict) else None
+    return {name: each for name, each in (content or {}).items() if isinstance(each, torch.Tensor)}
 
 
 def _prefix_of(wanted: Collection[str], content: Collection[str]) -> str:
