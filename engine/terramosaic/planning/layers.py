@@ -236,12 +236,16 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
 
 def acquired_layer(passes: Iterable[Pass]) -> Layer:
     """`ACQUIRED` for acquisitions of these passes."""
-    days = sorted({one.solar_day for one in passes})
-    classes = (
+    return replace(ACQUIRED, classes=acquired_days(one.solar_day for one in passes))
+
+
+def acquired_days(days: Iterable[date]) -> tuple[Category, ...]:
+    """What the numbers of days stand for, with colours from the oldest to the newest."""
+    ordered = sorted(set(days))
+    return tuple(
         Category(day_number(day), day.isoformat(), colour)
-        for day, colour in zip(days, _colours(len(days)), strict=True)
+        for day, colour in zip(ordered, _colours(len(ordered)), strict=True)
     )
-    return replace(ACQUIRED, classes=tuple(classes))
 
 
 def day_number(day: date) -> int:

@@ -8,7 +8,10 @@ numbers     numbers as people read them
 item        the STAC item
 collections the documents of an output folder's catalog
 index       the table of its items
-catalog     both kept up to date
+rasters     mosaics, as items tell of them
+views       each layer of all runs as one raster
+tile_index  the same, for GDAL's driver GTI
+catalog     all of these kept up to date
 report      the page
 notebook    what a notebook shows
 markup      HTML from templates/, which escape what is put into them

@@ -1,7 +1,8 @@
-"""Keeps the catalog of an output folder: made anew from the runs' items, by one process at a time.
+"""Keeps what an output folder has of all its runs, made anew from their items, by one process at a time.
 
-Whoever has published a run makes catalog and collections from all items that there are then. It does so under a lease,
-and replaces documents only as it has read them: of two runs that end at the same moment the later one names both.
+Whoever has published a run makes catalog, collections, table and views from all items that there are then. It does so
+under a lease, and replaces documents only as it has read them: of two runs that end at the same moment the later one
+names both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError
@@ -26,7 +28,9 @@ from terramosaic.publishing.collections import (
     is_watched,
     runs_in,
 )
+from terramosaic.publishing.views import FOLDER, MARK, views_of
 from terramosaic.storage.files import (
+    Version,
     list_facts,
     read_json,
     read_jsons,
@@ -44,8 +48,11 @@ logger = logging.getLogger(__name__)
 
 _LEASE = "catalog-lease"
 
-#: Seconds after which the lease of a process that died on another machine is free: writing takes a few.
+#: Seconds after which the lease of a process that died on another machine is free.
 _TTL = 30
+
+#: Small files that are read at the same time.
+_READS = 16
 
 
 def list_run(plan: Plan) -> None:
@@ -73,7 +80,7 @@ def update_catalog(out: Location) -> None:
     """
     for pause in (*CATALOG_LEASE.pauses, None):
         try:
-            with lease(out / _LEASE, owner="the catalog", ttl=_TTL, renews=False) as held:
+            with lease(out / _LEASE, owner="the catalog", ttl=_TTL) as held:
                 _write(out, held)
             return
         except (LeaseHeldError, LeaseLostError, ChangedError) as error:
@@ -86,6 +93,7 @@ def update_catalog(out: Location) -> None:
 def _write(out: Location, held: Lease) -> None:
     items = items_in(out)
     write_index(out, items, held.check)
+    write_views(out, items, held.check)
     # Collections come after what else names their runs: by them it is known whether a run is listed.
     made = {path: json.dumps(document, indent=1) for path, document in documents(items).items()}
     for path, text in made.items():
@@ -130,6 +138,38 @@ def write_index(
     elif found is not None and not items:
         require_lease()
         remove(place)
+
+
+def write_views(
+    out: Location, items: Mapping[str, Mapping[str, Any]], require_lease: Callable[[], None]
+) -> None:
+    """Brings the views of a folder's layers up to date; see `write_index`."""
+    made = views_of(items, lambda names: _texts(out, names))
+    there = [f"{FOLDER}/{name}" for name in list_facts(out / FOLDER)]
+    gone = [name for name in there if name not in made and not name.split("/")[-1].startswith(".")]
+    found = _versions(out, [*made, *gone])
+    for name, content in made.items():
+        before = found[name]
+        if before is None or (before.content != content and MARK.encode() in before.content):
+            require_lease()
+            if not is_remote(out):
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes_if(out / name, content, before.version if before else None)
+    for name in gone:
+        before = found[name]
+        if before is not None and MARK.encode() in before.content:
+            require_lease()
+            remove(out / name)
+
+
+def _versions(out: Location, names: Sequence[str]) -> dict[str, Version | None]:
+    """Small files as they are now; of a store several at a time."""
+    with ThreadPoolExecutor(_READS, thread_name_prefix="catalog") as pool:
+        return dict(zip(names, pool.map(lambda name: read_version(out / name), names), strict=True))
+
+
+def _texts(out: Location, names: Sequence[str]) -> list[str | None]:
+    return [found.text if found else None for found in _versions(out, names).values()]
 
 
 def items_in(out: Location) -> dict[str, dict[str, Any]]:

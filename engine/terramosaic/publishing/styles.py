@@ -10,7 +10,7 @@ QGIS applies a file's scale: ranges are in physical units. Format: what QGIS 3.2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
 import numpy as np
 
@@ -64,6 +64,20 @@ def qml_of(layer: Layer, picture: Quicklook, legend: Sequence[Swatch], whole: Sc
     if picture.channels:
         return _document(_composite(layer.bands, picture.channels), picture.gamma)
     return _document(_ramp(picture.scales[0] if picture.scales else whole))
+
+
+def palette(legend: Sequence[Swatch]) -> str:
+    """A style that shows the numbers of a legend in its colours, and nothing else."""
+    return _document(_paletted(legend))
+
+
+def palette_in(style: str) -> list[Swatch]:
+    """The legend of such a style; nothing of another one, or of what is none."""
+    try:
+        entries = [entry.attrib for entry in fromstring(style).iter("paletteEntry")]
+        return [Swatch(int(entry["value"]), entry["label"], entry["color"]) for entry in entries]
+    except (ParseError, KeyError, ValueError):
+        return []
 
 
 def _legend(record: LayerRecord) -> list[Swatch]:

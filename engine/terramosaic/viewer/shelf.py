@@ -20,6 +20,8 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.run_folders import DEPTH, folders_below
 from terramosaic.publishing.catalog import is_run_item
 from terramosaic.publishing.collections import CATALOG, COLLECTIONS
+from terramosaic.publishing.index import INDEX
+from terramosaic.publishing.views import FOLDER as VIEWS
 from terramosaic.storage.files import FileFacts, exists, facts_of, pointed_at, read_json
 from terramosaic.storage.location import Location, is_remote, location
 from terramosaic.storage.roots import is_within_roots, require_within_roots
@@ -33,10 +35,10 @@ _LONGEST = 255
 #: Items that are read from a store at the same time.
 _READS = 16
 
-#: Documents of catalogs, and indices over all runs, in an output folder or in a region's below it.
+#: Documents of catalogs, tables and views over all runs, in an output folder or in a region's below it.
 _DOCUMENT = re.compile(
     rf"(?:[^/]+/){{0,{DEPTH - 1}}}(?:{re.escape(CATALOG)}|collection\.json|{COLLECTIONS}/[^/]+\.json"
-    r"|[^/]+\.(?:parquet|gti\.gpkg|gti\.fgb|vrt))"
+    rf"|{re.escape(INDEX)}|{VIEWS}/(?:[^/]+/)?[^/]+\.(?:gti\.gpkg|vrt|qml))"
 )
 #: Of a watched region: its newest mosaics.
 _NEWEST = re.compile(rf"(?:[^/]+/){{0,{DEPTH - 1}}}newest/.+")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from terramosaic.planning.folder import ACQUISITIONS, RunFolder
-from terramosaic.publishing.catalog import is_run_item, write_index
+from terramosaic.publishing.catalog import is_run_item, write_index, write_views
 from terramosaic.publishing.index import INDEX
 from terramosaic.storage.files import facts_of, read_jsons
 from terramosaic.watch.collection import COLLECTION, MapCollection
 
 
 def update_index(collection: MapCollection) -> None:
-    """Brings the table of items up to date, where the collection was written since.
+    """Brings the table of items and the views of layers up to date, where the collection was written since.
 
     Raises:
         OutputError: a file could not be read or written.
@@ -22,7 +22,9 @@ def update_index(collection: MapCollection) -> None:
     index, named = facts_of(folder / INDEX), facts_of(folder / COLLECTION)
     if named is None or (index is not None and index.modified > named.modified):
         return
-    write_index(folder, items_of(collection), collection.require_lease)
+    items = items_of(collection)
+    write_views(folder, items, collection.require_lease)
+    write_index(folder, items, collection.require_lease)
 
 
 def items_of(collection: MapCollection) -> dict[str, dict[str, Any]]:

@@ -76,7 +76,7 @@ class Watch:
         return dict(zip(self.new, labels_of(list(self.new)), strict=True))
 
     def keep_newest(self) -> None:
-        """Brings the mosaics of the newest pixels, and the table of all items, up to date with the collection.
+        """Brings what there is of all acquisitions, first the newest mosaics, up to date with the collection.
 
         Raises:
             OutputError: a file could not be read or written.

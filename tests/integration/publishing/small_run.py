@@ -48,7 +48,7 @@ def polygon_run(folder: Path, **options: object) -> Plan:
     return _run(folder, as_geojson(lonlat_of(kite, 32633)), catalog, request)
 
 
-def two_zone_run(folder: Path) -> Plan:
+def two_zone_run(folder: Path, **options: object) -> Plan:
     """A rectangle across the boundary of two zones, a tile in each."""
     catalog = folder / "catalog"
     _add(
@@ -60,7 +60,9 @@ def two_zone_run(folder: Path) -> Plan:
         write_scene(catalog / "e", Rect(499_000, 26_400, 360, 360), name="S2A_33TTL_20230815", epsg=32633),
     )
     west = lonlat_of(box(*Rect(499_060, 73_300, 200, 200).bounds), 32632).bounds
-    return _run(folder, [12 - 0.012, west[1], 12 + 0.016, west[3]], catalog, {"targets": ("NDVI",)})
+    return _run(
+        folder, [12 - 0.012, west[1], 12 + 0.016, west[3]], catalog, {"targets": ("NDVI",), **options}
+    )
 
 
 def _add(catalog: Path, item: dict, id_: str | None = None) -> None:

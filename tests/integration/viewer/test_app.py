@@ -286,7 +286,10 @@ def test_nothing_but_runs_and_catalog_is_served(folder, kite, before, path):
 
 def test_files_of_runs_and_catalog_are_served_where_links_in_stac_lead(folder, kite):
     asked = client(folder)
-    for path in ("catalog.json", f"{kite.run_id}/item.json", f"latest/{'NDVI.tif'}"):
+    views = ("layers/NDVI.vrt", "layers/NDVI.gti.gpkg", "layers/NDVI.qml", "items.parquet")
+    (folder / "layers" / "notes.txt").write_text("secret")
+    assert asked.get("/files/layers/notes.txt").status_code == 404
+    for path in ("catalog.json", f"{kite.run_id}/item.json", f"latest/{'NDVI.tif'}", *views):
         plain, named = asked.get(f"/{path}"), asked.get(f"/files/{path}")
         assert plain.status_code == named.status_code == 200
         assert plain.content == named.content == (folder / path).read_bytes()
