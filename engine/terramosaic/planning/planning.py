@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +25,6 @@ from terramosaic.errors import (
     ForeignItemError,
     NoRadarError,
     NoScenesError,
-    RequestError,
     UnusableItemError,
 )
 from terramosaic.ground.zones import as_geojson
@@ -48,6 +47,7 @@ from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, Ra
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
 from terramosaic.planning.radar_windows import RadarEstimate, needed_at, scenes_for_windows
+from terramosaic.planning.reference_days import sets_of_dates, sets_of_passes
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
     Found,
@@ -104,7 +104,9 @@ def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any
 
 
 def plan_acquisitions(
-    request: RegionRequest, standing: Callable[[Pass], Plan | None] = lambda _: None
+    request: RegionRequest,
+    standing: Callable[[Pass], Plan | None] = lambda _: None,
+    first: date | None = None,
 ) -> tuple[list[Plan], list[CatalogError]]:
     """A run for each acquisition that a request finds, of that acquisition alone; the oldest first.
 
@@ -112,9 +114,12 @@ def plan_acquisitions(
     so it has the same id whenever it is planned; of imagery that was processed again it has another one. Of radar
     beside it the passes count that its windows need, and those that a map of it was made from stay.
 
+    A model of several dates has a run for each whole set of dates; see `reference_days`.
+
     Args:
-        request: says what to map.
+        request: says what to map; of several dates its period reaches back to the oldest that counts.
         standing: the plan that the map of a pass was made by, if there is one.
+        first: of several dates the oldest reference day.
 
     Returns:
         The plans, and what is wrong with items that cannot be used, whose acquisitions have no plan.
@@ -123,17 +128,17 @@ def plan_acquisitions(
         RequestError, CatalogError, ModelError: as `plan`; to find nothing is no error here.
     """
     prepared = Prepared.of(request)
-    if prepared.has_dates:
-        raise RequestError(
-            f"model: bundle {prepared.bundle.name!r} takes {prepared.request.dates.count} dates, "
-            "and a region is watched acquisition by acquisition; map it with `terramosaic map` and rule=latest as "
-            "often as is wanted"
-        )
     if is_led_by_radar(request):
-        return _plans_of_passes(prepared), []
+        return _plans_of_passes(prepared, standing, first), []
     found = search(prepared, CatalogError)
     # What is no scene at all is of no pass, and concerns nobody who watches for scenes.
     errors = [item.error for item in found.unusable if not isinstance(item.error, ForeignItemError)]
+    if prepared.has_dates:
+        whole = [
+            one for one in found.acquisitions if not any(is_part_of(item, one) for item in found.unusable)
+        ]
+        sets = sets_of_dates(prepared, replace(found, acquisitions=whole), first)
+        return _plans_of_sets(standing, sets), errors
     plans = []
     for acquisition in sorted(found.acquisitions, key=lambda acquisition: acquisition.of_pass.order):
         if any(is_part_of(item, acquisition) for item in found.unusable):
@@ -179,12 +184,37 @@ def _paired_as(held: Plan | None, prepared: Prepared, found: Found) -> Plan:
     return _plan_from(prepared, found, radar_beside(prepared, found))
 
 
-def _plans_of_passes(prepared: Prepared) -> list[Plan]:
+def _plans_of_sets(
+    standing: Callable[[Pass], Plan | None], sets: Iterable[tuple[Prepared, Dated]]
+) -> list[Plan]:
+    """A plan for each newest date: of several sets that have it, of the last."""
+    made = [_with_dates_as(standing, alone, its_own) for alone, its_own in sets]
+    return list({one.acquisitions[0].scenes: one for one in made}.values())
+
+
+def _with_dates_as(standing: Callable[[Pass], Plan | None], prepared: Prepared, dated: Dated) -> Plan:
+    """The plan of a set of dates: as its map was made, with those passes of radar, if the acquisitions are the same."""
+    made = _of_dates(prepared, dated)
+    held = standing(made.passes[0])
+    if held is None or held.radar is None or not made.dates or made.is_led_by_radar:
+        return made
+    paired = made.model_copy(update={"dates": held.dates, "radar": held.radar})
+    is_same = [one.scenes for one in held.acquisitions] == [one.scenes for one in made.acquisitions]
+    if is_same and gives_same_pixels(held, paired):
+        return held.model_copy(update={"request": made.request})
+    return made
+
+
+def _plans_of_passes(
+    prepared: Prepared, standing: Callable[[Pass], Plan | None], first: date | None
+) -> list[Plan]:
     """A plan for each pass of Sentinel-1 in the period, the oldest first; none where there is no pass."""
     try:
         radar = prepared.radar(near=None)
     except NoScenesError:
         return []
+    if prepared.has_dates:
+        return _plans_of_sets(standing, sets_of_passes(prepared, radar, first))
     plans = []
     over = (one for one in radar.passes if one.coverage > 0)
     for one in sorted(over, key=lambda one: (one.start, one.label)):

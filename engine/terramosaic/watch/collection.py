@@ -121,7 +121,7 @@ class MapCollection:
     def put(self, plan: Plan) -> None:
         """Adds the published run of one acquisition; the run that it replaces stays, marked as deprecated."""
         self.require_lease()
-        (of_pass,) = plan.passes
+        of_pass = plan.passes[0]  # of several dates the newest
         before = self.find(of_pass)
         if before and before.run_id != plan.run_id:
             self._mark(before.run_id, plan.run_id)

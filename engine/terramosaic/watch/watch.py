@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from terramosaic.catalog import Pass, labels_of
-from terramosaic.errors import CatalogError, NothingLeftError
+from terramosaic.errors import CatalogError, NothingLeftError, RequestError
 from terramosaic.ground.zones import ZoneArea, as_geojson, zone_areas
+from terramosaic.model.bundle import load_bundle
 from terramosaic.planning.folder import ACQUISITIONS, RunFolder, as_begun, is_complete
 from terramosaic.planning.identity import gives_same_pixels
 from terramosaic.planning.plan import Plan
 from terramosaic.planning.planning import plan_acquisitions
+from terramosaic.planning.reference_days import first_day_of_dates
 from terramosaic.publishing.left_out import told_left_out
 from terramosaic.request.interval import format_interval
 from terramosaic.request.request import RegionRequest
@@ -121,6 +123,9 @@ def look(
     whatever name. Else it was processed again, or the request, the device or this package's pixels have changed. One
     that was tried and found of no use is not new before its item changes, and what is mapped of its pass stays.
 
+    Of a model of several dates each acquisition of the period is a reference day, which is mapped once its set of dates
+    is whole; these may lie before the period. Where the request names the reference day, there is that one alone.
+
     Args:
         request: what to map; its period bounds the rolling one, and its composite plays no part.
         look_back_days: length of the rolling period.
@@ -139,11 +144,12 @@ def look(
     if start <= end:
         changes = {
             # Two passes of one solar day may lie on both sides of a midnight in UTC.
-            "datetime": format_interval(start - timedelta(days=1), end),
+            "datetime": format_interval(_searched_from(request, start) - timedelta(days=1), end),
             "out": f"{request.out.rstrip('/')}/{ACQUISITIONS}",
         }
-        found, unusable = plan_acquisitions(request.model_copy(update=changes), collection.held)
-        plans = [as_begun(made) for made in found if made.passes[0].solar_day >= start.date()]
+        found, unusable = plan_acquisitions(request.model_copy(update=changes), collection.held, start.date())
+        # Of several dates the reference day lies in the period, not each of them.
+        plans = [as_begun(made) for made in found if made.dates or made.passes[0].solar_day >= start.date()]
     new, again, quarantined = {}, set(), []
     for made in plans:
         of_pass = made.passes[0]
@@ -159,6 +165,23 @@ def look(
             again.add(of_pass)
     areas = zone_areas(area)
     return Watch(collection, areas, start.date(), len(plans), new, frozenset(again), unusable, quarantined)
+
+
+def _searched_from(request: RegionRequest, start: datetime) -> datetime:
+    """From when on acquisitions are searched: a model of several dates sees older ones, too.
+
+    Raises:
+        RequestError: nothing bounds how far back they are looked for.
+    """
+    if load_bundle(request.model).manifest.dates == 1:
+        return start
+    first = first_day_of_dates(request, start.date())
+    if first is None:
+        raise RequestError(
+            "dates: how far back they are looked for is open; say window_days, such as window_days=60, or a first day "
+            "in datetime"
+        )
+    return min(start, datetime.combine(first, time(), UTC))
 
 
 def _period(request: RegionRequest, look_back_days: int, now: datetime) -> tuple[datetime, datetime]:
