@@ -121,7 +121,7 @@ _TAKEN = frozenset(("acquired", "imagery", "quality"))
 
 #: A name of a target or an input: it becomes a part of files' names.
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9]*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_usable)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64), AfterValidator(_usable)]
 
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -230,6 +230,16 @@ def test_weights_too_large_for_one_file_lie_beside_it(
         ({"patch": 5}, "window: 32 is not made of two or more patches of 5"),
         ({"licence": ""}, "spec: licence: String should have at least 1 character"),
         ({"pixel": 30}, "spec: pixel: Extra inputs are not permitted"),
+        ({"targets": {"S2L2A": {"output": "values"}}}, "spec: targets: S2L2A is what the model takes; give"),
+        ({"targets": {"windows": {"output": "values"}}}, "spec: targets: windows is what the model takes"),
+        ({"targets": {"../out": {"output": "values"}}},
+         "spec: targets.../out: is no name here; take letters and digits, a letter first"),
+        ({"targets": {"x" * 300: {"output": "values"}}}, "String should have at most 64 characters"),
+        ({"name": "a/b"}, "spec: name: is no name here; take letters, digits"),
+        ({"targets": {"out": {"output": "logits", "classes": [f"c{n}" for n in range(256)]}}},
+         "spec: targets.out.classes: 256 classes; a map holds 255, and 0 where there is none"),
+        ({"targets": {"out": {"output": "logits", "classes": ["a", {"name": "b", "colour": "red"}]}}},
+         "spec: targets.out.classes.1.colour: is no colour; write it as '#2b6cb0'"),
     ],
 )  # fmt: skip
 def test_a_spec_that_does_not_fit_is_told_in_a_line(
@@ -312,8 +322,27 @@ def test_graphs_that_cannot_be_mapped_with(tmp_path: Path) -> None:
     assert "the model returned numbers that are not finite" in refusal(
         one(tmp_path, "Div", nothing=np.zeros(1, np.float32))
     )
+    (tmp_path / "model.onnx").write_bytes(b"")
+    assert "is no ONNX model: it holds no graph" in refusal(tmp_path / "model.onnx")
     (tmp_path / "model.onnx").write_bytes(b"no model")
     assert "is no ONNX model that can be read" in refusal(tmp_path / "model.onnx")
+
+
+def test_a_graph_whose_windows_are_not_their_own_makes_no_bundle(tmp_path: Path) -> None:
+    """A norm over the batch, as of a model exported while training, and random numbers of its own."""
+    over_batch = graph(
+        tmp_path / "model.onnx",
+        [
+            helper.make_node("ReduceMean", ["windows"], ["mean"], axes=[0, 2, 3], keepdims=1),
+            helper.make_node("Sub", ["windows", "mean"], ["made"]),
+        ],
+        {"windows": ("n", 2, SIDE, SIDE)},
+        {"made": ("n", 2, SIDE, SIDE)},
+    )
+    assert "of the same window the graph makes something else" in refusal(over_batch)
+    for batch in ("n", 1):
+        line = refusal(one(tmp_path, "RandomNormalLike", batch=batch))
+        assert "without random numbers of its own" in line and "\n" not in line
 
 
 @pytest.mark.parametrize("output", ["logits", "probabilities"])

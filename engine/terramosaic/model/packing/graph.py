@@ -61,6 +61,8 @@ def read_graph(path: Path, spec: PackSpec) -> UserGraph:
         model = onnx.load(path)
     except Exception as error:  # protobuf's errors have no common base
         raise RequestError(f"model: {path} is no ONNX model that can be read: {one_line(error)}") from error
+    if not model.graph.output:
+        raise RequestError(f"model: {path} is no ONNX model: it holds no graph that makes anything")
     weights = {tensor.name for tensor in model.graph.initializer}
     given = [tensor for tensor in model.graph.input if tensor.name not in weights]
     drawn = {target.uniform for target in spec.targets.values()} - {""}

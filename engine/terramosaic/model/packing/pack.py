@@ -41,6 +41,10 @@ _LARGEST_GRAPH = 2**31 - 2**20
 #: How far probabilities of a pixel may add up to something else than 1.
 _ROUNDED = 1e-3
 
+#: How far a window's output may be from that of the same window beside others, as a share of the outputs' spread, which
+#: rounding in half precision stays below; and what counts as spread at least.
+_ALIKE, _LEAST_SPREAD = 0.01, 1e-3
+
 #: What the made-up windows hold: mean and standard deviation of each band, as over vegetation, water and soil.
 _LEVELS = {
     "S2L2A": (1500.0, 900.0),
@@ -216,10 +220,27 @@ def _made_up(spec: PackSpec) -> dict[str, np.ndarray]:
 
 
 def _run(folder: Path, windows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the bundle makes of windows.
+
+    Raises:
+        ModelError: of the first it makes something else where the others are other ones.
+    """
     bundle = load_bundle(folder)
     options = GenerationOptions(inputs=tuple(windows))
     generator = open_generator(bundle, tuple(bundle.targets), options=options)
-    return generator.generate(windows, without_chance(generator.needs, _WINDOWS, bundle.manifest.patches))
+    chance = without_chance(generator.needs, _WINDOWS, bundle.manifest.patches)
+    made = generator.generate(windows, chance)
+    others = {name: np.concatenate([array[:1], array[1:] / 2]) for name, array in windows.items()}
+    at_once = open_generator(bundle, tuple(bundle.targets), options=options, batch_size=_WINDOWS)
+    for name, array in at_once.generate(others, chance).items():
+        first, spread = made[name][0], max(float(np.ptp(made[name])), _LEAST_SPREAD)
+        if (apart := float(np.abs(array[0] - first).max())) > _ALIKE * spread:
+            raise ModelError(
+                f"targets.{name}: of the same window the graph makes something else, {apart:.3g} apart, with another "
+                "one beside it in a batch, or at another time: no map could be made again; export it in evaluation "
+                "mode (no norm over the batch, no dropout), without random numbers of its own"
+            )
+    return made
 
 
 def _looked_at(name: str, said: PackedTarget, made: np.ndarray) -> Iterator[str]:

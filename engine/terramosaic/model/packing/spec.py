@@ -19,9 +19,12 @@ from pydantic import (
 )
 
 from terramosaic.bands import INPUT_BANDS
-from terramosaic.errors import RequestError, one_line
+from terramosaic.errors import RequestError, one_line, printable
 from terramosaic.ground.lattice import WINDOW
-from terramosaic.model.manifest import MOST_DATES, Name
+from terramosaic.model.manifest import MOST_DATES, NAME_PATTERN, Name
+
+_BUNDLE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_COLOUR_PATTERN = r"^(#[0-9a-fA-F]{6})?$"
 
 #: Colours of classes that are given none, told apart by readers who see colours differently, too (Okabe and Ito 2008).
 _COLOURS = (
@@ -37,6 +40,19 @@ UNITS = {
     "S1RTC": ("dB", "linear"),
     "S1GRD": ("dB", "linear"),
     "DEM": ("m",),
+}
+
+#: Classes that a byte tells apart.
+_MOST_CLASSES = 255
+
+#: What a bundle's graphs call what they are fed with, beside the inputs.
+_FED = ("windows", "uniform", "noise")
+
+#: What patterns of fields mean.
+_PATTERNS = {
+    NAME_PATTERN: "is no name here; take letters and digits, a letter first",
+    _BUNDLE_PATTERN: "is no name here; take letters, digits, '.', '_' and '-', a letter or digit first",
+    _COLOUR_PATTERN: "is no colour; write it as '#2b6cb0'",
 }
 
 #: Below this mean and deviation, Sentinel-2's numbers are reflectances, not digital numbers.
@@ -80,7 +96,7 @@ class PackedClass(_Said):
     """A class: its name, its colour, and the value that it is stored as."""
 
     name: str = Field(min_length=1)
-    colour: str = Field(default="", pattern=r"^(#[0-9a-fA-F]{6})?$")
+    colour: str = Field(default="", pattern=_COLOUR_PATTERN)
     value: int | None = Field(default=None, ge=1, le=255)
 
 
@@ -110,9 +126,11 @@ class PackedTarget(_Said):
     @field_validator("classes", mode="before")
     @classmethod
     def _names_alone(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [{"name": item} if isinstance(item, str) else item for item in value]
-        return value
+        if not isinstance(value, list):
+            return value
+        if len(value) > _MOST_CLASSES:
+            raise ValueError(f"{len(value)} classes; a map holds {_MOST_CLASSES}, and 0 where there is none")
+        return [{"name": item} if isinstance(item, str) else item for item in value]
 
     @field_validator("classes")
     @classmethod
@@ -148,7 +166,7 @@ class PackedTarget(_Said):
 class PackSpec(_Said):
     """The content of a spec file; names are those of `terramosaic.model.manifest.Manifest`."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=_BUNDLE_PATTERN, max_length=100)
     title: str = ""
     source: str = Field(min_length=1, description="Where the model comes from")
     licence: str = Field(min_length=1, description="Its licence, such as Apache-2.0; 'unknown' where it is")
@@ -163,6 +181,18 @@ class PackSpec(_Said):
     @classmethod
     def _known(cls, inputs: dict[str, PackedInput], info: ValidationInfo) -> dict[str, PackedInput]:
         return {name: _completed(name, item) for name, item in inputs.items()}
+
+    @field_validator("targets")
+    @classmethod
+    def _are_no_inputs(
+        cls, targets: dict[str, PackedTarget], info: ValidationInfo
+    ) -> dict[str, PackedTarget]:
+        if taken := [name for name in targets if name in (*info.data.get("inputs", ()), *_FED)]:
+            raise ValueError(
+                f"{', '.join(taken)} is what the model takes; give what it makes a name of its own, such as "
+                f"{taken[0]}made"
+            )
+        return targets
 
 
 def _completed(name: str, item: PackedInput) -> PackedInput:
@@ -245,7 +275,17 @@ def spec_of(content: Mapping[str, Any], whole: str) -> PackSpec:
 def complaints_of(whole: str, error: ValidationError) -> str:
     """A line for each field that is wrong; what is of no field alone is said of the whole."""
     return "\n".join(
-        f"{'spec: ' + field if (field := '.'.join(map(str, each['loc']))) else whole}: "
-        f"{each['msg'].removeprefix('Value error, ')}"
+        f"{'spec: ' + field if (field := _field(each['loc'])) else whole}: {_in_words(each)}"
         for each in error.errors()
     )
+
+
+def _field(place: Sequence[str | int]) -> str:
+    """A field by its name; of a key that is wrong itself, the key."""
+    return printable(".".join(str(part) for part in place if part != "[key]"))
+
+
+def _in_words(each: Any) -> str:
+    pattern = each.get("ctx", {}).get("pattern")
+    told: str = _PATTERNS.get(pattern, each["msg"])
+    return told.removeprefix("Value error, ")
