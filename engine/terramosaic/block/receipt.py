@@ -114,9 +114,9 @@ def finished_blocks(plan: Plan) -> dict[str, BlockReceipt]:
 
 
 def outdated_blocks(plan: Plan) -> list[Block]:
-    """Blocks that were done, and are no more: a scene that they were made from was left out since."""
+    """Blocks that were done, and are no more: a scene of theirs was left out since, or has other files by now."""
     decisions = SceneRecords(RunFolder.of(plan)).read_all(plan)
-    if all(decision.is_used for decision in decisions.values()):
+    if all(decision.is_used and not decision.changed for decision in decisions.values()):
         return []  # without a look at all receipts
     return _finished_and_outdated(plan)[1]
 

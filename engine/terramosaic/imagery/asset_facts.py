@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -53,6 +54,13 @@ def asset_facts(scene: Source) -> dict[str, AssetFacts]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="facts") as pool:
         found = pool.map(lambda asset: _facts_of(asset, scene), scene.assets.values())
         return {band: facts for band, facts in zip(scene.assets, found, strict=True) if facts is not None}
+
+
+def changes_since(scene: Source, before: Mapping[str, AssetFacts]) -> dict[str, str]:
+    """In what a scene's files are others by now than they were, by band, for those that are; see `AssetFacts`."""
+    now = asset_facts(scene) if before else {}
+    changes = {band: now[band].change_since(facts) for band, facts in before.items() if band in now}
+    return {band: change for band, change in changes.items() if change}
 
 
 def _facts_of(asset: AssetRef, scene: Source) -> AssetFacts | None:

@@ -110,7 +110,7 @@ class BackscatterReader(ItemReader[BackscatterFile]):
                 notes.append(
                     f"the file of {band}: it has {now} bytes, and its item says {asset.size}: replaced since"
                 )
-        return SceneDecision(scene=self.scene.key, reason="; ".join(notes), figures=figures, files=facts)
+        return SceneDecision(scene=self.scene.key, notes=tuple(notes), figures=figures, files=facts)
 
     def _seen(self, asset: AssetRef, dataset: DatasetReader, closing: ExitStack) -> BackscatterFile:
         if problem := problem_of(dataset):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 import numpy as np
 
 from terramosaic.catalog.assets import Source
 from terramosaic.errors import UnusableFileError
-from terramosaic.imagery.asset_facts import asset_facts
+from terramosaic.imagery.asset_facts import asset_facts, changes_since
 from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
@@ -30,6 +31,10 @@ _CHECKED_BAND = "B04"
 
 #: Longest side of the other overviews, in pixels: looks are judged on no finer ones.
 _GLANCE = 256
+
+#: Seconds after which a process asks again whether a scene's files are still the same, and how often they may become
+#: others in a run: of what never rests no map can be made.
+_LOOK_AGAIN, _MOST_CHANGES = 600.0, 3
 
 
 class SceneBook:
@@ -50,6 +55,7 @@ class SceneBook:
         self.told: dict[str, str] = {}
         self._request, self._run, self._records = request, run, SceneRecords(run)
         self._known: dict[str, SceneDecision | None] = {}
+        self._settled = set[str]()
 
     def leaves_out(self, scene: Source) -> bool:
         """Whether it is known by now that the scene is left out; asked before any file of it."""
@@ -69,8 +75,10 @@ class SceneBook:
             CatalogError: an overview could not be read.
         """
         scene = reader.source
-        decision = self._known.get(scene.key) or self._decide(reader)
-        self._known[scene.key] = decision
+        decision = self._known.get(scene.key)
+        if decision is None or scene.key not in self._settled:
+            decision = self._known[scene.key] = self._decide(reader)
+            self._settled.add(scene.key)
         if not decision.is_used:
             self.told[scene.key] = decision.fingerprint
         return decision
@@ -82,9 +90,37 @@ class SceneBook:
 
     def _decide(self, reader: SceneReader | Inspectable) -> SceneDecision:
         # Other blocks of this process wait for the first one; other processes may look at the same time.
-        key = reader.source.key
-        with _turn((self._run, key)):
-            return self._records.read(key) or self._records.put(self._inspect(reader))
+        scene = self._run, reader.source.key
+        with _turn(scene):
+            held = self._known.get(reader.source.key) or self._records.read(reader.source.key)
+            if held is not None and held.is_used and _is_due(scene):
+                held = self._of_these_files(held, reader)
+            found = held or self._records.put(self._inspect(reader))
+            _looked_at_last.setdefault(scene, time.monotonic())
+            return found
+
+    def _of_these_files(self, held: SceneDecision, reader: SceneReader | Inspectable) -> SceneDecision:
+        """What an earlier attempt, or another process, has decided, or what holds of files that were replaced since.
+
+        A time alone says little: a file that looks as it did counts as the same.
+        """
+        _looked_at_last[self._run, held.scene] = time.monotonic()
+        changes = changes_since(reader.source, held.files)
+        if not changes or held.changed >= _MOST_CHANGES:
+            return held
+        reader.close()  # what is open may still be the file that was there before
+        found = self._inspect(reader)
+        sizes = ({band: facts.size for band, facts in one.files.items()} for one in (held, found))
+        if found.figures and found.figures == held.figures and next(sizes) == next(sizes):
+            return held
+        what = ", ".join(f"{band}: {change}" for band, change in changes.items())
+        note = f"its files became others while the run was under way ({what})"
+        logger.warning(
+            "scene %s: %s; blocks that were made of it before are computed again", held.scene, note
+        )
+        return self._records.put(
+            found.model_copy(update={"changed": held.changed + 1, "notes": (*found.notes, note)})
+        )
 
     def _inspect(self, reader: SceneReader | Inspectable) -> SceneDecision:
         return inspect(reader, self._request) if isinstance(reader, SceneReader) else reader.inspect()
@@ -174,6 +210,22 @@ def _tell_oddities(reader: SceneReader) -> None:
             notes.setdefault(verdict.note, []).append(band)
     for note, bands in notes.items():
         logger.warning("scene %s: the file of %s %s", reader.scene.key, ", ".join(sorted(bands)), note)
+
+
+#: When a process has looked last at the files of a scene, by run and key: monotonic seconds.
+_looked_at_last: dict[tuple[RunFolder, str], float] = {}
+
+
+def _is_due(scene: tuple[RunFolder, str]) -> bool:
+    """Whether a scene's files are to be asked whether they are still the same: once a process, and now and then."""
+    last = _looked_at_last.get(scene)
+    return last is None or time.monotonic() - last > _LOOK_AGAIN
+
+
+def look_anew(run: RunFolder) -> None:
+    """Has this process ask again whether the files of a run's scenes are still the same."""
+    for scene in [scene for scene in list(_looked_at_last) if scene[0] == run]:
+        _looked_at_last.pop(scene, None)
 
 
 _guard = threading.Lock()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Literal, Protocol, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from terramosaic.catalog.assets import Source
 from terramosaic.catalog.scene import Scene
@@ -28,11 +28,13 @@ class SceneDecision(BaseModel):
         scene: the scene's key.
         cause: why it is left out; None if it is used.
         reason: the same in a line; of a scene that is used, what looks wrong with it though the request trusts it.
+        notes: of a scene that is used, in what its files are otherwise than was said.
         figures: evidence by name, of what was looked at.
         offset_rule: what decided the offset, in a line.
         offsets: what is subtracted from the numbers of each band, 0 or 1000.
         evidence: what an overview of B04 says to that; None where it was not asked.
         files: what was told of the scene's files when it was looked at, by band, as far as they told anything.
+        changed: how often they had become others while the run was under way. What was made of them before is outdated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,11 +42,13 @@ class SceneDecision(BaseModel):
     scene: str
     cause: Cause | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
     figures: Mapping[str, float] = Field(default_factory=dict)
     offset_rule: str = ""
     offsets: Mapping[str, int] = Field(default_factory=dict)
     evidence: OffsetEvidence | None = None
     files: Mapping[str, AssetFacts] = Field(default_factory=dict)
+    changed: NonNegativeInt = 0
 
     @classmethod
     def planned(cls, scene: Scene, request: RegionRequest) -> Self:
@@ -77,7 +81,10 @@ class SceneDecision(BaseModel):
     @property
     def fingerprint(self) -> str:
         """A hash of all in it that decides pixels: of the outcome, not of what led to it."""
-        outcome = {"offsets": dict(self.offsets)} if self.is_used else "left out"
+        used: dict[str, object] = {"offsets": dict(self.offsets)}
+        if self.changed:
+            used["changed"] = self.changed
+        outcome = used if self.is_used else "left out"
         return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,6 +101,9 @@ class Inspectable(Protocol):
         Raises:
             CatalogError: one could not be read, which another time it may.
         """
+
+    def close(self) -> None:
+        """Closes them; who reads on opens them again."""
 
 
 class SourceDecisions(Protocol):

@@ -1,8 +1,9 @@
 """The decisions of a run on record, `RUN/scenes/ID.json`: made once, whoever comes first, and the same for all.
 
 A record says "used" or "left out". It may pass from the first to the second, once, when a file turns out to be dead in
-the middle of a run, and never back. So all workers, a resumed run and a repeated one use the same scenes; blocks that
-were computed before a scene was left out are known by their receipts (`terramosaic.block.receipt`).
+the middle of a run, and never back; and of a scene whose files became others meanwhile the later decision counts. So
+all workers, a resumed run and a repeated one use the same scenes; blocks that were computed before are known by their
+receipts (`terramosaic.block.receipt`).
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class SceneRecords:
     def put(self, decision: SceneDecision) -> SceneDecision:
         """Records a decision, unless another one was quicker; returns the one that holds.
 
-        Of two that would use the scene the first holds. "Left out" takes the place of "used", and stays. A damaged
-        record counts as none.
+        Of two that would use the scene the first holds, but for one that is of later files. "Left out" takes the place
+        of "used", and stays. A damaged record counts as none.
 
         Raises:
             OutputError: it could not be written.
@@ -71,7 +72,9 @@ class SceneRecords:
         while True:
             found = read_version(path)
             held = None if found is None else _decision_in(_content(found.text), decision.scene)
-            if held is not None and (not held.is_used or decision.is_used):
+            if held is not None and (
+                not held.is_used or (decision.is_used and decision.changed <= held.changed)
+            ):
                 return held
             text = sealed(decision.model_dump(mode="json"))
             try:

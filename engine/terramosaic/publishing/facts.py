@@ -278,7 +278,7 @@ def _in_words(found: SceneDecision | None, unread: str = "not read") -> str:
     if found is None:
         return unread
     return (
-        (found.reason or "as they should be")
+        ("; ".join(found.notes) or "as they should be")
         if found.is_used
         else f"left out ({found.cause}): {found.reason}"
     )

@@ -1,4 +1,4 @@
-"""Scenes that a run has left out, and why: told alike by the command line, the flow, the report and the item."""
+"""Scenes that a run has left out or doubts: told alike by the command line, the flow, the report and the item."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ _MOST = 10
 
 
 def left_out_in_words(decisions: Iterable[SceneDecision]) -> list[str]:
-    """A line for each scene that was left out, and for each that would be if the request did not trust it."""
-    lines = [_line(decision) for decision in decisions if decision.reason]
+    """A line for each scene that was left out, or would be if the request did not trust it, or is not as was said."""
+    lines = [_line(decision) for decision in decisions if decision.reason or decision.notes]
     more = [f"{len(lines) - _MOST} more scenes like these"] if len(lines) > _MOST else []
     return [*lines[:_MOST], *more]
 
 
 def _line(decision: SceneDecision) -> str:
     if decision.is_used:
-        return f"scene {decision.scene} is trusted by the request, but {decision.reason}"
+        trusted = f" is trusted by the request, but {decision.reason}" if decision.reason else ""
+        return (
+            f"scene {decision.scene}{trusted}{'; ' if trusted else ': '}{'; '.join(decision.notes)}".rstrip(
+                "; "
+            )
+        )
     line = f"scene {decision.scene} was left out ({decision.cause}): {decision.reason}"
     return f"{line}; --trust {decision.scene} uses it all the same" if decision.can_be_trusted else line
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from terramosaic.block.receipt import BlockReceipt, finished_blocks
 from terramosaic.errors import NothingLeftError
+from terramosaic.imagery.inspection import look_anew
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
@@ -18,11 +19,12 @@ _MOST_REASONS = 5
 def begin_attempt(plan: Plan) -> None:
     """Begins anew: what a killed attempt left half-written goes, and what may be otherwise today is asked again.
 
-    That is files that were out of reach, and, while the run has no pixel, scenes that were of no use: nothing hangs on
-    these yet, and perhaps without them there is nothing to map.
+    That is files that were out of reach, whether files are still the same, and, while the run has no pixel, scenes that
+    were of no use: nothing hangs on these yet, and perhaps without them there is nothing to map.
     """
     folder = RunFolder.of(plan)
     folder.begin()
+    look_anew(folder)
     left_out = _left_out(plan)
     if left_out and not _has_pixels(finished_blocks(plan)):
         for decision in left_out:

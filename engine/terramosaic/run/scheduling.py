@@ -89,8 +89,8 @@ def carry_out(jobs: Iterable[Job], workforce: Workforce, progress: Done) -> list
     and after all others: if it is what killed the first, little is left to lose then; if it is not, it gets done. Any
     other error stops the run, once the blocks that are being computed are finished; it is the last one returned.
 
-    At the end blocks are computed again that were done before a scene of theirs was left out, here or by another
-    worker: neighbours never show different scenes because one was quicker.
+    At the end blocks are computed again that were done before a scene of theirs was left out or got other files, here
+    or by another worker: neighbours never show different scenes because one was quicker.
 
     Raises:
         RunCancelledError: the run was stopped.
@@ -106,7 +106,8 @@ def carry_out(jobs: Iterable[Job], workforce: Workforce, progress: Done) -> list
         if not again or what_stopped(failures):
             break
         logger.warning(
-            "%d blocks were made from scenes that are left out by now; they are computed again", len(again)
+            "%d blocks were made from scenes that are left out or others by now; they are computed again",
+            len(again),
         )
         failures += _Carrying(again, workforce, _Nobody()).carry_out()
     return failures

@@ -6,7 +6,7 @@ from terramosaic.catalog.assets import Source
 from terramosaic.catalog.scene import Scene
 from terramosaic.errors import CatalogError, NotVerifiableError
 from terramosaic.ground.grid import Rect, rect_from_bounds
-from terramosaic.imagery.asset_facts import asset_facts
+from terramosaic.imagery.asset_facts import changes_since
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
@@ -87,12 +87,8 @@ class RunSources:
             if key in self._looked_at or decision is None or not decision.is_used:
                 continue
             self._looked_at.add(key)
-            now = asset_facts(scene) if decision.files else {}
-            changes = {
-                band: now[band].change_since(before) for band, before in decision.files.items() if band in now
-            }
-            if lines := tuple(f"{band}: {change}" for band, change in changes.items() if change):
-                self.changed[key] = lines
+            if changes := changes_since(scene, decision.files):
+                self.changed[key] = tuple(f"{band}: {change}" for band, change in changes.items())
         return [key for key in self._asked_for if key in self.changed]
 
     def _lies_elsewhere(self, scene: Source) -> bool:

@@ -268,20 +268,19 @@ def test_the_header_decides_and_what_contradicts_it_is_told(tmp_path):
     })  # fmt: skip
     with BackscatterReader(lies, 32633) as reader:
         decision = reader.inspect()
+    told = "; ".join(decision.notes)
     assert decision.is_used and 0.1 < decision.figures["median of VV, linear"] < 0.2
-    assert (
-        "the file of VV: it lies +7.478 m east and +20.000 m north of where its item says" in decision.reason
-    )
-    assert "it has 300 x 420 pixels, and its item says 420 x 300" in decision.reason
-    assert "and its item says 5: replaced since" in decision.reason
+    assert "the file of VV: it lies +7.478 m east and +20.000 m north of where its item says" in told
+    assert "it has 300 x 420 pixels, and its item says 420 x 300" in told
+    assert "and its item says 5: replaced since" in told
     assert decision.files["VV"].size == scene.assets["VV"].size
     found = [read_backscatter([one], INNER, 32633, All()).db for one in (scene, lies)]
     assert same_bits(*found)
     other_zone = scene.model_copy(update={"epsg": 32634})
     with BackscatterReader(other_zone, 32633) as reader:
-        assert "it comes in EPSG:32633, and its item says EPSG:32634" in reader.inspect().reason
+        assert "it comes in EPSG:32633, and its item says EPSG:32634" in reader.inspect().notes[0]
     with BackscatterReader(scene, 32633) as reader:
-        assert reader.inspect().reason == ""
+        assert reader.inspect().notes == ()
 
 
 def test_decisions_are_on_record_for_the_run(tmp_path):
