@@ -109,16 +109,22 @@ def bounds_of_samples(request: RegionRequest) -> str:
 def bounds_in_words(plan: Plan) -> str:
     """What maps can hold at all where the model's samples are bounded; nothing where none is.
 
-    Of targets with more bands than two their number would tell nobody anything.
+    Of targets with more bands than two their number would tell nobody anything: none leaves the range of all.
     """
     told = []
     for layer in plan.layers:
-        if layer.is_estimate and 0 < len(layer.bounds) <= _MOST_BOUNDS:
+        if layer.is_estimate and layer.bounds:
             unit, digits = (f" {layer.unit}", _DIGITS.get(layer.unit, 3)) if layer.unit != "1" else ("", 3)
             bands = (
                 f"{band} {number(low, digits)} to {number(high, digits)}{unit}"
                 for band, (low, high) in zip(layer.bands, layer.bounds, strict=True)
             )
+            if len(layer.bounds) > _MOST_BOUNDS:
+                low, high = min(low for low, _ in layer.bounds), max(high for _, high in layer.bounds)
+                told.append(
+                    f"{layer.name} {number(low, digits)} to {number(high, digits)}{unit} over all bands, most less"
+                )
+                continue
             told.append(
                 ", ".join(bands) if layer.bands == (layer.name,) else f"{layer.name} {', '.join(bands)}"
             )

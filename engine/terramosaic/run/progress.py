@@ -78,8 +78,8 @@ class Bars:
         """Moves the bar of windows."""
         with self._lock:
             self._count += count
-            rate = self._count / max(1e-3, time.monotonic() - self._started)
-        self._bars.update(self._windows, advance=count, rate=f"{rate:.1f} windows/s")
+            speed = speed_of(self._count, time.monotonic() - self._started)
+        self._bars.update(self._windows, advance=count, rate=speed)
 
     def block_done(self, block: Block, receipt: BlockReceipt) -> None:
         """Moves the bar of blocks."""
@@ -89,6 +89,13 @@ class Bars:
         """Ends the bars and names the stage."""
         self._bars.stop()
         self._console.print(_STAGES[name])
+
+
+def speed_of(windows: int, seconds: float) -> str:
+    """How fast windows are made, in words; of what is slow the seconds that one takes."""
+    if windows == 0 or windows >= seconds:
+        return f"{windows / max(1e-3, seconds):.1f} windows/s"
+    return f"{seconds / windows:.1f} s a window"
 
 
 class Lines:
@@ -122,8 +129,8 @@ class Lines:
             if now - self._last < _LINE_EVERY:
                 return
             self._last = now
-            rate = self._count / (now - self._started)
-        self._console.print(f"{self._done}/{self._total} blocks, {self._count} windows, {rate:.1f} windows/s")
+            speed = speed_of(self._count, now - self._started)
+        self._console.print(f"{self._done}/{self._total} blocks, {self._count} windows, {speed}")
 
     def block_done(self, block: Block, receipt: BlockReceipt) -> None:
         """Counts the block."""
