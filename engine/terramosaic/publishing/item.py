@@ -231,6 +231,12 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         VALID_PIXELS: run.valid_pixels,
         "terramosaic:input_pixels": {name: dict(counts) for name, counts in run.inputs.counts.items()},
         "terramosaic:pass_pixels": dict(run.inputs.passes),
+        # From Sentinel-2's best acquisition, or from the period's middle; of several dates each has its own.
+        "terramosaic:pass_days": {
+            one.label: round(one.days, 2)
+            for one in (plan.radar.passes if plan.radar and not plan.dates else ())
+            if one.label in run.inputs.passes
+        },
         "terramosaic:offset": request.offset,
         "terramosaic:offsets": {scene.id: _offset(scene) for scene in (*run.scenes, *run.beside)},
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},

@@ -116,6 +116,7 @@ def test_what_each_input_had_is_told_in_item_and_report(by_the_sea: MapResult) -
         "DEM": {"seen": pixels - sea, "sea": sea},
     }
     assert told["terramosaic:pass_pixels"] == {"2023-08-14 sentinel-1a descending R013": pixels}
+    assert told["terramosaic:pass_days"] == {"2023-08-14 sentinel-1a descending R013": 2.29}
     page = plain(" ".join(re.sub("<[^>]*>", " ", by_the_sea.report.read_text()).split()))
     for row in (
         f"DEM {percent(1 - sea / pixels)} {percent(sea / pixels)}",
