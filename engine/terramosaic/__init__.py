@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from terramosaic.run.mapping import Progress, map_region
     from terramosaic.run.verifying import verify
     from terramosaic.trust.verification import Verification
+    from terramosaic.vectors.polygons import PolygonFile, polygons
 
 __all__ = [
     "Assessment",
@@ -77,6 +78,7 @@ __all__ = [
     "OffsetConflictError",
     "OutputError",
     "Plan",
+    "PolygonFile",
     "Progress",
     "RefusedHrefError",
     "RegionRequest",
@@ -96,6 +98,7 @@ __all__ = [
     "open_run",
     "open_series",
     "plan",
+    "polygons",
     "publish",
     "read_plan",
     "run_block",
@@ -110,6 +113,7 @@ _HOMES = {
     "MapResult": "mosaic.result",
     "Mosaic": "mosaic.result",
     "Plan": "planning.plan",
+    "PolygonFile": "vectors.polygons",
     "Progress": "run.mapping",
     "RegionRequest": "request.request",
     "Verification": "trust.verification",
@@ -120,6 +124,7 @@ _HOMES = {
     "open_run": "mosaic.result",
     "open_series": "mosaic.series",
     "plan": "planning.planning",
+    "polygons": "vectors.polygons",
     "publish": "publishing.publish",
     "read_plan": "planning.folder",
     "run_block": "block.block",

@@ -62,6 +62,11 @@ _COMMANDS = {
         "plan_command",
         "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",
     ),
+    "polygons": _Subcommand(
+        "vectors",
+        "polygons_command",
+        "Writes the classes of a map as polygons with area and confidence: GeoParquet or GeoJSON.",
+    ),
     "runs": _Subcommand(
         "upkeep",
         "runs_command",

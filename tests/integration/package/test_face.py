@@ -19,10 +19,11 @@ PUBLIC = {
     "Assessment", "Bundle", "CatalogError", "ChangedError", "CheckFailedError", "DamagedBlocksError", "DeadAssetError",
     "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult", "NoRadarError",
     "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "NotVerifiableError", "NothingLeftError",
-    "OffsetConflictError", "OutputError", "Plan", "Progress", "RefusedHrefError", "RegionRequest",
+    "OffsetConflictError", "OutputError", "Plan", "PolygonFile", "Progress", "RefusedHrefError", "RegionRequest",
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
     "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
-    "map_region", "open_run", "open_series", "plan", "publish", "read_plan", "run_block", "verify", "write_imagery",
+    "map_region", "open_run", "open_series", "plan", "polygons", "publish", "read_plan", "run_block", "verify",
+    "write_imagery",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
@@ -125,6 +126,7 @@ def test_the_help_says_what_each_command_says_of_itself():
         "map",
         "model",
         "plan",
+        "polygons",
         "runs",
         "serve",
         "up",
