@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from terramosaic.run.verifying import verify
     from terramosaic.trust.verification import Verification
     from terramosaic.vectors.polygons import PolygonFile, polygons
+    from terramosaic.vectors.zonal import zonal
 
 __all__ = [
     "Assessment",
@@ -104,6 +105,7 @@ __all__ = [
     "run_block",
     "verify",
     "write_imagery",
+    "zonal",
 ]
 
 #: Where each public name is defined; whatever is not here is an error, and defined among the errors.
@@ -130,6 +132,7 @@ _HOMES = {
     "run_block": "block.block",
     "verify": "run.verifying",
     "write_imagery": "own.arrays",
+    "zonal": "vectors.zonal",
 }
 
 

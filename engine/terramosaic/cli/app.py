@@ -82,6 +82,11 @@ _COMMANDS = {
         "verify_command",
         "Checks a map: its files against their checksums, and windows, computed again, against its pixels.",
     ),
+    "zonal": _Subcommand(
+        "vectors",
+        "zonal_command",
+        "Sums a map up within polygons: hectares of each class; mean, least, most and spread of values.",
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from terramosaic.cli.findings import counted_bar
 from terramosaic.cli.lines import show_facts
 from terramosaic.publishing.numbers import counted, number
 from terramosaic.vectors.polygons import polygons
+from terramosaic.vectors.zonal import zonal
 
 
 @click.command("polygons")
@@ -58,3 +59,36 @@ def polygons_command(
         }
         | {"file": str(made.path)},
     )
+
+
+@click.command("zonal")
+@click.argument("run")
+@click.option(
+    "--polygons",
+    "polygons_file",
+    required=True,
+    metavar="FILE|URL",
+    help="Polygons to sum up in: GeoJSON, GeoPackage, Shapefile, GeoParquet, KML, FlatGeobuf, or WKT",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME",
+    help="Layer to sum up, such as LULC; also several times  [default: all maps and what tells how far to trust them]",
+)
+@click.option("--out", required=True, metavar="FILE|URL", help="Table to write: .csv or .parquet")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, too")
+def zonal_command(run: str, polygons_file: str, layers: tuple[str, ...], out: str, as_json: bool) -> None:
+    """Sums a map up within polygons: hectares of each class; mean, least, most and spread of values.
+
+    RUN is the folder of a finished run, or its URL. A row for each polygon, with what its file says of it. A pixel
+    counts by the share of it that lies in the polygon.
+    """
+    with counted_bar("zonal", "layers", 1) as on_layer:
+        rows = zonal(run, polygons_file, out, layers=layers, on_layer=on_layer)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        told = f"{counted(len(rows), 'polygon')}, {counted(len(rows[0]), 'column')}"
+        show_facts(OUT, {"table": told, "file": out})

@@ -62,22 +62,23 @@ def area_from_file(path: str) -> Area:
         raise RequestError(f"region: {_told(path)}: {error}") from error
 
 
-def read_region(path: str) -> Any:
+def read_region(path: str, *, field: str = "region") -> Any:
     """What a file holds as GeoJSON, whose ``crs`` members say where it is not in lon/lat.
 
     Args:
         path: path or URL of GeoJSON, WKT, GeoPackage, KML, Shapefile (by URL in a ZIP file), FlatGeobuf or GeoParquet.
+        field: what errors call it.
 
     Raises:
         RequestError: the file cannot be read, is too large, lies beyond this deployment's roots, or needs a package
             that is not installed.
     """
-    require_within_roots(("region", path))
+    require_within_roots((field, path))
     try:
         content = read_document(path, _LARGEST_FILE)
     except (OSError, ValueError, RuntimeError) as error:
         # What is no path is a ValueError, and the home of an unknown user the last.
-        raise RequestError(f"region: cannot read {_told(path)}: {reason_of(error)}") from error
+        raise RequestError(f"{field}: cannot read {_told(path)}: {reason_of(error)}") from error
     kind = kind_of(content)
     try:
         if kind == "Shapefile":
@@ -87,12 +88,12 @@ def read_region(path: str) -> Any:
         return _document(content, kind)
     except ImportError as error:
         raise RequestError(
-            f"region: {_told(path)} is a {kind}: {_EXTRA} to read it ({error.name} is missing), or {_convert(path)}"
+            f"{field}: {_told(path)} is a {kind}: {_EXTRA} to read it ({error.name} is missing), or {_convert(path)}"
         ) from error
     except Exception as error:  # of damaged files each reader has errors of its own
         what = "not GeoJSON" if kind == "GeoJSON" else f"a {kind} that cannot be read"
         raise RequestError(
-            f"region: {_told(path)} is {what}: {printable(reason_of(error))}; if GDAL knows it, {_convert(path)}"
+            f"{field}: {_told(path)} is {what}: {printable(reason_of(error))}; if GDAL knows it, {_convert(path)}"
         ) from error
 
 

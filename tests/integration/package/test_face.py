@@ -23,7 +23,7 @@ PUBLIC = {
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
     "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
     "map_region", "open_run", "open_series", "plan", "polygons", "publish", "read_plan", "run_block", "verify",
-    "write_imagery",
+    "write_imagery", "zonal",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
@@ -131,6 +131,7 @@ def test_the_help_says_what_each_command_says_of_itself():
         "serve",
         "up",
         "verify",
+        "zonal",
     ]
     for name, place in app._COMMANDS.items():
         command = app.cli.get_command(context, name)
