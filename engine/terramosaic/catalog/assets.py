@@ -16,6 +16,9 @@ from terramosaic.catalog.profiles import Profile, is_signed
 from terramosaic.errors import CatalogError, printable
 from terramosaic.url_secrets import expiry_of, keep
 
+#: Where items of users' own files say when these were written.
+MODIFIED = "terramosaic:modified"
+
 
 class AssetRef(BaseModel):
     """An item's file.
@@ -27,6 +30,7 @@ class AssetRef(BaseModel):
         offset: what the item's metadata says must be subtracted from its numbers, 0 or 1000.
         checksum: the file's, if the item tells; a multihash, or whatever the catalog calls one.
         size: the file's in bytes, if the item tells and it is asked for.
+        modified: of a user's own file, when it was written, as it was when it was planned.
         came_signed: whether the item's href held a signature or a login, which nobody else signs anew.
         expires: when that signature ends, if it says so.
     """
@@ -39,6 +43,7 @@ class AssetRef(BaseModel):
     offset: int = 0
     checksum: str | None = None  # 0.1 did not keep it
     size: int | None = None
+    modified: str = ""
     came_signed: bool = False
     expires: dt.datetime | None = None
 
@@ -101,9 +106,27 @@ def asset_ref(
         offset=offset,
         checksum=metadata.checksum(item["assets"][key]),
         size=size,
+        modified=str(item["assets"][key].get(MODIFIED, "")),
         came_signed=href != told and not is_signed(href, profile.name),
         expires=expiry_of(told),
     )
+
+
+def own_size(item: Mapping[str, Any], key: str) -> int | None:
+    """Bytes of a user's own file, as its item tells; of others' scenes they are not kept."""
+    asset = item["assets"][key]
+    return int(asset["file:size"]) if asset.get(MODIFIED) else None
+
+
+def size_and_time(path: Path) -> tuple[int, str]:
+    """Bytes of a file on this machine, and when it was written, in words.
+
+    Raises:
+        OSError: it is not there.
+    """
+    facts = path.stat()
+    written = dt.datetime.fromtimestamp(facts.st_mtime, dt.UTC)
+    return facts.st_size, written.isoformat(timespec="milliseconds")
 
 
 def require_files(source: Source) -> None:

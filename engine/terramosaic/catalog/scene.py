@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from terramosaic.bands import GSD, L2A_FILES, is_coarse
 from terramosaic.catalog import metadata
-from terramosaic.catalog.assets import AssetRef, asset_ref
+from terramosaic.catalog.assets import AssetRef, asset_ref, own_size
 from terramosaic.catalog.footprint import footprint_of, middle_longitude
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.offset import GUESSED, decide_offset
@@ -183,7 +183,8 @@ def scene_from_item(
         for band, key in keys.items()
     }
     refs = {
-        band: asset_ref(item, band, key, profile, offset=decisions[band].offset) for band, key in keys.items()
+        band: asset_ref(item, band, key, profile, offset=decisions[band].offset, size=own_size(item, key))
+        for band, key in keys.items()
     }
     if len({ref.href for ref in refs.values()}) < len({assets[key]["href"] for key in keys.values()}):
         raise UnusableItemError(

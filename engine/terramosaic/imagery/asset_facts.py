@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from terramosaic.catalog.assets import AssetRef, Source
+from terramosaic.catalog.assets import AssetRef, Source, size_and_time
 from terramosaic.catalog.hrefs import refusal
 from terramosaic.catalog.profiles import sign
-from terramosaic.errors import CatalogError
+from terramosaic.errors import CatalogError, RequestError
 
 #: Files that are asked about at the same time.
 _AT_ONCE = 8
@@ -45,6 +44,23 @@ class AssetFacts(BaseModel):
         return ""
 
 
+def require_as_planned(scene: Source) -> None:
+    """Refuses a user's own file that is another than the plan was made for: its pixels would be another run's.
+
+    Raises:
+        RequestError: one has changed; says in what.
+    """
+    for asset in scene.assets.values():
+        if not asset.modified:
+            continue
+        facts = _facts_of(asset, scene)
+        if facts and (change := facts.change_since(AssetFacts(size=asset.size, modified=asset.modified))):
+            raise RequestError(
+                f"imagery: {asset.href} is not the file that was planned with: {change}; plan the request again, of "
+                "the file as it is now that is another run"
+            )
+
+
 def asset_facts(scene: Source) -> dict[str, AssetFacts]:
     """What is told of a scene's files, by band: by the disk, or over HTTP in a request for a byte of each.
 
@@ -71,14 +87,13 @@ def _facts_of(asset: AssetRef, scene: Source) -> AssetFacts | None:
             from terramosaic.storage.http import told_of  # for start-up time
 
             headers = told_of(sign(asset.href, scene.profile))
-            size = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
+            told = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
             return AssetFacts(
-                size=int(size) if size.isdecimal() else None,
+                size=int(told) if told.isdecimal() else None,
                 etag=headers.get("etag", ""),
                 modified=headers.get("last-modified", ""),
             )
         if "://" not in asset.href.removeprefix("file://"):
-            stat = Path(asset.href.removeprefix("file://")).stat()
-            written = datetime.fromtimestamp(stat.st_mtime, UTC)
-            return AssetFacts(size=stat.st_size, modified=written.isoformat(timespec="milliseconds"))
+            size, modified = size_and_time(Path(asset.href.removeprefix("file://")))
+            return AssetFacts(size=size, modified=modified)
     return None

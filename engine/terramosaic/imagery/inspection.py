@@ -15,7 +15,7 @@ import numpy as np
 
 from terramosaic.catalog.assets import Source
 from terramosaic.errors import UnusableFileError
-from terramosaic.imagery.asset_facts import asset_facts, changes_since
+from terramosaic.imagery.asset_facts import asset_facts, changes_since, require_as_planned
 from terramosaic.imagery.offset import check_offset, of_all_bands, resolve_offset, told_by_tags
 from terramosaic.imagery.plausibility import LEAST_LOOKED_AT, LOOKED_AT, plausibility
 from terramosaic.imagery.reader import SceneReader
@@ -73,8 +73,10 @@ class SceneBook:
         Raises:
             OffsetConflictError: metadata and pixels disagree, and the request does not say which to believe.
             CatalogError: an overview could not be read.
+            RequestError: a file of the user's own has changed since it was planned with.
         """
         scene = reader.source
+        require_as_planned(scene)
         decision = self._known.get(scene.key)
         if decision is None or scene.key not in self._settled:
             decision = self._known[scene.key] = self._decide(reader)

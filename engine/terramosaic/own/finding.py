@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from terramosaic.errors import RequestError, printable
 from terramosaic.own.names import band_in, day_in
 from terramosaic.own.scene import DRIVERS, BandSource, OwnScene, opened, require_surface
 from terramosaic.storage.roots import require_within_roots
+
+#: Bytes of a product's metadata that are looked at for its name.
+_METADATA = 65_536
 
 
 def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
@@ -40,9 +44,11 @@ def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
         if len(bands) == 1 and (told := _told_by_name(path, said)):
             _, name, metres = told
         key = (safe or path.parent, "" if safe else name)
-        label = safe.stem if safe else name or path.parent.name
-        require_surface(label, "_MSIL1C_" in label)
-        scene = scenes.setdefault(key, OwnScene(label, _sensed(label, path)))
+        if key not in scenes:
+            label = _product(safe) if safe else name or path.parent.name
+            require_surface(label, "_MSIL1C_" in label)
+            scenes[key] = OwnScene(label, *_sensed(label, path))
+        scene = scenes[key]
         for band, index in bands.items():
             scene.put(band, BandSource(path, index), metres)
     found = [scene for scene in scenes.values() if set(scene.bands) - {"SCL"}]
@@ -118,14 +124,32 @@ def _told_by_name(path: Path, said: Mapping[str, str]) -> tuple[str, str, int] |
     return None if found is None or found[0] in said else found
 
 
-def _sensed(label: str, path: Path) -> datetime | None:
-    """When a scene was sensed: by its name, by that of the nearest folder that tells a day, or by the TIFF's tag."""
-    names = (label, path.stem, *(folder.name for folder in path.parents))
-    if found := next(filter(None, map(day_in, names)), None):
-        return found
+def _product(safe: Path) -> str:
+    """A product's name, which tells its baseline: by its metadata, as folders are renamed, else by its folder."""
+    for file in sorted(safe.glob("MTD_MSIL*.xml")):
+        with file.open("rb") as metadata:
+            # The product's own name stands near the beginning.
+            found = re.search(
+                rb"<PRODUCT_URI>\s*([A-Za-z0-9_]+)\.SAFE\s*</PRODUCT_URI>", metadata.read(_METADATA)
+            )
+        if found:
+            return found[1].decode()
+    return safe.stem
+
+
+def _sensed(label: str, path: Path) -> tuple[datetime | None, str]:
+    """When a scene was sensed: by its name, by that of the nearest folder that tells a day, or by the TIFF's tag.
+
+    And that folder, if it was the folder's.
+    """
+    if found := day_in(label) or day_in(path.stem):
+        return found, ""
+    for folder in path.parents:
+        if found := day_in(folder.name):
+            return found, folder.name
     with opened(path) as file:
         tag = file.tags().get("TIFFTAG_DATETIME", "")
     try:
-        return datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        return datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC), ""
     except ValueError:
-        return day_in(tag)
+        return day_in(tag), ""

@@ -14,7 +14,8 @@ from typing import Any
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.errors import RequestError
+from terramosaic.catalog.assets import MODIFIED, size_and_time
+from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.own.finding import scenes_in
 from terramosaic.own.items import Sought, is_of_items, scenes_of_items
@@ -122,6 +123,12 @@ def _of_file(path: Path) -> list[Any]:
     return [str(path), stat.st_size, stat.st_mtime_ns, header]
 
 
+def _as_it_is(path: Path) -> dict[str, Any]:
+    """What tells later whether a file is still the one that was planned with."""
+    size, modified = size_and_time(path)
+    return {"file:size": size, MODIFIED: modified}
+
+
 def _of_scene(scene: OwnScene) -> list[Any]:
     bands = {
         band: [str(source.path), source.index, source.scaling and source.scaling.declared]
@@ -175,6 +182,10 @@ def _item(
     if sensed is None:
         sensed = _moment(request)
         notes.setdefault(f"tells no date: it is taken for {sensed:%Y-%m-%d}", []).append(scene.name)
+    elif scene.day_of:
+        notes.setdefault(
+            f"is of {sensed:%Y-%m-%d} by the name of the folder {printable(scene.day_of)}", []
+        ).append(scene.name)
     outline = lonlat_of(box(*first.bounds).segmentize(10_000), first.epsg)
     return {
         "type": "Feature",
@@ -189,6 +200,8 @@ def _item(
             band: {
                 "href": str(one.path),
                 **({"raster:bands": [one.declared]} if one.declared else {}),
+                # Copies are made of what the folder's name tells.
+                **({} if folder in one.path.parents else _as_it_is(one.path)),
             }
             for band, one in placed.items()
         },

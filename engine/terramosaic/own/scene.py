@@ -46,12 +46,14 @@ class OwnScene:
     Attributes:
         name: of the file, without the band's, or of the folder; or an item's id.
         sensed: by the name, a folder's or the file's tag, or an item; None if nothing tells it.
+        day_of: the folder whose name tells the day, if it is a folder's.
         bands: by ESA's name, ``SCL`` among them where it is there.
         cloud: percent of it that an item says is clouded; None if nothing tells it.
     """
 
     name: str
     sensed: datetime | None
+    day_of: str = ""
     bands: dict[str, BandSource] = field(default_factory=dict)
     cloud: float | None = None
     _metres: dict[str, int] = field(default_factory=dict)

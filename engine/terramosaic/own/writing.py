@@ -13,12 +13,13 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, transform_bounds
 from rasterio.windows import Window
 
 from terramosaic.bands import GSD, SCL_UNCLEAR, is_coarse
-from terramosaic.errors import RequestError
+from terramosaic.errors import RequestError, one_line
 from terramosaic.ground.grid import RESOLUTION, is_utm
 from terramosaic.own.scene import BandSource, Scaling, opened
 from terramosaic.storage.files import whole_file
@@ -199,10 +200,15 @@ def _copied(
         with closing(rasterio.open(unfinished, "w", **profile)) as out:
             for row in range(0, height, _ROWS):
                 window = Window(0, row, width, min(_ROWS, height - row))
-                numbers = held.read(source.index, window=window)
-                seen = held.read_masks(source.index, window=window) != 0
-                if alpha is not None:
-                    seen &= held.read(alpha, window=window) != 0
+                try:
+                    numbers = held.read(source.index, window=window)
+                    seen = held.read_masks(source.index, window=window) != 0
+                    if alpha is not None:
+                        seen &= held.read(alpha, window=window) != 0
+                except RasterioError as error:
+                    raise RequestError(
+                        f"imagery: {source.path} cannot be read to its end ({one_line(error)}); is it whole?"
+                    ) from error
                 if nodata == 0:
                     seen &= numbers != 0
                 out.write(_stored(numbers, seen, scaling), 1, window=window)

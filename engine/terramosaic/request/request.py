@@ -31,6 +31,7 @@ from terramosaic.request.dates import Dates
 from terramosaic.request.face import OneLineErrors, readable
 from terramosaic.request.interval import INTERVAL_SCHEMA, format_interval, interval_text, parse_interval
 from terramosaic.request.pairs import catalogs_in, pairs_in, require_one_reading
+from terramosaic.request.places import places_in
 from terramosaic.request.region import GeoJsonFile, Region
 from terramosaic.request.scene_ids import split_ids
 from terramosaic.shown import Shown
@@ -435,8 +436,10 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
 
     @field_validator("imagery", "inputs", "tokenised", "targets", "extras", mode="before")
     @classmethod
-    def _split_names(cls, value: Any) -> Any:
+    def _split_names(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str):
+            if info.field_name == "imagery":
+                return places_in(value)
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return (str(value),) if isinstance(value, Path) else value
 

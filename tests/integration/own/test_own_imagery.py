@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import rioxarray  # noqa: F401  (adds `.rio`)
 import xarray as xr
 from rasterio.enums import ColorInterp
 
-from terramosaic import map_region, plan, verify
+from terramosaic import map_region, plan, run_block, verify
 from terramosaic.bands import GSD, S2L2A_BANDS
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
@@ -329,6 +330,7 @@ def test_a_folder_tells_the_day_of_files_that_do_not(tmp_path: Path) -> None:
         "2023-08-10",
         "2023-08-15",
     ]
+    assert "imagery: stack is of 2023-08-10 by the name of the folder 2023-08-10" in made.warnings
 
 
 def test_a_link_to_beyond_the_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,6 +376,11 @@ def test_a_safe_folder_as_it_is_downloaded(files: Path, mapped: MapResult, tmp_p
     assert same_maps(mapped, result)
     (scene,) = result.plan.scenes.values()
     assert scene.id.startswith(safe.stem) and scene.processing_baseline == "02.14"
+    renamed = Path(shutil.copytree(safe, tmp_path / "my scene.SAFE"))
+    product = f"<n1:Product><PRODUCT_URI>{safe.name}</PRODUCT_URI></n1:Product>"
+    (renamed / "MTD_MSIL2A.xml").write_text(product)
+    (scene,) = plan(request_of(str(renamed), tmp_path / "out")).scenes.values()
+    assert scene.id.startswith(safe.stem) and scene.processing_baseline == "02.14"
     assert scene.relative_orbit == 122 and scene.assets["B05"].href.endswith("_B05_20m.jp2")
 
 
@@ -410,6 +417,85 @@ def test_what_cannot_be_mapped_from(files: Path, fields: dict[str, Any], told: s
     with pytest.raises(RequestError) as error:
         plan(request_from_fields(**made | given))
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("what", ["bytes", "time"])
+def test_a_file_that_changes_between_plan_and_block_is_not_read(
+    files: Path, tmp_path: Path, what: str
+) -> None:
+    some = Path(shutil.copytree(files, tmp_path / "files"))
+    made = plan(request_of(str(some), tmp_path / "out"))
+    first, second, *_ = made.blocks
+    run_block(made, first)
+    changed = some / f"{NAME}_B04.tif"
+    if what == "bytes":
+        changed.write_bytes(changed.read_bytes() + b"more")
+    else:
+        os.utime(changed, (1, 1))
+    with pytest.raises(
+        RequestError, match=r"B04.tif is not the file that was planned with: it .*; plan the request again"
+    ):
+        run_block(made, second)
+    assert plan(request_of(str(some), tmp_path / "out")).run_id != made.run_id
+
+
+def test_a_file_that_ends_too_early_is_told(tmp_path: Path) -> None:
+    whole = stack(tmp_path / "stack_20230815.tif").read_bytes()
+    (tmp_path / "stack_20230815.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        RequestError, match=r"stack_20230815.tif cannot be read to its end \(.*\); is it whole\?"
+    ):
+        plan(request_of(str(tmp_path / "stack_20230815.tif"), tmp_path / "out"))
+
+
+def test_names_of_files_may_hold_commas(files: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(files, tmp_path / "one, two"))
+    other = stack(tmp_path / "c,d_20230816.tif")
+    made = request_of(f"{folder}, {other},x.tif", tmp_path / "out")
+    assert made.imagery == (str(folder), str(other), "x.tif")
+    assert request_of("a.tif, b.tif", tmp_path / "out").imagery == ("a.tif", "b.tif")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda array: array.drop_vars(["x", "y"]),
+            "has no coordinates x, and so does not say where it lies",
+        ),
+        (lambda array: array.assign_coords(x=array.x.values**2), "coordinates x are not evenly spaced"),
+        (lambda array: array > 3, "holds bool, which is no number"),
+        (lambda array: array.astype(complex), "holds complex128, which is no number"),
+        (
+            lambda array: array.assign_coords(band=["red", *S2L2A_BANDS[1:]]),
+            "two of the array's names are the same",
+        ),
+        (lambda array: array.expand_dims(time=2), "of several moments choose one"),
+        (lambda array: xr.Dataset(), "a Dataset with a variable a band"),
+    ],
+)
+def test_an_array_that_is_no_imagery_is_told(tmp_path: Path, change: Any, told: str) -> None:
+    planes = np.ones((len(S2L2A_BANDS), 480, 480), np.uint16)
+    with pytest.raises(RequestError, match=told):
+        write_imagery(change(_array(planes)), tmp_path)
+
+
+def test_an_array_is_the_same_whatever_its_order(tmp_path: Path) -> None:
+    array = _array(np.stack([_at_ten_metres(band) for band in S2L2A_BANDS]))
+    with rasterio.open(write_imagery(array, tmp_path)) as file:
+        pixels, transform = file.read(), file.transform
+    for other in (
+        array.transpose("y", "x", "band"),
+        array.isel(x=slice(None, None, -1)),
+        array.isel(y=slice(None, None, -1)),
+        array.expand_dims(time=1),
+    ):
+        with rasterio.open(write_imagery(other, tmp_path)) as file:
+            np.testing.assert_array_equal(file.read(), pixels)
+            assert file.transform.almost_equals(transform)
+    half = (array * 1e-4).astype(np.float16)
+    with rasterio.open(write_imagery(half, tmp_path)) as file:
+        assert file.dtypes[0] == "float32"
 
 
 def test_l1c_is_not_taken_for_l2a(files: Path, tmp_path: Path) -> None:
