@@ -92,7 +92,8 @@ PUBLIC_URL = Setting(
     "TERRAMOSAIC_PUBLIC_URL",
     "none: documents do not name themselves",
     "The URL under which the output folder is served, as `terramosaic serve` does it; catalog, collections and items "
-    "link to themselves there, and reports to the map",
+    "link to themselves there, reports to the map, and flow runs to both. Of a deployment it is that of "
+    "`TERRAMOSAIC_OUT`",
 )
 STORE = Setting(
     "TERRAMOSAIC_STORE_*",
@@ -146,8 +147,8 @@ MODEL = Setting(
 OUT = Setting(
     "TERRAMOSAIC_OUT",
     "`up`: the folder `maps` of its home",
-    "Output folder or bucket that deployments and their form begin with: absolute, and seen by every worker",
-    "up, service",
+    "Output folder or bucket that deployments and their form begin with: absolute, and seen by every worker. Workers "
+    "read it for links of runs below it",
 )
 POOL_RUNS = Setting(
     "TERRAMOSAIC_POOL_RUNS",

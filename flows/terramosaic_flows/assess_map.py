@@ -21,9 +21,10 @@ from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
 from terramosaic_flows.parameters import flow
 from terramosaic_flows.reporting import report_figures
+from terramosaic_flows.told import name_of_assessment
 
 
-@flow(name="assess-map", persist_result=False)
+@flow(name="assess-map", flow_run_name=name_of_assessment, persist_result=False)
 @fails_in_one_line
 def assess_map(
     run: str,

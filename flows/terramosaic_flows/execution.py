@@ -30,6 +30,7 @@ from terramosaic_flows.reporting import RunProgress, report_outputs
 from terramosaic_flows.runners import Crew, chosen_runner, crew
 from terramosaic_flows.stages import assemble_mosaics, publish_run
 from terramosaic_flows.tasks import Tasks
+from terramosaic_flows.told import name_below
 
 #: Above so many blocks a run is split by grid cell, into flow runs of their own that a server and its UI can hold.
 _SPLIT = 2000
@@ -155,7 +156,8 @@ def _in_flow_of_its_own(
 ) -> list[Failure]:
     """Has the jobs of a cell done by a flow run below this one; a task that goes to a cluster takes its flow along."""
     by_folder = {RunFolder.of(plan).location: plan for plan, _ in jobs}
-    state = map_cell.with_options(task_runner=workers)([*by_folder], cell, return_state=True)
+    below = map_cell.with_options(task_runner=workers, flow_run_name=name_below(cell))
+    state = below([*by_folder], cell, return_state=True)
     failed: Any = state.result(raise_on_failure=False)
     if isinstance(failed, BaseException):
         # Prefect keeps it in the cell's state, and the flow would go on to the next cell.
@@ -203,6 +205,4 @@ def _map_cell(run_folders: list[str], cell: str) -> State[dict[str, dict[str, An
 
 
 # Not as a decorator: workers of a cluster find the function by its name, and not a copy of it and all that it uses.
-map_cell = flow(name="map-cell", flow_run_name="{cell}", persist_result=False, validate_parameters=False)(
-    _map_cell
-)
+map_cell = flow(name="map-cell", persist_result=False, validate_parameters=False)(_map_cell)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+from terramosaic.catalog.profiles import PROFILES
 from terramosaic.errors import RequestError, TerramosaicError
 from terramosaic.model.manifest import Manifest
 from terramosaic.request.request import RENAMED, RegionRequest, request_of
@@ -24,64 +25,85 @@ logger = logging.getLogger("terramosaic.flows")
 
 @dataclass(frozen=True)
 class Box:
-    """Fields of the request that the form shows together."""
+    """Fields of the request that the form shows together.
+
+    Attributes:
+        other: what it is to fill the box in; such a box is shown closed, as it says nothing. Empty: it is open.
+        had: fields that earlier versions had in it, which stored parameters may still have there.
+    """
 
     title: str
     description: str
     fields: tuple[str, ...]
+    other: str = ""
+    had: tuple[str, ...] = ()
 
+    def has(self, field: str) -> bool:
+        """Whether a field may be sent in this box, under any of its names."""
+        return RENAMED.get(field, field) in (*self.fields, *self.had)
+
+
+_SELECTION = (
+    "collection",
+    "catalogs",
+    "direction",
+    "max_days_apart",
+    "dates",
+    "strict",
+    "exclude",
+    "trust",
+    "offset",
+    "offset_conflict",
+)
+_OWN = ("imagery", "imagery_bands", "imagery_scale", "imagery_offset", "resample")
+_DECODING = (
+    "tokenised",
+    "reconstruct",
+    "conditioning",
+    "consensus",
+    "steps",
+    "sampling",
+    "x0_clip",
+    "x0_clips",
+    "seed",
+)
+_FILES = ("region_name", "extras", "keep_imagery", "dtype")
 
 BOXES = {
     "scenes": Box(
         "Scenes",
-        "Which scenes, and how they are put together",
-        (
-            "catalog",
-            "collection",
-            "catalogs",
-            "max_cloud",
-            "direction",
-            "max_days_apart",
-            "imagery",
-            "imagery_bands",
-            "imagery_scale",
-            "imagery_offset",
-            "resample",
-            "strict",
-            "exclude",
-            "trust",
-            "composite",
-            "dates",
-            "offset",
-            "offset_conflict",
-        ),
+        "From which catalog, and how they are put together",
+        ("catalog", "max_cloud", "composite"),
+        had=(*_SELECTION, *_OWN),
     ),
     "generation": Box(
         "Generation",
         "What is made of them, by which model, on which device",
-        (
-            "inputs",
-            "tokenised",
-            "reconstruct",
-            "targets",
-            "model",
-            "device",
-            "conditioning",
-            "consensus",
-            "steps",
-            "sampling",
-            "x0_clip",
-            "x0_clips",
-            "seed",
-        ),
+        ("model", "targets", "inputs", "device"),
+        had=_DECODING,
     ),
-    "output": Box(
-        "Output", "Which files, and where", ("out", "region_name", "extras", "keep_imagery", "dtype")
+    "output": Box("Output", "Where the maps go", ("out",), had=_FILES),
+    "selection": Box(
+        "More about scenes",
+        "Collections, orbits, dates, scenes to leave out, and the reflectance offset",
+        _SELECTION,
+        other="Other scenes",
+    ),
+    "own": Box("Own imagery", "Files to map from, in place of a catalog", _OWN, other="My own files"),
+    "decoding": Box(
+        "More about generation",
+        "How tokens are drawn and decoded, and the seed",
+        _DECODING,
+        other="Other generation",
+    ),
+    "files": Box(
+        "More about files", "Names of regions, layers beside the map, encoding", _FILES, other="Other files"
     ),
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",
         ("stride", "strides", "blend", "block_size", "max_seam", "ndvi_limits", "max_area_km2"),
+        other="Other windows",
     ),
 }
 
@@ -93,30 +115,66 @@ class _InBoxes:
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         flat = handler.resolve_ref_schema(handler(core))
         own = flat["properties"]
-        properties = offering(own, _offered())
+        properties = offering(_as_form_takes_them(own), _offered())
         beside = {field: own[field] for box in BOXES.values() for field in box.fields}
-        boxed: dict[str, Any] = {
-            name: {
-                "title": box.title,
-                "description": box.description,
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {field: properties.pop(field) for field in box.fields},
-            }
+        boxed = {
+            name: _box(box, {field: properties.pop(field) for field in box.fields}, own)
             for name, box in BOXES.items()
         }
-        for box in boxed.values():
-            box["patternProperties"] = {
-                f"^{old}$": schema for old, schema in _by_old_name(box["properties"]).items()
-            }
         return {
             **flat,
             "properties": properties | boxed,
             # The same fields beside the boxes: the form does not show these, the server checks them all the same.
             "patternProperties": {
-                f"^{field}$": schema for field, schema in (beside | _by_old_name(beside)).items()
+                f"^{field}$": schema for field, schema in (beside | _by_old_name(own)).items()
             },
         }
+
+
+def _box(box: Box, fields: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A box's schema: its fields, and, not shown, what it may be sent beside them."""
+    beside = {field: own[field] for field in box.had}
+    hidden = {f"^{name}$": schema for name, schema in (beside | _by_old_name(own, box)).items()}
+    content = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": fields,
+        "patternProperties": hidden,
+    }
+    told = {"title": box.title, "description": box.description}
+    if not box.other:
+        return told | content
+    # Of several choices the form shows one, at first the first.
+    nothing = {"title": "As usual", "type": "object", "additionalProperties": False, "properties": {}}
+    return told | {"anyOf": [nothing, {"title": box.other} | content]}
+
+
+def _as_form_takes_them(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The schemas of a request's fields with what a form needs: known catalogs to choose, a region as text.
+
+    Without what only programs send: the server refuses that, and so it is no example there.
+    """
+    region, catalog = own["region"], own["catalog"]
+    known = {"title": "Known catalog", "type": "string", "enum": list(PROFILES)}
+    place = {"title": "URL or path", "type": "string", "minLength": 1}
+    text = {
+        "title": "As text",
+        "type": "string",
+        "description": "A tile, four numbers (west south east north), WKT, or the path or URL of a file",
+        "minLength": 1,
+    }
+    return {
+        **own,
+        "region": {
+            **region,
+            "anyOf": [*region["anyOf"], text],
+            "examples": [each for each in region["examples"] if isinstance(each, str)],
+        },
+        "catalog": {
+            "anyOf": [known, place],
+            **{name: value for name, value in catalog.items() if name not in ("type", "minLength")},
+        },
+    }
 
 
 def _offered() -> dict[str, Manifest]:
@@ -127,9 +185,9 @@ def _offered() -> dict[str, Manifest]:
         return {}
 
 
-def _by_old_name(schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _by_old_name(schemas: Mapping[str, Any], box: Box | None = None) -> dict[str, Any]:
     """What deployments stored before a field was renamed, which a server must still let through."""
-    return {old: schemas[new] for old, new in RENAMED.items() if new in schemas}
+    return {old: schemas[new] for old, new in RENAMED.items() if box is None or box.has(new)}
 
 
 #: The annotation of a flow's parameter: a request, or its fields as the form or a program sends them.
@@ -156,7 +214,7 @@ def request_of_form(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:
             raise RequestError(
                 f"{name}: an object with {', '.join(BOXES[name].fields)} is wanted, not {box!r}"
             )
-        unknown = [field for field in box if RENAMED.get(field, field) not in BOXES[name].fields]
+        unknown = [field for field in box if not BOXES[name].has(field)]
         if unknown:
             raise RequestError(f"{name}: it has {', '.join(BOXES[name].fields)}, not {', '.join(unknown)}")
         for field, value in box.items():

@@ -21,10 +21,11 @@ from terramosaic_flows.parameters import flow
 from terramosaic_flows.reporting import report_plan
 from terramosaic_flows.runners import chosen_runner
 from terramosaic_flows.stages import make_plan
+from terramosaic_flows.told import mapped_in_words, name_of_map
 
 
 # The request is validated inside, so that what is wrong with it is said in the engine's words.
-@flow(name="map-region", persist_result=False, validate_parameters=False)
+@flow(name="map-region", flow_run_name=name_of_map, persist_result=False, validate_parameters=False)
 @fails_in_one_line
 def map_region(request: RequestForm) -> State[list[str]]:
     """Maps a region with TerraMind and publishes cloud-optimized mosaics, a report and a STAC item.
@@ -59,7 +60,7 @@ def map_region(request: RequestForm) -> State[list[str]]:
         if line
     ]
     return Completed(
-        message="; ".join(told) or None,
+        message="; ".join([mapped_in_words(published), *told]),
         data=[RunFolder.of(made).location for made in published.values()],
     )
 

@@ -19,6 +19,7 @@ from terramosaic.request.request import warn_renamed
 from terramosaic.storage.roots import require_within_roots
 from terramosaic_flows.deployed import begin_deployed_run, refuse_relative
 from terramosaic_flows.failures import fails_in_one_line
+from terramosaic_flows.told import name_of_check, name_of_export
 
 
 def _choice(*names: str) -> WithJsonSchema:
@@ -101,7 +102,7 @@ class ExportRequest(BaseModel):
     )
 
 
-@flow(name="export-model", persist_result=False, validate_parameters=False)
+@flow(name="export-model", flow_run_name=name_of_export, persist_result=False, validate_parameters=False)
 @fails_in_one_line
 def export_model(request: ExportRequest) -> str:
     """Exports TerraMind as a bundle. The worker needs the extra `export` (torch and terratorch).
@@ -141,7 +142,7 @@ def export_model(request: ExportRequest) -> str:
     return str(folder)
 
 
-@flow(name="check-model", persist_result=False)
+@flow(name="check-model", flow_run_name=name_of_check, persist_result=False)
 @fails_in_one_line
 def check_model(model: str, device: str = "cpu", provider: str | None = None) -> None:
     """Runs a bundle's self-test: how far each target is from the reference, and how fast the model is.

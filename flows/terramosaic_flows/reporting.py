@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from PIL import Image
@@ -28,6 +29,7 @@ from terramosaic.errors import one_line
 from terramosaic.evaluation.tables import FigureTable
 from terramosaic.planning.folder import RunFolder, mosaics_of, tables_of
 from terramosaic.planning.plan import Block, Plan
+from terramosaic.publishing.collections import files_url, on_the_map
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.numbers import counted, duration, size
@@ -46,6 +48,9 @@ _SILENCE = 60.0
 #: Longest side of a picture in an artifact, and how many there may be. They live in Prefect's database.
 _PICTURE_SIDE = 420
 _MOST_PICTURES = 12
+
+#: What a URL may hold, all but the brackets that end it in Markdown.
+_OF_URLS = ":/?#[]@!$&'()*+,;=%-._~"
 
 #: Figures of a plan that its table tells above.
 _TOLD = ("Region", "Imagery", "Dates", "Covered", "Work", "Model")
@@ -201,10 +206,16 @@ def _outputs(plan: Plan) -> str:
     made = [*mosaics_of(plan).items(), *tables_of(plan).items()]
     files = [("report", folder.report_file), *made, ("STAC item", folder.item_file)]
     found = [(name, path, facts_of(path)) for name, path in files]
+    served = files_url(plan)
     rows = [
-        f"| {escaped(name)} | {code(path)} | {size(facts.size)} |" for name, path, facts in found if facts
+        f"| {_linked(name, served and f'{served}/{quote(path.name)}')} | {code(path)} | {size(facts.size)} |"
+        for name, path, facts in found
+        if facts
     ]
     lines = [f"## Run {plan.run_id}", *(f"> {escaped(line)}" for line in told_warnings(plan, folder))]
+    if served:
+        report = f"{served}/{quote(folder.report_file.name)}"
+        lines.insert(1, f"{_linked('On the map', on_the_map(plan))}, {_linked('report', report)}")
     lines.append("\n".join(["| | file | size |", "| --- | --- | ---: |", *rows]))
     if seams := told_seams(plan):
         figures = {name: (of.step, of.texture, of.block_step) for name, of in seams.items()}
@@ -223,6 +234,11 @@ def _outputs(plan: Plan) -> str:
         uri = _data_uri(read_bytes(folder.quicklooks / f"{name}.png"))
         lines += [f"### {escaped(name)}", f"![{escaped(name)}]({uri})"]
     return "\n\n".join(lines)
+
+
+def _linked(text: str, url: str) -> str:
+    """A text as a link, where there is something to lead to."""
+    return f"[{escaped(text)}](<{quote(url, safe=_OF_URLS)}>)" if url else escaped(text)
 
 
 def report_figures(key: str, title: str, tables: Sequence[FigureTable]) -> None:

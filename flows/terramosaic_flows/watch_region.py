@@ -33,13 +33,14 @@ from terramosaic_flows.form import RequestForm, request_of_form
 from terramosaic_flows.parameters import flow
 from terramosaic_flows.reporting import report_plan
 from terramosaic_flows.runners import chosen_runner
+from terramosaic_flows.told import name_of_watch, watched_in_words
 
 #: Seconds after which the lease of a run that vanished with its machine is free.
 _LEASE_SECONDS = 120.0
 _LOOK_EVERY = 5.0
 
 
-@flow(name="watch-region", persist_result=False, validate_parameters=False)
+@flow(name="watch-region", flow_run_name=name_of_watch, persist_result=False, validate_parameters=False)
 @fails_in_one_line
 def watch_region(
     request: RequestForm, look_back_days: int = 30, newest: bool = True, until: date | None = None
@@ -89,7 +90,9 @@ def watch_region(
             except TerramosaicError as error:
                 failures.setdefault(name, error)
     raise_failures(failures, len(requests), held_elsewhere)
-    return Completed(message="; ".join([*held_elsewhere, *_summaries(watches, failures)]))
+    told = [*held_elsewhere, *_summaries(watches, failures)]
+    where = watched_in_words(request)
+    return Completed(message=f"{where}: {'; '.join(told)}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from terramosaic.planning.folder import ACQUISITIONS, RunFolder
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.renders import EXTENSION, renders_of
-from terramosaic.settings import PUBLIC_URL
+from terramosaic.settings import OUT, PUBLIC_URL
 from terramosaic.storage.location import location
 
 CATALOG = "catalog.json"
@@ -73,9 +73,37 @@ def links_of_run(plan: Plan) -> list[dict[str, Any]]:
 
 def on_the_map(plan: Plan) -> str:
     """The URL at which `terramosaic serve` shows a run, where it is known under which one it does; else nothing."""
-    url, run = PUBLIC_URL.text.rstrip("/"), RunFolder.of(plan).path.name
-    name = f"{ACQUISITIONS}/{run}" if is_watched(plan) else run
-    return f"{url}/#run={quote(name, safe='')}" if urlsplit(url).scheme in ("http", "https") else ""
+    return f"{url}/#run={quote(_served_name(plan), safe='')}" if (url := _public_url()) else ""
+
+
+def files_url(plan: Plan) -> str:
+    """The URL below which `terramosaic serve` has the files of a run, where it is known; else nothing."""
+    return f"{url}/{quote(_served_name(plan))}" if (url := _public_url()) else ""
+
+
+def served_at(out: str) -> str:
+    """The URL at which an output folder is looked at, where that is known; else nothing."""
+    return url if (url := _public_url()) and (_below_served(out) is not None or not OUT.text) else ""
+
+
+def _public_url() -> str:
+    url = PUBLIC_URL.text.rstrip("/")
+    return url if urlsplit(url).scheme in ("http", "https") else ""
+
+
+def _served_name(plan: Plan) -> str:
+    """A run's folder from the folder on that is served: the deployment's, or the one that its run lies in."""
+    folder = RunFolder.of(plan)
+    run = folder.path.name
+    return _below_served(folder.location) or (f"{ACQUISITIONS}/{run}" if is_watched(plan) else run)
+
+
+def _below_served(place: str) -> str | None:
+    """A place from the deployment's output folder on; None where that is not known, or the place is not in it."""
+    served = OUT.text and str(location(OUT.text))
+    if served and (place == served or place.startswith(f"{served}/")):
+        return place[len(served) + 1 :]
+    return None
 
 
 def itself(path: str, media_type: str = _JSON) -> list[dict[str, Any]]:

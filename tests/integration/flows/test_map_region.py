@@ -42,14 +42,21 @@ def artifacts(key, *states):
     return asyncio.run(fetch())
 
 
-def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
+def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path, monkeypatch):
     from terramosaic_flows.map_region import map_region
 
+    monkeypatch.setenv("TERRAMOSAIC_PUBLIC_URL", "https://maps.example/")
+    monkeypatch.setenv("TERRAMOSAIC_OUT", str(tmp_path))
     rect = Rect(LAND.row, LAND.col, 700, 600)
     request = land.request(rect, tmp_path / "flow", targets=("NDVI", "LULC"))
     state = map_region(request, return_state=True)
     assert state.is_completed(), state.message
     alone = map_without_prefect(request.model_copy(update={"out": str(tmp_path / "alone")}))
+    shown = f"https://maps.example/#run=flow%2F{alone.plan.run_id}"
+    assert state.message.startswith("mapped: NDVI and land cover of ")
+    assert f"km², 2 days 2023-08-15 to 2023-08-20: {shown}; 4.7% of the pixels to map are" in state.message
+    (run,) = (run for run in runs_of("map-region") if run.id == state.state_details.flow_run_id)
+    assert re.fullmatch(r"[\d.]+E [\d.]+N to [\d.]+E [\d.]+N 2023-08", run.name)
     for name in ("NDVI", "LULC"):
         with (
             rasterio.open(tmp_path / "flow" / alone.plan.run_id / f"{name}.tif") as ours,
@@ -70,6 +77,9 @@ def test_flow_maps_a_region_and_leaves_artifacts(server, land, tmp_path):
     outputs, *_ = artifacts("outputs", state, again)
     assert "data:image/jpeg;base64," in outputs.data and "report.html" in outputs.data
     assert re.search(r"\| NDVI \| [\d.]+ .*\|", outputs.data)
+    served = f"https://maps.example/flow/{alone.plan.run_id}"
+    assert f"[On the map](<{shown}>), [report](<{served}/report.html>)" in outputs.data
+    assert f"| [NDVI](<{served}/NDVI.tif>) |" in outputs.data
     assert all(
         f"`{alone.plan.run_id}/{name}.tif`" in outputs.data.replace(f"{tmp_path}/flow/", "")
         for name in ("NDVI", "LULC")
@@ -105,7 +115,7 @@ def test_what_stays_without_data_is_the_message_of_the_run(server, land, tmp_pat
     )
     edge = Rect(LAND.row + 620, LAND.col + 300, 100, 200)
     state = map_region(land.request(edge, tmp_path, targets=("NDVI",)), return_state=True)
-    assert state.is_completed() and state.message.startswith("50.0% of the pixels to map are without data")
+    assert state.is_completed() and "; 50.0% of the pixels to map are without data" in state.message
 
 
 @pytest.mark.slow
@@ -145,7 +155,7 @@ def test_a_dead_file_leaves_its_scene_out_and_the_flow_says_so(server, tmp_path,
     request = catalog.request(place, tmp_path / "maps", targets=("NDVI",))
     state = map_region(request, return_state=True)
     assert state.is_completed()
-    assert state.message.startswith("scene S2B_33TWL_20230820 was left out (dead asset): asset B11 of")
+    assert "; scene S2B_33TWL_20230820 was left out (dead asset): asset B11 of" in state.message
     assert len(finished_blocks(plan(request))) == 6
 
 
@@ -172,6 +182,8 @@ def test_very_many_blocks_are_handed_out_by_grid_cell(server, land, tmp_path, mo
     assert len(finished_blocks(read_plan(folder))) == 4
     cells = runs_of("map-cell")
     assert len({run.name for run in cells}) == 4 and all(run.state.is_completed() for run in cells)
+    (above,) = {run.name.rpartition(": ")[0] for run in cells}
+    assert above.endswith(" 2023-08")
 
     def break_down(*_):
         raise KeyError("a bug")

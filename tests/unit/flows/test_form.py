@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 from terramosaic.errors import RequestError
 from terramosaic.model.bundle import DEMO_FOLDER
 from terramosaic.request.request import RegionRequest, request_of
+from terramosaic_flows.assess_map import assess_map
 from terramosaic_flows.form import BOXES, RequestForm, request_of_form
+from terramosaic_flows.map_region import map_region
+from terramosaic_flows.models import check_model, export_model
 from terramosaic_flows.offered import first_model
+from terramosaic_flows.watch_region import watch_region
 
 WHERE = {"region": {"tile": "33TWL"}, "datetime": "2023-08"}
 
@@ -25,6 +30,15 @@ def flow(request: RequestForm) -> None:
 
 SCHEMA = parameter_schema(flow).model_dump_for_openapi()
 FORM = SCHEMA["properties"]["request"]
+
+
+def shown_in(box: str, form: dict = FORM) -> dict[str, Any]:
+    """The fields of a box, which may be closed: then they are behind the second choice."""
+    schema = form["properties"][box]
+    if BOXES[box].other:
+        closed, schema = schema["anyOf"]
+        assert closed["properties"] == {} and schema["title"] == BOXES[box].other
+    return schema["properties"]
 
 
 def refusal(request: dict) -> str:
@@ -40,13 +54,14 @@ def test_every_field_of_the_request_is_shown_once_in_the_requests_own_words():
     shown = [name for name in FORM["properties"] if name not in BOXES]
     assert shown == ["region", "datetime"] == FORM["required"]
     for name in BOXES:
-        shown += FORM["properties"][name]["properties"]
+        shown += shown_in(name)
     assert sorted(shown) == sorted(RegionRequest.model_fields)
     own = RegionRequest.model_json_schema()["properties"]
     assert all(
-        FORM["properties"][name]["properties"][field] == own[field]
+        shown_in(name)[field] == own[field]
         for name in BOXES
         for field in BOXES[name].fields
+        if field != "catalog"
     )
     # A choice between text and nothing would be two tabs.
     assert not [field for field in own if {"type": "null"} in own[field].get("anyOf", ())]
@@ -56,6 +71,8 @@ def test_every_field_of_the_request_is_shown_once_in_the_requests_own_words():
     ("more", "field"),
     [
         ({"generation": {"steps": 0}}, "'request.generation.steps'"),
+        ({"generation": {"device": 5}}, "'request.generation.device'"),
+        ({"decoding": {"steps": 0}}, "'request.decoding.steps'"),
         ({"steps": 0}, "'request.steps'"),
         ({"generation": {"targets": ["S 2"]}}, "'request.generation.targets[0]'"),
         ({"windows": {"steps": 10}}, "'request.windows'"),
@@ -91,6 +108,7 @@ def test_boxes_and_flat_fields_mean_the_same_request():
     [
         ({"steps": 20, "generation": {"steps": 10}}, "steps: 20 here and 10 in generation; say it once"),
         ({"windows": {"steps": 10}}, "windows: it has stride, strides, blend"),
+        ({"decoding": {"model": "demo"}}, "decoding: it has tokenised,"),
         ({"output": "/data"}, "output: an object with out"),
         ({"generation": {"steps": 7}}, "steps: 7 does not divide 1000"),
     ],
@@ -109,9 +127,58 @@ def test_parameters_that_a_deployment_stored_before_a_field_was_renamed_still_ru
 
 def test_a_renamed_field_is_checked_and_is_not_shown():
     assert "provider" in refusal(WHERE | {"generation": {"provider": 3}})
-    assert "provider" not in FORM["properties"]["generation"]["properties"]
+    assert "provider" not in shown_in("generation")
     with pytest.raises(RequestError, match="say device alone"):
         request_of_form(WHERE | {"provider": "cpu", "generation": {"device": "cuda"}})
+
+
+def test_what_stored_parameters_have_in_the_box_where_a_field_was_still_runs():
+    stored = WHERE | {
+        "scenes": {"collection": "c", "strict": True, "imagery_scale": 1},
+        "generation": {"steps": 20, "seed": 7, "sampling": "greedy"},
+        "output": {"dtype": "float32", "out": "/data"},
+    }
+    request = request_of_form(stored)
+    assert refusal(stored) == "" and (request.collection, request.steps, request.dtype) == (
+        "c",
+        20,
+        "float32",
+    )
+    had = {field for box in BOXES.values() for field in box.had}
+    # Each is shown, closed, in a box of today.
+    assert had <= {field for box in BOXES.values() if box.other for field in box.fields}
+
+
+@pytest.mark.parametrize("region", ["33TWL", "13.4 45.5 13.9 45.9", "/data/alps.gpkg"])
+def test_a_region_may_be_sent_as_text_and_a_catalog_by_any_place(region):
+    for catalog in ("earth-search", "https://stac.example.com/v1", "/data/catalog.json"):
+        sent = {"region": region, "datetime": "2023-08", "scenes": {"catalog": catalog}}
+        assert refusal(sent) == "" and request_of_form(sent) == request_of(
+            region=region, datetime="2023-08", catalog=catalog
+        )
+    assert "'request.region'" in refusal({"region": "", "datetime": "2023-08"})
+
+
+def examples_in(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """What a form begins with or shows as an example, each with the schema that it is for."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    yield from ((schema, value) for value in schema.get("examples", []))
+    if "default" in schema:
+        yield schema, schema["default"]
+    for below in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+        yield from examples_in(below, definitions)
+
+
+@pytest.mark.parametrize("of", [map_region, watch_region, assess_map, export_model, check_model])
+def test_the_server_takes_every_example_and_default_of_its_forms(of):
+    schema = parameter_schema(of.fn).model_dump_for_openapi()
+    definitions = schema.get("definitions", {})
+    found = list(examples_in(schema, definitions))
+    assert found
+    for own, value in found:
+        one = {"type": "object", "properties": {"field": own}, "definitions": definitions}
+        validate({"field": value}, one, raise_on_error=True)
 
 
 def bundles_in(folder: Path, **made: tuple[str, ...]) -> Path:
@@ -128,7 +195,7 @@ def test_the_form_offers_the_bundles_of_the_setting_and_what_they_make(tmp_path,
     models = bundles_in(tmp_path / "models", a=("S1RTC", "LULC"), b=("NDVI",))
     monkeypatch.setenv("TERRAMOSAIC_MODELS", f"{models}, demo")
     schema = parameter_schema(flow).model_dump_for_openapi()
-    shown = schema["properties"]["request"]["properties"]["generation"]["properties"]
+    shown = shown_in("generation", schema["properties"]["request"])
     assert shown["model"]["enum"] == [f"{models}/a", f"{models}/b", "demo"]
     assert shown["model"]["default"] == first_model() == f"{models}/a"
     assert shown["targets"]["items"]["enum"] == ["S1RTC", "LULC", "NDVI", "S1GRD"]
