@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 from terramosaic.errors import RequestError
@@ -76,18 +77,19 @@ RUN_ENVIRONMENT = {
 
 
 def deployments_folder() -> Path:
-    """The folder ``deployments`` of the clone that this package is installed from.
+    """The folder ``deployments``: of this package where it was installed from a wheel, else of its clone.
 
     Raises:
-        RequestError: the package was installed without its clone.
+        RequestError: there is neither.
     """
-    folder = Path(__file__).resolve().parents[3] / "deployments"
-    if not (folder / PREFECT_FILE).is_file():
-        raise RequestError(
-            f"deployments: there is no {folder / PREFECT_FILE}; `up` needs a clone of the repository, installed with "
-            "pip install --editable"
-        )
-    return folder
+    package = Path(str(files("terramosaic_flows")))
+    in_wheel, in_clone = package / "deployments", package.parents[1] / "deployments"
+    for folder in (in_wheel, in_clone):
+        if (folder / PREFECT_FILE).is_file():
+            return folder
+    raise RequestError(
+        f"deployments: {PREFECT_FILE} is neither in {in_wheel} nor in {in_clone}; install terramosaic again"
+    )
 
 
 def api_url(port: int) -> str:

@@ -87,6 +87,16 @@ def test_it_holds_two_packages_and_what_they_need(wheel):
     templates = (ROOT / "engine/terramosaic/publishing/templates").rglob("*.html")
     assert {path.relative_to(ROOT / "engine").as_posix() for path in templates} <= set(names)
     assert "terramosaic_flows/py.typed" in names
+    # What `terramosaic up` applies is what people read. The passwords of who built it are not in it.
+    with zipfile.ZipFile(wheel) as archive:
+        begin = "terramosaic_flows/deployments/"
+        held = {name.removeprefix(begin): archive.read(name) for name in names if name.startswith(begin)}
+    folder = ROOT / "deployments"
+    assert held == {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".env"
+    }
     assert any(name.endswith("LICENSE") for name in names)
 
 
@@ -97,3 +107,13 @@ def test_it_maps_the_demo_outside_the_repository(installed, tmp_path):
     run(installed, "terramosaic", "demo", "--out", "demo", cwd=tmp_path)
     assert (tmp_path / "demo" / "latest" / "report.html").is_file()
     assert (tmp_path / "demo" / "latest" / "NDVI.tif").is_file()
+
+
+@pytest.mark.slow
+def test_it_serves_outside_the_repository(installed, tmp_path):
+    """Server, deployments and worker from the wheel alone: a triggered and a scheduled run come and finish."""
+    of = "from terramosaic_flows.service.settings import deployments_folder; print(deployments_folder())"
+    where = run(installed, "python", "-c", of, cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(installed)
+    run(installed, "terramosaic", "up", "--check", "--home", "home", cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
