@@ -14,7 +14,8 @@ from PIL import Image, features
 from rasterio.windows import Window
 
 from terramosaic.planning.layers import Layer
-from terramosaic.publishing.quicklook import Quicklook, draw_like
+from terramosaic.publishing.painting import Paint
+from terramosaic.publishing.quicklook import Quicklook, draw, is_shaded
 from terramosaic.publishing.record import LayerRecord
 from terramosaic.publishing.reduced import ReducedMosaic, told_if_broken
 from terramosaic.storage.files import whole_file
@@ -49,7 +50,8 @@ def write_large(record: LayerRecord, preview_factor: int, folder: Location) -> N
         OutputError: the mosaic cannot be read, or the picture not be written.
     """
     factor = _factor(record)
-    if factor >= preview_factor or record.layer.cell > 1 or not record.census.valid_share:
+    layer = record.layer
+    if factor >= preview_factor or layer.cell > 1 or is_shaded(layer) or not record.census.valid_share:
         return
     with LocalCopy(record.path) as local, local_files():
         image = _drawn(local, record, factor)
@@ -61,7 +63,7 @@ def write_large(record: LayerRecord, preview_factor: int, folder: Location) -> N
             image.save(partial, "PNG", compress_level=6)
         else:
             # Days have colours that stand for something.
-            is_exact = record.layer.kind == "days"
+            is_exact = layer.kind == "days"
             image.save(partial, "WEBP", lossless=is_exact, quality=_WEBP_QUALITY, method=2)
 
 
@@ -81,20 +83,24 @@ def _drawn(path: Path, record: LayerRecord, factor: int) -> Image.Image | None:
             return _stitched(dataset, record.layer, record.quicklook, factor)
 
 
-def _stitched(
-    dataset: rasterio.DatasetReader, layer: Layer, picture: Quicklook, factor: int
-) -> Image.Image | None:
+def _stitched(dataset: rasterio.DatasetReader, layer: Layer, picture: Quicklook, factor: int) -> Image.Image:
     whole: Image.Image | None = None
     for row in range(0, dataset.height, _ROWS):
         rows = min(_ROWS, dataset.height - row)
         stored: np.ndarray = dataset.read(window=Window(0, row, dataset.width, rows))
-        strip = draw_like(ReducedMosaic(layer, stored, factor), picture)
-        if strip is None:
-            return None
+        strip = _strip(ReducedMosaic(layer, stored, factor), picture)
         if whole is None:
             whole = Image.new(strip.mode, (dataset.width, dataset.height))
             if strip.mode == "P":
                 whole.putpalette(strip.getpalette() or [])
                 whole.info.update(strip.info)
         whole.paste(strip, (0, row))
+    assert whole is not None  # mosaics have rows
     return whole
+
+
+def _strip(reduced: ReducedMosaic, picture: Quicklook) -> Image.Image:
+    if reduced.layer.kind in ("class", "flags"):
+        return draw(reduced).image  # with its palette, a byte a pixel
+    paint = Paint.of(reduced.layer, picture)
+    return Image.fromarray(paint.paint(reduced.stored[list(paint.bands)]))

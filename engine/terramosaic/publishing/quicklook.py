@@ -155,23 +155,9 @@ def draw(reduced: ReducedMosaic) -> Quicklook:
     return draw_measure(reduced)
 
 
-def draw_like(reduced: ReducedMosaic, picture: Quicklook) -> Image.Image | None:
-    """A part of a mosaic in the colours of a picture of the whole; None where a part cannot be drawn by itself.
-
-    So it is of heights, whose shades hang on all of them, and of what is stretched by its bands.
-    """
-    layer = reduced.layer
-    if layer.kind in ("class", "flags", "days"):
-        return _DRAW_CATEGORIES[layer.kind](reduced).image
-    if layer.measure == "probabilities":
-        return _draw_probabilities(reduced).image
-    if layer.measure == "estimate" and _DRAW.get(layer.name) is _draw_backscatter:
-        return _draw_backscatter(reduced).image
-    if len(picture.scales) != 1 or _DRAW.get(layer.name) is _draw_terrain:
-        return None
-    (scale,) = picture.scales
-    values = reduced.values.mean(axis=0) if layer.measure == "std" else reduced.values[0]
-    return _rgba(_colours(scale.colours, values, scale.low, scale.high), reduced.valid)
+def is_shaded(layer: Layer) -> bool:
+    """Whether the shade of its picture hangs on neighbouring pixels, as that of heights does."""
+    return layer.measure == "estimate" and _DRAW.get(layer.name) is _draw_terrain
 
 
 def true_colour(
