@@ -31,3 +31,4 @@ def demo_command(out: str) -> None:
     show_result(OUT, result, quiet=is_quiet())
     if not is_quiet():
         OUT.print(f"\nopen {anchored(str(result.report))} in a browser", soft_wrap=True)
+        OUT.print(f"all maps and their values in a browser: terramosaic serve {out}", soft_wrap=True)
