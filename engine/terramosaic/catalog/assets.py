@@ -16,8 +16,8 @@ from terramosaic.catalog.profiles import Profile, is_signed
 from terramosaic.errors import CatalogError, printable
 from terramosaic.url_secrets import expiry_of, keep
 
-#: Where items of users' own files say when these were written.
-MODIFIED = "terramosaic:modified"
+#: Where items of users' own files say when these were written, and that their hrefs held secrets.
+MODIFIED, CAME_SIGNED = "terramosaic:modified", "terramosaic:came_signed"
 
 
 class AssetRef(BaseModel):
@@ -107,7 +107,8 @@ def asset_ref(
         checksum=metadata.checksum(item["assets"][key]),
         size=size,
         modified=str(item["assets"][key].get(MODIFIED, "")),
-        came_signed=href != told and not is_signed(href, profile.name),
+        came_signed=(href != told or item["assets"][key].get(CAME_SIGNED) is True)
+        and not is_signed(href, profile.name),
         expires=expiry_of(told),
     )
 

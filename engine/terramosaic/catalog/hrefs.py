@@ -23,7 +23,7 @@ from terramosaic.url_secrets import host_of
 Origin = Literal["disk", "private", "public"]
 
 #: What an item that was found on the network may name.
-_SCHEMES = ("http", "https", "s3", "gs", "az", "abfs", "abfss")
+SCHEMES = ("http", "https", "s3", "gs", "az", "abfs", "abfss")
 
 #: Addresses of IPv4 in the clothes of IPv6, as translators (NAT64) have them.
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -48,7 +48,7 @@ def refusal(href: str, origin: Origin) -> str:
 def misnamed(href: str, origin: Origin) -> str:
     """As `refusal`, by the href's text alone."""
     scheme = re.match(r"(\w+)://", href)
-    is_remote = scheme is not None and scheme[1].lower() in _SCHEMES
+    is_remote = scheme is not None and scheme[1].lower() in SCHEMES
     if origin == "disk":
         # Other schemes, such as zip+file, lead back to this machine.
         return "" if is_remote or is_within_roots(href) else f"it is beyond what {ROOTS} allows here"

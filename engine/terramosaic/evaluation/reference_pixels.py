@@ -27,8 +27,8 @@ from terramosaic.evaluation.reference import Reference
 from terramosaic.evaluation.reference_items import ReferenceItem
 from terramosaic.ground.zones import as_geojson
 from terramosaic.imagery.failures import FAILURES, is_hopeless, is_missing, is_refusal, line_of
-from terramosaic.imagery.gdal_names import DRIVERS, gdal_options, gdal_path
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.gdal_names import DRIVERS, gdal_options, gdal_path
 from terramosaic.storage.retries import ASSET
 from terramosaic.url_secrets import hide_in_log, scrubbed
 

@@ -32,11 +32,11 @@ from terramosaic.imagery.failures import (
     line_of,
     status_of,
 )
-from terramosaic.imagery.gdal_names import DRIVERS, gdal_options, gdal_path
-from terramosaic.imagery.tries import Tries, failure_of, time_limits
+from terramosaic.imagery.tries import Tries, failure_of
 from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.gdal_names import DRIVERS, gdal_options, gdal_path, time_limits
 from terramosaic.storage.retries import ASSET, MISSING, REFUSED
 from terramosaic.url_secrets import expiry_of, hide_in_log, whole
 

@@ -13,27 +13,10 @@ from terramosaic.storage.retries import ASSET
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to connect, and bytes a second below which a server counts as silent.
-_CONNECT, _SLOWEST = 10, 1000
-
 
 def failure_of(state: RetryCallState) -> BaseException:
     """What a try has failed with."""
     return cast(BaseException, state.outcome and state.outcome.exception())
-
-
-def time_limits(left: float) -> dict[str, str | int]:
-    """GDAL's limits on a request over HTTP, of a reading that has so many seconds left.
-
-    Without them a silent server hangs a run for ever; GDAL's own tries would multiply with ours.
-    """
-    return {
-        "GDAL_HTTP_TIMEOUT": f"{max(1.0, left):.0f}",
-        "GDAL_HTTP_CONNECTTIMEOUT": f"{max(1.0, min(_CONNECT, left)):.0f}",
-        "GDAL_HTTP_LOW_SPEED_TIME": f"{max(1.0, min(ASSET.silence, left)):.0f}",
-        "GDAL_HTTP_LOW_SPEED_LIMIT": _SLOWEST,
-        "GDAL_HTTP_MAX_RETRY": 0,
-    }
 
 
 class Tries:

@@ -50,7 +50,7 @@ def scenes_in(places: Sequence[str], said: Mapping[str, str]) -> list[OwnScene]:
             scenes[key] = OwnScene(label, *_sensed(label, path))
         scene = scenes[key]
         for band, index in bands.items():
-            scene.put(band, BandSource(path, index), metres)
+            scene.put(band, BandSource(str(path), index), metres)
     found = [scene for scene in scenes.values() if set(scene.bands) - {"SCL"}]
     if not found:
         seen = f": {printable(', '.join(untold[:5]))}" if untold else ""
@@ -94,7 +94,7 @@ def _files_of(place: str) -> list[Path]:
 
 def _bands_of(path: Path, said: Mapping[str, str]) -> dict[str, int]:
     """Bands that a file holds, with their numbers in it."""
-    with opened(path) as file:
+    with opened(str(path)) as file:
         count, descriptions = file.count, file.descriptions
         holds_one = count == 1 or (count == 2 and file.colorinterp[1] == ColorInterp.alpha)
     if holds_one and (told := _told_by_name(path, said)):
@@ -147,7 +147,7 @@ def _sensed(label: str, path: Path) -> tuple[datetime | None, str]:
     for folder in path.parents:
         if found := day_in(folder.name):
             return found, folder.name
-    with opened(path) as file:
+    with opened(str(path)) as file:
         tag = file.tags().get("TIFFTAG_DATETIME", "")
     try:
         return datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC), ""

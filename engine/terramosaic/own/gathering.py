@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,21 +15,27 @@ from typing import Any
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog.assets import MODIFIED, size_and_time
-from terramosaic.errors import RequestError, printable
+from terramosaic.catalog.assets import CAME_SIGNED, MODIFIED, size_and_time
+from terramosaic.errors import CatalogError, RequestError, TerramosaicError, one_line, printable
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.own.finding import scenes_in
 from terramosaic.own.items import Sought, is_of_items, scenes_of_items
-from terramosaic.own.scene import OwnScene, Scaling
+from terramosaic.own.scene import OwnScene, Scaling, is_remote, signed, tried
 from terramosaic.own.writing import Placed, cloud_in, place, write_clear
 from terramosaic.request.request import RegionRequest
-from terramosaic.storage.files import read_json, write_json
-from terramosaic.storage.location import is_url
+from terramosaic.storage.documents import shown
+from terramosaic.storage.files import facts_of, read_json, write_json
+from terramosaic.storage.http import told_of
+from terramosaic.storage.location import is_url, location
+from terramosaic.url_secrets import bare, keep
 
 logger = logging.getLogger(__name__)
 
 #: Folder below the output folder, file in it, and the collection that items name.
 FOLDER, ITEMS, COLLECTION = "imagery", "items.json", "own-imagery"
+
+#: Files that are asked about at the same time.
+_AT_ONCE = 8
 
 #: Bytes of a file's beginning, where its header is, that tell it from another.
 _HEADER = 65_536
@@ -109,18 +116,44 @@ def _scenes(request: RegionRequest, parts: Sequence[BaseGeometry]) -> list[OwnSc
 def _hash(request: RegionRequest, scenes: list[OwnScene]) -> str:
     said = [dict(request.imagery_bands), request.imagery_scale, request.imagery_offset, request.resample]
     period = request.datetime if any(scene.sensed is None for scene in scenes) else ""
-    files = sorted({source.path for scene in scenes for source in scene.bands.values()})
-    content = [said, period, [_of_file(path) for path in files]]
+    files = sorted({source.file for scene in scenes for source in scene.bands.values()})
+    with ThreadPoolExecutor(
+        _AT_ONCE, thread_name_prefix="files"
+    ) as pool:  # servers are asked, one by one they take long
+        content = [said, period, list(pool.map(_of_file, files))]
     if any(map(is_of_items, request.imagery)):  # what they say is in no file
         content.append([_of_scene(scene) for scene in scenes])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def _of_file(path: Path) -> list[Any]:
+def _of_file(file: str) -> list[Any]:
+    """What tells a file from another: size, time and header here; what its server says of it elsewhere."""
+    if is_remote(file):
+        return [keep(file), *_told_of(file)]  # kept, for a run knows it by its bare URL
+    path = Path(file)
     stat = path.stat()
-    with path.open("rb") as file:
-        header = hashlib.sha256(file.read(_HEADER)).hexdigest()
-    return [str(path), stat.st_size, stat.st_mtime_ns, header]
+    with path.open("rb") as opened_:
+        header = hashlib.sha256(opened_.read(_HEADER)).hexdigest()
+    return [file, stat.st_size, stat.st_mtime_ns, header]
+
+
+def _told_of(file: str) -> list[Any]:
+    """Size, version and time of a file that lies elsewhere.
+
+    Raises:
+        CatalogError: its server does not answer, or refuses it.
+    """
+    if file.startswith(("http://", "https://")):
+        headers = tried(file, lambda: told_of(signed(file)))
+        size = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
+        return [size, headers.get("etag", ""), headers.get("last-modified", "")]
+    try:
+        facts = facts_of(location(file))
+    except TerramosaicError as error:
+        raise CatalogError(f"imagery: {shown(file)} cannot be read: {one_line(error)}") from error
+    if facts is None:
+        raise CatalogError(f"imagery: there is no {shown(file)}")
+    return [facts.size, facts.version]
 
 
 def _as_it_is(path: Path) -> dict[str, Any]:
@@ -131,7 +164,7 @@ def _as_it_is(path: Path) -> dict[str, Any]:
 
 def _of_scene(scene: OwnScene) -> list[Any]:
     bands = {
-        band: [str(source.path), source.index, source.scaling and source.scaling.declared]
+        band: [bare(source.file), source.index, source.scaling and source.scaling.declared]
         for band, source in sorted(scene.bands.items())
     }
     return [scene.name, scene.sensed and scene.sensed.isoformat(), scene.cloud, bands]
@@ -173,7 +206,7 @@ def _item(
         min(placed, key=lambda band: (band == "SCL", band not in ("B02", "B03", "B04", "B08"), band))
     ]
     if "SCL" in placed:
-        cloud = cloud_in(placed["SCL"].path)
+        cloud = cloud_in(placed["SCL"].file)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         placed["SCL"], cloud = write_clear(first, folder / "SCL.tif"), scene.cloud or 0.0
@@ -198,10 +231,15 @@ def _item(
         "links": [],
         "assets": {
             band: {
-                "href": str(one.path),
+                "href": keep(one.file),
                 **({"raster:bands": [one.declared]} if one.declared else {}),
                 # Copies are made of what the folder's name tells.
-                **({} if folder in one.path.parents else _as_it_is(one.path)),
+                **(
+                    {}
+                    if is_remote(one.file) or folder in Path(one.file).parents
+                    else _as_it_is(Path(one.file))
+                ),
+                **({CAME_SIGNED: True} if bare(one.file) != one.file else {}),
             }
             for band, one in placed.items()
         },

@@ -1,4 +1,4 @@
-"""Scenes of STAC items of any collection, whose files lie on this machine."""
+"""Scenes of STAC items of any collection, whose files lie on this machine or on servers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,19 @@ from shapely.geometry.base import BaseGeometry
 from terramosaic.bands import band_called
 from terramosaic.catalog.files import FileCatalog
 from terramosaic.catalog.formats import SUFFIXES
+from terramosaic.catalog.hrefs import SCHEMES
 from terramosaic.catalog.metadata import check_assets, cloud_cover, item_datetime, level, name_of
 from terramosaic.errors import NoScenesError, RequestError, printable
-from terramosaic.own.scene import DRIVERS, BandSource, OwnScene, Scaling, require_surface
+from terramosaic.own.scene import (
+    DRIVERS,
+    BandSource,
+    OwnScene,
+    Scaling,
+    is_remote,
+    name_of_file,
+    require_surface,
+    suffix_of,
+)
 from terramosaic.storage.documents import shown
 from terramosaic.storage.roots import require_within_roots
 
@@ -137,30 +147,33 @@ def _texts(value: Any) -> list[str]:
 
 
 def _suffix(asset: Mapping[str, Any]) -> str:
-    return Path(str(asset.get("href", ""))).suffix.lower()
+    return suffix_of(str(asset.get("href", "")))
 
 
-def _file(item: Mapping[str, Any], key: str) -> Path:
-    """The asset's file.
+def _file(item: Mapping[str, Any], key: str) -> str:
+    """The asset's file: a path here, or a URL.
 
     Raises:
-        RequestError: it lies elsewhere, is no raster, or is not there.
+        RequestError: it is no raster, is not there, or nothing that is opened.
     """
     href = str(item["assets"][key].get("href", ""))
     named = f"imagery: asset {printable(key)} of item {name_of(item)}"
     if not href:
         raise RequestError(f"{named} has no href")
-    if "://" in href:
+    if suffix_of(href) not in DRIVERS:
         raise RequestError(
-            f"{named} is {shown(href)}, and imagery is files on this machine; download it, or name its catalog"
+            f"{named} is no GeoTIFF (.tif) and no JPEG 2000 (.jp2): {printable(name_of_file(href))}"
         )
-    path = Path(href)
-    if path.suffix.lower() not in DRIVERS:
-        raise RequestError(f"{named} is no GeoTIFF (.tif) and no JPEG 2000 (.jp2): {printable(path.name)}")
+    if is_remote(href):
+        if href.partition("://")[0].lower() not in SCHEMES:
+            raise RequestError(
+                f"{named} is {shown(href)}; files are read here, and by URLs of {', '.join(SCHEMES)}"
+            )
+        return href
     require_within_roots(("imagery", href))
-    if not path.is_file():
+    if not Path(href).is_file():
         raise RequestError(f"{named} is not there: {printable(href)}")
-    return path
+    return href
 
 
 def _scaling(item: Mapping[str, Any], key: str, index: int) -> Scaling | None:

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from terramosaic.bands import GSD, SCL_UNCLEAR, is_coarse
 from terramosaic.errors import RequestError, one_line
 from terramosaic.ground.grid import RESOLUTION, is_utm
-from terramosaic.own.scene import BandSource, Scaling, opened
+from terramosaic.own.scene import BandSource, Scaling, opened, surroundings_of
 from terramosaic.storage.files import whole_file
 from terramosaic.storage.gdal import local_files
 
@@ -43,7 +43,7 @@ class Placed:
     """A band's file as an item tells it.
 
     Attributes:
-        path: the user's own file, or the copy.
+        file: the user's own, or the copy.
         epsg: its zone.
         bounds: left, bottom, right, top in metres.
         size: of a pixel, in metres.
@@ -51,7 +51,7 @@ class Placed:
         note: what was done to it, for people; empty if nothing.
     """
 
-    path: Path
+    file: str
     epsg: int
     bounds: tuple[float, float, float, float]
     size: float
@@ -85,12 +85,12 @@ def place(
         RequestError: the file lies nowhere, on a grid that is not the engine's, or does not say what its numbers are.
     """
     is_classes = band == "SCL"
-    with opened(source.path) as file:
+    with opened(source.file) as file:
         if file.crs is None:
-            raise RequestError(f"imagery: {source.path} has no CRS; give it one")
+            raise RequestError(f"imagery: {source.name} has no CRS; give it one")
         if source.index > file.count:
             raise RequestError(
-                f"imagery: {band} is said to be band {source.index} of {source.path.name}, which has {file.count}"
+                f"imagery: {band} is said to be band {source.index} of {source.name}, which has {file.count}"
             )
         scaling = None if is_classes else _scaling(file, source, said)
         own = file.crs.to_epsg()
@@ -107,7 +107,7 @@ def place(
         fits = fits and (epsg is None or own == epsg)
         if not fits and resample == "no":
             raise RequestError(
-                f"imagery: {source.path.name} is on another grid than the map's: {_grid_in_words(file, own, size)}; "
+                f"imagery: {source.name} is on another grid than the map's: {_grid_in_words(file, own, size)}; "
                 "say resample, nearest, bilinear or cubic"
             )
         off = _off(file.transform) if fits else 0.0
@@ -116,13 +116,13 @@ def place(
         known = scaling is None or _is_sentinels(scaling)
         if fits and is_plain and known and file.nodatavals[0] in (None, 0):
             declared = scaling.declared if scaling else {}
-            return Placed(source.path, own, tuple(file.bounds), size, declared)
+            return Placed(source.file, own, tuple(file.bounds), size, declared)
         # Whether digital numbers that nothing is told of carry the +1000 is found as in any catalog.
         declared = Scaling(1 / _STEPS, 0.0).declared if scaling else {}
         if scaling is None and not is_classes:
             if kind != np.uint16:
                 raise RequestError(
-                    f"imagery: {source.path.name} holds {kind} and no tag says what of it is reflectance; say "
+                    f"imagery: {source.name} holds {kind} and no tag says what of it is reflectance; say "
                     "imagery_scale (and imagery_offset), such as 0.0001 of digital numbers, 1 of reflectance"
                 )
             scaling = Scaling(1 / _STEPS, 0.0)
@@ -143,14 +143,14 @@ def write_clear(like: Placed, path: Path) -> Placed:
         for row in range(0, height, _ROWS):
             rows = min(_ROWS, height - row)
             out.write(np.full((rows, width), _CLEAR, np.uint8), 1, window=Window(0, row, width, rows))
-    return Placed(path, like.epsg, like.bounds, like.size, {})
+    return Placed(str(path), like.epsg, like.bounds, like.size, {})
 
 
-def cloud_in(path: Path) -> float:
+def cloud_in(file: str) -> float:
     """Percent of a scene that its classification calls unclear, by a coarse picture of it."""
-    with opened(path) as file:
-        shape = tuple(min(size, _COARSE) for size in file.shape)
-        classes = file.read(1, out_shape=shape, resampling=Resampling.nearest)
+    with opened(file) as held, surroundings_of(file):
+        shape = tuple(min(size, _COARSE) for size in held.shape)
+        classes = held.read(1, out_shape=shape, resampling=Resampling.nearest)
     seen = classes != 0
     return round(100 * float(np.isin(classes[seen], SCL_UNCLEAR).mean()), 2) if seen.any() else 100.0
 
@@ -179,7 +179,7 @@ def _copied(
     }  # fmt: skip
     nodata = _nodata(file, source)
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(copy) as unfinished, local_files(), ExitStack() as closing_:
+    with whole_file(copy) as unfinished, surroundings_of(source.file), ExitStack() as closing_:
         held: rasterio.DatasetReader = file
         if resample != "no":
             held = closing_.enter_context(
@@ -207,7 +207,7 @@ def _copied(
                         seen &= held.read(alpha, window=window) != 0
                 except RasterioError as error:
                     raise RequestError(
-                        f"imagery: {source.path} cannot be read to its end ({one_line(error)}); is it whole?"
+                        f"imagery: {source.name} cannot be read to its end ({one_line(error)}); is it whole?"
                     ) from error
                 if nodata == 0:
                     seen &= numbers != 0
@@ -217,7 +217,7 @@ def _copied(
     left, top = transform.c, transform.f
     bounds = (left, top + height * transform.e, left + width * transform.a, top)
     return Placed(
-        copy,
+        str(copy),
         crs.to_epsg(),
         bounds,
         float(transform.a),

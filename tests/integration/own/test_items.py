@@ -1,8 +1,9 @@
-"""Maps from STAC items of any collection, whose files lie on this machine under names of their own."""
+"""Maps from STAC items of any collection, whose files lie here or on a server under names of their own."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import rasterio
 from shapely.geometry import box
+from starlette.requests import Request
 
 from terramosaic import map_region, plan, verify
 from terramosaic.bands import S2L2A_BANDS
-from terramosaic.errors import NoScenesError, RequestError, TerramosaicError
+from terramosaic.errors import CatalogError, NoScenesError, RequestError, TerramosaicError
 from terramosaic.ground.zones import as_geojson, lonlat_of
 from terramosaic.mosaic.result import MapResult
 from tests.integration.own.test_own_imagery import (
@@ -26,6 +28,7 @@ from tests.integration.own.test_own_imagery import (
     same_maps,
     stack,
 )
+from tests.support.file_server import serve_files
 
 __all__ = ["files", "mapped"]  # fixtures
 
@@ -103,6 +106,69 @@ def test_items_of_another_place_or_time_are_not_looked_at(files: Path, tmp_path:
         )
 
 
+def on(server: Any, query: str = "") -> dict[str, Any]:
+    """The bands' files by their addresses on a server."""
+    return {key: {"href": server.url(f"{NAME}_{band}.tif") + query} for band, key in MAPPING.items()}
+
+
+def test_files_on_a_server_are_read_where_they_are(files: Path, mapped: MapResult, tmp_path: Path) -> None:
+    """Also through a failure, a stack of it is copied, and one that changes is another run's."""
+    served = Path(shutil.copytree(files, tmp_path / "served"))
+    with serve_files(served) as server:
+        server.fail[f"{NAME}_B03.tif"] = 503, 1
+        items = written(tmp_path / "items.json", item_of(on(server)))
+        request = request_of(str(items), tmp_path / "out", imagery_bands=MAPPING)
+        result = map_region(request)
+        assert same_maps(mapped, result) and verify(result, write=False).passed
+        (scene,) = result.plan.scenes.values()
+        assert scene.assets["B02"].href == server.url(f"{NAME}_B02.tif")
+        copies = [path.name for path in (tmp_path / "out" / "imagery").rglob("*.tif")]
+        assert copies == ["SCL.tif"]  # by which all is clear
+        assert plan(request).run_id == result.plan.run_id
+        changed = served / f"{NAME}_B04.tif"
+        changed.write_bytes(changed.read_bytes() + b"more")
+        assert plan(request).run_id != result.plan.run_id
+        changed.unlink()
+        with pytest.raises(CatalogError, match=r"imagery: http://127.*_B04.tif cannot be read: .*404"):
+            plan(request)
+
+
+def test_a_stack_on_a_server_is_copied(tmp_path: Path) -> None:
+    path = stack(tmp_path / "data_stack.tif", described=False)
+    with rasterio.open(path) as file:
+        expected = file.read(4)
+    said = {band: f"all#{number}" for number, band in enumerate(S2L2A_BANDS, start=1)}
+    with serve_files(tmp_path) as server:
+        items = written(tmp_path / "item.json", item_of({"all": {"href": server.url("data_stack.tif")}}))
+        plan(request_of(str(items), tmp_path / "out", imagery_bands=said))
+    np.testing.assert_array_equal(copied(tmp_path / "out"), expected)
+
+
+def test_signatures_of_files_are_used_and_written_down_nowhere(
+    files: Path, mapped: MapResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allows(request: Request) -> bool:
+        return request.query_params.get("X-Amz-Signature") == "hush"
+
+    with serve_files(files, allows) as server:
+        items = written(tmp_path / "items.json", item_of(on(server, "?X-Amz-Signature=hush")))
+        request = request_of(str(items), tmp_path / "out", imagery_bands=MAPPING)
+        made = plan(request)
+        monkeypatch.setattr("terramosaic.url_secrets._whole", {})  # as in a process that knows of none
+        result = map_region(request)
+        assert result.plan.run_id == made.run_id and same_maps(mapped, result)
+        told = [
+            path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"hush" in path.read_bytes()
+        ]
+        assert not told
+        (scene,) = made.scenes.values()
+        assert scene.assets["B02"].came_signed and not scene.assets["SCL"].came_signed
+        refused = written(tmp_path / "refused.json", item_of(on(server, "?X-Amz-Signature=wrong")))
+        with pytest.raises(CatalogError, match="cannot be read") as error:
+            plan(request_of(str(refused), tmp_path / "out", imagery_bands=MAPPING))
+        assert "wrong" not in str(error.value)
+
+
 def test_what_an_item_says_counts_for_which_run_it_is(files: Path, tmp_path: Path) -> None:
     runs = set()
     for scale in (0.0001, 0.0001, 0.0002):
@@ -115,7 +181,7 @@ def test_what_an_item_says_counts_for_which_run_it_is(files: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "fields", "told"),
     [
-        ({"nbart_b04": {"href": "https://example.com/b04.tif"}}, {}, "asset nbart_b04 of item ga_s2am_ard_3 is https"),
+        ({"nbart_b04": {"href": "zip+file:///etc/b04.tif"}}, {}, "is zip.file:///etc/b04.tif; files are"),
         ({"nbart_b04": {"href": "gone.tif"}}, {}, "asset nbart_b04 of item ga_s2am_ard_3 is not there"),
         ({"nbart_b04": {"href": "b04.hdf"}}, {}, "is no GeoTIFF"),
         ({"nbart_b04": {}}, {}, "has no href"),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from terramosaic.imagery import tries
-from terramosaic.imagery.tries import Tries, time_limits
+from terramosaic.imagery.tries import Tries
+from terramosaic.storage.gdal_names import time_limits
 from terramosaic.storage.retries import ASSET
 
 

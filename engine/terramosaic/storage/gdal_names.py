@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 
-from terramosaic.imagery.tries import time_limits
 from terramosaic.storage.retries import ASSET
 
 #: What GDAL may take a file for. Others of its drivers make requests and open files that the file names.
 DRIVERS = ["GTiff", "COG", "JP2OpenJPEG"]
+
+#: Seconds to connect, and bytes a second below which a server counts as silent.
+_CONNECT, _SLOWEST = 10, 1000
 
 #: GDAL over HTTP, beside the limits of `time_limits`.
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -44,3 +46,17 @@ def gdal_options(href: str) -> dict[str, str | int]:
     in_store = href.partition("://")[0].lower() in _STORES
     forgetful = {"CPL_VSIL_CURL_NON_CACHED": gdal_path(href)} if in_store else {}
     return _REMOTE_OPTIONS | time_limits(ASSET.within) | forgetful
+
+
+def time_limits(left: float) -> dict[str, str | int]:
+    """GDAL's limits on a request over HTTP, of a reading that has so many seconds left.
+
+    Without them a silent server hangs a run for ever; GDAL's own tries would multiply with ours.
+    """
+    return {
+        "GDAL_HTTP_TIMEOUT": f"{max(1.0, left):.0f}",
+        "GDAL_HTTP_CONNECTTIMEOUT": f"{max(1.0, min(_CONNECT, left)):.0f}",
+        "GDAL_HTTP_LOW_SPEED_TIME": f"{max(1.0, min(ASSET.silence, left)):.0f}",
+        "GDAL_HTTP_LOW_SPEED_LIMIT": _SLOWEST,
+        "GDAL_HTTP_MAX_RETRY": 0,
+    }
