@@ -6,6 +6,7 @@
     /legends/RUN/LAYER.json         the legend of a layer of a run in a store, which is fetched for it
     /tiles/RUN/LAYER/Z/X/Y.png      a layer as tiles in web mercator
     /point/RUN?lon=&lat=            what the layers hold at a place
+    /items.json                     all runs' items, with URLs: for programs that take no relative hrefs
     /files/...                      files of runs and catalog; also without ``/files``, so that links in STAC hold
 
 Errors are a line of JSON. Tiles and values are made in threads.
@@ -34,7 +35,7 @@ from terramosaic.viewer.layers import Layers
 from terramosaic.viewer.serving_files import etag, file_response, is_known
 from terramosaic.viewer.shelf import Shelf, ShelvedRun
 from terramosaic.viewer.tiles import DEEPEST, empty_tile, tile
-from terramosaic.viewer.told import layer_told, run_in_full, shelf_told
+from terramosaic.viewer.told import items_told, layer_told, run_in_full, shelf_told
 from terramosaic.viewer.values import value_at
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,10 @@ def make_app(shelf: Shelf, *, host: str = "127.0.0.1") -> FastAPI:
     @get("/runs.json")
     def runs() -> Response:
         return _json(shelf_told(shelf))
+
+    @get("/items.json")
+    def items(request: Request) -> Response:
+        return _json(items_told(shelf, PUBLIC_URL.text.rstrip("/") or str(request.base_url).rstrip("/")))
 
     @get("/runs/{name:path}.json")
     def run(name: str) -> Response:

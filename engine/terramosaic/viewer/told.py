@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from terramosaic.block.preview import PREVIEW
 from terramosaic.errors import OutputError, TerramosaicError
@@ -35,6 +35,40 @@ def shelf_told(shelf: Shelf) -> dict[str, Any]:
     told.sort(key=lambda one: (one["last_day"], one["name"]), reverse=True)
     problems += [{"name": name, "reason": why} for name, why in sorted(shelf.problems.items())]
     return {"runs": told, "problems": problems}
+
+
+def items_told(shelf: Shelf, url: str) -> dict[str, Any]:
+    """The items of all runs as one GeoJSON document, in order of time, as GDAL's driver STACIT wants them.
+
+    Args:
+        shelf: the runs.
+        url: under which they are served; all hrefs begin with it but those that are URLs.
+
+    Raises:
+        OutputError: the folder cannot be read, or the store does not answer.
+    """
+    features = []
+    for run in sorted(shelf.runs.values(), key=lambda one: (_days(one), one.name)):
+        itself = f"{url}/{quote(run.name)}/item.json"
+        try:
+            links = [
+                link for link in run.item.get("links", ()) if link["rel"] not in ("self", "derived_from")
+            ]
+            item = {
+                **run.item,
+                "links": [
+                    {"rel": "self", "href": itself, "type": "application/geo+json"},
+                    *({**link, "href": urljoin(itself, link["href"])} for link in links),
+                ],
+                "assets": {
+                    name: {**asset, "href": urljoin(itself, asset["href"])}
+                    for name, asset in run.item["assets"].items()
+                },
+            }
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # /runs.json says what is wrong
+        features.append(item)
+    return {"type": "FeatureCollection", "features": features}
 
 
 def run_in_short(run: ShelvedRun) -> dict[str, Any]:

@@ -298,6 +298,20 @@ def test_files_of_runs_and_catalog_are_served_where_links_in_stac_lead(folder, k
     assert asked.get(f"/files/collections/{collection.name}").status_code == 200
 
 
+def test_items_with_urls_for_programs_that_take_no_relative_ones(folder, kite, monkeypatch):
+    asked = client(folder)
+    (item,) = asked.get("/items.json").json()["features"]
+    told = json.loads((folder / kite.run_id / "item.json").read_text())
+    assert item["id"] == told["id"] and item["properties"] == told["properties"]
+    assert {link["rel"] for link in item["links"]} == {"self", "root", "parent", "collection"}
+    for thing in (*item["assets"].values(), *item["links"]):
+        assert thing["href"].startswith("http://127.0.0.1:8000/"), thing
+        assert asked.get(thing["href"]).status_code == 200
+    monkeypatch.setenv("TERRAMOSAIC_PUBLIC_URL", "https://maps.example/all/")
+    (item,) = asked.get("/items.json").json()["features"]
+    assert item["assets"]["NDVI"]["href"] == f"https://maps.example/all/{kite.run_id}/NDVI.tif"
+
+
 def test_a_file_comes_in_ranges_and_again_only_when_it_changed(folder, kite):
     asked, url = client(folder), f"/files/{kite.run_id}/NDVI.tif"
     content = (folder / kite.run_id / "NDVI.tif").read_bytes()
