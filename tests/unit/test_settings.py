@@ -23,7 +23,7 @@ NAME = re.compile(r"(?<![A-Z_])TERRAMOSAIC_[A-Z_]*[A-Z]")
 #: Where tags of GeoTIFFs and of tables are written, which begin alike and are no settings.
 TAGS = {
     ROOT / "engine" / "terramosaic" / room / module
-    for room, module in (("mosaic", "assemble.py"), ("mosaic", "places.py"))
+    for room, module in (("mosaic", "assemble.py"), ("mosaic", "places.py"), ("vectors", "files.py"))
 }
 
 
