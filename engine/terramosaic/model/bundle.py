@@ -20,6 +20,7 @@ from terramosaic.model.manifest import (
     FORMAT,
     GENERATE,
     LOGITS,
+    NAMED_KINDS,
     TOKENISE,
     TOKENS,
     VERSION,
@@ -84,11 +85,13 @@ class Bundle:
         *,
         reconstruct: bool = False,
         consensus: bool = False,
+        chained: bool = False,
     ) -> None:
         """Checks that all of ``targets`` and ``inputs`` are in the bundle, and that it makes tokens of some of these.
 
-        To reconstruct targets, it must make tokens of all of them, as inputs. For a consensus it must draw tokens of
-        all of them, and tell what they are drawn from.
+        A target that is one graph takes all of the bundle's inputs. To reconstruct targets, it must make tokens of all
+        of them, as inputs. For a consensus it must draw tokens of all of them, and tell what they are drawn from. In a
+        chain each but the last must be one that later targets can see.
 
         Raises:
             RequestError: some are not; the message lists those that are.
@@ -102,6 +105,11 @@ class Bundle:
             raise RequestError(
                 f"targets: bundle {self.name!r} has no {', '.join(missing)}; it generates {', '.join(self.targets)}"
                 f"{meant(missing[0], self.targets)}"
+            )
+        is_one_graph = all(GENERATE in self.targets[target].graphs for target in targets)
+        if inputs and is_one_graph and set(inputs) != set(self.inputs):
+            raise RequestError(
+                f"inputs: bundle {self.name!r} takes {' and '.join(self.inputs)}, no more and no less"
             )
         behind = targets[targets.index(COORDINATES) + 1 :] if COORDINATES in targets else ()
         if set(behind) - {EMBEDDING}:
@@ -125,6 +133,17 @@ class Bundle:
             )
         if consensus:
             self._require_logits(targets)
+        if chained and not reconstruct:
+            self._require_chain(targets)
+
+    def _require_chain(self, targets: Sequence[str]) -> None:
+        generated = [target for target in targets if target not in NAMED_KINDS]
+        for target in generated if COORDINATES in targets else generated[:-1]:
+            if not self.targets[target].fed_back:
+                raise RequestError(
+                    f"targets: of bundle {self.name!r} no later target can see {target}; name it last, or take the "
+                    "conditioning independent"
+                )
 
     def _require_logits(self, targets: Sequence[str]) -> None:
         graphs = [self.targets[target].graphs for target in targets]

@@ -9,7 +9,7 @@ from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
-from terramosaic.model.manifest import CONTEXT, COORDINATES, GENERATE, NAMED_KINDS, TOKENS
+from terramosaic.model.manifest import CONTEXT, GENERATE, NAMED_KINDS, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
 from terramosaic.model.terramind import TerraMindGenerator
 
@@ -53,13 +53,10 @@ def open_generator(
         options.tokenised,
         reconstruct=options.reconstruct,
         consensus=options.consensus,
+        chained=options.conditioning == "chained",
     )
     graphs = [bundle.targets[target].graphs for target in targets]
     if all(GENERATE in roles for roles in graphs):
-        if set(options.inputs) != set(bundle.inputs):
-            raise RequestError(
-                f"inputs: bundle {bundle.name!r} takes {' and '.join(bundle.inputs)}, no more and no less"
-            )
         return SingleGraphGenerator(
             bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
         )
@@ -71,13 +68,6 @@ def open_generator(
             f"bundle {bundle.name!r}: targets.{wrong} is of kind {bundle.targets[wrong].kind!r} with graphs "
             f"{', '.join(bundle.targets[wrong].graphs)}, which this version of terramosaic cannot run; upgrade it"
         )
-    if options.conditioning == "chained" and not options.reconstruct:
-        for target in generated if COORDINATES in targets else generated[:-1]:
-            if not bundle.targets[target].fed_back:
-                raise RequestError(
-                    f"targets: of bundle {bundle.name!r} no later target can see {target}; name it last, or take the "
-                    "conditioning independent"
-                )
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
         if key not in _terramind or _terramind[key].is_broken:

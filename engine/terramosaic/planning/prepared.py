@@ -92,6 +92,7 @@ class Prepared:
             request.tokenised,
             reconstruct=request.reconstruct,
             consensus=request.consensus == "tokens",
+            chained=request.conditioning == "chained",
         )
         _require_tables(request)
         request = with_dates(_with_strides(request, bundle), bundle)
