@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from terramosaic.request.request import RegionRequest
     from terramosaic.run.assessing import assess
     from terramosaic.run.mapping import Progress, map_region
+    from terramosaic.run.series import MapSeries, map_series
     from terramosaic.run.verifying import verify
     from terramosaic.trust.verification import Verification
     from terramosaic.vectors.polygons import PolygonFile, polygons
@@ -69,6 +70,7 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "MapResult",
+    "MapSeries",
     "MissingBandError",
     "ModelError",
     "Mosaic",
@@ -96,6 +98,7 @@ __all__ = [
     "assess",
     "load_bundle",
     "map_region",
+    "map_series",
     "open_run",
     "open_series",
     "plan",
@@ -113,6 +116,7 @@ _HOMES = {
     "Assessment": "evaluation.assessment",
     "Bundle": "model.bundle",
     "MapResult": "mosaic.result",
+    "MapSeries": "run.series",
     "Mosaic": "mosaic.result",
     "Plan": "planning.plan",
     "PolygonFile": "vectors.polygons",
@@ -123,6 +127,7 @@ _HOMES = {
     "assess": "run.assessing",
     "load_bundle": "model.bundle",
     "map_region": "run.mapping",
+    "map_series": "run.series",
     "open_run": "mosaic.result",
     "open_series": "mosaic.series",
     "plan": "planning.planning",

@@ -44,6 +44,7 @@ class Box:
 
 
 _SELECTION = (
+    "every",
     "collection",
     "catalogs",
     "direction",

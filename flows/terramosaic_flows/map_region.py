@@ -10,7 +10,8 @@ from terramosaic.planning.plan import Plan
 from terramosaic.publishing.gaps import empty_map, told_gaps
 from terramosaic.publishing.left_out import told_left_out
 from terramosaic.publishing.seams import seams_beyond_limit
-from terramosaic.request.features import raise_failures, requests_of
+from terramosaic.publishing.series import publish_series
+from terramosaic.request.features import noun_of, raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic_flows.deployed import begin_deployed_run, refuse_places
 from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_plans
@@ -51,7 +52,11 @@ def map_region(request: RequestForm) -> State[list[str]]:
         for name, made in published.items()
         if (error := empty_map(made) or seams_beyond_limit(made))
     }
-    raise_failures(failures, len(plans.keys() | failures.keys()))
+    if request.every != "none":
+        reasons = {name: error.text for name, error in failures.items()}
+        whole = {name: made for name, made in published.items() if name not in failures}
+        publish_series(requests_of(request), whole, reasons)
+    raise_failures(failures, len(plans.keys() | failures.keys()), noun=noun_of(request))
     forget_plans(request)
     told = [
         f"{name}: {line}" if name else line

@@ -61,6 +61,8 @@ def watch_region(
     refuse_places(request)
     look_back_days, end = _days(look_back_days), _end_of(until)
     log = get_run_logger()
+    if request.every != "none":
+        raise RequestError("every: a watched region has a run for each acquisition; leave it out")
     requests = requests_of(request)
     watches: dict[str, Watch] = {}
     held_elsewhere: list[str] = []

@@ -10,18 +10,22 @@ from typing import Any
 import click
 
 from terramosaic.cli.consoles import ERR, OUT
+from terramosaic.cli.lines import show_line
 from terramosaic.cli.options import request_from, selection_options
 from terramosaic.cli.plugins import load_runner
 from terramosaic.cli.show import result_as_json, show_result
 from terramosaic.cli.show_plan import show_plan
 from terramosaic.cli.verbosity import is_quiet, is_verbose
-from terramosaic.errors import NoScenesError, RequestError, RunCancelledError, TerramosaicError
+from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.planning import plan
-from terramosaic.request.features import raise_failures, requests_of
+from terramosaic.publishing.numbers import counted
+from terramosaic.publishing.series import publish_series
+from terramosaic.request.features import noun_of, raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.mapping import map_plan
 from terramosaic.run.progress import shown_progress
+from terramosaic.run.series import one_after_the_other
 from terramosaic.settings import RUNNER
 
 
@@ -31,13 +35,14 @@ from terramosaic.settings import RUNNER
 def plan_command(as_json: bool, **options: Any) -> None:
     """Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written."""
     plans, failures = [], {}
-    requests = requests_of(request_from(options))
-    for name, request in requests.items():
+    request = request_from(options)
+    requests = requests_of(request)
+    for name, one in requests.items():
         try:
-            plans.append(plan(request))
+            plans.append(plan(one))
         except NoScenesError as error:
             failures[name] = error
-    raise_failures(failures, len(requests))
+    raise_failures(failures, len(requests), noun=noun_of(request))
     if as_json:
         texts = [made.model_dump_json(indent=1) for made in plans]
         click.echo(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")
@@ -87,12 +92,8 @@ def map_command(
     if prefect:
         results = with_prefect(request)
     else:
-        results = _one_after_the_other(
-            requests_of(request),
-            workers=workers,
-            batch_size=batch_size,
-            devices=devices,
-            check_files=check_files,
+        results = _mapped(
+            request, workers=workers, batch_size=batch_size, devices=devices, check_files=check_files
         )
     if as_json:
         outputs = [result_as_json(result) for result in results]
@@ -102,19 +103,22 @@ def map_command(
             show_result(OUT, result, quiet=is_quiet())
 
 
-def _one_after_the_other(requests: dict[str, RegionRequest], **how: Any) -> list[MapResult]:
-    """Maps regions; one that fails does not stop the others, and is told at the end."""
-    results, failures = [], {}
-    for name, request in requests.items():
-        try:
-            with shown_progress(ERR) as progress:
-                results.append(map_plan(plan(request), progress=progress, **how))
-        except RunCancelledError:
-            raise
-        except TerramosaicError as error:
-            failures[name] = error
-    raise_failures(failures, len(requests))
-    return results
+def _mapped(request: RegionRequest, **how: Any) -> list[MapResult]:
+    """Maps regions and periods; one that fails does not stop the others, and is told at the end."""
+    requests = requests_of(request)
+
+    def mapped(one: RegionRequest) -> MapResult:
+        with shown_progress(ERR) as progress:
+            return map_plan(plan(one), progress=progress, **how)
+
+    results, failures = one_after_the_other(requests, mapped)
+    if request.every != "none":
+        plans = {name: result.plan for name, result in results.items()}
+        reasons = {name: error.text for name, error in failures.items()}
+        for page in publish_series(requests, plans, reasons):
+            show_line(ERR, f"{counted(len(results), request.every)} mapped, all on {page}")
+    raise_failures(failures, len(requests), noun=noun_of(request))
+    return list(results.values())
 
 
 def with_prefect(request: RegionRequest, home: Path | None = None) -> list[MapResult]:

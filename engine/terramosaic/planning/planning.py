@@ -25,6 +25,7 @@ from terramosaic.errors import (
     ForeignItemError,
     NoRadarError,
     NoScenesError,
+    RequestError,
     UnusableItemError,
 )
 from terramosaic.ground.zones import as_geojson
@@ -82,6 +83,10 @@ def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any
         OutputError: ``out`` is a URL of a store that is not known here, or whose package is missing.
     """
     request = requested(request, fields)
+    if request.every != "none":
+        raise RequestError(
+            f"every: a plan is of one run; map_series and `terramosaic map` make one for each {request.every}"
+        )
     prepared = Prepared.of(request)
     if is_led_by_radar(request):
         radar = prepared.radar(near=None)

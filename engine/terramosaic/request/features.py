@@ -11,6 +11,7 @@ from typing import Any
 
 from terramosaic.errors import NoScenesError, NothingLeftError, RequestError, TerramosaicError
 from terramosaic.request.files import read_region
+from terramosaic.request.periods import periods_of
 from terramosaic.request.region import GeoJsonFile
 from terramosaic.request.request import RegionRequest, request_of
 
@@ -27,6 +28,21 @@ _ID = "id"
 
 
 def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
+    """One request for each region and, of a series, for each period of each; by the names of these.
+
+    A run that is by itself has no name.
+
+    Raises:
+        RequestError: the regions' file or the period is not usable; says how.
+    """
+    return {
+        " ".join(filter(None, (region, period))): of_period
+        for region, of_region in regions_of(request).items()
+        for period, of_period in periods_of(of_region).items()
+    }
+
+
+def regions_of(request: RegionRequest) -> dict[str, RegionRequest]:
     """One request for each region, by the region's name.
 
     A file of several features is as many regions. Each has the name that one of its properties gives it, and its runs
@@ -62,9 +78,13 @@ def requests_of(request: RegionRequest) -> dict[str, RegionRequest]:
 
 
 def raise_failures(
-    failures: Mapping[str, TerramosaicError], regions: int, left_to_others: Sequence[str] = ()
+    failures: Mapping[str, TerramosaicError],
+    regions: int,
+    left_to_others: Sequence[str] = (),
+    *,
+    noun: str = "region",
 ) -> None:
-    """Raises what some of so many regions failed with; does nothing where none has.
+    """Raises what some of so many regions, or periods, failed with; does nothing where none has.
 
     A region in which there is nothing to map is no failure of the others: it is told by a warning.
 
@@ -72,6 +92,7 @@ def raise_failures(
         failures: errors by the regions' names.
         regions: how many there are.
         left_to_others: a line for each that another run works on.
+        noun: what each of them is.
 
     Raises:
         TerramosaicError: of the kind of the first one, a line for each region.
@@ -80,18 +101,23 @@ def raise_failures(
     if len(empty) < regions:
         failures = {name: error for name, error in failures.items() if name not in empty}
         for name, error in empty.items():
-            logger.warning("region %s: %s", name, error)
+            logger.warning("%s %s: %s", noun, name, error)
     if not failures:
         return
     first = next(iter(failures.values()))
     if regions == 1:
         raise first
-    lines = [f"region {name}: {error}" for name, error in list(failures.items())[1:]]
+    lines = [f"{noun} {name}: {error}" for name, error in list(failures.items())[1:]]
     mapped = regions - len(failures) - len(empty.keys() - failures.keys()) - len(left_to_others)
     others = "; the others are mapped" if mapped > 0 else ""
-    raise first.within(f"region {next(iter(failures))}").among(
-        f"failed, {len(failures)} of {regions} regions{others}", [*lines, *left_to_others]
+    raise first.within(f"{noun} {next(iter(failures))}").among(
+        f"failed, {len(failures)} of {regions} {noun}s{others}", [*lines, *left_to_others]
     )
+
+
+def noun_of(request: RegionRequest) -> str:
+    """What the runs of a request are told apart by."""
+    return "region" if request.every == "none" else "period"
 
 
 def folder_name(text: str) -> str:

@@ -117,6 +117,11 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         description="ISO 8601 interval START/END, a day, week, month, or year; either end may be open (`..`)",
         examples=["2023-08-01/2023-08-31", "2023-08-15", "2023-08", "2023-08-01/.."],
     )
+    every: _Choice[Literal["none", "month", "season", "year"]] = Field(
+        default="none",
+        title="Series",
+        description="A run for each month, season (DJF, MAM, JJA, SON) or year of the period; none: one for all of it",
+    )
     catalog: _Choice[Annotated[str, AfterValidator(keep_written)]] = Field(
         default="planetary-computer",
         title="Catalog",

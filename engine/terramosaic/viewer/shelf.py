@@ -35,9 +35,10 @@ _LONGEST = 255
 #: Items that are read from a store at the same time.
 _READS = 16
 
-#: Documents of catalogs, tables and views over all runs, in an output folder or in a region's below it.
+#: Documents of catalogs, tables, pages and views over all runs, in an output folder or in a region's below it.
 _DOCUMENT = re.compile(
     rf"(?:[^/]+/){{0,{DEPTH - 1}}}(?:{re.escape(CATALOG)}|collection\.json|{COLLECTIONS}/[^/]+\.json"
+    r"|series-[0-9a-f]{12}\.html"
     rf"|{re.escape(INDEX)}|{VIEWS}/(?:[^/]+/)?[^/]+\.(?:gti\.gpkg|vrt|qml))"
 )
 #: Of a watched region: its newest mosaics.

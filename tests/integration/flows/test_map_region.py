@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,20 @@ def test_several_regions_are_shown_each_by_its_name(server, land, tmp_path):
     for region in ("north-side", "south-2"):
         (table,), (outputs,) = artifacts(f"plan-{region}"), artifacts(f"outputs-{region}")
         assert "S2A_33TWL_20230815" in str(table.data) and "NDVI.tif" in outputs.data
+
+
+def test_a_series_is_a_run_for_each_period_and_a_page(server, land, tmp_path):
+    from terramosaic_flows.map_region import map_region
+
+    request = land.request(Rect(LAND.row, LAND.col, 200, 200), tmp_path, targets=("NDVI",), every="month",
+                           datetime="2023-07/2023-08")  # fmt: skip
+    state = map_region(request, return_state=True)
+    assert state.is_completed(), state.message
+    (folder,) = state.result()  # July has no imagery
+    (page,) = tmp_path.glob("series-*.html")
+    assert f"{Path(folder).name}/report.html" in page.read_text() and "2023-07: no scene" in page.read_text()
+    (outputs,) = artifacts("outputs-2023-08")
+    assert "NDVI.tif" in outputs.data
 
 
 def test_what_stays_without_data_is_the_message_of_the_run(server, land, tmp_path):

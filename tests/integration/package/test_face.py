@@ -17,13 +17,13 @@ from terramosaic.cli import app
 
 PUBLIC = {
     "Assessment", "Bundle", "CatalogError", "ChangedError", "CheckFailedError", "DamagedBlocksError", "DeadAssetError",
-    "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult", "NoRadarError",
+    "EmptyMapError", "ForeignItemError", "LeaseHeldError", "LeaseLostError", "MapResult", "MapSeries", "NoRadarError",
     "MissingBandError", "ModelError", "Mosaic", "NoScenesError", "NotVerifiableError", "NothingLeftError",
     "OffsetConflictError", "OutputError", "Plan", "PolygonFile", "Progress", "RefusedHrefError", "RegionRequest",
     "RequestError", "RunCancelledError", "StoreError", "TerramosaicError", "UnknownMosaicError",
     "UnusableFileError", "UnusableItemError", "Verification", "WorkerLostError", "assemble", "assess", "load_bundle",
-    "map_region", "open_run", "open_series", "plan", "polygons", "publish", "read_plan", "run_block", "verify",
-    "write_imagery", "zonal",
+    "map_region", "map_series", "open_run", "open_series", "plan", "polygons", "publish", "read_plan", "run_block",
+    "verify", "write_imagery", "zonal",
 }  # fmt: skip
 
 #: Heavy packages, and those that only parts of this one may bring.
