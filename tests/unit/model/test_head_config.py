@@ -275,8 +275,10 @@ def test_a_model_that_takes_any_number_of_dates_takes_the_one_that_is_said() -> 
     ("size", "told"), [(None, "no file tells it; say --pixel-size 10"), (30.0, "trained on pixels of 30 m")]
 )
 def test_the_size_of_pixels_is_asked_for(tmp_path: Path, size: float | None, told: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": MODEL, "data": {"init_args": DATA}}))
     with pytest.raises(RequestError, match=told):
-        export_head(tmp_path / "out", random_weights=1, pixel_size=size)
+        export_head(tmp_path / "out", config=config, random_weights=1, pixel_size=size)
 
 
 @pytest.mark.parametrize("ways", [("{}",), ("--config", "{}")])
@@ -288,13 +290,16 @@ def test_the_size_of_pixels_is_asked_for(tmp_path: Path, size: float | None, tol
         ("terratorch_integration_base_sen1floods11", ("--bands", "S2L1C:B01"), "is not INPUT=BAND,BAND"),
         ("terratorch_test_base_regression", ("--window", "100"), "window: windows of 100 pixels"),
         ("impactmesh_base_impactmesh_flood", (), "no means of S2L2A"),
+        ("nyc_lora_buildings", (), "it has no model.init_args.model_args"),
+        ("terratorch_detection_elephants_base", (), "makes no map of pixels (it finds boxes)"),
+        ("ibm_terramind_base_burnscars", (), "pixel-size: no file tells it"),
     ],
 )
 def test_the_command_tells_what_is_wrong_with_a_file_without_torch(
     shared_data: Path, tmp_path: Path, name: str, options: Any, told: str, ways: Any
 ) -> None:
     said = [word.format(shared_data / "terratorch-configs" / f"{name}.yaml") for word in ways]
-    line = [*said, *options, "--random-weights", "0", "--pixel-size", "10", "--out", str(tmp_path / "out")]
+    line = [*said, *options, "--random-weights", "0", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(export_command, line)
     assert isinstance(result.exception, RequestError) and told in str(result.exception)
     assert "terratorch.registry" not in sys.modules

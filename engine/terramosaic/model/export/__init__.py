@@ -165,15 +165,6 @@ def export_head(
         RequestError: The files lack what a map needs, or are of a kind that cannot be exported; says what gives it.
         ModelError: The extra is missing, terratorch cannot build the model, or the exported one computes otherwise.
     """
-    if pixel_size is None:
-        raise RequestError(
-            "pixel-size: no file tells it; say --pixel-size 10 if the model was trained on pixels of 10 m"
-        )
-    if pixel_size != _PIXEL:
-        raise RequestError(
-            f"pixel-size: the model was trained on pixels of {pixel_size:g} m, and maps are made of {_PIXEL} m, in "
-            "which it would see another world"
-        )
     if custom_modules is not None and not trust:
         raise RequestError(
             f"custom-modules: {custom_modules} is code, which may do anything here; say --trust if you have read it"
@@ -183,8 +174,19 @@ def export_head(
     from terramosaic.model.export.head_config import read_config  # brings onnx, half a second of start-up
 
     require_new(out.expanduser())
-    # What is wrong with the files is told before half a minute of imports, and without the extra.
-    read_config(config, stats, classes=classes, window=window, dates=dates, bands=bands)
+    # What is wrong with the files is told before half a minute of imports, and without the extra; and what cannot be
+    # exported at all before anything is asked for.
+    held: dict[str, str] | None = None if checkpoint else {}
+    read_config(config, stats, held, classes=classes, window=window, dates=dates, bands=bands)
+    if pixel_size is None:
+        raise RequestError(
+            "pixel-size: no file tells it; say --pixel-size 10 if the model was trained on pixels of 10 m"
+        )
+    if pixel_size != _PIXEL:
+        raise RequestError(
+            f"pixel-size: the model was trained on pixels of {pixel_size:g} m, and maps are made of {_PIXEL} m, in "
+            "which it would see another world"
+        )
     with _of_the_extra():
         from terramosaic.model.export import heads
     return heads.export_head(

@@ -40,6 +40,13 @@ _OTHER_ADAPTERS = (
 )  # fmt: skip
 
 
+_NO_ARGUMENTS = (
+    "config: it has no model.init_args.model_args, as terratorch's configurations have; of a model in a format of its "
+    "own, write them (docs/bundle.md), or make an ONNX file of it and use terramosaic model pack"
+)
+_NO_CONFIG = "config: the checkpoint holds no hyper_parameters; give its configuration as --config"
+
+
 @dataclass(frozen=True)
 class HeadConfig:
     """A fine-tuned model, as far as files say it.
@@ -84,7 +91,7 @@ def read_config(
     Args:
         path: the configuration; its part ``model`` goes before what a checkpoint holds.
         stats: a file of means and stds.
-        held: a checkpoint's ``hyper_parameters``; None where it has not been read yet.
+        held: a checkpoint's ``hyper_parameters``, empty without one; None where it has not been read yet.
         classes: as of `config_of`.
         window: as of `config_of`.
         dates: as of `config_of`.
@@ -103,9 +110,7 @@ def read_config(
         if held is None:
             return None
         if not held:
-            raise RequestError(
-                "config: the checkpoint holds no hyper_parameters; give its configuration as --config"
-            )
+            raise RequestError(_NO_ARGUMENTS if path else _NO_CONFIG)
         model = {"init_args": held}
     data = _object(_object(content, "data", "config"), "init_args", "config: data")
     return config_of(model, data, stats=numbers, classes=classes, window=window, dates=dates, bands=bands)
@@ -143,10 +148,7 @@ def config_of(
     )
     task = _task(model.get("class_path"), own)
     if not arguments:
-        raise RequestError(
-            "config: it has no model.init_args.model_args, as terratorch's configurations have; of a model in a format "
-            "of its own, write them (docs/bundle.md), or make an ONNX file of it and use terramosaic model pack"
-        )
+        raise RequestError(_NO_ARGUMENTS)
     if factory != "EncoderDecoderFactory":
         raise RequestError(
             f"config: model_factory is {printable(factory)}; EncoderDecoderFactory can be exported"
