@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pystac
 from shapely.geometry import shape
 
 from terramosaic.bands import COMMON_NAMES, L1C
+from terramosaic.catalog import Pass
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.elevation import VERTICAL, ElevationTile
 from terramosaic.catalog.profiles import PROFILES
@@ -309,9 +311,23 @@ def _left_out(decision: SceneDecision) -> dict[str, Any]:
 
 
 def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
+    asset = mosaic_asset(mosaic, _href(run, mosaic.path), run.plan.passes)
+    if mosaic.layer.kind == "days":
+        asset.extra_fields["bands"][0]["classification:classes"] = _days(run, mosaic)
+    return asset
+
+
+def mosaic_asset(mosaic: LayerRecord, href: str, passes: Iterable[Pass]) -> pystac.Asset:
+    """A mosaic as an asset: where it lies, what its numbers mean, and figures of its pixels.
+
+    Args:
+        mosaic: which was counted.
+        href: of the file.
+        passes: those that its pixels may be of, where it tells that.
+    """
     layer = mosaic.layer
     asset = pystac.Asset(
-        _href(run, mosaic.path),
+        href,
         title=title_of(layer),
         media_type=pystac.MediaType.COG,
         roles=_roles(layer),
@@ -319,9 +335,9 @@ def _mosaic_asset(run: RunFacts, mosaic: LayerRecord) -> pystac.Asset:
     )
     asset.extra_fields |= _projection(mosaic.zone, layer) | {"bands": _bands(mosaic)}
     if layer.kind == "days":
-        days, passes = asset.extra_fields["bands"]
-        days |= {"description": "days since 1970-01-01", "classification:classes": _days(run, mosaic)}
-        passes |= {"description": _PASS_NUMBERS, "classification:classes": _passes(run.plan)}
+        days, numbers = asset.extra_fields["bands"]
+        days |= {"description": "days since 1970-01-01", "classification:classes": _classes(mosaic)}
+        numbers |= {"description": _PASS_NUMBERS, "classification:classes": _passes(passes)}
     elif layer.kind == "class":
         asset.extra_fields["classification:classes"] = _classes(mosaic)
     if layer.kind == "flags":
@@ -339,9 +355,15 @@ _BESIDE = {
 
 
 def _asset_beside(run: RunFacts, mosaic: LayerRecord, name: str) -> tuple[str, pystac.Asset]:
-    """A file beside a mosaic; without size and checksum, since GIS programs keep what their users change in them."""
+    return asset_beside(mosaic, name, _href(run, mosaic.path.with_name(name)))
+
+
+def asset_beside(mosaic: LayerRecord, name: str, href: str) -> tuple[str, pystac.Asset]:
+    """A file beside a mosaic (`files_beside`) as an asset, and what to call it.
+
+    It is without size and checksum, since GIS programs keep what their users change in them.
+    """
     ending, title, media_type, roles = _BESIDE[name.removeprefix(mosaic.name)]
-    href = _href(run, mosaic.path.with_name(name))
     return f"{mosaic.name}{ending}", pystac.Asset(href, title=title, media_type=media_type, roles=roles)
 
 
@@ -438,9 +460,9 @@ def _days(run: RunFacts, mosaic: LayerRecord) -> list[dict[str, Any]]:
     return classes
 
 
-def _passes(plan: Plan) -> list[dict[str, Any]]:
-    """The passes as classes of their numbers; over a long period one comes back."""
-    by_number = {one.number: one for one in plan.passes}
+def _passes(passes: Iterable[Pass]) -> list[dict[str, Any]]:
+    """Passes as classes of their numbers; over a long period one comes back."""
+    by_number = {one.number: one for one in passes}
     return [{"value": 0, "name": "no_data", "title": "no data", "nodata": True}] + [
         {"value": number, "name": f"pass_{number}", "title": one.told_apart, "description": one.told_apart}
         for number, one in sorted(by_number.items())

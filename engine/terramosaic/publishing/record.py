@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -361,11 +361,30 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
     path = folder.mosaic(plan, zone, layer.name)
     if not exists(path):
         raise OutputError(f"{path} is missing; assemble the run before publishing it")
+    seams = partial(_seams, zone=zone, layer=layer, plan=plan) if layer.is_estimate else None
+    return survey(path, zone, layer, plan.preview_factor, seams)
+
+
+def survey(
+    path: Location, zone: Zone, layer: Layer, factor: int, seams: Callable[[Path], Seams] | None = None
+) -> tuple[LayerRecord, ReducedMosaic]:
+    """Counts and draws a mosaic.
+
+    Args:
+        path: of the mosaic.
+        zone: its zone.
+        layer: what its numbers mean.
+        factor: pixels of the grid to one of its picture, along a side.
+        seams: looks for these in the file, where that is wanted.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
     # All that is wanted of a mosaic is read at once: from a store it comes a single time.
     with LocalCopy(path) as local, local_files():
-        reduced = read_reduced(local, layer, plan.preview_factor, zone.rect)
+        reduced = read_reduced(local, layer, factor, zone.rect)
         census = census_of(local, layer, reduced)
-        seams = _seams(local, zone, layer, plan) if layer.is_estimate else None
+        found = seams(local) if seams else None
         size, checksum = local.stat().st_size, multihash_of(local)
     record = LayerRecord(
         zone=zone,
@@ -375,7 +394,7 @@ def _survey(plan: Plan, folder: RunFolder, zone: Zone, layer: Layer) -> tuple[La
         checksum=checksum,
         census=census,
         quicklook=draw(reduced),
-        seams=seams,
+        seams=found,
     )
     return record, reduced
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 #: The collection's file; the runs lie beside it.
 COLLECTION = "collection.json"
+
+#: Marks the link to the item of the newest mosaics, which is of no single run.
+_NEWEST = "terramosaic:newest"
 
 _REGION: TypeAdapter[AnyRegion] = TypeAdapter(AnyRegion)
 _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.json"
@@ -127,11 +130,20 @@ class MapCollection:
             self._mark(before.run_id, plan.run_id)
         self._mark(plan.run_id, None)
         others = [held for held in self._mapped if held != before]
-        self._write(plan, [*others, Mapped(of_pass, plan.run_id)], self.assets)
+        newest = [link for link in self._document.get("links", ()) if _is_newest(link)]
+        self._write(plan, [*others, Mapped(of_pass, plan.run_id)], self.assets, newest)
 
-    def put_assets(self, plan: Plan, assets: dict[str, Any]) -> None:
-        """Names the mosaics of the newest pixels, which belong to no single acquisition: from then on they count."""
-        self._write(plan, self._mapped, assets)
+    def put_assets(self, plan: Plan, assets: dict[str, Any], item: str) -> None:
+        """Names the mosaics of the newest pixels, which belong to no single acquisition: from then on they count.
+
+        Args:
+            plan: of the newest run.
+            assets: the mosaics, with hrefs relative to the collection.
+            item: the href of their item.
+        """
+        title = "the last clear acquisition of each pixel"
+        link = {"rel": "item", "href": item, "type": "application/geo+json", "title": title, _NEWEST: True}
+        self._write(plan, self._mapped, assets, [link])
 
     def _region_of_runs(self) -> str | None:
         """The region of one of the runs, from its plan in whatever version it was written."""
@@ -142,7 +154,13 @@ class MapCollection:
                     return region_hash(_REGION.validate_python(plan["request"]["region"]), plan["region"])
         return None
 
-    def _write(self, plan: Plan, mapped: Sequence[Mapped], assets: dict[str, Any]) -> None:
+    def _write(
+        self,
+        plan: Plan,
+        mapped: Sequence[Mapped],
+        assets: dict[str, Any],
+        newest: Sequence[Mapping[str, Any]],
+    ) -> None:
         mapped = sorted(mapped, key=lambda held: held.of_pass.order)
         moments = sorted(_moment(held) for held in mapped)
         document = {
@@ -164,6 +182,7 @@ class MapCollection:
             "links": [
                 {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
                 *itself(COLLECTION),
+                *newest,
                 *map(_link, mapped, labels_of([held.of_pass for held in mapped])),
             ],
             "assets": assets,
@@ -236,6 +255,11 @@ def _link(mapped: Mapped, label: str) -> dict[str, Any]:
     }
 
 
+def _is_newest(link: Mapping[str, Any]) -> bool:
+    """Whether it leads to the item of the newest mosaics."""
+    return bool(link.get(_NEWEST))
+
+
 def _mapped_in(document: dict[str, Any]) -> list[Mapped]:
     found = [
         Mapped(
@@ -249,7 +273,7 @@ def _mapped_in(document: dict[str, Any]) -> list[Mapped]:
             _folder_name(link["terramosaic:run_id"]),
         )
         for link in document["links"]
-        if link["rel"] == "item"
+        if link["rel"] == "item" and not _is_newest(link)
     ]
     return sorted(found, key=lambda held: held.of_pass.order)
 

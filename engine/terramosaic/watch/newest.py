@@ -30,6 +30,7 @@ from terramosaic.storage.files import exists, list_facts, remove_folder, sweep_p
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.watch.collection import MapCollection
 from terramosaic.watch.generation import FOLDER, Generation, Mosaics, assets_of, name_in, new_name
+from terramosaic.watch.newest_item import ITEM, write_item
 from terramosaic.watch.overlay import lay_over
 from terramosaic.watch.stable_paths import point
 
@@ -119,8 +120,10 @@ def _switch(
         paths = after.mosaics.paths(folder / new, epsg)
         tags = partial(_tags, plan, after.runs, acquired_tags)
         lay_over(rect.geobox(epsg), after.mosaics.layers, sources, paths, tags)
+    held = {each.run_id: each.of_pass for each in collection.mapped}
+    write_item(collection.folder, new, after, plan, {run: held[run] for run in after.runs})
     after.write(folder / new)
-    collection.put_assets(plan, assets_of(new, after.mosaics))
+    collection.put_assets(plan, assets_of(new, after.mosaics), f"./{FOLDER}/{new}/{ITEM}")
     point(folder, new, after.mosaics)
 
 

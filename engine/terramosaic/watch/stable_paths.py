@@ -40,6 +40,8 @@ def point(folder: Location, generation: str, mosaics: Mosaics) -> None:
         for epsg, rect in mosaics.zones.items()
         for layer, file in zip(mosaics.layers, mosaics.files(epsg).values(), strict=True)
     }
+    beside = [name for name in list_facts(folder / generation) if _is_beside(name)]
+    texts |= {name: read_text(folder / generation / name) for name in beside}
     there = list_facts(folder)
     _remove_others(folder, there, texts)
     for name, text in texts.items():
@@ -51,9 +53,11 @@ def point(folder: Location, generation: str, mosaics: Mosaics) -> None:
 
 def _point_by_links(folder: Path, generation: str) -> None:
     wanted = [path.name for path in (folder / generation).iterdir() if _is_of_mosaic(path.name)]
-    _remove_others(folder, [path.name for path in folder.iterdir()], wanted)
+    # A style that is no link is one that somebody has saved there.
+    own = {path.name for path in folder.iterdir() if _is_beside(path.name) and not path.is_symlink()}
+    _remove_others(folder, {path.name for path in folder.iterdir()} - own, wanted)
     link(folder / _CURRENT, generation)
-    for name in wanted:
+    for name in set(wanted) - own:
         link(folder / name, f"{_CURRENT}/{name}")
 
 
@@ -65,4 +69,9 @@ def _remove_others(folder: Location, there: Iterable[str], wanted: Iterable[str]
 
 
 def _is_of_mosaic(name: str) -> bool:
-    return name.endswith((".tif", ".tif.aux.xml")) and not name.startswith(".")
+    return (name.endswith((".tif", ".tif.aux.xml")) and not name.startswith(".")) or _is_beside(name)
+
+
+def _is_beside(name: str) -> bool:
+    """Whether it is a style, or the false colour, which is a virtual raster wherever it lies."""
+    return name.endswith((".qml", "_composite.vrt")) and not name.startswith(".") and "/" not in name
