@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -131,3 +132,16 @@ def test_an_acquisition_that_comes_later_leaves_the_link(out):
     assert (out / link["href"]).is_file() and link["rel"] == "item"
     generations = [path for path in (out / "newest").iterdir() if path.is_dir() and not path.is_symlink()]
     assert len(generations) == 2 and all((path / "item.json").exists() for path in generations)
+
+
+def test_the_report_shows_them_and_leads_to_each_acquisition(out, item):
+    page = Path(item.assets["report"].get_absolute_href())
+    text = page.read_text()
+    links = set(re.findall(r'href="([^"#]+)"', text))
+    assert all((page.parent / link).is_file() for link in links), links
+    assert sum(link.endswith("report.html") for link in links) == 2
+    assert {"NDVI.tif", "NDVI.qml", "quicklooks/NDVI.png", "item.json", "../../collection.json"} <= links
+    # Half of the newest has no data, and the older one is seen there.
+    assert text.count(">50") >= 2 and "2023-08-10" in text and "Not TerraMind" in text
+    assert text.count("url(&#34;data:image/") + text.count('url("data:image/') >= 5
+    assert (out / "newest" / "current" / "report.html").resolve() == page.resolve()
