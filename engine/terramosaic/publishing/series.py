@@ -183,6 +183,7 @@ def render_series(periods: Sequence[Period]) -> str:
         for one in told
         if (picture := one.picture(layer)) is not None
     }
+    areas = {layer.name: _areas(layer, told) for layer in layers if layer.kind == "class"}
     middle = shape(plan.region).centroid
     return render(
         "series.html",
@@ -191,8 +192,8 @@ def render_series(periods: Sequence[Period]) -> str:
         told={one.period.name: one for one in told},
         layers=layers,
         pictures=embedded(pictures, _BUDGET, _SIDES),
-        legends={layer.name: _legend(layer) for layer in layers},
-        areas={layer.name: _areas(layer, told) for layer in layers if layer.kind == "class"},
+        legends={layer.name: _legend(layer, areas.get(layer.name, [])) for layer in layers},
+        areas=areas,
         means={layer.name: _means(layer, told) for layer in layers if layer.kind == "value"},
         place=f"{abs(middle.y):.2f}° {'NS'[middle.y < 0]}, {abs(middle.x):.2f}° {'EW'[middle.x < 0]}",
         attribution=attribution(plan),
@@ -208,9 +209,15 @@ class _Legend:
     swatches: tuple[Swatch, ...] = ()
 
 
-def _legend(layer: Layer) -> _Legend:
+def _legend(layer: Layer, areas: Sequence[tuple[str, list[str]]]) -> _Legend:
+    """That of a layer; of classes those that have areas."""
     if layer.kind == "class":
-        swatches = (Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}") for item in layer.classes)
+        there = {name for name, _ in areas}
+        swatches = (
+            Swatch(item.value, item.name, f"#{bytes(item.colour).hex()}")
+            for item in layer.classes
+            if item.name in there
+        )
         return _Legend(swatches=tuple(swatches))
     if layer.name == "NDVI":
         return _Legend(scales=(NDVI_SCALE,))

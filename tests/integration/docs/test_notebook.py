@@ -59,6 +59,15 @@ def test_a_model_of_your_own_finds_water(run):
 
 
 @pytest.mark.slow
+def test_a_season_goes_over_months_and_tells_the_one_without_imagery(run):
+    printed = "".join(_printed(run("a_season")))
+    assert "2023-04 2023-05 2023-06 2023-08 2023-09\nno imagery: 2023-07" in printed
+    means = [float(mean) for mean in re.findall(r"^2023-\d\d-15 +(\d\.\d\d)", printed, re.M)]
+    assert len(means) == 5 and max(means) == means[2] and min(means) == means[4]
+    assert re.search(r"^crops +\d", printed, re.M) and "% sure" in printed
+
+
+@pytest.mark.slow
 def test_is_it_right_finds_what_was_edited(run):
     printed = "".join(_printed(run("is_it_right")))
     assert "NDVI.tif: its hash is not the one that its item says" in printed
