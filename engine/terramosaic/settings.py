@@ -108,6 +108,12 @@ BLOCK_TIMEOUT = Setting(
     "Seconds that a block may take; one that takes longer hangs, its worker is killed and the block tried by another. "
     "In no run's id",
 )
+LOG = Setting(
+    "TERRAMOSAIC_LOG",
+    "`text`",
+    "`json`: what the command line and Prefect's processes log is one JSON object a line, with the ids of run, block "
+    "and flow run",
+)
 RUNNER = Setting(
     "TERRAMOSAIC_RUNNER",
     "`threads`",
@@ -130,6 +136,13 @@ MAX_STARTS = Setting(
     "TERRAMOSAIC_MAX_STARTS",
     "10",
     "Starts of one flow run, resumes included, until it fails instead of being resumed once more",
+    "workers",
+)
+METRICS = Setting(
+    "TERRAMOSAIC_METRICS",
+    "none",
+    "Address of a worker's endpoint for Prometheus, such as `127.0.0.1:9464`: of the worker of `terramosaic up`, or "
+    "one that `python -m terramosaic_flows.service.worker` starts",
     "workers",
 )
 MODELS = Setting(
@@ -156,6 +169,13 @@ POOL_RUNS = Setting(
     "Flow runs that the work pool lets work at the same time, where `python -m terramosaic_flows.service` makes it",
     "up, service",
 )
+FAILURE_WEBHOOK = Setting(
+    "TERRAMOSAIC_FAILURE_WEBHOOK",
+    "nobody is told; one that was named before still is",
+    'URL that is sent `{"text": ...}` when a flow run fails, as Slack and Mattermost take it',
+    "up, service",
+    is_secret=True,
+)
 AUTH = Setting(
     "TERRAMOSAIC_AUTH",
     "must be set",
@@ -180,17 +200,31 @@ SETTINGS = (
     PUBLIC_URL,
     STORE,
     BLOCK_TIMEOUT,
+    LOG,
     RUNNER,
     TASK_SECONDS,
     SPLIT,
     MAX_STARTS,
+    METRICS,
     MODELS,
     MODEL,
     OUT,
     POOL_RUNS,
+    FAILURE_WEBHOOK,
     AUTH,
     DATABASE_PASSWORD,
 )
+
+
+def is_log_json() -> bool:
+    """Whether the log is to be JSON.
+
+    Raises:
+        RequestError: the setting says neither that nor text.
+    """
+    if LOG.text not in ("", "text", "json"):
+        raise RequestError(f"{LOG}: {LOG.text!r} is neither text nor json")
+    return LOG.text == "json"
 
 
 def store_options() -> dict[str, str]:

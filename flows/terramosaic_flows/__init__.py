@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from terramosaic.settings import LOG
+
 if TYPE_CHECKING:
     from terramosaic_flows.in_process import run_flow
 
@@ -20,7 +22,12 @@ _SERVER = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "DO_NOT_TRACK": "1",
 }
-for _name, _value in _SERVER.items():
+#: Prefect's own log in our form; its processes read this when they start, as do those that they start.
+_JSON = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json",
+    "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": "terramosaic.json_log.JsonLines",
+}
+for _name, _value in (_SERVER | (_JSON if LOG.text == "json" else {})).items():
     os.environ.setdefault(_name, _value)
 
 

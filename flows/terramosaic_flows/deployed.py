@@ -13,11 +13,13 @@ from pathlib import Path
 from prefect import runtime
 
 from terramosaic.errors import RequestError, TerramosaicError
+from terramosaic.json_log import always_about
 from terramosaic.planning.places import places_of, require_places_within_roots
 from terramosaic.request.request import RegionRequest
 from terramosaic.settings import MAX_STARTS
 from terramosaic.storage.location import is_url
 from terramosaic.storage.retries import FLOW_START
+from terramosaic.storage.tally import RUN, describe_run
 
 #: Seconds between two looks at whether the worker is there.
 _LOOK_EVERY = 1.0
@@ -26,12 +28,16 @@ _LOOK_EVERY = 1.0
 def begin_deployed_run() -> None:
     """What a flow run begins with if a worker started it; nothing outside a deployment.
 
-    The engine's log lines go into the flow run's log, the process ends with its worker, and a crash loop is refused.
+    Its lines are about it, and what it does counts for it. The engine's log lines go into the flow run's log, the
+    process ends with its worker, and a crash loop is refused.
 
     Raises:
         TerramosaicError: the run was started too often.
     """
+    always_about(flow_run=str(runtime.flow_run.id or ""))
     if is_deployed():
+        os.environ[RUN] = str(runtime.flow_run.id)
+        describe_run(name=str(runtime.flow_run.name), flow=str(runtime.flow_run.flow_name))
         # Prefect hands on what PREFECT_LOGGING_EXTRA_LOGGERS names, by itself from warnings up.
         logging.getLogger("terramosaic").setLevel(logging.INFO)
         end_with_parent()

@@ -11,9 +11,9 @@ from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed, State
 
-from terramosaic.block.receipt import finished_blocks
+from terramosaic.block.receipt import BlockReceipt, finished_blocks
 from terramosaic.errors import TerramosaicError, error_of
-from terramosaic.planning.folder import RunFolder, is_complete, read_plan, remove_flaws
+from terramosaic.planning.folder import RunFolder, is_complete, mosaics_of, read_plan, remove_flaws
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.scheduling import (
@@ -26,6 +26,8 @@ from terramosaic.run.scheduling import (
     what_stopped,
 )
 from terramosaic.settings import SPLIT
+from terramosaic.storage.files import facts_of
+from terramosaic.storage.tally import count
 from terramosaic_flows.reporting import RunProgress, report_outputs
 from terramosaic_flows.runners import Crew, chosen_runner, crew
 from terramosaic_flows.stages import assemble_mosaics, publish_run
@@ -63,6 +65,7 @@ def carry_out_plans(plans: Mapping[str, Plan]) -> dict[str, TerramosaicError]:
             if runs is not plans:
                 jobs = jobs_left(runs.values())
                 progress.blocks_again(len(jobs))
+                count("retries", len(jobs), what="block", kind="damaged")
             return _attempt(runs, jobs, progress)
 
         return until_whole(plans, attempt)
@@ -88,6 +91,8 @@ def _finish(name: str, made: Plan, progress: RunProgress) -> None:
         require_imagery(made)
         progress.stage(f"assemble {name}".rstrip())
         assemble_mosaics(location)
+        made_of = (facts_of(mosaic) for mosaic in mosaics_of(made).values())
+        count("written_bytes", sum(facts.size for facts in made_of if facts), what="mosaics")
     progress.stage(f"publish {name}".rstrip())
     publish_run(location)
     report_outputs(made, name)
@@ -125,10 +130,28 @@ def _compute(
 
 def _carry_out(jobs: Sequence[Job], workers: Crew, progress: RunProgress) -> list[Failure]:
     with Tasks(workers) as force:
-        failures = carry_out(jobs, force, progress)
-    for _ in failures:
+        failures = carry_out(jobs, force, _Counted(progress))
+    for failure in failures:
         progress.block_failed()
+        count("blocks", outcome="failed")
+        count("failures", what="block", kind=type(failure.error).__name__)
     return failures
+
+
+class _Counted:
+    """Hands on what is done, and counts it for the worker's metrics: once, where it is carried out."""
+
+    def __init__(self, progress: RunProgress) -> None:
+        self._progress = progress
+
+    def block_done(self, block: Block, receipt: BlockReceipt) -> None:
+        count("blocks", outcome="computed")
+        count("windows", receipt.windows)
+        count("written_bytes", sum(receipt.files.values()), what="blocks")
+        for phase, seconds in receipt.seconds.items():
+            if phase != "total":
+                count("block_seconds", seconds, phase=phase)
+        self._progress.block_done(block, receipt)
 
 
 def _cells(jobs: Sequence[Job], on_cluster: bool) -> Sequence[str | None]:

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar, cast
 from prefect.states import Failed
 
 from terramosaic.errors import TerramosaicError
+from terramosaic.storage.tally import count, flush
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -24,10 +25,20 @@ def fails_in_one_line(function: Callable[Parameters, Result]) -> Callable[Parame
 
     @functools.wraps(function)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        flow = function.__name__.replace("_", "-")
         try:
-            return function(*args, **kwargs)
-        except TerramosaicError as error:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            count("failures", what="run", kind=type(error).__name__)
+            count("runs", flow=flow, outcome="failed")
+            if not isinstance(error, TerramosaicError):
+                raise
             return cast(Result, Failed(message=str(error), data=error))
+        finally:
+            flush()
+        count("runs", flow=flow, outcome="completed")
+        flush()
+        return result
 
     return wrapped
 

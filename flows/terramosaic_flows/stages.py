@@ -20,6 +20,7 @@ from terramosaic.publishing.publish import publish
 from terramosaic.request.request import RegionRequest
 from terramosaic.run.scheduling import Workforce
 from terramosaic.storage.retries import BLOCK_TASK
+from terramosaic.storage.tally import count
 from terramosaic_flows.far import compute_far_from_the_flow
 
 #: Prefect's result cache is not the record of finished work: receipts in the run folder are.
@@ -32,7 +33,10 @@ def can_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     An asset, no: its reader has done all that can help. Blocks of a lost worker go to another one, and that is for who
     hands them out.
     """
-    return isinstance(state.result(raise_on_failure=False), StoreError)
+    passes = isinstance(state.result(raise_on_failure=False), StoreError)
+    if passes:
+        count("retries", what="task", kind="StoreError")
+    return passes
 
 
 @task(name="plan", **_PLAIN)

@@ -31,6 +31,9 @@ from terramosaic_flows.form import request_of_form
 #: Letters of a name, and of a region's in it.
 _MOST_LETTERS, _OF_REGION = 120, 60
 
+#: What of a request its name follows from.
+_NAMING = ("region", "datetime", "region_name")
+
 #: Regions and folders that a message names.
 _MOST_NAMED = 5
 
@@ -39,7 +42,7 @@ def name_of_map() -> str:
     """The name of a flow run of `map-region`: ``33TWL 2023-08``."""
 
     def name(sent: Mapping[str, Any]) -> str:
-        request = request_of_form(sent["request"])
+        request = _asked(sent["request"])
         return f"{region_name(request.region, request.region_name)} {period_in_words(*request.interval)}"
 
     return _named(name)
@@ -49,7 +52,7 @@ def name_of_watch() -> str:
     """The name of a flow run of `watch-region`: ``33TWL, 30 days until 2023-08-31``."""
 
     def name(sent: Mapping[str, Any]) -> str:
-        request = request_of_form(sent["request"])
+        request = _asked(sent["request"])
         region = region_name(request.region, request.region_name)
         until = sent.get("until") or datetime.now(UTC).date()
         return f"{region}, {counted(int(sent['look_back_days']), 'day')} until {until}"
@@ -170,6 +173,13 @@ def _named(name: Callable[[Mapping[str, Any]], str]) -> str:
         return printable(one_line(name((context and context.parameters) or {})), _MOST_LETTERS) or given
     except Exception:  # what is wrong with the parameters is said by the run itself
         return given
+
+
+def _asked(sent: RegionRequest | Mapping[str, Any]) -> RegionRequest:
+    """What decides the name of what was sent; what else may be wrong with it does not matter here."""
+    if isinstance(sent, RegionRequest):
+        return sent
+    return request_of_form({name: sent[name] for name in _NAMING if name in sent})
 
 
 def _end_of(place: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from terramosaic.demo.world import write_world
 from terramosaic_flows.service.login import keep_login
 from terramosaic_flows.service.own_origin import server_command
-from terramosaic_flows.service.processes import ManagedProcess, prefect_command
+from terramosaic_flows.service.processes import ManagedProcess, worker_command
 from terramosaic_flows.service.settings import POOL, deployments_folder, service_environment
 from tests.faults.__main__ import request_of_run
 from tests.faults.shooting import receipts, same_pixels
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         server = serve()
         _set_up()
-        keep("worker", prefect_command("worker", "start", "--pool", POOL, "--type", "process"))
+        keep("worker", worker_command("--pool", POOL, "--type", "process"))
         request = request_of_run(write_world(work / "world"), work / "maps", seed=7)
         deployment = call(port, "/deployments/name/map-region/map-region", login=login)["id"]
         parameters = {"request": request.model_dump(mode="json")}

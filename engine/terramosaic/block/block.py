@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from functools import partial
 
@@ -25,6 +25,7 @@ from terramosaic.errors import TerramosaicError, UnusableFileError
 from terramosaic.imagery.inspection import SceneBook
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
+from terramosaic.json_log import ContextPool, about, about_run
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
@@ -36,6 +37,7 @@ from terramosaic.planning.identity import own_bundle, require_own_pixels
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_json
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.tally import flush
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 _WRITES_AHEAD = 2
 
 
+@about_run
 def run_block(
     plan: Plan,
     block: Block,
@@ -87,19 +90,22 @@ def run_block(
     fence = fence or Fence()
     batch_size = batch_size or BATCH_SIZES[parse_device(device).kind].call
     try:
-        with device_to_itself(parse_device(device), fence.closed):
+        with about(block=block.id), device_to_itself(parse_device(device), fence.closed):
             model = model or open_model(plan, device, threads=threads)
             surroundings = Surroundings.of(
                 parse_device(device), threads=threads or available_cpus(), batch=batch_size
             )
             job = partial(_BlockJob, plan, block, model, device, surroundings, fence)
             receipt = _computed(plan, job, on_windows or (lambda _: None))
+            seconds = receipt.seconds["total"]
+            logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, seconds)
     except TerramosaicError as error:
         error.within(f"block {block.id}")
         raise
+    finally:
+        flush()  # a worker process may end without another word
     if on_windows and receipt.windows < block.windows:
         on_windows(block.windows - receipt.windows)  # those without a valid pixel were left out
-    logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, receipt.seconds["total"])
     return receipt
 
 
@@ -197,7 +203,7 @@ class _BlockJob:
         started = time.perf_counter()
         with local_files(), ExitStack() as stack:
             rasters = stack.enter_context(BlockRasters(self._plan, self._block, self._rows.bundle))
-            writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
+            writer = stack.enter_context(ContextPool(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
             # Generators are closed by hand: an error's traceback would keep them, and their reading thread, alive.
             for band, source in stack.enter_context(closing(self._rows.finished())):

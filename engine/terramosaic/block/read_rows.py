@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 from terramosaic.block.strips import Strips
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.marks import seen_in
+from terramosaic.json_log import ContextPool
 
 #: Reads a rectangle of the grid: float32 (bands, height, width), and what is known of each pixel: see `Mark`, uint8
 #: (height, width).
@@ -43,7 +44,7 @@ class ReadRows:
     """
 
     def __init__(self, read: Read, windows: Iterable[Rect]) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-rows")
+        self._pool = ContextPool(1, thread_name_prefix="read-rows")
         self._strips: Strips[Future[tuple[np.ndarray, np.ndarray]]] = Strips(
             windows, lambda rect: self._pool.submit(read, rect)
         )

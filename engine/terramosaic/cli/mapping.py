@@ -15,7 +15,7 @@ from terramosaic.cli.options import request_from, selection_options
 from terramosaic.cli.plugins import load_runner
 from terramosaic.cli.show import result_as_json, show_result
 from terramosaic.cli.show_plan import show_plan
-from terramosaic.cli.verbosity import is_quiet, is_verbose
+from terramosaic.cli.verbosity import is_quiet, is_verbose, log_formatter
 from terramosaic.errors import NoScenesError, RequestError
 from terramosaic.mosaic.result import MapResult
 from terramosaic.planning.planning import plan
@@ -132,7 +132,7 @@ def with_prefect(request: RegionRequest, home: Path | None = None) -> list[MapRe
     # The flow shows its progress in the Prefect UI; here, what the engine logs takes its place.
     log = logging.getLogger("terramosaic")
     lines = logging.StreamHandler()
-    lines.setFormatter(logging.Formatter("%(message)s"))
+    lines.setFormatter(log_formatter("%(message)s"))
     log.addHandler(lines)
     log.setLevel(logging.ERROR if is_quiet() else logging.INFO)
     log.propagate = False

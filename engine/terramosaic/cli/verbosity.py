@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import click
 
 from terramosaic.errors import RequestError
+from terramosaic.json_log import JsonLines
+from terramosaic.settings import is_log_json
 
 #: The options as they may be written, and what they are.
 _SPELLINGS = {
@@ -55,7 +57,7 @@ def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
     root, engine = logging.getLogger(), logging.getLogger("terramosaic")
     if not root.handlers:
         handler = _Stderr()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(log_formatter("%(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
         # Warnings of the engine are for the user; those of the libraries under it are said again, plainly, as errors.
         root.setLevel(logging.INFO if debug else logging.ERROR)
@@ -64,6 +66,15 @@ def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
     from terramosaic.cli.consoles import ERR
 
     ERR.quiet = quiet
+
+
+def log_formatter(text: str) -> logging.Formatter:
+    """How lines of the log look: a text, or JSON where the environment says so.
+
+    Raises:
+        RequestError: it says neither.
+    """
+    return JsonLines() if is_log_json() else logging.Formatter(text)
 
 
 def is_quiet() -> bool:

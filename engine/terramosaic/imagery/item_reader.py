@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -38,6 +39,7 @@ from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.gdal_names import DRIVERS, gdal_options, gdal_path, time_limits
 from terramosaic.storage.retries import ASSET, MISSING, REFUSED
+from terramosaic.storage.tally import count
 from terramosaic.url_secrets import expiry_of, hide_in_log, whole
 
 logger = logging.getLogger(__name__)
@@ -144,7 +146,9 @@ class ItemReader(ABC, Generic[_File]):
                 reraise=True,
             )
             try:
-                return attempts(lambda: _in_time(asset.href, tries.left, lambda: action(self._file(asset))))
+                made = attempts(lambda: _in_time(asset.href, tries.left, lambda: action(self._file(asset))))
+                count("read_bytes", _bytes_of(made))
+                return made
             except CatalogError as error:  # the file is not what its item says, or gets no signature
                 error.scene = self.source.key
                 self._give_up(asset, error)
@@ -206,6 +210,8 @@ class ItemReader(ABC, Generic[_File]):
         logger.warning(
             "reading %s of %s failed, trying again: %s", asset.band, self.source.key, line_of(error)
         )
+        kind = "refused" if is_refusal(error) else "missing" if is_missing(error) else "unreadable"
+        count("retries", what="file", kind=kind)
         self._forget(asset.band)
         if is_refusal(error):
             self._refused.add(asset.band)
@@ -237,6 +243,12 @@ class ItemReader(ABC, Generic[_File]):
         files = self._closing.pop(band, None)
         if files is not None:
             files.close()
+
+
+def _bytes_of(made: object) -> int:
+    """What the arrays take that were read; nothing of what holds none."""
+    parts = made if isinstance(made, tuple) else (made,)
+    return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
 
 
 def _opened(href: str) -> DatasetReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from terramosaic.imagery.pool import READERS
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.zeros import marks_of_unseen, mend
+from terramosaic.json_log import ContextPool
 from terramosaic.planning.folder import RunFolder
 
 #: Rows read at once.
@@ -122,7 +123,7 @@ class StackReader:
 
     def __init__(self, imagery: Imagery, rect: Rect, wanted: np.ndarray, *, threads: int = 4) -> None:
         self._imagery, self._rect, self._wanted = imagery, rect, wanted
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._pool = ContextPool(threads, thread_name_prefix="read")
 
     def __enter__(self) -> StackReader:
         return self
@@ -277,7 +278,7 @@ def read_ahead(strips: Iterator[Strip], depth: int = 2) -> Generator[Strip, None
 
     Close it before the stack: the thread may be in the middle of a read.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+    thread = ContextPool(1, thread_name_prefix="read-ahead")
     try:
         ahead = deque(thread.submit(next, strips, None) for _ in range(depth))
         while (strip := ahead.popleft().result()) is not None:

@@ -21,6 +21,7 @@ from terramosaic.errors import DamagedBlocksError, OutputError
 from terramosaic.ground.grid import Rect
 from terramosaic.imagery.failures import RASTER_FAILURES
 from terramosaic.imagery.scene_records import SceneRecords
+from terramosaic.json_log import about_run
 from terramosaic.model.devices import available_cpus
 from terramosaic.mosaic.class_table import beside, class_table
 from terramosaic.mosaic.cog import RasterProfile, write_cog
@@ -46,6 +47,7 @@ _BAND = 256
 _TILE, _EMBEDDING_TILE = 512, 32
 
 
+@about_run
 def assemble(plan: Plan) -> list[Location]:
     """Writes the run's mosaics from its block rasters; a mosaic that is there already stays, unless it was cut since.
 

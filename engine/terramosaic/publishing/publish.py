@@ -9,6 +9,7 @@ import logging
 from PIL import Image
 
 from terramosaic.errors import OutputError
+from terramosaic.json_log import about_run
 from terramosaic.planning.finished import checksums_in
 from terramosaic.planning.folder import RunFolder, is_complete, link_latest
 from terramosaic.planning.plan import Plan
@@ -24,6 +25,7 @@ from terramosaic.storage.location import Location
 logger = logging.getLogger(__name__)
 
 
+@about_run
 def publish(plan: Plan) -> Location:
     """Writes a run's quicklooks, its report, and last its item. A run that has its item is complete.
 

@@ -109,12 +109,13 @@ class Failed(_Message):
 
 
 class Log(_Message):
-    """A line for the parent's log."""
+    """A line for the parent's log, and what it is about: see `terramosaic.json_log`."""
 
     kind: Literal["log"] = "log"
     name: str
     level: int
     line: str
+    about: dict[str, str] = {}
 
 
 Report = Began | Windows | Done | Failed | Log

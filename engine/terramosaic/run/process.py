@@ -18,6 +18,7 @@ from queue import SimpleQueue
 
 from terramosaic.block.block import open_model, run_block
 from terramosaic.block.fence import Fence
+from terramosaic.json_log import what_about
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device
 from terramosaic.planning.folder import read_plan
@@ -87,7 +88,9 @@ class _ParentsLog(logging.Handler):
         self._parent = parent
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._parent.send(Log(name=record.name, level=record.levelno, line=self.format(record)))
+        self._parent.send(
+            Log(name=record.name, level=record.levelno, line=self.format(record), about=what_about())
+        )
 
 
 def serve(connection: Connection) -> None:

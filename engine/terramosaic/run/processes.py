@@ -218,8 +218,8 @@ class _Process:
                         fault.within(f"worker on {self._device}")
                 case Failed(block=str(name)) as failed:
                     self._orders.pop(name).settle(failed.exception())
-                case Log(name=name, level=level, line=line):
-                    logging.getLogger(name).log(level, "%s", line)
+                case Log(name=name, level=level, line=line, about=about):
+                    logging.getLogger(name).log(level, "%s", line, extra=about)
         return fault
 
     def _bury(self, fault: Exception | None, how: str) -> None:

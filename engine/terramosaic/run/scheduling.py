@@ -25,6 +25,7 @@ from terramosaic.planning.plan import Block, Plan
 from terramosaic.settings import BLOCK_TIMEOUT
 from terramosaic.storage.files import remove
 from terramosaic.storage.retries import DAMAGED_BLOCK, LOST_WORKER
+from terramosaic.storage.tally import count
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +192,7 @@ class _Carrying:
             self._fail(job, WorkerLostError(ways, tries=len(losses)).within(f"block {job.block.id}"))
         else:
             logger.warning("%s; it is tried once more", error)
+            count("retries", what="block", kind="lost worker")
             self._suspects.append(job)
         if len(self._losses_in_a_row) > _MOST_LOSSES and not self._is_stopped:
             self._drop_the_rest()

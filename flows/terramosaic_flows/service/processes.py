@@ -62,9 +62,9 @@ class ManagedProcess:
         return next((line for line in reversed(lines) if line), "it said nothing")
 
 
-def prefect_command(*arguments: str) -> list[str]:
-    """Prefect's command line, of this very environment."""
-    return [sys.executable, "-m", "prefect", *arguments]
+def worker_command(*arguments: str) -> list[str]:
+    """``prefect worker start`` with an endpoint for metrics, of this very environment."""
+    return [sys.executable, "-m", "terramosaic_flows.service.worker", *arguments]
 
 
 def _prepare() -> None:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import yaml
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.types import SecretDict
+from pydantic import SecretStr
 
-from terramosaic.errors import TerramosaicError, one_line
+from terramosaic.errors import RequestError, TerramosaicError, one_line
+from terramosaic.settings import FAILURE_WEBHOOK
 from terramosaic_flows.service.settings import POOL, PREFECT_FILE, deployments_folder
 
 AUTOMATIONS_FILE = "automations.yaml"
+NOTIFICATION_FILE = "notification.yaml"
+
+#: The block with the URL that is told of runs that failed.
+WEBHOOK = "terramosaic-failures"
 
 #: The template of the pool's jobs, and the kind of pool that it is for.
 POOL_FILE = "process-pool.json"
@@ -39,7 +49,10 @@ async def prepare(runs: int) -> None:
     """
     async with get_client() as client:
         await make_pool(client, runs, deployments_folder())
-        await apply_automations(client, deployments_folder())
+        await apply_automations(client, automations_of(deployments_folder() / AUTOMATIONS_FILE))
+        if FAILURE_WEBHOOK.text:
+            block = await keep_webhook(client, FAILURE_WEBHOOK.text)
+            await apply_automations(client, notifications_of(deployments_folder(), block))
 
 
 async def make_pool(client: PrefectClient, runs: int, folder: Path) -> None:
@@ -87,9 +100,22 @@ def deploy(folder: Path, environment: Mapping[str, str]) -> None:
         raise TerramosaicError(f"{folder / PREFECT_FILE} could not be deployed: {said}")
 
 
-async def apply_automations(client: PrefectClient, folder: Path) -> None:
-    """Makes the server's automations those of ``automations.yaml``: known by name, changed in place, never doubled."""
-    for wanted in automations_of(folder):
+async def keep_webhook(client: PrefectClient, url: str) -> UUID:
+    """The block that holds the webhook's URL, which the server keeps encrypted; made, or brought up to date.
+
+    Raises:
+        RequestError: it is no URL of a web server.
+    """
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise RequestError(f"{FAILURE_WEBHOOK}: it is no URL that begins with https:// or http://")
+    block = Webhook(url=SecretStr(url), headers=SecretDict({"Content-Type": "application/json"}))
+    saved: UUID = await block.save(WEBHOOK, overwrite=True, client=client)
+    return saved
+
+
+async def apply_automations(client: PrefectClient, automations: Iterable[Mapping[str, Any]]) -> None:
+    """Makes automations on the server: known by name, changed in place, never doubled."""
+    for wanted in automations:
         automation = AutomationCore.model_validate(wanted)
         found = await client.read_automations_by_name(automation.name)
         if not found:
@@ -101,10 +127,19 @@ async def apply_automations(client: PrefectClient, folder: Path) -> None:
             await client.delete_automation(double.id)
 
 
-def automations_of(folder: Path) -> list[dict[str, Any]]:
-    """What ``automations.yaml`` lists."""
-    content = yaml.safe_load((folder / AUTOMATIONS_FILE).read_text(encoding="utf-8"))
-    return list(content["automations"])
+def automations_of(file: Path) -> list[dict[str, Any]]:
+    """What a file of automations lists."""
+    return list(yaml.safe_load(file.read_text(encoding="utf-8"))["automations"])
+
+
+def notifications_of(folder: Path, webhook: UUID) -> list[dict[str, Any]]:
+    """What ``notification.yaml`` lists, with the webhook's block in each action."""
+    automations = automations_of(folder / NOTIFICATION_FILE)
+    for automation in automations:
+        automation["actions"] = [
+            action | {"block_document_id": str(webhook)} for action in automation["actions"]
+        ]
+    return automations
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:

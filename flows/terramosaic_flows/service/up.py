@@ -23,7 +23,7 @@ from terramosaic.errors import OutputError, RequestError, TerramosaicError
 from terramosaic_flows.service import Echo
 from terramosaic_flows.service.login import keep_login, login_file
 from terramosaic_flows.service.own_origin import server_command
-from terramosaic_flows.service.processes import ManagedProcess, prefect_command
+from terramosaic_flows.service.processes import ManagedProcess, worker_command
 from terramosaic_flows.service.settings import HOST, POOL, api_url, deployments_folder, service_environment
 
 #: Prefect's usual port, where it is free.
@@ -90,8 +90,8 @@ def up(
         _requeue(echo, "left from before, and going on")
         worker = ManagedProcess(
             "worker",
-            prefect_command(
-                "worker", "start", "--pool", POOL, "--type", "process", "--limit", str(runs),
+            worker_command(
+                "--pool", POOL, "--type", "process", "--limit", str(runs),
                 "--name", f"up-{socket.gethostname()}", "--install-policy", "never",
             ),
             environment,
