@@ -75,6 +75,7 @@ class DatedInputs:
             source.cloudy[:] |= other.cloudy
             source.other_zone[:] |= other.other_zone
             source.repaired[:] |= other.repaired
+            source.strips.update(other.strips)
         marks = [one.marks(rect) for one in self._distinct]
         passes: dict[str, np.ndarray] = {}
         for one in self._distinct:

@@ -25,7 +25,7 @@ from terramosaic.imagery.elevation import read_elevation
 from terramosaic.imagery.reader import SceneReader
 from terramosaic.imagery.scene_decision import Inspectable, SceneDecision
 from terramosaic.imagery.stack import Imagery, StackReader, read_ahead
-from terramosaic.planning.dates import distinct
+from terramosaic.planning.dates import distinct, imagery_names
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.heights import DEM
 from terramosaic.planning.plan import Block, Plan
@@ -157,7 +157,8 @@ class _Opening:
         stack = self.opened.enter_context(StackReader(imagery, rect, wanted))
         strips = self.opened.enter_context(closing(read_ahead(stack.strips())))
         keeps_imagery = any(layer.kind == "imagery" for layer in plan.layers)
-        held = HeldRows(strips, optical.bands, kept=keeps_imagery, last=self.part.row_end)
+        kept = imagery_names(plan.dates)[acquisition] if keeps_imagery else ""
+        held = HeldRows(strips, optical.bands, kept=kept, last=self.part.row_end)
         return replace(optical_inputs(held, optical, others), radar=held_passes)
 
 

@@ -67,7 +67,8 @@ class SourceRows:
         dn: reflectance x 10 000 in `SOURCE_BANDS`; in place of one that the model does not take, its first.
         valid: what all inputs have seen in any window, of whatever lattice.
         acquisition: uint16 (height, width), which of the block's it is of; see `Strip`.
-        strips: of the stack, margin and all, that were read since the rows before: where the run keeps its imagery.
+        strips: of the stack, margin and all, that were read since the rows before, by the layer that they are kept as:
+            where the run keeps its imagery.
         sea: heights were 0 m there, for no tile lies over the sea.
         marked: by input, how many pixels of the region each mark is of.
         passes: of Sentinel-1, how many valid pixels are of each, by its label.
@@ -81,19 +82,19 @@ class SourceRows:
     repaired: np.ndarray
     acquisition: np.ndarray
     sea: np.ndarray
-    strips: tuple[Strip, ...] = ()
+    strips: dict[str, tuple[Strip, ...]] = field(default_factory=dict)
     marked: dict[str, dict[Mark, int]] = field(default_factory=dict)
     passes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, rect: Rect, bands: int, strips: tuple[Strip, ...] = ()) -> SourceRows:
+    def empty(cls, rect: Rect, bands: int, strips: dict[str, tuple[Strip, ...]] | None = None) -> SourceRows:
         """Rows that no scene covers, of so many bands."""
         valid, cloudy, other_zone, repaired, sea = (np.zeros(rect.shape, bool) for _ in range(5))
         dn, acquisition = (
             np.zeros((bands, *rect.shape), np.uint16),
             np.zeros(rect.shape, np.uint16),
         )
-        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition, sea, strips)
+        return cls(rect, dn, valid, cloudy, other_zone, repaired, acquisition, sea, strips or {})
 
     def take(self, strip: Strip, shared: Rect, bands: list[int]) -> None:
         """Copies from a strip of the stack what it knows of the rectangle ``shared``."""
@@ -163,7 +164,7 @@ class BlockRasters:
         """Encodes and writes finished rows of all layers."""
         for layer in self._layers:
             if layer.kind == "imagery":
-                for strip in source.strips:
+                for strip in source.strips.get(layer.name, ()):
                     self._put(layer.name, *self._in_full_width(layer.name, strip))
         if band.rect.is_empty:
             return

@@ -118,12 +118,12 @@ class HeldRows:
     Args:
         strips: of the stack.
         bands: of the level of Sentinel-2 that leads, the first ones of the strips.
-        kept: whether strips are wanted themselves, behind finished rows; see `SourceRows`.
+        kept: the layer as which strips are wanted themselves, behind finished rows, if any; see `SourceRows`.
         last: where the rows end behind which all strips that are left are handed out.
     """
 
     def __init__(
-        self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: bool = False, last: int | None = None
+        self, strips: Iterator[Strip], bands: tuple[str, ...], *, kept: str = "", last: int | None = None
     ) -> None:
         self._strips, self._kept, self._last, self._count = strips, kept, last, len(bands)
         # A model without a visible band is shown by its first one.
@@ -190,12 +190,12 @@ class HeldRows:
         source.valid[~region] = False
         return source
 
-    def _taken(self, rect: Rect) -> tuple[Strip, ...]:
+    def _taken(self, rect: Rect) -> dict[str, tuple[Strip, ...]]:
         """Strips that nobody has been given yet, for rows that go on to be written."""
-        if rect.is_empty:
-            return ()
+        if rect.is_empty or not self._kept:
+            return {}
         new, self._new = self._new, []
-        return tuple(new)
+        return {self._kept: tuple(new)}
 
     def _take_until(self, row: int | None) -> None:
         while (row is None or not self._held or self._held[-1].rect.row_end < row) and (

@@ -78,6 +78,16 @@ def distinct(dates: Iterable[PlannedDate]) -> list[PlannedDate]:
     return list({one.acquisition: one for one in reversed(list(dates))}.values())[::-1]
 
 
+def imagery_names(dates: Sequence[PlannedDate]) -> dict[int | None, str]:
+    """By acquisition, what the imagery that a run keeps of it is called: by the first date that it is, from 1.
+
+    A run without several dates has one, of no acquisition in particular.
+    """
+    if not dates:
+        return {None: "imagery"}
+    return {one.acquisition: f"imagery_{dates.index(one) + 1}" for one in distinct(dates)}
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An acquisition that may be a date.
@@ -181,8 +191,6 @@ def with_dates(request: RegionRequest, bundle: Bundle) -> RegionRequest:
         raise RequestError(
             "composite: each date is one acquisition, of which there is no median; leave composite out"
         )
-    if request.keep_imagery:
-        raise RequestError("keep_imagery: imagery of several dates is not kept yet; leave it out")
     for name in request.inputs:
         if name != DEM and bundle.inputs[name].dates == 1:
             raise RequestError(

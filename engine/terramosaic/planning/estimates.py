@@ -112,7 +112,7 @@ def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict
     if request.keep_imagery:
         optical = OpticalBands.of(request.inputs, bundle.bands_by_input)
         sizes = (_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in (optical.bands if optical else ()))
-        found["imagery"] = pixels * sum(sizes) / 1e9
+        found["imagery"] = max(1, request.dates.count) * pixels * sum(sizes) / 1e9
     return found
 
 

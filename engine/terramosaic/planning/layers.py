@@ -197,8 +197,20 @@ class Layer:
 ACQUIRED = Layer("acquired", "days", ("day", "pass"), "uint16", 0, unit="d", overviews="mode")
 
 
-def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = ()) -> tuple[Layer, ...]:
-    """All rasters that a request asks of a bundle, of acquisitions of these passes; the quality layer comes last."""
+def layers_of(
+    request: RegionRequest,
+    bundle: Bundle,
+    passes: Sequence[Pass] = (),
+    imagery_names: Iterable[str] = ("imagery",),
+) -> tuple[Layer, ...]:
+    """All rasters that a request asks of a bundle, of acquisitions of these passes; the quality layer comes last.
+
+    Args:
+        request: says which.
+        bundle: its model.
+        passes: of the acquisitions.
+        imagery_names: what imagery is called that is kept, of each date of several; the oldest first.
+    """
     found = []
     for name in request.targets:
         target = bundle.targets[name]
@@ -225,9 +237,12 @@ def layers_of(request: RegionRequest, bundle: Bundle, passes: Sequence[Pass] = (
                 found.append(replace(estimate, name=f"{name}_std", measure="std"))
     optical = OpticalBands.of(request.inputs, bundle.bands_by_input)
     if request.keep_imagery and optical is not None:
-        imagery = Layer("imagery", "imagery", optical.bands, "uint16", 0, scale=REFLECTANCE)
         # As far as windows can reach that the map hangs on, so that each can be cut from it again.
-        found.append(replace(imagery, margin=margin_of(lattices_of(request, bundle.manifest)) - 1))
+        margin = margin_of(lattices_of(request, bundle.manifest)) - 1
+        found += [
+            Layer(name, "imagery", optical.bands, "uint16", 0, scale=REFLECTANCE, margin=margin)
+            for name in imagery_names
+        ]
     found.append(acquired_layer(() if request.composite == "median" else passes))
     quality = Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode")
     found.append(replace(quality, flags=(*_ALWAYS, QUALITY_SEA)) if DEM in request.inputs else quality)

@@ -31,7 +31,7 @@ from terramosaic.errors import (
 from terramosaic.ground.zones import as_geojson
 from terramosaic.planning.blocks import cut_into_blocks, seen_at_all, windows_around, windows_by_stride
 from terramosaic.planning.coverage import lost_shares
-from terramosaic.planning.dates import PlannedDate
+from terramosaic.planning.dates import PlannedDate, imagery_names
 from terramosaic.planning.dating import Dated, dated, dated_by_radar, search_pairs_again
 from terramosaic.planning.estimates import (
     covered_share,
@@ -341,7 +341,12 @@ def _plan_from(
         region=as_geojson(area.outline),
         searched=found.searched,
         bundle=BundleRef.of(bundle),
-        layers=layers_of(request, bundle, [acquisition.of_pass for acquisition in acquisitions]),
+        layers=layers_of(
+            request,
+            bundle,
+            [acquisition.of_pass for acquisition in acquisitions],
+            imagery_names(dates).values(),
+        ),
         acquisitions=tuple(
             RankedAcquisition(
                 solar_day=acquisition.of_pass.solar_day.isoformat(),

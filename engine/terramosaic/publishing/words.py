@@ -60,6 +60,7 @@ def title_of(layer: Layer) -> str:
     if layer.name in TITLES:
         return TITLES[layer.name]
     target, _, extra = layer.name.rpartition("_")
+    extra = f"date {extra}" if layer.kind == "imagery" else extra
     return f"{TITLES.get(target, target)}: {extra}" if target else layer.name
 
 

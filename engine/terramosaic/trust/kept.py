@@ -42,10 +42,14 @@ class KeptImagery:
 
     @property
     def reaches(self) -> bool:
-        """Whether it was kept as far as windows see beyond the map's edge, and is all that they see."""
+        """Whether it was kept as far as windows see beyond the map's edge, and is all that they see.
+
+        Of several dates windows are cut from the scenes.
+        """
         optical = self._plan.optical
         is_all = (
             optical is not None
+            and not self._plan.dates
             and not optical.beside
             and set(optical.inputs) == set(self._plan.request.inputs) - {COORDINATES}
         )

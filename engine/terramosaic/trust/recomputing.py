@@ -89,7 +89,7 @@ def recomputed(
     with closing(rows.finished()) as finished:
         for band, source in finished:
             for layer in imagery:
-                for strip in source.strips:
+                for strip in source.strips.get(layer.name, ()):
                     shared = strip.rect.intersection(rect)
                     if not shared.is_empty:
                         found[layer.name][:, *shared.slices(rect)] = strip.dn[:, *shared.slices(strip.rect)]

@@ -279,7 +279,6 @@ def test_passes_of_radar_alone_are_dates(ground: Catalog, tmp_path: Path) -> Non
     [
         ({"dates": 2}, "dates: bundle 'dated' takes 3 dates, not 2"),
         ({"composite": "median"}, "composite: each date is one acquisition, of which there is no median"),
-        ({"keep_imagery": True}, "keep_imagery: imagery of several dates is not kept yet"),
         ({"inputs": ("S2L2A",)}, "inputs: bundle 'dated' takes"),
     ],
 )
@@ -289,6 +288,31 @@ def test_what_is_not_made_of_several_dates_is_told(
     with pytest.raises(RequestError) as error:
         mapped(ground, model, tmp_path, **fields)
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_imagery_of_each_date_is_kept(ground: Catalog, model: str, result: MapResult, tmp_path: Path) -> None:
+    kept = mapped(ground, model, tmp_path, keep_imagery=True, block_size=2048)
+    assert [layer.name for layer in kept.plan.layers if layer.kind == "imagery"] == [
+        "imagery_1", "imagery_2", "imagery_3"
+    ]  # fmt: skip
+    np.testing.assert_array_equal(read(kept.mosaics["seen"])[0], read(result.mosaics["seen"])[0])
+    for place, day in enumerate(("2023-08-15", "2023-08-20", "2023-08-25"), start=1):
+        pixels, rect = read(kept.mosaics[f"imagery_{place}"])
+        expected = np.stack(
+            [dn_of("B03", *GROUND.shape, level=LEVELS[day]), dn_of("B08", *GROUND.shape, level=LEVELS[day])]
+        )
+        if day == "2023-08-15":
+            expected[:, *HOLE.slices(GROUND)] = 0
+        inside = PLACE.intersection(rect)
+        np.testing.assert_array_equal(pixels[:, *inside.slices(rect)], expected[:, *inside.slices(GROUND)])
+    assert verify(kept.folder, windows=6).passed
+    assert "What the model saw at date 3 is kept" in kept.report.read_text()
+
+
+def test_imagery_of_a_date_that_stands_in_is_kept_once(ground: Catalog, model: str, tmp_path: Path) -> None:
+    dates = {"reference": "2023-08-15", "pair_days": 2, "repeat_missing": True}
+    kept = mapped(ground, model, tmp_path, keep_imagery=True, dates=dates, targets=("seen",))
+    assert [name for name in kept.mosaics if name.startswith("imagery")] == ["imagery_1", "imagery_3"]
 
 
 def test_a_model_of_one_date_takes_no_dates(ground: Catalog, tmp_path: Path) -> None:
