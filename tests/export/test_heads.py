@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,25 @@ def test_a_regression_has_values(tmp_path: Path) -> None:
         tmp_path / "bundle", config=config, random_weights=1, target="biomass", pixel_size=10
     )
     assert packed.bundle.targets["biomass"].channels == ("biomass",)
+
+
+@pytest.mark.parametrize(
+    ("stats", "options", "told"),
+    [
+        (STATS | {"stds": {"S2L2A": [0.0] * 12}}, {}, "S2L2A: std must be above 0"),
+        (STATS, {"classes": ["a", "b", "b"]}, "two classes have the same name"),
+        (STATS, {"target": "my flood"}, "is no name here; take letters and digits"),
+    ],
+)
+def test_what_no_bundle_can_hold_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stats: Any, options: Any, told: str
+) -> None:
+    monkeypatch.setattr("terramosaic.model.export.heads._built", None)
+    config = configuration(tmp_path / "head.yaml")
+    (tmp_path / "stats.json").write_text(json.dumps(stats))
+    given = {"config": config, "stats": tmp_path / "stats.json", "random_weights": 1, "pixel_size": 10}
+    with pytest.raises(RequestError, match=told):
+        export_head(tmp_path / "bundle", **given, **options)
 
 
 def test_a_graph_that_computes_otherwise_makes_no_bundle(

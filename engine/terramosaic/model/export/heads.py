@@ -23,6 +23,7 @@ from terramosaic.model.export.lora import merged
 from terramosaic.model.export.onnx_files import GraphForm, export_graph
 from terramosaic.model.export.tim import Thought, thought_of
 from terramosaic.model.packing import Packed, PackSpec, pack_model
+from terramosaic.model.packing.spec import spec_of
 
 #: What a graph that thinks calls the numbers that its tokens are drawn with.
 UNIFORM = "uniform"
@@ -61,6 +62,8 @@ def export_head(
     read = read_config(config, stats, held, classes=classes, window=window, dates=dates, bands=bands)
     assert read is not None  # there is a configuration, or what the checkpoint holds
     side = read.window
+    # What a bundle cannot hold, such as a deviation of 0 or a name twice, is told before minutes of exporting.
+    spec = _spec(read, side, target, checkpoint, config, random_weights)
     network = _built(read, side, random_weights)
     if checkpoint:
         _load(network, merged(state, read.lora) if read.lora else state, checkpoint)
@@ -69,7 +72,6 @@ def export_head(
     folder = Path(mkdtemp(prefix="terramosaic-head-"))
     try:
         _export(head, read, side, folder / "head.onnx")
-        spec = _spec(read, side, target, checkpoint, config, random_weights)
         packed = pack_model(folder / "head.onnx", spec, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -194,7 +196,7 @@ def _spec(
         said = {"output": "values"}
     if read.thinks:
         said["uniform"] = UNIFORM
-    return PackSpec.model_validate(
+    return spec_of(
         {
             "name": name,
             "title": f"{name} ({what}{read.arguments['backbone']} with {read.arguments.get('decoder')})",
@@ -215,7 +217,8 @@ def _spec(
                 for key, item in read.inputs.items()
             },
             "targets": {target or ("classes" if read.task == "segmentation" else "values"): said},
-        }
+        },
+        "config",
     )
 
 
