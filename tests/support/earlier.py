@@ -70,6 +70,7 @@ def newest_as_0_1_left_it(out: Path) -> None:
     collection = json.loads((out / "collection.json").read_text())
     for asset in collection["assets"].values():
         asset["href"] = "./newest/" + asset["href"].split("/")[-1]
+    collection["links"] = [link for link in collection["links"] if "terramosaic:newest" not in link]
     (out / "collection.json").write_text(json.dumps(collection))
 
 

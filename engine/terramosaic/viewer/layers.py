@@ -33,6 +33,7 @@ from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy
 from terramosaic.viewer.shelf import Shelf, ShelvedRun
 from terramosaic.viewer.sight import sight_file, sight_layer, sight_paint
+from terramosaic.watch.newest_plan import plan_of_newest
 
 #: Layers that are kept open; of a store each holds copies of its mosaics in scratch.
 _MOST = 64
@@ -178,7 +179,8 @@ class Layers:
         Raises:
             RequestError: it is missing, damaged, or of another version.
         """
-        return self._plans.get((run.name, run.version), lambda: read_plan(run.folder.path))
+        read = plan_of_newest if run.is_newest else read_plan
+        return self._plans.get((run.name, run.version), lambda: read(run.folder.path))
 
     def names(self, run: ShelvedRun) -> tuple[str, ...]:
         """Of the layers of a run; maps come first, then what tells how far to trust them."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from terramosaic.errors import RequestError, TerramosaicError, one_line, printable
-from terramosaic.planning.folder import RunFolder
+from terramosaic.errors import OutputError, RequestError, TerramosaicError, one_line, printable
+from terramosaic.planning.folder import ACQUISITIONS, RunFolder
 from terramosaic.planning.run_folders import DEPTH, folders_below
 from terramosaic.publishing.catalog import is_run_item
 from terramosaic.publishing.collections import CATALOG, COLLECTIONS
@@ -25,6 +26,10 @@ from terramosaic.publishing.views import FOLDER as VIEWS
 from terramosaic.storage.files import FileFacts, exists, facts_of, pointed_at, read_json
 from terramosaic.storage.location import Location, is_remote, location
 from terramosaic.storage.roots import is_within_roots, require_within_roots
+from terramosaic.watch.collection import NEWEST as NEWEST_MARK
+from terramosaic.watch.collection import newest_in
+from terramosaic.watch.generation import FOLDER as NEWEST
+from terramosaic.watch.stable_paths import CURRENT
 
 #: Seconds for which a look at the folder holds.
 _FRESH = 3.0
@@ -60,6 +65,11 @@ class ShelvedRun:
     folder: RunFolder
     item: Mapping[str, Any]
     version: str
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether it is no run, but the newest mosaics of a watched region's runs."""
+        return _is_newest_item(self.item)
 
 
 class Shelf:
@@ -193,7 +203,24 @@ class Shelf:
     def _folders(self) -> list[tuple[str, Location]]:
         if self._single is not None:
             return [(self._single, self.out)]
-        return list(folders_below(self.root))
+        runs = list(folders_below(self.root))
+        return [*runs, *self._newest(runs)]
+
+    def _newest(self, runs: list[tuple[str, Location]]) -> Iterator[tuple[str, Location]]:
+        """The newest mosaics of the watched regions that runs are of: by the path that stays, where there is one."""
+        regions = {
+            name.rpartition("/")[0].rpartition("/")[0]: place.parent.parent
+            for name, place in runs
+            if place.parent.name == ACQUISITIONS
+        }
+        for name, region in regions.items():
+            with suppress(OutputError):  # the collection is damaged, and the runs are not
+                generation = newest_in(region)
+                if generation is not None:
+                    folder, current = region / NEWEST, CURRENT
+                    is_there = not is_remote(folder) and (folder / current).resolve().name == generation
+                    found = current if is_there else generation
+                    yield f"{name}/{NEWEST}/{found}".lstrip("/"), folder / found
 
     def _read(self, named: tuple[str, Location]) -> tuple[str, ShelvedRun | str | None]:
         """A run as it is now; why it cannot be shown, where that is so; None where it is not finished."""
@@ -209,9 +236,14 @@ class Shelf:
             item = read_json(folder.item_file)
         except TerramosaicError as error:
             return name, self.told(error)
-        if item is None or not is_run_item(item):
+        if item is None or not (is_run_item(item) or _is_newest_item(item)):
             return name, "its item is damaged; map the same request again, which makes it anew"
         return name, ShelvedRun(name, folder, item, facts.version)
+
+
+def _is_newest_item(item: Mapping[str, Any]) -> bool:
+    told = item.get("properties")
+    return isinstance(told, dict) and told.get(NEWEST_MARK) is True and "assets" in item
 
 
 def _is_plain(part: str) -> bool:

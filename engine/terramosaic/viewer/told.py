@@ -48,7 +48,8 @@ def items_told(shelf: Shelf, url: str) -> dict[str, Any]:
         OutputError: the folder cannot be read, or the store does not answer.
     """
     features = []
-    for run in sorted(shelf.runs.values(), key=lambda one: (_days(one), one.name)):
+    runs = [run for run in shelf.runs.values() if not run.is_newest]
+    for run in sorted(runs, key=lambda one: (_days(one), one.name)):
         itself = f"{url}/{quote(run.name)}/item.json"
         try:
             links = [
@@ -106,6 +107,7 @@ def _in_short(run: ShelvedRun) -> dict[str, Any]:
         "geometry": run.item.get("geometry"),
         "mapped_km2": round(float(told.get("terramosaic:valid_pixels") or 0) / 1e4, 1),
         "is_replaced": bool(told.get("deprecated")),
+        "is_newest": run.is_newest,
         "report": _href(run, "./report.html"),
         "version": run.version,
     }

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 #: The collection's file; the runs lie beside it.
 COLLECTION = "collection.json"
 
-#: Marks the link to the item of the newest mosaics, which is of no single run.
-_NEWEST = "terramosaic:newest"
+#: Marks the item of the newest mosaics, which is of no single run, and the link to it.
+NEWEST = "terramosaic:newest"
 
 _REGION: TypeAdapter[AnyRegion] = TypeAdapter(AnyRegion)
 _VERSION_EXTENSION = "https://stac-extensions.github.io/version/v1.2.0/schema.json"
@@ -142,7 +142,7 @@ class MapCollection:
             item: the href of their item.
         """
         title = "the last clear acquisition of each pixel"
-        link = {"rel": "item", "href": item, "type": "application/geo+json", "title": title, _NEWEST: True}
+        link = {"rel": "item", "href": item, "type": "application/geo+json", "title": title, NEWEST: True}
         self._write(plan, self._mapped, assets, [link])
 
     def _region_of_runs(self) -> str | None:
@@ -182,8 +182,8 @@ class MapCollection:
             "links": [
                 {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
                 *itself(COLLECTION),
-                *newest,
                 *map(_link, mapped, labels_of([held.of_pass for held in mapped])),
+                *newest,
             ],
             "assets": assets,
             "terramosaic:region": region_hash(plan.request.region, plan.region),
@@ -255,9 +255,24 @@ def _link(mapped: Mapped, label: str) -> dict[str, Any]:
     }
 
 
+def newest_in(folder: Location) -> str | None:
+    """The name of the generation whose item the collection in a folder links to; None where it links to none.
+
+    Raises:
+        OutputError: the collection cannot be read.
+    """
+    document = read_json(folder / COLLECTION)
+    links = document.get("links") if document else None
+    for link in links if isinstance(links, list) else ():
+        parts = str(link.get("href", "")).split("/") if isinstance(link, dict) and _is_newest(link) else []
+        if len(parts) == 4 and parts[0] == "." and parts[2] not in ("", ".", ".."):
+            return parts[2]
+    return None
+
+
 def _is_newest(link: Mapping[str, Any]) -> bool:
     """Whether it leads to the item of the newest mosaics."""
-    return bool(link.get(_NEWEST))
+    return bool(link.get(NEWEST))
 
 
 def _mapped_in(document: dict[str, Any]) -> list[Mapped]:

@@ -19,8 +19,9 @@ import pystac
 
 from terramosaic.catalog import Pass
 from terramosaic.ground.grid import RESOLUTION
+from terramosaic.planning.finished import VALID_PIXELS
 from terramosaic.planning.folder import ACQUISITIONS
-from terramosaic.planning.plan import Plan, Zone
+from terramosaic.planning.plan import Plan
 from terramosaic.publishing.collections import watched_id
 from terramosaic.publishing.item import EXTENSIONS, asset_beside, bbox_of, mosaic_asset
 from terramosaic.publishing.publish import write_picture
@@ -29,8 +30,10 @@ from terramosaic.publishing.styles import files_beside
 from terramosaic.publishing.words import software
 from terramosaic.storage.files import write_text
 from terramosaic.storage.location import Location
+from terramosaic.watch.collection import NEWEST
 from terramosaic.watch.generation import FOLDER, Generation
-from terramosaic.watch.newest_report import REPORT, newest_report
+from terramosaic.watch.newest_plan import zones_of
+from terramosaic.watch.newest_report import REPORT, newest_report, pixels_by_day
 
 ITEM = "item.json"
 _QUICKLOOKS = "quicklooks"
@@ -52,7 +55,7 @@ def write_item(
         OutputError: a mosaic could not be read, or a file not written.
     """
     folder = watched / FOLDER / name
-    records = list(_records(folder, generation, plan.preview_factor))
+    records = _records(folder, generation, plan.preview_factor)
     for record in records:
         for file, text in files_beside(record).items():
             write_text(folder / file, text)
@@ -65,20 +68,12 @@ def write_item(
 
 def _records(folder: Location, generation: Generation, factor: int) -> list[LayerRecord]:
     """The mosaics of a generation, one after the other: of one in a store each is copied to scratch."""
-    mosaics, found = generation.mosaics, []
-    for epsg, rect in mosaics.zones.items():
-        zone = Zone(
-            epsg=epsg,
-            row=rect.row,
-            col=rect.col,
-            height=rect.height,
-            width=rect.width,
-            outline=None,
-            blocks=(),
-        )
-        paths = mosaics.paths(folder, epsg)
-        found += [survey(paths[layer.key], zone, layer, factor)[0] for layer in mosaics.layers]
-    return found
+    mosaics = generation.mosaics
+    return [
+        survey(path, zone, layer, factor)[0]
+        for zone in zones_of(generation)
+        for layer, path in zip(mosaics.layers, mosaics.paths(folder, zone.epsg).values(), strict=True)
+    ]
 
 
 def _item(
@@ -86,6 +81,7 @@ def _item(
 ) -> dict[str, Any]:
     held = sorted(passes.items(), key=lambda each: each[1].order)
     first, last = held[0][1].start, held[-1][1].start
+    pixels = sum(pixels_by_day(records).values())
     item = pystac.Item(
         id=f"{watched_id(region)}-newest-{name}",
         geometry=plan.region,
@@ -105,7 +101,8 @@ def _item(
             "processing:software": software(plan),
             "terramosaic:targets": list(plan.request.targets),
             "terramosaic:model": plan.bundle.model_dump(exclude={"bands", "inputs", "ndvi_limits"}),
-            "terramosaic:newest": True,
+            VALID_PIXELS: pixels,
+            NEWEST: True,
         },
         stac_extensions=list(EXTENSIONS),
     )

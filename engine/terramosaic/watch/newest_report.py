@@ -55,7 +55,7 @@ def newest_report(
     pictures = _cropped(records)
     held = sorted(passes.items(), key=lambda each: each[1].order, reverse=True)
     labels = labels_of([of_pass for _, of_pass in held])
-    pixels = _pixels_by_day(records)
+    pixels = pixels_by_day(records)
     total = sum(pixels.values())
     rows = [
         _Acquisition(label, run, pixels.get(day_number(one.solar_day), 0) / total if total else None)
@@ -100,7 +100,7 @@ def _cards(
     ]
 
 
-def _pixels_by_day(records: Sequence[LayerRecord]) -> dict[int, int]:
+def pixels_by_day(records: Sequence[LayerRecord]) -> dict[int, int]:
     """How many pixels are of each day, over all zones."""
     found = dict[int, int]()
     for record in records:

@@ -20,7 +20,8 @@ from terramosaic.storage.files import link, list_facts, read_text, remove, write
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.watch.generation import Mosaics
 
-_CURRENT = "current"
+#: On a disk the link to the current generation.
+CURRENT = "current"
 
 
 def point(folder: Location, generation: str, mosaics: Mosaics) -> None:
@@ -56,9 +57,9 @@ def _point_by_links(folder: Path, generation: str) -> None:
     # A style that is no link is one that somebody has saved there.
     own = {path.name for path in folder.iterdir() if _is_beside(path.name) and not path.is_symlink()}
     _remove_others(folder, {path.name for path in folder.iterdir()} - own, wanted)
-    link(folder / _CURRENT, generation)
+    link(folder / CURRENT, generation)
     for name in set(wanted) - own:
-        link(folder / name, f"{_CURRENT}/{name}")
+        link(folder / name, f"{CURRENT}/{name}")
 
 
 def _remove_others(folder: Location, there: Iterable[str], wanted: Iterable[str]) -> None:

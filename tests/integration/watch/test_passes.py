@@ -54,9 +54,8 @@ def request_for(catalog, out):
 
 def held(out):
     """Links of the collection by platform, and which of their items are deprecated."""
-    links = [
-        link for link in json.loads((out / "collection.json").read_text())["links"] if link["rel"] == "item"
-    ]
+    links = json.loads((out / "collection.json").read_text())["links"]
+    links = [link for link in links if "terramosaic:run_id" in link]
     items = [json.loads((out / link["href"]).read_text()) for link in links]
     return links, [item["properties"].get("deprecated", False) for item in items]
 

@@ -53,7 +53,7 @@ def watch(request, until, **options):
 def items_of(out) -> dict[str, pystac.Item]:
     collection = pystac.Collection.from_file(str(out / "collection.json"))
     return {link.extra_fields["terramosaic:solar_day"]: pystac.Item.from_file(link.get_absolute_href())
-            for link in collection.get_links("item")}  # fmt: skip
+            for link in collection.get_links("item") if "terramosaic:run_id" in link.extra_fields}  # fmt: skip
 
 
 def request_for(catalog, out, **options):

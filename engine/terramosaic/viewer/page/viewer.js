@@ -172,6 +172,7 @@ function listRuns() {
       element("b", {}, period(run)),
       element("small", {}, `${run.targets.join(", ")} · ${place(run)}`),
       element("small", {}, `${run.model} · ${run.mapped_km2.toLocaleString("en").replaceAll(",", "\u202f")} km²`),
+      run.is_newest ? element("small", {}, "the last clear acquisition of each pixel") : null,
       run.is_replaced ? element("small", {}, "replaced by a later run") : null,
       element("small", {}, run.name),
     ),
