@@ -172,4 +172,10 @@ def test_it_lies_in_a_store_as_well(out):
         place = location(server.url("maps"))
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(update_catalog, [place, place]))
-        assert server.read("maps/items.parquet") == (out / "items.parquet").read_bytes()
+        for name in (
+            "items.parquet",
+            "layers/NDVI.vrt",
+            "layers/NDVI.gti.gpkg",
+            "layers/zones/NDVI_32633.vrt",
+        ):
+            assert server.read(f"maps/{name}") == (out / name).read_bytes(), name
