@@ -31,7 +31,7 @@ from terramosaic.catalog.scene import Scene, scene_from_item, tell_apart
 from terramosaic.catalog.search import (
     Catalog,
     above_the_limit,
-    clouded,
+    clouds_above,
     hint_for_nothing,
     of_level,
     open_catalog,
@@ -60,7 +60,7 @@ __all__ = [
     "UnusableItem",
     "above_the_limit",
     "backscatter_from_item",
-    "clouded",
+    "clouds_above",
     "drop_superseded",
     "find_backscatter",
     "find_elevation",

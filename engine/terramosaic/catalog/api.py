@@ -119,6 +119,17 @@ class ApiCatalog:
             self._check_collection()
         return [_with_absolute_hrefs(item) for item in wanted.among(found, unusable)]
 
+    def stream(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
+    ) -> Iterator[dict[str, Any]]:
+        """As `search`: of a server's items it is known when all have come whether these are all."""
+        yield from self.search(geometry_parts, start, end, max_cloud, unusable)
+
     def _items(
         self, part: BaseGeometry, start: datetime | None, end: datetime | None, max_cloud: float | None
     ) -> Iterator[Any]:

@@ -101,16 +101,17 @@ def find_backscatter(
     """
     # Not `or`: one that has taken none yet is a value, too.
     left_out = Unusable() if unusable is None else unusable
-    region, scenes = shapely.union_all(list(parts)), []
-    for item in catalog.search(parts, start, end, None, left_out):
+    region, scenes, broken = shapely.union_all(list(parts)), [], left_out.beside()
+    for item in catalog.stream(parts, start, end, None, left_out):
         try:
             scene = backscatter_from_item(item, catalog.profile, origin=catalog.origin)
         except CatalogError as error:
-            left_out.put(item, error)
+            broken.put(item, error)
         else:
             # By the scene's own footprint: what a catalog draws around the world meets every region.
             if shapely.intersects(scene.geometry, region):
                 scenes.append(scene)
+    left_out.items.extend(broken.items)
     wanted = {name.lower() for name in platforms}
     reasons = [
         EXCLUDED

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog.formats import SUFFIXES, document_of
+from terramosaic.catalog.formats import SUFFIXES, document_of, items_in
 from terramosaic.catalog.hrefs import Origin
 from terramosaic.catalog.matching import Wanted
 from terramosaic.catalog.metadata import is_href, links_of, with_hrefs
@@ -55,13 +56,22 @@ class FileCatalog:
         Raises:
             CatalogError: a file is missing, is not JSON or not STAC, or a matching item has no geometry.
         """
-        wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
-        return wanted.among(self._items, unusable)
+        return list(self.stream(geometry_parts, start, end, max_cloud, unusable))
 
-    @cached_property
-    def _items(self) -> list[Any]:
+    def stream(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
+    ) -> Iterator[dict[str, Any]]:
+        """As `search`, item by item; those of one file are not held together."""
+        wanted = Wanted(geometry_parts, start, end, max_cloud, self._collection)
         # Those of one id are several, also where they say the same: which of them to use is decided by what they are.
-        return [with_hrefs(item, partial(_absolute, file=file)) for item, file in _items_below(self._path)]
+        for item, file in _items_below(self._path):
+            if wanted.takes(item, unusable):
+                yield with_hrefs(item, partial(_absolute, file=file))
 
 
 def _items_below(path: Path) -> Iterator[tuple[Any, Path]]:
@@ -72,11 +82,12 @@ def _items_below(path: Path) -> Iterator[tuple[Any, Path]]:
     for file in sorted(path.rglob("*.*")):
         if file.suffix.lower() not in SUFFIXES or not file.is_file():
             continue
-        document = _read(file)
-        # Catalogs and collections are passed over: their items are found by themselves.
-        for feature in _features(document):
-            if isinstance(feature, dict) and "assets" in feature:  # other GeoJSON may lie there too
-                yield feature, file
+        with _reading(file) as content:
+            items = items_in(content)
+            # Catalogs and collections are passed over: their items are found by themselves.
+            for feature in _features(_document(content)) if items is None else items:
+                if isinstance(feature, dict) and "assets" in feature:  # other GeoJSON may lie there too
+                    yield feature, file
 
 
 def _items_of(root: Path) -> Iterator[tuple[Any, Path]]:
@@ -87,7 +98,13 @@ def _items_of(root: Path) -> Iterator[tuple[Any, Path]]:
         if file in seen:
             continue
         seen.add(file)
-        document = _read(file)
+        with _reading(file) as content:
+            items = items_in(content)
+            if items is not None:
+                for item in items:
+                    yield item, file
+                continue
+            document = _document(content)
         kind = document.get("type") if isinstance(document, dict) else "list of items"
         if kind not in ("Feature", "FeatureCollection", "Catalog", "Collection", "list of items"):
             raise CatalogError(
@@ -124,16 +141,24 @@ def _features(document: Any) -> list[Any]:
     return [document] if document.get("type") == "Feature" else []
 
 
-def _read(file: Path) -> Any:
+@contextmanager
+def _reading(file: Path) -> Iterator[BinaryIO]:
+    """Opens a file, and tells of what goes wrong which file it is."""
     require_within_roots(("catalog", str(file)))  # a link may lead anywhere
     try:
         if file.exists() and not file.is_file():
             raise CatalogError(f"{file} is no file that can be read: it is a pipe, a device or a socket")
-        return document_of(file.read_bytes())
+        with file.open("rb") as content:
+            yield content
     except OSError as error:
         raise CatalogError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
         raise CatalogError(f"{file} cannot be read: {error}") from error
+
+
+def _document(content: BinaryIO) -> Any:
+    content.seek(0)
+    return document_of(content.read())
 
 
 def _is_file(path: Path) -> bool:

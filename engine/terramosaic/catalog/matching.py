@@ -48,14 +48,15 @@ class Wanted:
         Raises:
             CatalogError: an item's date or geometry cannot be read.
         """
-        found = []
-        for item in items:
-            try:
-                if self.matches(item):
-                    found.append(item)
-            except CatalogError as error:
-                unusable.put(item, error)
-        return found
+        return [item for item in items if self.takes(item, unusable)]
+
+    def takes(self, item: Any, unusable: Unusable) -> bool:
+        """Whether an item meets all conditions; see `among`."""
+        try:
+            return self.matches(item)
+        except CatalogError as error:
+            unusable.put(item, error)
+            return False
 
     def matches(self, item: Any) -> bool:
         """Whether an item meets all conditions.

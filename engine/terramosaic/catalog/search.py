@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -65,6 +65,20 @@ class Catalog(Protocol):
 
         Raises:
             CatalogError: the catalog could not be searched, or an item not be read.
+        """
+        ...
+
+    def stream(
+        self,
+        geometry_parts: Sequence[BaseGeometry],
+        start: datetime | None,
+        end: datetime | None,
+        max_cloud: float | None,
+        unusable: Unusable = NONE_TOLERATED,
+    ) -> Iterator[dict[str, Any]]:
+        """As `search`, item by item, as they are read: whoever keeps none of them needs no memory for all.
+
+        What is wrong is raised, and goes to ``unusable``, when its turn comes.
         """
         ...
 
@@ -141,14 +155,15 @@ def hint_for_nothing(
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    there = scenes_there(catalog, geometry_parts, start, end, level)
+    there = list(scenes_there(catalog, geometry_parts, start, end, level))
     if there:
         silent = [item for item in there if cloud_cover(item) is None]
         if max_cloud is not None and any(_overlaps(item, geometry_parts) for item in silent):
             return "what lies there in that period does not tell its cloud cover: use --max-cloud 100"
-        if max_cloud is None or len(above := clouded(there, max_cloud)) < len(there):
+        above = [] if max_cloud is None else list(clouds_above(max_cloud, there))
+        if len(above) < len(there):
             return "what lies there in that period touches the region only at its edge"
-        return above_the_limit(above)
+        return above_the_limit([cloud for _, cloud in above])
     before = _nearest(catalog, geometry_parts, level, before=start) if start else None
     after = _nearest(catalog, geometry_parts, level, after=end) if end else None
     near = []
@@ -168,30 +183,33 @@ def scenes_there(
     start: datetime | None,
     end: datetime | None,
     level: Literal["L1C", "L2A"] = "L2A",
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Items of a catalog that would be scenes of a level there, whatever their clouds and whatever they lack.
 
     Raises:
         CatalogError: the catalog could not be searched.
     """
-    found = catalog.search(parts, start, end, None, Unusable(CatalogError))
-    return [item for item in of_level(found, level) if is_of_sentinel_2(item, catalog.profile)]
+    found = catalog.stream(parts, start, end, None, Unusable(CatalogError))
+    return (item for item in of_level(found, level) if is_of_sentinel_2(item, catalog.profile))
 
 
-def of_level(items: Iterable[dict[str, Any]], level: Literal["L1C", "L2A"]) -> list[dict[str, Any]]:
+def of_level(items: Iterable[dict[str, Any]], level: Literal["L1C", "L2A"]) -> Iterator[dict[str, Any]]:
     """Items that are not of Sentinel-2's other level: a folder may hold both."""
-    return [item for item in items if level_of(item) in (None, level)]
+    return (item for item in items if level_of(item) in (None, level))
 
 
-def clouded(items: Iterable[dict[str, Any]], max_cloud: float) -> list[dict[str, Any]]:
-    """Those of some items that have more cloud than a limit, in percent."""
-    return [item for item in items if (cloud := cloud_cover(item)) is not None and cloud > max_cloud]
+def clouds_above(max_cloud: float, items: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Those of some items that have more cloud than a limit, each with its cloud cover, in percent."""
+    for item in items:
+        cloud = cloud_cover(item)
+        if cloud is not None and cloud > max_cloud:
+            yield item, cloud
 
 
-def above_the_limit(items: Sequence[dict[str, Any]]) -> str:
-    """What the cloud limit keeps out, and which limit would not, in a line; each item tells its cloud cover."""
-    clearest = min(cloud for item in items if (cloud := cloud_cover(item)) is not None)
-    scenes = "the only scene" if len(items) == 1 else f"the clearest of {len(items)} scenes"
+def above_the_limit(clouds: Sequence[float]) -> str:
+    """What the cloud limit keeps out, and which limit would not, in a line; of scenes' cloud cover, in percent."""
+    scenes = "the only scene" if len(clouds) == 1 else f"the clearest of {len(clouds)} scenes"
+    clearest = min(clouds)
     return f"{scenes} there in that period has {clearest:.0f} % cloud: use --max-cloud {math.ceil(clearest)}"
 
 
@@ -215,10 +233,12 @@ def _nearest(
     for days in (None,) if isinstance(catalog, FileCatalog) else HINT_DAYS:
         if before:
             items = scenes_there(catalog, parts, moved(before, days and -days), before, level)
+            nearest = max(items, key=item_datetime, default=None)
         else:
             items = scenes_there(catalog, parts, after, moved(after, days), level)
-        if items:
-            return max(items, key=item_datetime) if before else min(items, key=item_datetime)
+            nearest = min(items, key=item_datetime, default=None)
+        if nearest is not None:
+            return nearest
     return None
 
 

@@ -45,6 +45,10 @@ class Unusable:
         """Whether nobody asks for an item: by its id alone, or with its collection."""
         return not self.excluded.isdisjoint(names_of(item))
 
+    def beside(self) -> Unusable:
+        """Of another look at the same items as they come: what it takes is told after what this one takes."""
+        return Unusable(self.takes, self.excluded)
+
     def put(self, item: Any, error: CatalogError) -> None:
         """Takes an item, or raises what is wrong with it where a search cannot go on."""
         name = item.get("id") if isinstance(item, Mapping) else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.catalog import Catalog, above_the_limit, clouded, scenes_there
+from terramosaic.catalog import Catalog, above_the_limit, clouds_above, scenes_there
 from terramosaic.catalog.footprint import footprint_of
 from terramosaic.errors import CatalogError
 from terramosaic.ground.zones import Area
@@ -83,8 +83,8 @@ def gaps_of(
     if request.max_cloud < 100 and share_of(gap) > TOLD:
         found = _clouded(request, gap, catalog)
         if found:
-            gap = take(CLOUD_LIMIT, [footprint_of(item) for item in found])
-            hint = above_the_limit(found)
+            gap = take(CLOUD_LIMIT, [footprint for footprint, _ in found])
+            hint = above_the_limit([cloud for _, cloud in found])
     take(NO_SCENE, [gap])
     return shares, hint
 
@@ -101,11 +101,12 @@ def with_other_inputs(gaps: Mapping[str, float], lost: Mapping[str, float]) -> d
     return {**(gaps or unasked), **of_others}
 
 
-def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> list[dict[str, object]]:
-    """Items over a gap that the cloud limit alone keeps out."""
+def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> list[tuple[BaseGeometry, float]]:
+    """Footprints and cloud cover in percent of items over a gap that the cloud limit alone keeps out."""
     parts = [part for part in shapely.get_parts(gap) if part.area > TOLD * gap.area]
     try:
-        return clouded(scenes_there(catalog, parts, *request.interval), request.max_cloud)
+        there = scenes_there(catalog, parts, *request.interval)
+        return [(footprint_of(item), cloud) for item, cloud in clouds_above(request.max_cloud, there)]
     except CatalogError as error:
         # The plan is whole without it.
         logger.warning("whether the cloud limit makes the gaps is not known: %s", error)

@@ -123,7 +123,7 @@ def search(prepared: Prepared, tolerated: type[CatalogError] | tuple[()]) -> Fou
         if optical.tells_clouds
         else level_1c()
     )
-    items = catalog.search(prepared.parts, *request.interval, request.max_cloud, unusable)
+    items = catalog.stream(prepared.parts, *request.interval, request.max_cloud, unusable)
     classes = ("SCL",) if optical.tells_clouds else ()
     leading = _Scenes.of(items, catalog, prepared, optical.level, (*optical.bands, *classes), unusable)
     searched = f"{catalog.describe()}, {request.datetime}, cloud up to {request.max_cloud:g} %"
@@ -131,7 +131,7 @@ def search(prepared: Prepared, tolerated: type[CatalogError] | tuple[()]) -> Fou
     if optical.beside:
         catalog_1c, (start, end) = level_1c(), request.interval
         # Some catalogs tell the time of a tile, others that of its datatake.
-        items = catalog_1c.search(
+        items = catalog_1c.stream(
             prepared.parts, start and start - PASS_GAP, end and end + PASS_GAP, None, unusable
         )
         beside = _Scenes.of(items, catalog_1c, prepared, "L1C", optical.beside, unusable)
@@ -162,15 +162,16 @@ class _Scenes:
         unusable: Unusable,
     ) -> Self:
         """Those of some items of a catalog, which must have these bands."""
-        scenes = []
+        scenes, lacking = [], unusable.beside()
         for item in of_level(items, level):
             try:
                 scene = scene_from_item(item, catalog.profile, bands, origin=catalog.origin, level=level)
                 scene.require(bands)
             except CatalogError as error:
-                unusable.put(item, error)
+                lacking.put(item, error)
             else:
                 scenes.append(scene)
+        unusable.items.extend(lacking.items)
         excluded = [(scene, EXCLUDED_BY_REQUEST) for scene in scenes if prepared.named.excludes(scene)]
         # Before superseded ones are dropped: in an excluded one's place comes an earlier processing.
         kept, dropped = drop_superseded(scene for scene in scenes if not prepared.named.excludes(scene))

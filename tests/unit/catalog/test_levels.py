@@ -40,7 +40,7 @@ def test_an_item_tells_its_level_in_one_way_or_another(
 ) -> None:
     made = {"id": id_, "properties": {}} | more
     assert level(made) == expected
-    assert of_level([made], "L2A") == ([made] if expected != "L1C" else [])
+    assert list(of_level([made], "L2A")) == ([made] if expected != "L1C" else [])
 
 
 def scene(name: str, second: int = 31, *, tile: str = "33TVM", ground: Any = None, **more: Any) -> Scene:

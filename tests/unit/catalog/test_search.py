@@ -311,7 +311,7 @@ def test_a_hint_looks_farther_only_if_it_must():
         def describe(self):
             return "slow"
 
-        def search(self, parts, start, end, max_cloud, unusable=None):
+        def stream(self, parts, start, end, max_cloud, unusable=None):
             asked.append((start, end))
             return (
                 [item("old", on=10)]
