@@ -316,7 +316,9 @@ class TestMetadata:
                 assert ours.profile == gdal.profile
                 assert ours.colorinterp == gdal.colorinterp
                 assert ours.tag_namespaces() == gdal.tag_namespaces()
-                assert ours.tags(ns="IMAGE_STRUCTURE") == gdal.tags(ns="IMAGE_STRUCTURE")
+                told = gdal.tags(ns="IMAGE_STRUCTURE")
+                told.pop("OVERVIEW_RESAMPLING", None)  # from GDAL 3.12 on
+                assert ours.tags(ns="IMAGE_STRUCTURE") == told
                 assert ours.overviews(1) == gdal.overviews(1)
 
         assert_same_tags(tmp_path / "ours.tif", tmp_path / "gdal.tif", overview=None)
