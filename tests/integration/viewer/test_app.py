@@ -288,8 +288,12 @@ def test_files_of_runs_and_catalog_are_served_where_links_in_stac_lead(folder, k
     asked = client(folder)
     views = ("layers/NDVI.vrt", "layers/NDVI.gti.gpkg", "layers/NDVI.qml", "items.parquet")
     (folder / "layers" / "notes.txt").write_text("secret")
-    assert asked.get("/files/layers/notes.txt").status_code == 404
-    for path in ("catalog.json", f"{kite.run_id}/item.json", f"latest/{'NDVI.tif'}", *views):
+    (folder / "series-notes.html").write_text("secret")
+    for path in ("layers/notes.txt", "series-notes.html"):
+        assert asked.get(f"/files/{path}").status_code == 404
+    page = "series-0123456789ab.html"  # as a series of runs leaves it
+    (folder / page).write_text("of a series")
+    for path in ("catalog.json", f"{kite.run_id}/item.json", f"latest/{'NDVI.tif'}", page, *views):
         plain, named = asked.get(f"/{path}"), asked.get(f"/files/{path}")
         assert plain.status_code == named.status_code == 200
         assert plain.content == named.content == (folder / path).read_bytes()
