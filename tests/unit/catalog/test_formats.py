@@ -79,12 +79,13 @@ def test_so_is_what_is_none_or_one_item(content):
             '{"type": "FeatureCollection", "features": [1], 3: 4}',
             "it is not JSON: a name is wanted at letter 48",
         ),
-        (b'["\xff"]', "it is not JSON: 'utf-8' codec can't decode"),
+        (b'[1, "\xff"]', "it is not JSON: 'utf-8' codec can't decode"),
         ("[" * 200_000, "it is not JSON: it is nested too deeply"),
         ('{"a": 1}\n{"a": 2}\n{"a"\n', "it is not JSON in line 3"),
     ],
 )
-def test_what_is_broken_further_on_is_told_where(content, told):
+def test_what_is_broken_further_on_is_told_where(monkeypatch, content, told):
+    monkeypatch.setattr(formats, "_BYTES", 4)
     with pytest.raises(ValueError, match="^" + told.replace("[", r"\[")):
         read(content)
 
