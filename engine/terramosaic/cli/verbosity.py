@@ -65,7 +65,8 @@ def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
     # Here, for start-up time: --help and --version do not come so far.
     from terramosaic.cli.consoles import ERR
 
-    ERR.quiet = quiet
+    # Where the log is for a program, what is shown while a command works would stand between its lines.
+    ERR.quiet = quiet or is_log_json()
 
 
 def log_formatter(text: str) -> logging.Formatter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -90,6 +91,21 @@ def test_quiet_leaves_stderr_to_errors(told):
 def test_verbose_tells_what_the_engine_does(told):
     _, verbose, _ = told
     assert "INFO terramosaic.planning.planning: planned: " in verbose.stderr
+
+
+def test_the_log_is_json_where_the_environment_says_so(words, told):
+    done = command(*words, "--seed=5", "-v", TERRAMOSAIC_LOG="json")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith("item.json")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    (block,) = (line for line in lines if line["logger"] == "terramosaic.block.block")
+    (published,) = (line for line in lines if line["logger"] == "terramosaic.publishing.publish")
+    assert published["run"] == block["run"] in done.stdout and block["block"] in block["message"]
+    wrong = command("runs", ".", TERRAMOSAIC_LOG="xml")
+    assert (
+        wrong.returncode == 2
+        and wrong.stderr == "terramosaic: TERRAMOSAIC_LOG: 'xml' is neither text nor json\n"
+    )
 
 
 def test_errors_and_exit_codes_are_the_same(words):

@@ -68,7 +68,7 @@ def test_metrics_log_and_word_of_a_failure(land, tmp_path, monkeypatch):
             # The last of a run's process come after its state.
             wait_for("its line", lambda: any(is_of(bad, line) for line in logged(up)))
             lines = logged(up)
-            # Twice over a server it is known by name: nothing is doubled.
+            # The URL, which may hold a secret, is in no automation.
             hooks = [each for each in up.call("/automations/filter", {}) if "failed" in each["name"]]
             assert len(hooks) == 1 and "hook" not in json.dumps(hooks[0]["actions"][0]["payload"])
     assert good["state_name"] == "Completed" and bad["state_name"] == "Failed"
