@@ -60,7 +60,7 @@ _COMMANDS = {
     "plan": _Subcommand(
         "mapping",
         "plan_command",
-        "Shows what a run would do: scenes, gaps, windows, gigabytes. Nothing is run or written.",
+        "Shows what a run would do: scenes, gaps, windows, gigabytes. No map is computed.",
     ),
     "polygons": _Subcommand(
         "vectors",
