@@ -133,6 +133,8 @@ def test_statistics_of_all_bands_are_cut_to_those_that_the_model_takes() -> None
             ),
             "backbone_bands with thinking in modalities",
         ),
+        (lambda m, d: m["init_args"]["model_args"].update(
+            decoder="UperNetDecoder", decoder_channels=[512, 256, 128, 64]), "UperNetDecoder takes one number"),
         (lambda m, d: m["init_args"].update(model_factory="SMPModelFactory"), "model_factory is SMPModelFactory"),
         (lambda m, d: m["init_args"]["model_args"].update(backbone_modalities=["S2L2A", "NDVI"]), "NDVI is no input"),
     ],

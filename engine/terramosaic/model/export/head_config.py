@@ -228,6 +228,13 @@ def _require_supported(arguments: Mapping[str, Any]) -> None:
     backbone = str(arguments.get("backbone", ""))
     if not backbone.startswith("terramind_v1_"):
         raise RequestError(f"config: the backbone is {printable(backbone)}; TerraMind's can be exported")
+    channels = arguments.get("decoder_channels")
+    if arguments.get("decoder") == "UperNetDecoder" and isinstance(channels, list):
+        # As Geospatial Studio's template writes it.
+        raise RequestError(
+            f"config: decoder_channels is {printable(channels)}, and terratorch's UperNetDecoder takes one number: "
+            "with a list no such model can have been trained; write the one that it was trained with, such as 256"
+        )
     if backbone.endswith("_tim") and arguments.get("backbone_bands"):
         raise RequestError(
             "config: backbone_bands with thinking in modalities (TiM) is nothing that terratorch builds; take all bands"
