@@ -34,10 +34,10 @@ def cut_into_blocks(
     margin = margin_of(lattices)
     for area in areas:
         finder = _SceneFinder(acquisitions, area.epsg, area.rect, margin)
-        blocks = []
+        blocks, outline = [], _Outline(area.outline)
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
-            inside = _inside(rect, area.outline)
+            inside = outline.inside(rect)
             if inside.area == 0:
                 continue
             touching = finder.touching(rect, inside)
@@ -55,10 +55,10 @@ def cut_into_blocks(
                 )
             )  # fmt: skip
         if blocks:
-            outline = None if area.outline is None else as_geojson(area.outline)
+            cut = None if area.outline is None else as_geojson(area.outline)
             zones.append(
                 Zone(
-                    epsg=area.epsg, outline=outline, blocks=tuple(blocks),
+                    epsg=area.epsg, outline=cut, blocks=tuple(blocks),
                     row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
                 )
             )  # fmt: skip
@@ -95,7 +95,7 @@ def reaching_blocks(scenes: Sequence[_Scene], zones: Sequence[Zone], margin: int
 
 def windows_of(lattices: Iterable[TargetLattice], zone: Zone, block: Block) -> Iterator[Rect]:
     """The windows of a block that touch the region in it, and those in rings around them, lattice by lattice."""
-    inside = _inside(block.rect, zone.shape)
+    inside = _Outline(zone.shape).inside(block.rect)
     for each in lattices:
         for i, j in zip(*_windows(each.lattice, block.rect, inside, each.rings), strict=True):
             yield each.lattice.window(int(i), int(j))
@@ -103,13 +103,11 @@ def windows_of(lattices: Iterable[TargetLattice], zone: Zone, block: Block) -> I
 
 def windows_around(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) -> int:
     """Windows in the rings around those to compute, all blocks together; some may turn out to be without a pixel."""
+    ringed = [each for each in lattices if each.rings]
     return sum(
-        _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape), each.rings)
-        - _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape))
-        for zone in zones
-        for block in zone.blocks
-        for each in lattices
-        if each.rings
+        _count_windows(each.lattice, rect, inside, each.rings) - _count_windows(each.lattice, rect, inside)
+        for rect, inside in (_blocks_inside(zones) if ringed else ())
+        for each in ringed
     )
 
 
@@ -117,12 +115,17 @@ def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) 
     """Windows to compute on each of a request's lattices, all blocks together."""
     return {
         each.lattice.stride: sum(
-            _count_windows(each.lattice, block.rect, _inside(block.rect, zone.shape))
-            for zone in zones
-            for block in zone.blocks
+            _count_windows(each.lattice, rect, inside) for rect, inside in _blocks_inside(zones)
         )
         for each in lattices
     }
+
+
+def _blocks_inside(zones: Sequence[Zone]) -> Iterator[tuple[Rect, BaseGeometry]]:
+    """Each block's rectangle, and what of it lies in the region."""
+    for zone in zones:
+        outline = _Outline(zone.shape)
+        yield from ((block.rect, outline.inside(block.rect)) for block in zone.blocks)
 
 
 class _SceneFinder:
@@ -160,9 +163,29 @@ def _aligned_blocks(rect: Rect, size: int) -> list[Rect]:
     return [Rect(row, col, size, size) for row in rows for col in cols]
 
 
-def _inside(rect: Rect, outline: BaseGeometry | None) -> BaseGeometry:
-    """What of a rectangle lies in the region; all of it where there is no outline."""
-    return _box(rect) if outline is None else shapely.clip_by_rect(outline, *rect.bounds)
+class _Outline:
+    """A region's outline in a zone's metres, or None where all of the zone's rectangle is the region.
+
+    Blocks come row by row: the outline is cut to a row once, and blocks are cut from that, to the same coordinates. Of
+    a border with two million vertices a block takes 2.5 ms, not 45.
+    """
+
+    def __init__(self, outline: BaseGeometry | None) -> None:
+        self._outline = outline
+        self._row: tuple[float, float] | None = None
+        self._in_row: BaseGeometry | None = None
+
+    def inside(self, rect: Rect) -> BaseGeometry:
+        """What of a rectangle lies in it."""
+        if self._outline is None:
+            return _box(rect)
+        _, bottom, _, top = rect.bounds
+        if self._in_row is None or self._row != (bottom, top):
+            west, _, east, _ = self._outline.bounds
+            # A metre more on each side: nothing is cut there.
+            self._in_row = shapely.clip_by_rect(self._outline, west - 1, bottom, east + 1, top)
+            self._row = bottom, top
+        return shapely.clip_by_rect(self._in_row, *rect.bounds)
 
 
 def _box(rect: Rect) -> BaseGeometry:

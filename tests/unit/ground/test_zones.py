@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Polygon, box
+from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box, mapping
 from shapely.geometry.polygon import orient
 
-from terramosaic.ground.zones import Area, beside, in_one_piece
+from terramosaic.ground.zones import Area, as_geojson, beside, in_one_piece
 
 SPLIT = box(179.5, 60, 180, 61).union(box(-180, 60, -179.6, 61))
 
@@ -37,3 +39,20 @@ def test_the_area_of_a_region_is_the_same_whichever_way_its_rings_run():
             assert Area(ring).square_kilometres == pytest.approx(one - lake)
     touching = GeometryCollection([shells[0], LineString([(15, 45), (16, 45), (16, 46)])])
     assert Area(touching).square_kilometres == pytest.approx(one)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        box(0, 0, 1, 2),
+        Polygon([(0, 0), (9, 0), (9, 9)], [[(1, 0.5), (2, 0.5), (2, 1)]]),
+        MultiPolygon([box(0, 0, 1, 1), box(2, -0.0, 3, 1e-300)]),
+        MultiPolygon([Polygon(), box(0, 0, 0.1, 1 / 3)]),
+        Polygon([(0, 0, 1), (9, 0, 2), (9, 9, 3)]),
+        Polygon(),
+        MultiPolygon(),
+        Point(1, 2),
+    ],
+)
+def test_geojson_is_what_a_file_would_hold(geometry):
+    assert repr(as_geojson(geometry)) == repr(json.loads(json.dumps(mapping(geometry))))
