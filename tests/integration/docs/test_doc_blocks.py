@@ -1,4 +1,4 @@
-"""The Python of README.md, docs/start.md and docs/prefect.md runs as written, over imagery at hand in place of a catalog elsewhere."""
+"""The Python of the first pages runs as written, over imagery at hand in place of a catalog elsewhere."""
 
 from __future__ import annotations
 
