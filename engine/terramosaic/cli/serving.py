@@ -31,7 +31,8 @@ from terramosaic.publishing.numbers import counted
 def serve_command(out: str, port: int, host: str) -> None:
     """Shows maps in a browser: all runs in an output folder or bucket, read-only, until it is stopped.
 
-    OUT is the folder or URL that maps were made in, or a run's own. Runs that are finished later appear by themselves.
+    OUT is the folder or URL that maps were made in, or a run's own. Runs that finish later appear when the page
+    is loaded again.
     """
     # For start-up time: none of it is wanted for --help.
     import uvicorn
