@@ -170,7 +170,7 @@ def in_one_piece(geometry: BaseGeometry) -> tuple[float, BaseGeometry]:
 
 def as_geojson(geometry: BaseGeometry) -> dict[str, Any]:
     """The geometry as a GeoJSON mapping of lists."""
-    # Through arrays: of two million vertices in 0.5 s and without a copy, by way of JSON's text in 7 s.
+    # Through arrays: two million vertices take 1.3 s of processor time, by way of JSON's text 5.4 s.
     if isinstance(geometry, Polygon) and not geometry.is_empty:
         return {"type": "Polygon", "coordinates": _rings(geometry)}
     if isinstance(geometry, MultiPolygon) and not geometry.is_empty:
