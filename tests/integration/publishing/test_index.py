@@ -167,9 +167,9 @@ def test_it_lies_in_a_store_as_well(out):
     with s3_server() as server:
         for path in out.glob("*/item.json"):
             if path.parent.name != "latest":
-                key = f"maps/{path.parent.name}/item.json"
+                key = f"index/{path.parent.name}/item.json"
                 server.client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
-        place = location(server.url("maps"))
+        place = location(server.url("index"))
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(update_catalog, [place, place]))
         for name in (
@@ -178,4 +178,4 @@ def test_it_lies_in_a_store_as_well(out):
             "layers/NDVI.gti.gpkg",
             "layers/zones/NDVI_32633.vrt",
         ):
-            assert server.read(f"maps/{name}") == (out / name).read_bytes(), name
+            assert server.read(f"index/{name}") == (out / name).read_bytes(), name
