@@ -60,6 +60,8 @@ PLACE: Final = ("longitude", "latitude")
 
 #: Targets of which no patch has a token, by the kind that bears their name and that no other target is of.
 NAMED_KINDS: Final = (EMBEDDING, COORDINATES)
+#: What a map is of that names no targets, where the model makes them: ids of runs hang on it.
+USUAL: Final = ("S1GRD", "NDVI", "LULC")
 
 
 #: Acquisitions that a window may be of at most: two years of months.
@@ -442,3 +444,16 @@ class Manifest(_Frozen):
     def generated(self) -> tuple[str, ...]:
         """Targets that are generated, in the order of the decoder's table: all whose patches have tokens."""
         return tuple(name for name in self.targets if name not in NAMED_KINDS)
+
+    @property
+    def usual_targets(self) -> tuple[str, ...]:
+        """What a map is of that names no targets, in order.
+
+        `USUAL` of a model that makes all of these. Of any other what it generates, first what later targets of a chain
+        can see; the large embedding and the tables of coordinates only of one that makes nothing else.
+        """
+        if set(USUAL) <= set(self.targets):
+            return USUAL
+        return tuple(sorted(self.generated, key=lambda name: not self.targets[name].fed_back)) or tuple(
+            self.targets
+        )

@@ -30,7 +30,7 @@ from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.radar import Radar, find_radar
 from terramosaic.request.interval import format_interval
 from terramosaic.request.region import GeoJsonFile
-from terramosaic.request.request import RegionRequest
+from terramosaic.request.request import RegionRequest, not_among
 from terramosaic.request.scene_ids import ids_in
 from terramosaic.storage.documents import shown
 from terramosaic.storage.location import anchored
@@ -86,6 +86,7 @@ class Prepared:
                 "region: no pixel of 10 m has its centre in it; take a larger one, or a wider one where it is a strip"
             )
         bundle = load_bundle(request.model)
+        request = _with_targets(request, bundle)
         bundle.require(
             request.targets,
             request.inputs,
@@ -169,6 +170,23 @@ def _require_tables(request: RegionRequest) -> None:
         raise RequestError(
             f"targets: {COORDINATES} are written as GeoParquet: pip install 'terramosaic[vectors]' (pyarrow is missing)"
         )
+
+
+def _with_targets(request: RegionRequest, bundle: Bundle) -> RegionRequest:
+    """The request with the model's targets, if it names none: the same run as if it named them.
+
+    Raises:
+        RequestError: a field for targets names others.
+    """
+    if request.targets:
+        return request
+    targets = bundle.manifest.usual_targets
+    if request.reconstruct:
+        targets = tuple(name for name in bundle.manifest.generated if name in request.inputs) or targets
+    for field in ("strides", "x0_clips"):
+        if others := [name for name in getattr(request, field) if name not in targets]:
+            raise RequestError(f"{field}: {not_among(targets, others)}")
+    return request.model_copy(update={"targets": targets})
 
 
 def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:

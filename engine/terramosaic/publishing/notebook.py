@@ -43,7 +43,7 @@ _SMALL_SIDES, _LARGE_SIDES = (330, 260, 200, 150, 110, 80), (520, 440, 360, 280,
 #: Bands of a mosaic that are named one by one.
 _BANDS = 16
 #: Fields of a request that a reader looks for also where they are the defaults.
-_TOLD_ANYWAY = ("catalog", "targets", "model", "out")
+_TOLD_ANYWAY = ("catalog", "model", "out")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def request_html(request: RegionRequest) -> str:
             rows[title] = text
         elif name in _TOLD_ANYWAY:
             usual.append(f"{title.lower()} {text}")
-    title = targets_in_words(request.targets)
+    title = targets_in_words(request.targets) if request.targets else "What the model makes"
     return _card("request", "Request", title, "", map=drawn, rows=rows, usual=usual)
 
 

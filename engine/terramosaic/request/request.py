@@ -237,11 +237,10 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         "TerraMind between",
     )
     targets: _Pixels[tuple[Name, ...]] = Field(
-        default=("S1GRD", "NDVI", "LULC"),
-        min_length=1,
+        default=(),
         title="Targets",
-        description="What to generate, in this order, of what the model makes; `terramosaic model info MODEL` "
-        "lists that",
+        description="What to generate, in this order, of what `terramosaic model info MODEL` lists; empty: S1GRD, NDVI "
+        "and LULC of a model that makes these, of any other all but embedding and coordinates",
         examples=[["S1GRD", "NDVI", "LULC"]],
     )
     model: _Choice[str] = Field(
@@ -487,10 +486,8 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
     @classmethod
     def _are_of_targets(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         targets = info.data.get("targets")
-        if targets is not None and (others := [name for name in value if name not in targets]):
-            raise ValueError(
-                f"{', '.join(others)} not among the targets {', '.join(targets)}; add it there, or leave it out here"
-            )
+        if targets and (others := [name for name in value if name not in targets]):
+            raise ValueError(not_among(targets, others))
         # One that is the request's is as if it were not given, so that the run is the same.
         of_all = info.data.get({"strides": "stride", "x0_clips": "x0_clip"}[info.field_name or ""])
         return {name: own for name, own in value.items() if own != of_all}
@@ -570,6 +567,13 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
                 "take a smaller one or raise max_area_km2"
             )
         return area
+
+
+def not_among(targets: Sequence[str], others: Sequence[str]) -> str:
+    """What is wrong with a field that is for targets and names others."""
+    return (
+        f"{', '.join(others)} not among the targets {', '.join(targets)}; add it there, or leave it out here"
+    )
 
 
 def _warn_renamed(old: str, new: str, info: ValidationInfo) -> None:

@@ -51,7 +51,10 @@ class TestShown:
     def test_a_request_shows_its_region_and_what_is_not_default(self, result):
         page = shown(result.plan.request)
         assert "Extra layers std, confidence" in page.text and "Block size 512" in page.text
-        assert "Steps" not in page.text and "By default: targets S1GRD, NDVI, LULC; model demo" in page.text
+        assert "Steps" not in page.text and "By default: model demo" in page.text
+        assert "Targets S1GRD, NDVI, LULC" in page.text
+        own = shown(result.plan.request.model_copy(update={"targets": ()}))
+        assert "What the model makes" in own.text and "Targets" not in own.text
         assert [attributes["class"] for tag, attributes in page.elements if tag == "path"].count(
             "region"
         ) == 1

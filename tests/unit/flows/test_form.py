@@ -217,10 +217,10 @@ def test_the_form_offers_the_bundles_of_the_setting_and_what_they_make(tmp_path,
     assert not refused({"model": "/models/other", "targets": ["DEM"]})
 
 
-def test_the_form_begins_with_what_the_first_model_makes_where_it_has_not_the_usual(tmp_path, monkeypatch):
+def test_the_form_leaves_targets_to_the_model_that_is_chosen(tmp_path, monkeypatch):
     monkeypatch.setenv("TERRAMOSAIC_MODELS", str(bundles_in(tmp_path, a=("LULC",), b=("NDVI",))))
     generation = parameter_schema(flow).properties["request"]["properties"]["generation"]["properties"]
-    assert generation["targets"]["default"] == ["LULC"] and generation["inputs"]["default"] == ["S2L2A"]
+    assert generation["targets"]["default"] == [] and generation["inputs"]["default"] == ["S2L2A"]
 
 
 @pytest.mark.parametrize("empty", [True, False])

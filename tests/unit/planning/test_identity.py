@@ -73,6 +73,40 @@ def test_ids_are_promised_stable(tmp_path, region, id_):
     assert run_id_of(planned(tmp_path, region)) == id_
 
 
+def test_targets_that_are_not_named_are_the_models_own_and_the_same_run_as_if_they_were(tmp_path):
+    made = planned(tmp_path)
+    assert made.request.targets == ("S1GRD", "NDVI", "LULC")
+    assert planned(tmp_path, targets=()).run_id == made.run_id
+    assert planned(tmp_path, targets="S1GRD,NDVI,LULC").run_id == made.run_id
+    with pytest.raises(RequestError, match=r"^strides: DEM not among the targets S1GRD, NDVI, LULC; add it"):
+        planned(tmp_path, strides="DEM=112")
+    with pytest.raises(RequestError, match=r"^x0_clips: DEM not among the targets S1GRD, NDVI, LULC; add it"):
+        planned(tmp_path, x0_clips="DEM=3")
+
+
+@pytest.mark.parametrize(
+    ("makes", "mapped"),
+    [
+        ("S1GRD S1RTC NDVI LULC embedding", "S1GRD NDVI LULC"),
+        ("LULC S1GRD NDVI", "S1GRD NDVI LULC"),
+        ("S1RTC LULC embedding coordinates", "S1RTC LULC"),
+        ("water", "water"),
+        ("first! later", "later first"),
+        ("embedding", "embedding"),
+        ("embedding coordinates", "embedding coordinates"),
+    ],
+)
+def test_a_model_without_the_usual_targets_makes_all_but_the_large_ones(makes, mapped):
+    """With a mark: what no later target of a chain can see, so that it is made last."""
+    spec = load_bundle("demo").targets["NDVI"]
+    targets = {
+        name.rstrip("!"): spec.model_copy(update={"fed_back": not name.endswith("!")})
+        for name in makes.split()
+    }
+    manifest = load_bundle("demo").manifest.model_copy(update={"targets": targets})
+    assert manifest.usual_targets == tuple(mapped.split())
+
+
 #: For each field of a request another value than the one in `planned`.
 OTHER = {
     "region": (14.01, 46.02, 14.2, 46.14), "region_name": "id", "datetime": "2023", "catalog": "earth-search",

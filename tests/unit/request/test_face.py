@@ -19,7 +19,7 @@ def test_the_signature_has_plain_names_and_defaults():
     assert told.startswith("(*, region: BoundingBox | MgrsTile | GeoJson | GeoJsonFile, ")
     assert "datetime: str, " in told and "max_cloud: float = 40, " in told
     assert "composite: 'best' | 'median' | 'single' = 'best', " in told
-    assert "targets: tuple[str, ...] = ('S1GRD', 'NDVI', 'LULC'), " in told
+    assert "targets: tuple[str, ...] = (), " in told
     assert not any(word in told for word in ("Annotated", "FieldInfo", "typing", "Decides"))
 
 
@@ -46,7 +46,7 @@ def test_the_form_is_described_in_one_line():
             {"targets": ("nd vi",)},
             ["targets.0: 'nd vi' is no name here: letters and digits, and a letter first"],
         ),
-        ({"targets": ()}, ["targets: Tuple should have at least 1 item after validation, not 0"]),
+        ({"inputs": ()}, ["inputs: Tuple should have at least 1 item after validation, not 0"]),
         (
             {"stride": -16, "steps": 7},
             [

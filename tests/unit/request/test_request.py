@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_design():
         "remove",
         "chained",
     )
-    assert request.targets == ("S1GRD", "NDVI", "LULC")
+    assert request.targets == ()  # the model's own
 
 
 def test_limits_of_ndvi_are_read_as_a_person_would_write_them():
@@ -95,7 +95,7 @@ def test_region_is_understood_as_a_person_would_write_it(region, kind):
         ({"stride": 1e9}, "stride: Input should be less than or equal to 2048 (not 1000000000.0)"),
         ({"strides": "LULC=0"}, "strides.LULC: Input should be greater than or equal to 1 (not '0')"),
         (
-            {"strides": "S1RTC=112"},
+            {"targets": "S1GRD,NDVI,LULC", "strides": "S1RTC=112"},
             "strides: S1RTC not among the targets S1GRD, NDVI, LULC; add it there, or leave it out here",
         ),
         ({"strides": {"a b": 112}}, "strides.a b.[key]: 'a b' is no name here"),
