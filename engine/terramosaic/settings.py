@@ -108,6 +108,11 @@ BLOCK_TIMEOUT = Setting(
     "Seconds that a block may take; one that takes longer hangs, its worker is killed and the block tried by another. "
     "In no run's id",
 )
+DEVICE_LOCKS = Setting(
+    "TERRAMOSAIC_DEVICE_LOCKS",
+    "`terramosaic-devices` in the system's for temporary files",
+    "Folder for the locks by which processes take turns on a GPU; containers that see the same GPU must share it",
+)
 LOG = Setting(
     "TERRAMOSAIC_LOG",
     "`text`",
@@ -200,6 +205,7 @@ SETTINGS = (
     PUBLIC_URL,
     STORE,
     BLOCK_TIMEOUT,
+    DEVICE_LOCKS,
     LOG,
     RUNNER,
     TASK_SECONDS,

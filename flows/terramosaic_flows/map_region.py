@@ -13,6 +13,7 @@ from terramosaic.publishing.seams import seams_beyond_limit
 from terramosaic.publishing.series import publish_series
 from terramosaic.request.features import noun_of, raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
+from terramosaic.run.mapping import require_device_here
 from terramosaic_flows.deployed import begin_deployed_run, refuse_places
 from terramosaic_flows.earlier_plans import earlier_plans, forget_plans, keep_plans
 from terramosaic_flows.execution import carry_out_plans
@@ -38,9 +39,11 @@ def map_region(request: RequestForm) -> State[list[str]]:
         The run folder, or that of each region of a file with several.
     """
     begin_deployed_run()
-    chosen_runner()
+    runner = chosen_runner()
     request = request_of_form(request)
     refuse_places(request)
+    if runner.kind == "threads":
+        require_device_here(request.device, None)
     failures: dict[str, TerramosaicError] = {}
     plans = earlier_plans(request)
     if not plans:

@@ -21,7 +21,8 @@ from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from terramosaic.errors import RequestError
-from terramosaic.model.devices import Device, available_cpus, cuda_device_count, parse_device, worker_devices
+from terramosaic.model.devices import Device, available_cpus, parse_device, worker_devices
+from terramosaic.model.gpus import cuda_device_count
 from terramosaic.planning.plan import Plan
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import Workforce

@@ -23,7 +23,7 @@ from terramosaic.publishing.numbers import counted
 from terramosaic.publishing.series import publish_series
 from terramosaic.request.features import noun_of, raise_failures, requests_of
 from terramosaic.request.request import RegionRequest
-from terramosaic.run.mapping import map_plan
+from terramosaic.run.mapping import map_plan, require_device_here
 from terramosaic.run.progress import shown_progress
 from terramosaic.run.series import one_after_the_other
 from terramosaic.settings import RUNNER
@@ -105,6 +105,7 @@ def map_command(
 
 def _mapped(request: RegionRequest, **how: Any) -> list[MapResult]:
     """Maps regions and periods; one that fails does not stop the others, and is told at the end."""
+    require_device_here(request.device, how["devices"])
     requests = requests_of(request)
 
     def mapped(one: RegionRequest) -> MapResult:

@@ -5,7 +5,8 @@ generator, opening      the boundary to the engine, and how a bundle becomes a g
 single_graph            targets that are one graph each, as the demo's
 terramind, pipeline     TerraMind: batches, and its graphs bound on one device
 diffusion, denoiser     DDIM's coefficients, and the loop over them
-devices, device_lock    names of devices; one process to a GPU
+devices, gpus, device_lock
+                        names of devices; what NVIDIA's driver says; one process to a GPU
 runtime, sessions, io_binding, prepared
                         ONNX Runtime: options, sessions, bound tensors, graphs prepared once per machine
 selftest                a bundle against its reference

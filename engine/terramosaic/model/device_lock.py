@@ -1,7 +1,8 @@
 """A GPU is used by one process at a time: a kernel lock per device, which is free at once when its holder dies.
 
 Two runs on one machine, or the workers of a cluster that was started without a thought for GPUs, take turns instead of
-filling the device's memory twice. A CPU is shared by nature and has no lock.
+filling the device's memory twice. Locks are called by what the driver calls a GPU wherever it is seen, and lie in a
+folder that containers can share. A CPU is shared by nature and has no lock.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from terramosaic.errors import ModelError, RunCancelledError
-from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.model.devices import Device, require_device
+from terramosaic.model.gpus import cuda_device_count, driver, why_unusable
+from terramosaic.settings import DEVICE_LOCKS
 from terramosaic.storage.scratch import temporary_folder
 
 logger = logging.getLogger(__name__)
@@ -74,17 +77,19 @@ def claimed_gpu() -> Device:
     For workers of a cluster, which nobody told which GPU is theirs.
 
     Raises:
-        ModelError: there is no GPU, or others hold all of them.
+        ModelError: there is no GPU that can be used, with what is missing, or others hold all of them.
     """
-    count = cuda_device_count()
-    for device in (Device("cuda", index) for index in range(count)):
+    devices = [Device("cuda", index) for index in range(cuda_device_count())]
+    usable = [device for device in devices if not why_unusable(device.index)]
+    if not usable:
+        require_device(Device("cuda"))  # says why
+    for device in usable:
         if _lock_of(_name_of(device)).try_acquire():
+            require_device(device)
             logger.info("this process takes %s", device)
             return device
     raise ModelError(
-        f"cuda: other processes hold all {count} GPUs of this machine; run one worker for each"
-        if count
-        else "cuda: the NVIDIA driver offers no device on this machine"
+        f"cuda: other processes hold all {len(usable)} GPUs of this machine that can be used; run one worker for each"
     )
 
 
@@ -131,14 +136,24 @@ class _ProcessLock:
 
 @cache
 def _lock_of(name: str) -> _ProcessLock:
-    folder = temporary_folder() / "terramosaic-devices"
-    folder.mkdir(exist_ok=True)
+    own = DEVICE_LOCKS.text
+    folder = Path(own).expanduser() if own else temporary_folder() / "terramosaic-devices"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: locks of GPUs cannot be kept there: {error.strerror or error}; name another folder in "
+            f"{DEVICE_LOCKS}, the same for all that share GPUs"
+        ) from error
     with contextlib.suppress(OSError):  # it is another user's, who has done this already
         folder.chmod(0o1777)
     return _ProcessLock(folder / f"{name}.lock")
 
 
 def _name_of(device: Device) -> str:
-    """The device's name on the machine: CUDA_VISIBLE_DEVICES gives it other numbers in each process."""
+    """The device's name, the same in each process and container: there CUDA_VISIBLE_DEVICES gives it other numbers."""
+    found = driver()
+    if found and device.index < len(found.gpus) and (own := found.gpus[device.index].uuid):
+        return f"cuda-{own}"
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return f"cuda-{visible[device.index] if device.index < len(visible) else device.index}"

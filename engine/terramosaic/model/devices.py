@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 from terramosaic.errors import RequestError
+from terramosaic.model.gpus import driver, why_unusable
 
 logger = logging.getLogger(__name__)
 
 #: Asks for CUDA where there is a device, and for the CPU elsewhere.
 AUTO = "auto"
-
-#: Name of the NVIDIA driver's library, which comes with the driver and not with CUDA or its wheels.
-DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,24 @@ def parse_device(name: str) -> Device:
 
 
 def resolve(name: str) -> Device:
-    """The device of a name, also of ``auto``: CUDA where a driver has a device, else the CPU; the log says which.
+    """The device of a name, also of ``auto``: CUDA where there is a GPU that can be used, else the CPU.
+
+    The log says which, and why a GPU that is there cannot be used.
 
     Raises:
         RequestError: no device has such a name.
     """
     if name != AUTO:
         return parse_device(name)
-    count = cuda_device_count()
-    device = Device("cuda") if count else Device("cpu")
-    reason = f"the NVIDIA driver has {count}" if count else "there is no NVIDIA driver with a device"
-    logger.info("device auto is %s: %s", device, reason)
-    return device
+    found = driver()
+    if found is None or not found.gpus:
+        logger.info("device auto is cpu: there is no NVIDIA driver with a device")
+        return Device("cpu")
+    if reason := why_unusable(0):
+        logger.warning("device auto is cpu: %s", reason)
+        return Device("cpu")
+    logger.info("device auto is cuda:0: the NVIDIA driver has %d", len(found.gpus))
+    return Device("cuda")
 
 
 def worker_devices(names: Sequence[str], device: str) -> tuple[Device, ...]:
@@ -91,38 +93,24 @@ def worker_devices(names: Sequence[str], device: str) -> tuple[Device, ...]:
     return devices
 
 
-def cuda_device_count() -> int:
-    """GPUs that the NVIDIA driver offers to this process; 0 where there is no driver.
+def require_device(device: Device) -> None:
+    """Makes sure that this process can run a model on a device, as far as that shows before a model is opened.
 
-    ONNX Runtime's list of providers tells what it was built with, not what the machine has, so the driver is asked.
+    Raises:
+        ModelError: CUDA cannot be used here; says what is missing.
     """
-    try:
-        driver = ctypes.CDLL(DRIVER)
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+    if device.kind == "cuda":
+        # Brings onnx, which a CPU does without.
+        from terramosaic.model.cuda.libraries import load_cuda_libraries
+
+        load_cuda_libraries(device.index)
 
 
 @cache
 def device_name(device: Device) -> str:
     """What the maker of a GPU calls it, as its driver tells; of a CPU, and without a driver, the device's kind."""
-    if device.kind == "cpu":
-        return device.kind
-    try:
-        driver = ctypes.CDLL(DRIVER)
-    except OSError:
-        return device.kind
-    name, handle = ctypes.create_string_buffer(256), ctypes.c_int(0)
-    if (
-        driver.cuInit(0) != 0
-        or driver.cuDeviceGet(ctypes.byref(handle), device.index) != 0
-        or driver.cuDeviceGetName(name, len(name), handle) != 0
-    ):
-        return device.kind
-    return name.value.decode(errors="replace")
+    found = driver() if device.kind == "cuda" else None
+    return found.gpus[device.index].name if found and device.index < len(found.gpus) else device.kind
 
 
 def available_cpus() -> int:

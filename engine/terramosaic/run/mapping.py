@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import DamagedBlocksError, TerramosaicError
-from terramosaic.model.devices import Device, parse_device, worker_devices
+from terramosaic.model.devices import AUTO, Device, parse_device, require_device, worker_devices
 from terramosaic.mosaic.assemble import assemble
 from terramosaic.mosaic.result import MapResult, result_of
 from terramosaic.planning.folder import as_begun, remove_flaws, write_plan
@@ -17,7 +17,7 @@ from terramosaic.planning.planning import plan
 from terramosaic.publishing.gaps import empty_map
 from terramosaic.publishing.publish import publish
 from terramosaic.publishing.seams import seams_beyond_limit
-from terramosaic.request.request import RegionRequest
+from terramosaic.request.request import RegionRequest, requested
 from terramosaic.run.attempt import begin_attempt, require_imagery
 from terramosaic.run.processes import DeviceProcesses
 from terramosaic.run.scheduling import blocks_failed, carry_out, jobs_left, until_whole
@@ -83,8 +83,10 @@ def map_region(
         CheckFailedError: seams show beyond the request's ``max_seam``; likewise.
         TerramosaicError: one of its kinds, in one line. What is finished by then stays finished.
     """
+    request = requested(request, fields)
+    require_device_here(request.device, devices)
     return map_plan(
-        plan(request, **fields),
+        plan(request),
         progress=progress,
         workers=workers,
         batch_size=batch_size,
@@ -105,6 +107,16 @@ def map_plan(
     """Carries out a plan; see `map_region`."""
     with _telling(progress) as told:
         return _mapped(as_begun(plan), told, workers, batch_size, devices, check_files)
+
+
+def require_device_here(device: str, devices: Sequence[str] | None) -> None:
+    """Makes sure that this process can use a request's device, where it is this one that computes the blocks.
+
+    Raises:
+        ModelError: it cannot; says what is missing.
+    """
+    if devices is None and device != AUTO:  # which becomes one that can be used
+        require_device(parse_device(device))
 
 
 def _telling(progress: Progress | bool) -> AbstractContextManager[Progress]:
@@ -128,6 +140,7 @@ def _mapped(
         progress.planned(plan, [])
         publish(plan)
         return _result(plan, was_done=True)
+    require_device_here(plan.request.device, devices)
     write_plan(plan)
     begin_attempt(plan)
 

@@ -20,7 +20,7 @@ from terramosaic.block.block import open_model, run_block
 from terramosaic.block.fence import Fence
 from terramosaic.json_log import what_about
 from terramosaic.model.device_lock import device_to_itself
-from terramosaic.model.devices import parse_device
+from terramosaic.model.devices import parse_device, require_device
 from terramosaic.planning.folder import read_plan
 from terramosaic.run.messages import (
     Began,
@@ -108,8 +108,9 @@ def serve(connection: Connection) -> None:
     log.propagate = False
     with ExitStack() as stack:
         try:
-            stack.enter_context(device_to_itself(parse_device(setup.device), parent.gone))
             # Before the first block: a device that cannot be used is no block's fault.
+            require_device(parse_device(setup.device))
+            stack.enter_context(device_to_itself(parse_device(setup.device), parent.gone))
             open_model(read_plan(setup.run_folder), setup.device, threads=setup.threads)
         except Exception as error:
             parent.send(Failed.of(None, error))

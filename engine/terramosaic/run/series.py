@@ -13,7 +13,7 @@ from terramosaic.planning.planning import plan
 from terramosaic.publishing.series import publish_series
 from terramosaic.request.features import raise_failures, requests_of
 from terramosaic.request.request import RegionRequest, requested
-from terramosaic.run.mapping import Progress, map_plan
+from terramosaic.run.mapping import Progress, map_plan, require_device_here
 from terramosaic.storage.location import Location
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def map_series(
     request = requested(request, fields)
     if request.every == "none":
         raise RequestError("every: say month, season or year; map_region maps the whole period at once")
+    require_device_here(request.device, devices)
     requests = requests_of(request)
     if len({one.out for one in requests.values()}) > 1:
         raise RequestError(

@@ -85,7 +85,6 @@ def show(folder: Path, batch: int) -> int:
     from terramosaic.model.cuda import prepare_step, prepare_transformer, sessions
     from terramosaic.model.manifest import STEP
 
-    sessions._load_cuda_libraries = lambda: ""
     bundle = load_bundle(folder)
     graphs = dict(bundle.manifest.graphs)
     for target, spec in bundle.targets.items():

@@ -19,7 +19,8 @@ from terramosaic.block.rasters import BlockRasters, Written
 from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import ModelError, OffsetConflictError, OutputError, RequestError
 from terramosaic.ground.grid import Rect
-from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.model.devices import Device
+from terramosaic.model.gpus import cuda_device_count
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.mapping import Quiet, map_plan
@@ -210,6 +211,17 @@ def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(land, tmp_pat
         match=r"^failed, 1 of 4 blocks: worker on cuda:0: .*cuda was asked for and cannot be used: .*driver",
     ):
         map_region(request, devices=["cuda:0"])
+
+
+@pytest.mark.skipif(cuda_device_count() > 0, reason="there is a GPU here")
+def test_where_this_process_computes_a_missing_gpu_is_told_before_anything_is_planned(land, tmp_path):
+    request = land.request(RECT, tmp_path, targets=("NDVI",), device="cuda")
+    reason = r"^device: cuda was asked for and cannot be used: .*driver.*; or ask for cpu"
+    with pytest.raises(ModelError, match=reason):
+        map_region(request.model_copy(update={"catalog": "http://127.0.0.1:9/nobody-is-asked"}))
+    with pytest.raises(ModelError, match=reason):
+        map_plan(plan(request))
+    assert not list(Path(request.out).iterdir())
 
 
 def test_wrong_devices_are_refused_before_anything_runs(request_here, tmp_path):

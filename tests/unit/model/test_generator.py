@@ -21,8 +21,9 @@ import terramosaic.model.cuda.sessions
 import terramosaic.model.single_graph
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import DEMO_FOLDER, Bundle, load_bundle
-from terramosaic.model.devices import Device, cuda_device_count
+from terramosaic.model.devices import Device
 from terramosaic.model.generator import Needs, WindowRandomness
+from terramosaic.model.gpus import cuda_device_count
 from terramosaic.model.opening import open_generator
 from tools.make_demo_bundle import make_bundle
 
@@ -200,7 +201,7 @@ def test_cuda_never_falls_back_quietly(
     """Also where there is a driver that ONNX Runtime cannot use: left alone, it would open a CPU session."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no CUDA provider")
-    monkeypatch.setattr(terramosaic.model.cuda.sessions, "_load_cuda_libraries", lambda: "")
+    monkeypatch.setattr(terramosaic.model.cuda.sessions, "load_cuda_libraries", lambda index: "")
     with pytest.raises(ModelError, match=r"cuda was asked for and cannot be used: .*CPU"):
         open_generator(bundle, ["NDVI"], "cuda")
     assert capfd.readouterr() == ("", "")

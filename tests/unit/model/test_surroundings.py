@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import onnxruntime
 import pytest
 
 from terramosaic.model import devices
 from terramosaic.model.devices import Device, device_name
+from terramosaic.model.gpus import Driver, Gpu
 from terramosaic.model.surroundings import Surroundings, processor
 
 
@@ -19,20 +18,6 @@ def asked_anew() -> Iterator[None]:
     device_name.cache_clear()
     yield
     device_name.cache_clear()
-
-
-def driver() -> SimpleNamespace:
-    """Answers as NVIDIA's does on a machine with two GPUs."""
-
-    def get(handle: object, index: int) -> int:
-        handle._obj.value = 7 + index
-        return 0 if index < 2 else 101
-
-    def get_name(name: ctypes.Array, length: int, handle: ctypes.c_int) -> int:
-        name.value = f"NVIDIA Made-Up {handle.value}".encode()[:length]
-        return 0
-
-    return SimpleNamespace(cuInit=lambda flags: 0, cuDeviceGet=get, cuDeviceGetName=get_name)
 
 
 def test_one_machine_tells_the_same_each_time():
@@ -45,17 +30,15 @@ def test_one_machine_tells_the_same_each_time():
 
 
 def test_a_gpu_is_called_what_its_driver_calls_it(monkeypatch):
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: driver())
+    two = tuple(Gpu(f"NVIDIA Made-Up {number}", (9, 0), "") for number in (7, 8))
+    monkeypatch.setattr(devices, "driver", lambda: Driver((13, 0), two))
     assert device_name(Device("cuda", 1)) == "NVIDIA Made-Up 8"
     assert device_name(Device("cpu")) == "cpu"
     assert device_name(Device("cuda", 2)) == "cuda"
 
 
 def test_without_a_driver_a_gpu_is_called_by_its_kind(monkeypatch):
-    def missing(name: str) -> None:
-        raise OSError(name)
-
-    monkeypatch.setattr(devices.ctypes, "CDLL", missing)
+    monkeypatch.setattr(devices, "driver", lambda: None)
     assert device_name(Device("cuda")) == "cuda"
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib.metadata
-import io
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,12 +11,10 @@ import numpy as np
 import onnxruntime
 
 from terramosaic.errors import ModelError, one_line
-from terramosaic.model.devices import DRIVER, cuda_device_count
+from terramosaic.model.cuda.libraries import CUDA, load_cuda_libraries, no_cuda
 from terramosaic.model.runtime import session_options
 
 logger = logging.getLogger(__name__)
-
-_CUDA = "CUDAExecutionProvider"
 
 #: The free dimension that a run fixes. The lengths of encode's and decode's chains stay free: one session serves all.
 BATCH = "batch"
@@ -76,11 +70,7 @@ def open_on_cuda(
     Raises:
         ModelError: CUDA cannot be used here, or not for this graph; with the reason.
     """
-    complaint = _load_cuda_libraries()
-    count = cuda_device_count()
-    if count and device_index >= count:
-        seen = ", ".join(f"cuda:{index}" for index in range(count))
-        raise _no_cuda(f"there is no cuda:{device_index}, this process sees {seen}")
+    complaint = load_cuda_libraries(device_index)
     if capture:
         try:
             session = _open(path, device_index, batch, threads, complaint, capture=True)
@@ -119,14 +109,14 @@ def _open(
     try:
         with _silence():
             session = onnxruntime.InferenceSession(
-                str(path), options, providers=[(_CUDA, chosen)], enable_fallback=0
+                str(path), options, providers=[(CUDA, chosen)], enable_fallback=0
             )
     except Exception as error:  # ONNX Runtime's errors have no other common base
         if "CUDA failure" in str(error) and "memory" not in str(error):
-            raise _no_cuda(" ".join(filter(None, (complaint, one_line(error))))) from error
+            raise no_cuda(" ".join(filter(None, (complaint, one_line(error))))) from error
         raise
-    if session.get_providers()[0] != _CUDA:
-        raise _no_cuda(complaint or f"ONNX Runtime chose {session.get_providers()[0]}")
+    if session.get_providers()[0] != CUDA:
+        raise no_cuda(complaint or f"ONNX Runtime chose {session.get_providers()[0]}")
     _check_placement(session, path)
     return session
 
@@ -136,11 +126,11 @@ def _check_placement(session: onnxruntime.InferenceSession, path: Path) -> None:
     on_cpu = {
         node.op_type
         for part in session.get_provider_graph_assignment_info()
-        if part.ep_name != _CUDA
+        if part.ep_name != CUDA
         for node in part.get_nodes()
     }
     if work := sorted(on_cpu & _WORK):
-        raise _no_cuda(f"{path}: ONNX Runtime would run {', '.join(work)} on the CPU")
+        raise no_cuda(f"{path}: ONNX Runtime would run {', '.join(work)} on the CPU")
     if others := sorted(on_cpu - _SHAPE_ARITHMETIC):
         logger.warning(
             "%s: ONNX Runtime has no CUDA kernel for %s and runs it on the CPU", path, ", ".join(others)
@@ -167,62 +157,6 @@ def _try_capture(session: onnxruntime.InferenceSession, device_index: int) -> No
     session.release_captured_graph()
 
 
-def _load_cuda_libraries() -> str:
-    """Loads CUDA and cuDNN from their wheels or the system.
-
-    Returns:
-        What ONNX Runtime said about it, to go with its errors; nothing if all is well.
-
-    Raises:
-        ModelError: CUDA cannot work here: ONNX Runtime was built without it, there is no driver or no GPU, or a library
-            is missing; cuDNN too, which ONNX Runtime would not miss before a convolution is run.
-    """
-    if _CUDA not in onnxruntime.get_available_providers():
-        raise _no_cuda(
-            f"onnxruntime {onnxruntime.__version__} has no CUDA provider{_overwritten()}; to have it, run "
-            "pip install --force-reinstall --no-deps onnxruntime-gpu"
-        )
-    try:
-        ctypes.CDLL(DRIVER)
-    except OSError:
-        raise _no_cuda(f"there is no NVIDIA driver ({DRIVER} cannot be loaded)") from None
-    if not cuda_device_count():
-        raise _no_cuda("the NVIDIA driver has no GPU for this process (is CUDA_VISIBLE_DEVICES empty?)")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:  # it prints what it misses, and never raises
-        onnxruntime.preload_dlls()
-    if sys.platform == "win32":
-        return one_line(printed.getvalue())
-    if missing := _missing_libraries():
-        raise _no_cuda(
-            f"{', '.join(missing)} cannot be loaded; install terramosaic[gpu], which brings CUDA and cuDNN, or name "
-            "the folders of the system's in LD_LIBRARY_PATH"
-        )
-    return ""
-
-
-def _missing_libraries() -> list[str]:
-    """Libraries that ONNX Runtime's CUDA provider needs and that this process cannot load, by their names on Linux."""
-    major = str(onnxruntime.cuda_version).split(".", maxsplit=1)[0]
-    wanted = [f"lib{name}.so.{major}" for name in ("cudart", "cublasLt", "cublas")]
-    missing = []
-    for name in (*wanted, "libcurand.so.10", "libcudnn.so.9"):
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            missing.append(name)
-    return missing
-
-
-def _overwritten() -> str:
-    """Tells where the CPU's package lies over the GPU's: both own one folder, and pip does not mind."""
-    try:
-        for name in ("onnxruntime", "onnxruntime-gpu"):
-            importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-    return ", because the package onnxruntime was installed over onnxruntime-gpu"
-
-
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Keeps ONNX Runtime from telling on stderr what is raised here."""
@@ -231,7 +165,3 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         onnxruntime.set_default_logger_severity(2)  # ONNX Runtime's default
-
-
-def _no_cuda(reason: str) -> ModelError:
-    return ModelError(f"device: cuda was asked for and cannot be used: {reason}; or ask for cpu")

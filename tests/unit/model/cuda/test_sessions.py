@@ -14,7 +14,7 @@ import pytest
 
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import DEMO_FOLDER
-from terramosaic.model.cuda import sessions
+from terramosaic.model.cuda import libraries, sessions
 from terramosaic.model.cuda.sessions import open_on_cuda
 
 GRAPH = DEMO_FOLDER / "NDVI.onnx"
@@ -58,8 +58,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
         opened: ClassVar[list[dict[str, Any]]] = []
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    monkeypatch.setattr(sessions, "_load_cuda_libraries", lambda: "")
-    monkeypatch.setattr(sessions, "cuda_device_count", lambda: 2)
+    monkeypatch.setattr(sessions, "load_cuda_libraries", lambda index: "")
     return Session
 
 
@@ -76,11 +75,13 @@ def test_options_reach_the_provider(gpu: type[FakeSession]) -> None:
     assert options["use_tf32"] == "1"
 
 
-def test_a_device_beyond_the_count_is_named(gpu: type[FakeSession]) -> None:
-    with pytest.raises(
-        ModelError, match=r"there is no cuda:2, this process sees cuda:0, cuda:1; or ask for cpu"
-    ):
-        open_it(device_index=2)
+def test_a_session_that_is_first_on_another_provider_is_refused(
+    gpu: type[FakeSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ONNX Runtime makes, without an error, where it cannot use CUDA after all."""
+    monkeypatch.setattr(gpu, "get_providers", lambda session: ["CPUExecutionProvider"])
+    with pytest.raises(ModelError, match="cannot be used: ONNX Runtime chose CPUExecutionProvider; or ask"):
+        open_it()
 
 
 def test_work_on_the_cpu_is_refused(gpu: type[FakeSession]) -> None:
@@ -169,20 +170,22 @@ def test_a_missing_provider_is_explained_with_its_repair(monkeypatch: pytest.Mon
     assert "pip install --force-reinstall --no-deps onnxruntime-gpu" in str(caught.value)
 
 
-def test_libraries_that_do_not_load_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cuDNN is none that ONNX Runtime itself would complain about before a convolution runs."""
+@pytest.mark.parametrize("missing", [("cublasLt", "cublas", "cudnn"), ("nvrtc",), ("cudnn",)])
+def test_libraries_that_do_not_load_are_named(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    """cuDNN is none that ONNX Runtime itself would complain about before a convolution runs, and NVRTC none at all."""
 
     def load(name: str) -> object:
-        if "cudnn" in name or "cublas" in name:
+        if any(f"lib{each}.so" in name for each in missing):
             raise OSError(name)
         return object()
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("noise"))
-    monkeypatch.setattr(sessions, "cuda_device_count", lambda: 1)
+    monkeypatch.setattr(libraries, "why_unusable", lambda index: "")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA])
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
-    with pytest.raises(
-        ModelError, match=r"libcublasLt\.so\.13, libcublas\.so\.13, libcudnn\.so\.9 cannot be loaded"
-    ):
-        sessions._load_cuda_libraries()
+    names = ", ".join(rf"lib{each}\.so\.{9 if each == 'cudnn' else 13}" for each in missing)
+    with pytest.raises(ModelError, match=f"used: {names} cannot be loaded; install terramosaic"):
+        libraries.load_cuda_libraries(0)
