@@ -54,6 +54,11 @@ class Bundle:
         return self.manifest.title
 
     @property
+    def is_demo(self) -> bool:
+        """Whether it is the small model that comes along."""
+        return self.manifest.family == "demo"
+
+    @property
     def is_terramind(self) -> bool:
         return self.manifest.family == "terramind"
 

@@ -115,9 +115,8 @@ def _level(bundle: Bundle) -> _Level:
     ENABLE_ALL adds blocked layouts, by which convolutions of 8 channels and more take 10 to 30 % less time; the demo's
     narrow ones take longer so.
     """
-    is_demo = bundle.manifest.family == "demo"
     levels = onnxruntime.GraphOptimizationLevel
-    return levels.ORT_ENABLE_EXTENDED if is_demo else levels.ORT_ENABLE_ALL
+    return levels.ORT_ENABLE_EXTENDED if bundle.is_demo else levels.ORT_ENABLE_ALL
 
 
 _sessions: dict[tuple[Path, str, Device, int, _Level], onnxruntime.InferenceSession] = {}

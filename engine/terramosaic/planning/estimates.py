@@ -135,7 +135,7 @@ def warnings_of(
         hint: what would fill the gaps that the cloud limit makes.
     """
     warnings = []
-    if bundle.manifest.family == "demo":
+    if bundle.is_demo:
         warnings.append(
             f"{bundle.title}: the outputs show how a run works, not what TerraMind would generate"
         )

@@ -21,6 +21,7 @@ from terramosaic.model.bundle import DEMO, Bundle, load_bundle
 from terramosaic.model.devices import AUTO, resolve
 from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
+from terramosaic.planning.blocks import block_size_for
 from terramosaic.planning.dates import with_dates
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
@@ -96,7 +97,7 @@ class Prepared:
             chained=request.conditioning == "chained",
         )
         _require_tables(request)
-        request = with_dates(_with_strides(request, bundle), bundle)
+        request = with_dates(_with_strides(_with_block_size(request, bundle), bundle), bundle)
         require_read(request.inputs)
         require_catalogs(request)
         require_composite(request)
@@ -187,6 +188,13 @@ def _with_targets(request: RegionRequest, bundle: Bundle) -> RegionRequest:
         if others := [name for name in getattr(request, field) if name not in targets]:
             raise RequestError(f"{field}: {not_among(targets, others)}")
     return request.model_copy(update={"targets": targets})
+
+
+def _with_block_size(request: RegionRequest, bundle: Bundle) -> RegionRequest:
+    """The request with the size of blocks that suits its model and device, if it says none."""
+    return request.model_copy(
+        update={"block_size": request.block_size or block_size_for(bundle, request.device)}
+    )
 
 
 def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:

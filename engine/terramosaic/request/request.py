@@ -304,12 +304,13 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         description="Weights where windows overlap: equal, or falling to the rim",
     )
     block_size: _Pixels[int] = Field(
-        default=2048,
-        ge=512,
+        default=0,
+        ge=0,
         le=16384,
         multiple_of=512,
         title="Block size",
-        description="Pixels; the unit of resume",
+        description="Pixels to a block's side, the unit of resume; 0 or auto for what suits model and device: 2048 on "
+        "the CPU, up to 8192 on a GPU",
     )
     offset: _Pixels[Literal["remove", "keep"]] = Field(
         default="remove",
@@ -392,6 +393,11 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
     @classmethod
     def _normalise_datetime(cls, value: Any) -> Any:
         return format_interval(*parse_interval(interval_text(value)))
+
+    @field_validator("block_size", mode="before")
+    @classmethod
+    def _auto_is_none(cls, value: Any) -> Any:
+        return 0 if value == AUTO else value
 
     @field_validator("collection", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ TRIANGLE = {"type": "Polygon", "coordinates": [[[13, 45], [14, 45], [13, 46], [1
 
 def test_defaults_are_those_of_the_design():
     request = request_of(**GOOD)
-    assert (request.stride, request.block_size, request.max_cloud, request.steps) == (0, 2048, 40, 10)
+    assert (request.stride, request.block_size, request.max_cloud, request.steps) == (0, 0, 40, 10)
     assert (request.composite, request.blend, request.offset, request.conditioning) == (
         "best",
         "mean",
