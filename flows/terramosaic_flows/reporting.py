@@ -29,11 +29,11 @@ from terramosaic.errors import one_line
 from terramosaic.evaluation.tables import FigureTable
 from terramosaic.planning.folder import RunFolder, mosaics_of, tables_of
 from terramosaic.planning.plan import Block, Plan
-from terramosaic.publishing.collections import files_url, on_the_map
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.item import told_warnings
 from terramosaic.publishing.numbers import counted, duration, size
 from terramosaic.publishing.seams import ratio_in_words, told_seams
+from terramosaic.publishing.served import files_url, on_the_map
 from terramosaic.storage.files import facts_of, list_facts, read_bytes
 from terramosaic_flows.markdown import code, escaped
 

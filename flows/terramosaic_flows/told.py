@@ -19,9 +19,9 @@ from shapely.geometry import shape
 from terramosaic.errors import one_line, printable
 from terramosaic.planning.folder import RunFolder
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.collections import on_the_map, served_at
 from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.numbers import THIN, UNBROKEN, counted, square_km
+from terramosaic.publishing.served import on_the_map, served_at
 from terramosaic.publishing.words import targets_in_words
 from terramosaic.request.region import AnyRegion, BoundingBox, GeoJson, GeoJsonFile, MgrsTile
 from terramosaic.request.request import RegionRequest

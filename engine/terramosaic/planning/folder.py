@@ -151,6 +151,11 @@ def mosaic_name(layer: str, epsg: int, zones: int) -> str:
     return f"{layer}_{epsg}.tif" if zones > 1 else f"{layer}.tif"
 
 
+def is_watched(plan: Plan) -> bool:
+    """Whether a run is of a watched region, which has a collection of its own beside its runs' folder."""
+    return location(plan.request.out).name == ACQUISITIONS
+
+
 def write_plan(plan: Plan) -> RunFolder:
     """Makes the run folder with its ``plan.json``.
 

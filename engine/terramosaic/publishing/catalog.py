@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from terramosaic.errors import ChangedError, LeaseHeldError, LeaseLostError
-from terramosaic.planning.folder import RunFolder
+from terramosaic.planning.folder import RunFolder, is_watched
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing import index
 from terramosaic.publishing.collections import (
@@ -25,7 +25,6 @@ from terramosaic.publishing.collections import (
     documents,
     is_of_region,
     is_ours,
-    is_watched,
     runs_in,
 )
 from terramosaic.publishing.views import FOLDER, MARK, views_of
@@ -95,7 +94,7 @@ def _write(out: Location, held: Lease) -> None:
     write_index(out, items, held.check)
     write_views(out, items, held.check)
     # Collections come after what else names their runs: by them it is known whether a run is listed.
-    made = {path: json.dumps(document, indent=1) for path, document in documents(items).items()}
+    made = {path: json.dumps(document, indent=1) for path, document in documents(items, out).items()}
     for path, text in made.items():
         found = read_version(out / path)
         if found is not None and path == CATALOG and not is_ours(found.text):

@@ -4,8 +4,8 @@
     OUT/collections/ID.json             the runs of a region
     OUT/RUN_ID/item.json                a run
 
-All links are relative, so that a folder that is moved or copied stays right. Where the environment variable
-TERRAMOSAIC_PUBLIC_URL says under which URL OUT is served, each document also names itself.
+All links are relative, so that a folder that is moved or copied stays right. Where it is known under which URL OUT is
+served, each document also names itself; see `served`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
 
-from terramosaic.planning.folder import ACQUISITIONS, RunFolder
+from terramosaic.planning.folder import is_watched
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.renders import EXTENSION, renders_of
-from terramosaic.settings import OUT, PUBLIC_URL
-from terramosaic.storage.location import location
+from terramosaic.publishing.served import item_itself, itself
+from terramosaic.storage.location import Location, location
 
 CATALOG = "catalog.json"
 #: The folder of the collections of regions, and what the id of each begins with.
@@ -35,11 +34,6 @@ _JSON, _GEOJSON = "application/json", "application/geo+json"
 
 #: What an asset of one item tells that is not the collection's.
 _OF_ONE = ("href", "file:size", "file:checksum", "proj:code", "proj:shape", "proj:transform", "proj:bbox")
-
-
-def is_watched(plan: Plan) -> bool:
-    """Whether a run is of a watched region, which has a collection of its own beside its runs' folder."""
-    return location(plan.request.out).name == ACQUISITIONS
 
 
 def collection_id(plan: Plan) -> str:
@@ -56,65 +50,16 @@ def watched_id(folder: str) -> str:
 
 def links_of_run(plan: Plan) -> list[dict[str, Any]]:
     """What the item of a run says of where it belongs."""
-    run = RunFolder.of(plan).path.name
     if is_watched(plan):
         root = collection = "../../collection.json"
-        own = f"{ACQUISITIONS}/{run}/item.json"
     else:
         root, collection = f"../{CATALOG}", f"../{COLLECTIONS}/{collection_id(plan)}.json"
-        own = f"{run}/item.json"
     return [
         {"rel": "root", "href": root, "type": _JSON},
         {"rel": "parent", "href": collection, "type": _JSON},
         {"rel": "collection", "href": collection, "type": _JSON},
-        *itself(own, _GEOJSON),
+        *item_itself(plan),
     ]
-
-
-def on_the_map(plan: Plan) -> str:
-    """The URL at which `terramosaic serve` shows a run, where it is known under which one it does; else nothing."""
-    return f"{url}/#run={quote(_served_name(plan), safe='')}" if (url := _public_url()) else ""
-
-
-def files_url(plan: Plan) -> str:
-    """The URL below which `terramosaic serve` has the files of a run, where it is known; else nothing."""
-    return f"{url}/{quote(_served_name(plan))}" if (url := _public_url()) else ""
-
-
-def served_at(out: str) -> str:
-    """The URL at which an output folder is looked at, where that is known; else nothing."""
-    return url if (url := _public_url()) and (_below_served(out) is not None or not OUT.text) else ""
-
-
-def _public_url() -> str:
-    url = PUBLIC_URL.text.rstrip("/")
-    return url if urlsplit(url).scheme in ("http", "https") else ""
-
-
-def _served_name(plan: Plan) -> str:
-    """A run's folder from the folder on that is served: the deployment's, or the one that its run lies in."""
-    folder = RunFolder.of(plan)
-    run = folder.path.name
-    return _below_served(folder.location) or (f"{ACQUISITIONS}/{run}" if is_watched(plan) else run)
-
-
-def _below_served(place: str) -> str | None:
-    """A place from the deployment's output folder on; None where that is not known, or the place is not in it."""
-    served = OUT.text and str(location(OUT.text))
-    if served and (place == served or place.startswith(f"{served}/")):
-        return place[len(served) + 1 :]
-    return None
-
-
-def itself(path: str, media_type: str = _JSON) -> list[dict[str, Any]]:
-    """The link of a document to itself, where it is known under which URL it is served.
-
-    Args:
-        path: from the output folder.
-        media_type: of the document.
-    """
-    url = PUBLIC_URL.text.rstrip("/")
-    return [{"rel": "self", "href": f"{url}/{path}", "type": media_type}] if url else []
 
 
 def is_ours(catalog: str) -> bool:
@@ -130,11 +75,12 @@ def is_of_region(name: str) -> bool:
     return name.startswith(_OF_REGION) and name.endswith(".json")
 
 
-def documents(items: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def documents(items: Mapping[str, Mapping[str, Any]], out: Location) -> dict[str, dict[str, Any]]:
     """The catalog and its collections.
 
     Args:
         items: of the runs, by the names of their folders.
+        out: the output folder.
 
     Returns:
         Documents by their paths in the output folder; the catalog comes last.
@@ -145,7 +91,8 @@ def documents(items: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     # Versions before 0.2 wrote items without a collection.
     alone = by_collection.pop("", {})
     made = {
-        f"{COLLECTIONS}/{id_}.json": _collection(id_, runs) for id_, runs in sorted(by_collection.items())
+        f"{COLLECTIONS}/{id_}.json": _collection(id_, runs, out)
+        for id_, runs in sorted(by_collection.items())
     }
     children = [
         {"rel": "child", "href": f"./{path}", "type": _JSON, "title": document["title"]}
@@ -159,7 +106,7 @@ def documents(items: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
         "description": "Maps generated from satellite imagery, a collection for each region: modelled, not measured.",
         "links": [
             {"rel": "root", "href": f"./{CATALOG}", "type": _JSON},
-            *itself(CATALOG),
+            *itself(out, CATALOG),
             *children,
             *(_link_to(f"./{run}", item) for run, item in alone.items()),
         ],
@@ -167,7 +114,7 @@ def documents(items: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     return made | {CATALOG: catalog}
 
 
-def _collection(id_: str, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _collection(id_: str, runs: Mapping[str, Mapping[str, Any]], out: Location) -> dict[str, Any]:
     items = list(runs.values())
     west, south, east, north = items[0]["bbox"]
     middle_east = ((west + east + 360 * (west > east)) / 2 + 180) % 360 - 180
@@ -188,7 +135,7 @@ def _collection(id_: str, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         "links": [
             {"rel": "root", "href": f"../{CATALOG}", "type": _JSON},
             {"rel": "parent", "href": f"../{CATALOG}", "type": _JSON},
-            *itself(f"{COLLECTIONS}/{id_}.json"),
+            *itself(out, f"{COLLECTIONS}/{id_}.json"),
             *(_link_to(f"../{run}", item) for run, item in runs.items()),
         ],
     }

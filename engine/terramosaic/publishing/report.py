@@ -9,7 +9,6 @@ from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.evaluation.assessment import details_of
 from terramosaic.ground.grid import zone_name
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.collections import on_the_map
 from terramosaic.publishing.locator import run_maps
 from terramosaic.publishing.markup import render
 from terramosaic.publishing.numbers import (
@@ -27,6 +26,7 @@ from terramosaic.publishing.quicklook import Quicklook, Swatch
 from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
 from terramosaic.publishing.run_files import companions_of, files_of, larger_of, mosaic_file
+from terramosaic.publishing.served import on_the_map
 from terramosaic.publishing.words import (
     Code,
     attribution,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote
 
-from terramosaic.planning.folder import tables_of
-from terramosaic.publishing.collections import CATALOG, is_watched
+from terramosaic.planning.folder import is_watched, tables_of
+from terramosaic.publishing.collections import CATALOG
 from terramosaic.publishing.large import large_names
 from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.repeat import ITEM

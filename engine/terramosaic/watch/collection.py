@@ -22,8 +22,9 @@ from terramosaic.planning.finished import told_in
 from terramosaic.planning.folder import ACQUISITIONS, RunFolder, read_plan
 from terramosaic.planning.identity import region_hash
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.collections import described_by, itself, watched_id
+from terramosaic.publishing.collections import described_by, watched_id
 from terramosaic.publishing.item import bbox_of
+from terramosaic.publishing.served import itself
 from terramosaic.request.region import AnyRegion
 from terramosaic.storage.files import read_json, read_version, write_text, write_text_if
 from terramosaic.storage.location import Location
@@ -181,7 +182,7 @@ class MapCollection:
             **self._described(plan),
             "links": [
                 {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
-                *itself(COLLECTION),
+                *itself(self.folder, COLLECTION),
                 *map(_link, mapped, labels_of([held.of_pass for held in mapped])),
                 *newest,
             ],

@@ -26,6 +26,7 @@ from terramosaic.publishing.collections import watched_id
 from terramosaic.publishing.item import EXTENSIONS, asset_beside, bbox_of, mosaic_asset
 from terramosaic.publishing.publish import write_picture
 from terramosaic.publishing.record import LayerRecord, survey
+from terramosaic.publishing.served import itself
 from terramosaic.publishing.styles import files_beside
 from terramosaic.publishing.words import software
 from terramosaic.storage.files import write_text
@@ -62,7 +63,7 @@ def write_item(
         write_picture(folder / _QUICKLOOKS / f"{record.name}.png", record.quicklook.image)
     title = f"{', '.join(plan.request.targets)} of {watched.name}: the newest clear pixels"
     write_text(folder / REPORT, newest_report(title, records, generation, plan, passes))
-    item = _item(watched.name, name, title, records, plan, passes)
+    item = _item(watched, name, title, records, plan, passes)
     write_text(folder / ITEM, json.dumps(item, indent=1))
 
 
@@ -77,13 +78,18 @@ def _records(folder: Location, generation: Generation, factor: int) -> list[Laye
 
 
 def _item(
-    region: str, name: str, title: str, records: Sequence[LayerRecord], plan: Plan, passes: Mapping[str, Pass]
+    watched: Location,
+    name: str,
+    title: str,
+    records: Sequence[LayerRecord],
+    plan: Plan,
+    passes: Mapping[str, Pass],
 ) -> dict[str, Any]:
     held = sorted(passes.items(), key=lambda each: each[1].order)
     first, last = held[0][1].start, held[-1][1].start
     pixels = sum(pixels_by_day(records).values())
     item = pystac.Item(
-        id=f"{watched_id(region)}-newest-{name}",
+        id=f"{watched_id(watched.name)}-newest-{name}",
         geometry=plan.region,
         bbox=bbox_of(plan.region),
         datetime=last,
@@ -133,4 +139,5 @@ def _item(
         }
         for run, of_pass in held
     ]
-    return document | {"collection": watched_id(region), "links": links}
+    links += itself(watched, f"{FOLDER}/{name}/{ITEM}", "application/geo+json")
+    return document | {"collection": watched_id(watched.name), "links": links}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from terramosaic.publishing import collections
-from terramosaic.publishing.collections import documents, itself, links_of_run
+from terramosaic.publishing.collections import documents, links_of_run
 from terramosaic.publishing.renders import renders_of
 
+OUT = Path("/maps")
 S1 = {
     "href": "./S1GRD.tif", "title": "Sentinel-1", "roles": ["data"], "file:size": 1, "file:checksum": "12",
     "proj:code": "EPSG:32633",
@@ -49,7 +51,8 @@ def test_a_region_is_a_collection_and_runs_are_named_in_order_of_time():
             "a": item("terramosaic-region-1", "2024-05-09", S1GRD=S1, LULC=LULC),
             "c": item("terramosaic-region-2", "2024-05-01", LULC=LULC),
             "old": item(None, "2023-01-01", LULC=LULC),
-        }
+        },
+        OUT,
     )
     first, second = "collections/terramosaic-region-1.json", "collections/terramosaic-region-2.json"
     assert list(made) == [first, second, "catalog.json"]
@@ -66,7 +69,7 @@ def test_item_assets_tell_what_all_items_agree_on():
     other = json.loads(json.dumps(S1)) | {"title": "Another title", "file:size": 2}
     other["bands"][0]["statistics"]["mean"] = 2
     runs = {"a": item("r", "2024-05-02", S1GRD=S1), "b": item("r", "2024-05-09", S1GRD=other, LULC=LULC)}
-    assets = documents(runs)["collections/r.json"]["item_assets"]
+    assets = documents(runs, OUT)["collections/r.json"]["item_assets"]
     assert assets["S1GRD"] == {
         "roles": ["data"],
         "bands": [{"name": name, "raster:scale": 0.01} for name in ("VV", "VH")],
@@ -92,7 +95,7 @@ def test_renders_are_in_stored_numbers():
 
 def test_a_region_beyond_the_antimeridian_has_its_middle_there():
     run = item("r", "2024-05-02", LULC=LULC) | {"bbox": [179, -18, -179.5, -16]}
-    assert documents({"a": run})["collections/r.json"]["title"] == "Maps around 17.00° S, 179.75° E"
+    assert documents({"a": run}, OUT)["collections/r.json"]["title"] == "Maps around 17.00° S, 179.75° E"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +113,3 @@ def test_an_item_leads_to_its_collection(monkeypatch, out, expected):
     own = [link["href"] for link in links_of_run(plan) if link["rel"] == "self"]
     folder = "acquisitions/" if "acquisitions" in out else ""
     assert own == [f"https://maps.example/p/{folder}abc/item.json"]
-
-
-def test_documents_name_themselves_only_where_their_url_is_known(monkeypatch):
-    assert not itself("catalog.json")
-    monkeypatch.setenv("TERRAMOSAIC_PUBLIC_URL", "https://maps.example")
-    assert [link["href"] for link in itself("catalog.json")] == ["https://maps.example/catalog.json"]
