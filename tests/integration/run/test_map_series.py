@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from terramosaic import NoScenesError, OutputError, RequestError, map_region, map_series, plan
+from terramosaic import NoScenesError, OutputError, RequestError, map_region, map_series, open_series, plan
 from terramosaic.ground.grid import Rect
 from tests.integration.conftest import LAND, Catalog
 from tests.support.scenes import write_scene
@@ -101,6 +101,42 @@ def test_the_command_line_maps_a_series(request_of_series, series, run_here, cat
     assert [one["run_id"] for one in json.loads(planned.stdout)] == [
         result.plan.run_id for result in series.values()
     ]
+
+
+def test_a_series_in_a_store_is_the_one_on_disk(series, request_of_series, run_here, tmp_path, monkeypatch):
+    pytest.importorskip("moto", reason="moto, which plays S3, is not installed")
+    pytest.importorskip("odc.stac", reason="cubes are read by odc-stac, of the extra cubes")
+    from tests.support.s3 import s3_server
+
+    monkeypatch.setenv("TERRAMOSAIC_SCRATCH", str(tmp_path / "scratch"))
+    with s3_server() as store:
+        out = store.url("lakes/maps")
+        stored = map_series(request_of_series.model_copy(update={"out": out}))
+        assert list(stored) == list(series) and stored.missing.keys() == series.missing.keys()
+        assert {name: made.plan.run_id for name, made in stored.items()} == {
+            name: made.plan.run_id for name, made in series.items()
+        }
+        assert str(stored.report) == f"{out}/{series.report.name}"
+        page = store.read(f"lakes/maps/{series.report.name}").decode()
+        for result in stored.values():
+            assert page.count(f'href="{result.plan.run_id}/report.html"') == 4
+
+        along = open_series(out, "NDVI", period="2023").load()
+        assert [str(day)[:7] for day in along.time.values] == ["2023-06", "2023-08"]
+        of_one = stored.cube(["NDVI"])["NDVI"].load()
+        on_disk = open_series(series.report.parent, "NDVI", period="2023").load()
+        for cube in (along, of_one):
+            np.testing.assert_array_equal(cube, on_disk)
+
+        before = store.objects("lakes")
+        again = map_series(request_of_series.model_copy(update={"out": out}))
+        assert all(result.was_done for result in again.values()) and str(again.report) == str(stored.report)
+        changed = {key for key, facts in store.objects("lakes").items() if before.get(key) != facts}
+        assert not [key for key in changed if key.endswith((".tif", "item.json"))]
+        listed = run_here("runs", out, "--json")
+        assert {run["run"] for run in json.loads(listed.stdout)} == {
+            result.plan.run_id for result in series.values()
+        }
 
 
 def test_what_is_no_series_is_said(request_of_series, catalog, tmp_path):
