@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.gpu.models import a_batch, gflop, make_bundle, make_reference
+from tests.benchmarks.gpu.models import a_batch, make_bundle, make_reference
+from tests.benchmarks.gpu.work import gflop
 
 
 def ours(folder: Path, variant: str, targets: tuple[str, ...], steps: int, threads: int) -> None:
@@ -118,7 +119,7 @@ def main() -> None:
     if options.serve:
         serve = ours if options.serve == "ours" else theirs
         return serve(folder, options.variant, targets, options.steps, options.threads)
-    bundle = make_bundle(folder, options.variant, targets)
+    bundle, _ = make_bundle(folder, options.variant, targets)
     # Graphs are made ready in a process of its own: that takes memory which running them does not.
     one = [sys.executable, "-m", "tests.benchmarks.terramind_cpu", *sys.argv[1:], "--serve", "ours"]
     subprocess.run(one, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tests.benchmarks.gpu.machine import CARRIED
+from tests.benchmarks.gpu.skeleton import draw
 
 if TYPE_CHECKING:
     from terramosaic.model.bundle import Bundle
@@ -14,27 +18,42 @@ if TYPE_CHECKING:
 
 SEED = 7
 
-#: GFLOP of one window, by part: a U-Net's step, LULC's decoder, and by variant all encoders, decoders and logits of
-#: S1GRD, S1RTC, NDVI and LULC in a chain. Counted with torch's FlopCounterMode on terratorch 1.2.13's modules.
-UNET_STEP, LULC_DECODER = 189.7, 37.3
-TOKEN_PART = {"tiny": 42.3, "small": 145.8, "base": 627.3, "large": 2128.7}
 
+def make_bundle(
+    folder: Path, variant: str, targets: tuple[str, ...], carried: Path = CARRIED
+) -> tuple[Bundle, str]:
+    """The bundle and how it came about: found there; else its weights drawn for carried graphs; else exported now.
 
-def gflop(variant: str, targets: tuple[str, ...], steps: int) -> float:
-    """GFLOP of a window. The token part is counted for the four targets, and taken in proportion for fewer."""
-    diffusion = sum(target != "LULC" for target in targets)
-    tokens = TOKEN_PART[variant.rsplit("_", maxsplit=1)[-1]] * len(targets) / 4
-    return diffusion * steps * UNET_STEP + ("LULC" in targets) * LULC_DECODER + tokens
-
-
-def make_bundle(folder: Path, variant: str, targets: tuple[str, ...]) -> Bundle:
-    """The bundle, exported now unless it is there already."""
+    Raises:
+        ModelError: it cannot be made here, or what is there is broken.
+    """
+    from terramosaic.errors import ModelError
     from terramosaic.model.bundle import load_bundle
+
+    graphs = carried / "models" / variant
+    if (folder / "bundle.json").exists():
+        return load_bundle(folder), f"found in {folder}"
+    if graphs.is_dir():
+        draw(graphs, folder, SEED)
+        return load_bundle(folder), f"carried graphs, weights drawn from seed {SEED}"
+    if not find_spec("torch") or not find_spec("terratorch"):
+        raise ModelError(
+            "there is nothing to measure; run carry.sh where terramosaic[export] is installed, and bring .gpu along: "
+            f"no bundle in {folder}, no graphs in {graphs}, no terratorch to export one"
+        )
     from terramosaic.model.export import export_bundle
 
-    if not (folder / "bundle.json").exists():
-        export_bundle(variant, folder, targets=targets, random_weights=SEED)
-    return load_bundle(folder)
+    export_bundle(variant, folder, targets=targets, random_weights=SEED)
+    return load_bundle(folder), f"exported now, weights drawn from seed {SEED}"
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle that `make_bundle` has checked, without hashing gigabytes again in each step's process."""
+    from terramosaic.model.bundle import Bundle, read_manifest
+    from terramosaic.storage.hashes import sha256_of
+
+    fingerprint = sha256_of(folder / "bundle.json")
+    return Bundle(folder.resolve(), read_manifest(folder), fingerprint)
 
 
 def make_reference(variant: str, targets: tuple[str, ...]) -> Reference:
@@ -53,13 +72,14 @@ def a_batch(
     from terramosaic.model.generator import WindowRandomness
 
     rng = np.random.default_rng(count)
-    spectra = rng.uniform(300, 4500, (4, 12))
-    cover = np.exp(40 * gaussian_filter(rng.standard_normal((count, 4, 224, 224)), (0, 0, 12, 12)))
+    window, side = bundle.manifest.window, bundle.manifest.patches
+    spectra = rng.uniform(300, 4500, (4, len(bundle.bands)))
+    cover = np.exp(40 * gaussian_filter(rng.standard_normal((count, 4, window, window)), (0, 0, 12, 12)))
     cover /= cover.sum(1, keepdims=True)
     windows = np.rint(np.einsum("nkhw,kb->nbhw", cover, spectra)).astype(np.float32)
     randomness = {}
     for target in targets:
         channels = bundle.targets[target].noise_channels
-        noise = rng.standard_normal((count, channels, 224, 224), np.float32) if channels else None
-        randomness[target] = WindowRandomness(noise, rng.random((count, 14, 14), np.float32))
+        noise = rng.standard_normal((count, channels, window, window), np.float32) if channels else None
+        randomness[target] = WindowRandomness(noise, rng.random((count, side, side), np.float32))
     return windows, randomness

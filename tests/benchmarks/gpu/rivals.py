@@ -15,10 +15,9 @@ from terramosaic.model.diffusion import ddim_steps
 from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Tokens
 from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.manifest import Schedule
-from tests.benchmarks.gpu.machine import PEAK_TFLOPS
-from tests.benchmarks.gpu.models import gflop
-from tests.benchmarks.gpu.speed import median_seconds
+from tests.benchmarks.gpu.machine import share, share_of
 from tests.benchmarks.gpu.table import Results
+from tests.benchmarks.gpu.work import gflop, median_seconds
 
 _SCHEDULE = Schedule(
     training_steps=1000,
@@ -31,39 +30,32 @@ _SCHEDULE = Schedule(
 )
 
 
-def measure_rivals(
+def measure_rival(
     results: Results,
     reference: Reference,
     device: str,
     steps: int,
-    batches: list[int],
+    batch: int,
     repeats: int,
     mode: str,
+    name: str,
 ) -> None:
-    """Windows a second of terratorch in eager single precision, and of compiled half precision with CUDA graphs."""
-    rows: list[tuple[object, ...]] = []
-    work = gflop(reference.variant, reference.targets, steps)
-    rivals: list[tuple[str, Callable[[Reference, str, int, str], Callable[[np.ndarray], object]]]] = [
-        ("terratorch, eager, float32", eager),
-        ("half precision, channels last, compiled", strongest),
+    """Windows a second of terratorch in eager single precision, or of compiled half precision with CUDA graphs."""
+    make = {"eager": eager, "compiled": strongest}[name]
+    shown = {"eager": "terratorch, eager, float32", "compiled": "half precision, channels last, compiled"}[
+        name
     ]
-    for name, make in rivals:
-        for batch in batches:
-            windows = np.random.default_rng(1).gamma(2, 800, (batch, 12, 224, 224)).astype(np.float32)
-            try:
-                start = time.perf_counter()
-                run = make(reference, device, steps, mode)
-                run(windows)
-                started = time.perf_counter() - start
-                seconds = median_seconds(partial(_run_and_wait, run, windows, device), repeats)
-                tflops = batch * work / seconds / 1000
-                rows.append(
-                    (name, batch, batch / seconds, tflops, f"{tflops / PEAK_TFLOPS:.1%}", f"{started:.0f} s")
-                )
-            except Exception as error:  # out of memory, or a compiler's fault: a result too
-                rows.append((name, batch, "failed", " ".join(str(error).split())[:120], "", ""))
-    head = ("rival", "batch", "windows/s", "TFLOP/s", f"of {PEAK_TFLOPS:g}", "first run")
-    results.table(f"torch, {', '.join(reference.targets)}, {steps} steps", head, rows)
+    work = gflop(reference.variant, reference.targets, steps)
+    windows = np.random.default_rng(1).gamma(2, 800, (batch, 12, 224, 224)).astype(np.float32)
+    start = time.perf_counter()
+    run = make(reference, device, steps, mode)
+    run(windows)
+    started = time.perf_counter() - start
+    seconds = median_seconds(partial(_run_and_wait, run, windows, device), repeats)
+    tflops = batch * work / seconds / 1000
+    head = ("rival", "batch", "windows/s", "TFLOP/s", share_of(device), "s to the first batch")
+    title = f"torch, {', '.join(reference.targets)}, {steps} steps"
+    results.row(title, head, (shown, batch, batch / seconds, tflops, share(tflops, device), started))
 
 
 def eager(reference: Reference, device: str, steps: int, _: str) -> Callable[[np.ndarray], object]:
