@@ -14,6 +14,7 @@ from terramosaic.model.bundle import DEMO, load_bundle
 from terramosaic.model.devices import resolve
 from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle
 from terramosaic.model.selftest import check_bundle
+from terramosaic.model.timing import measure_speed
 from terramosaic.request.complaints import lines_of
 from terramosaic.request.request import warn_renamed
 from terramosaic.storage.roots import require_within_roots
@@ -179,6 +180,7 @@ def check_model(model: str, device: str = "cpu", provider: str | None = None) ->
     )
     if check.failures:
         raise ModelError("\n".join(check.failures))
+    measure_speed(load_bundle(model), str(resolve(device)))  # which runs of this machine are quoted by
 
 
 def _validated(request: ExportRequest) -> ExportRequest:

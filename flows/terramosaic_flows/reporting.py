@@ -53,7 +53,7 @@ _MOST_PICTURES = 12
 _OF_URLS = ":/?#[]@!$&'()*+,;=%-._~"
 
 #: Figures of a plan that its table tells above.
-_TOLD = ("Region", "Imagery", "Dates", "Covered", "Work", "Model")
+_TOLD = ("Region", "Imagery", "Dates", "Covered", "Work", "Time", "Network", "Disk", "Cost", "Model")
 
 #: Rows of a table; a country has thousands of scenes, and ``plan.json`` holds them all.
 _MOST_ROWS = 500

@@ -15,6 +15,7 @@ from terramosaic.evaluation.tables import FigureTable, tables_of, tables_of_seri
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec
 from terramosaic.model.selftest import BundleCheck
+from terramosaic.model.speed import Speed
 from terramosaic.mosaic.result import MapResult
 from terramosaic.publishing.gaps import told_gaps
 from terramosaic.publishing.left_out import told_left_out
@@ -145,3 +146,11 @@ def show_check(console: Console, check: BundleCheck) -> None:
         f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {steps}"
         f"batches of {check.batch_size}"
     )
+
+
+def show_speed(console: Console, speed: Speed) -> None:
+    """Prints what each target takes of a window, which plans are quoted by."""
+    of = "of one processor" if speed.device == "cpu" else f"of {speed.device}"
+    for name, each in speed.targets.items():
+        step = f", and {1000 * each.step:.3g} ms a diffusion step" if each.step else ""
+        console.print(f"{name}: {1000 * each.once:.3g} ms {of} a window{step}", highlight=False)

@@ -141,6 +141,11 @@ def windows_by_stride(lattices: Sequence[TargetLattice], zones: Sequence[Zone]) 
     }
 
 
+def square_kilometres(zones: Sequence[Zone]) -> float:
+    """Area of the region that lies in blocks, as the zones' grids have it."""
+    return sum(float(inside.area) for _, inside in _blocks_inside(zones)) / 1e6
+
+
 def _blocks_inside(zones: Sequence[Zone]) -> Iterator[tuple[Rect, BaseGeometry]]:
     """Each block's rectangle, and what of it lies in the region."""
     for zone in zones:

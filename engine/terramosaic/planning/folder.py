@@ -197,6 +197,7 @@ def as_begun(plan: Plan) -> Plan:
     held = _held_plan(folder)
     if held is None or held.run_id != plan.run_id:
         return plan
+    plan = _quoted_as(held, plan)
     if held.request.ndvi_limits != plan.request.ndvi_limits and is_complete(plan):
         logger.warning(
             "run %s is complete, and its warnings keep to the ndvi_limits that it was first asked for with: %s; for "
@@ -218,6 +219,14 @@ def as_begun(plan: Plan) -> Plan:
         plan.run_id, held.engine_version, ", ".join(lacking), folder.location,
     )  # fmt: skip
     return plan.model_copy(update={"layers": held.layers})
+
+
+def _quoted_as(held: Plan, plan: Plan) -> Plan:
+    """A plan with what its run was first expected to take, by which it is judged."""
+    first = {"device_minutes": held.figures.device_minutes, "quote": held.figures.quote}
+    if held.figures.quote is None:
+        return plan
+    return plan.model_copy(update={"figures": plan.figures.model_copy(update=first)})
 
 
 def read_plan(path: str | Location) -> Plan:
@@ -320,7 +329,10 @@ def remove_flaws(plan: Plan, *, hashes: bool = False) -> bool:
 
 
 def _but_created(plan: Plan | None) -> dict[str, Any] | None:
-    return None if plan is None else plan.model_dump(mode="json", exclude={"created"})
+    # What the run was first expected to take stays, to be compared with what it took.
+    if plan is None:
+        return None
+    return plan.model_dump(mode="json", exclude={"created": True, "figures": {"device_minutes", "quote"}})
 
 
 def link_latest(folder: RunFolder) -> None:

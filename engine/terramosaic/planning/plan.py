@@ -27,6 +27,7 @@ from terramosaic.planning.inputs import LEADING, is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import Layer
 from terramosaic.planning.optical import OpticalBands
+from terramosaic.planning.quote import Quote
 from terramosaic.planning.radar import Radar
 from terramosaic.request.request import RegionRequest
 from terramosaic.shown import Shown
@@ -165,6 +166,13 @@ class Figures(_Value):
         description="Estimate: bytes to fetch with the expected use of further acquisitions"
     )
     output_gigabytes: dict[str, float] = Field(description="Estimate per target, overviews included")
+    device_minutes: dict[str, float] = Field(
+        default_factory=dict,
+        description="Estimate per target: minutes of a GPU, or on the CPU of one processor; empty in earlier plans",
+    )
+    quote: Quote | None = Field(
+        default=None, description="What else the run is expected to take; null in earlier plans"
+    )
 
     @property
     def gap_share(self) -> float:

@@ -29,7 +29,14 @@ from terramosaic.errors import (
     UnusableItemError,
 )
 from terramosaic.ground.zones import as_geojson
-from terramosaic.planning.blocks import cut_into_blocks, seen_at_all, windows_around, windows_by_stride
+from terramosaic.model.bundle import Bundle
+from terramosaic.planning.blocks import (
+    cut_into_blocks,
+    seen_at_all,
+    square_kilometres,
+    windows_around,
+    windows_by_stride,
+)
 from terramosaic.planning.coverage import lost_shares
 from terramosaic.planning.dates import PlannedDate, imagery_names
 from terramosaic.planning.dating import Dated, dated, dated_by_radar, search_pairs_again
@@ -42,10 +49,11 @@ from terramosaic.planning.estimates import (
 from terramosaic.planning.gaps import TOLD, gaps_of, with_other_inputs
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
-from terramosaic.planning.lattices import lattices_of
+from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import layers_of
-from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition
+from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from terramosaic.planning.prepared import Prepared
+from terramosaic.planning.quote import Quote, model_minutes
 from terramosaic.planning.radar import RADAR, Radar
 from terramosaic.planning.radar_windows import RadarEstimate, needed_at, scenes_for_windows
 from terramosaic.planning.reference_days import sets_of_dates, sets_of_passes
@@ -61,6 +69,7 @@ from terramosaic.planning.searching import (
 )
 from terramosaic.request.region import GeoJson
 from terramosaic.request.request import RegionRequest, requested
+from terramosaic.storage.location import is_url
 
 logger = logging.getLogger(__name__)
 
@@ -330,6 +339,7 @@ def _plan_from(
         ),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
+    figures = _quoted(figures, request, bundle, lattices, zones, [*read, *beside])
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
     made = Plan(
@@ -381,6 +391,40 @@ def _plan_from(
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
     return made.model_copy(update={"run_id": run_id_of(made)})
+
+
+def _quoted(
+    figures: Figures,
+    request: RegionRequest,
+    bundle: Bundle,
+    lattices: Sequence[TargetLattice],
+    zones: Sequence[Zone],
+    sources: Sequence[Source],
+) -> Figures:
+    """The figures with what the run is expected to take."""
+    mapped_km2 = figures.area_km2 * (1 - figures.gap_share)
+    # Windows without a pixel of imagery are left out when they are cut.
+    seen = (
+        1.0 if figures.gap_share < TOLD else min(1.0, mapped_km2 / max(mapped_km2, square_kilometres(zones)))
+    )
+    counts = {lattices[0].lattice.stride: figures.windows}
+    if len(lattices) > 1:
+        counts = figures.windows_by_stride or windows_by_stride(lattices, zones)
+    windows = {stride: seen * count for stride, count in counts.items()}
+    minutes, speed = model_minutes(request, bundle, lattices, windows, seen * figures.windows_around)
+    far = sum(any(is_url(asset.href) for asset in source.assets.values()) for source in sources)
+    quote = Quote.of(
+        speed,
+        targets=len(request.targets),
+        windows=seen * figures.windows,
+        read_gigabytes=figures.read_gigabytes,
+        fetched_share=far / max(1, len(sources)),
+        output_gigabytes={
+            name: gigabytes * (1 - figures.gap_share) for name, gigabytes in figures.output_gigabytes.items()
+        },
+        mapped_km2=mapped_km2,
+    )
+    return figures.model_copy(update={"device_minutes": minutes, "quote": quote})
 
 
 def _with_l1c(scenes: Iterable[Scene | BackscatterScene]) -> list[Scene | BackscatterScene]:

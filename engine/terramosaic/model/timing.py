@@ -1,0 +1,130 @@
+"""Measures how fast a device of this machine makes a bundle's targets, each alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import Device, available_cpus, device_name, parse_device
+from terramosaic.model.generator import (
+    BATCH_SIZES,
+    GenerationOptions,
+    Generator,
+    WindowRandomness,
+    Windows,
+)
+from terramosaic.model.manifest import COORDINATES, EMBED, GENERATE
+from terramosaic.model.opening import open_generator
+from terramosaic.model.speed import Speed, TargetSpeed, keep_speed, now
+
+#: Steps of diffusion at which its targets are timed: what each step takes is the difference by the steps between.
+_STEPS = (1, 4)
+
+#: Seconds over which calls of a fast model are timed, and most calls.
+_LEAST, _MOST_CALLS = 0.3, 200
+
+
+def measure_speed(bundle: Bundle, device: str) -> Speed:
+    """Times each target of a bundle on made-up windows of one input, and keeps what it finds for who plans here.
+
+    On the CPU processor time is taken, with as many threads as a block of a run has: what other processes do beside it
+    counts little.
+
+    Args:
+        bundle: a loaded bundle.
+        device: where to run, such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        ModelError: the model or its device failed.
+    """
+    where = parse_device(device)
+    is_single = all(GENERATE in spec.graphs for spec in bundle.targets.values())
+    inputs = tuple(bundle.inputs) if is_single else _one_input(bundle)
+    diffused = [name for name, spec in bundle.targets.items() if spec.kind == "diffusion"]
+    seconds: dict[int, dict[str, float]] = {}
+    for steps in _STEPS if diffused else _STEPS[:1]:
+        options = GenerationOptions(
+            steps=steps,
+            conditioning="independent",
+            inputs=inputs,
+            tokenised=tuple(
+                name for name in inputs if not is_single and EMBED not in bundle.inputs[name].graphs
+            ),
+        )
+        generator = open_generator(
+            bundle, tuple(bundle.targets), device, options=options, threads=_threads_of_a_block()
+        )
+        windows, randomness = _made_up(bundle, generator, inputs, where)
+        for target in bundle.targets if steps == _STEPS[0] else diffused:
+            found = _seconds(generator, windows, randomness, target, where)
+            seconds.setdefault(steps, {})[target] = found
+        del generator  # the next one, with other options, would find its memory taken
+    first, last = _STEPS
+    targets = {}
+    for target, once in seconds[first].items():
+        step = max(0.0, (seconds[last][target] - once) / (last - first)) if target in diffused else 0.0
+        targets[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
+    speed = Speed(device=device_name(where), targets=targets, measured=now())
+    keep_speed(bundle, where, speed)
+    return speed
+
+
+def _one_input(bundle: Bundle) -> tuple[str, ...]:
+    """The input that is timed: the first that is an image, as patches if it can be."""
+    images = [name for name in bundle.inputs if name != COORDINATES]
+    return (*[name for name in images if EMBED in bundle.inputs[name].graphs], *images)[:1]
+
+
+def _threads_of_a_block() -> int:
+    """As `terramosaic.run.threads` has it."""
+    processors = available_cpus()
+    return max(1, processors // min(4, processors))
+
+
+def _made_up(
+    bundle: Bundle, generator: Generator, inputs: tuple[str, ...], device: Device
+) -> tuple[Windows, Mapping[str, WindowRandomness]]:
+    """A batch of windows with ordinary numbers, and what targets want beside it."""
+    side, patches = bundle.manifest.window, bundle.manifest.patches
+    count = BATCH_SIZES[device.kind].call
+    rng = np.random.default_rng(0)
+    windows = {}
+    for name in inputs:
+        spec = bundle.inputs[name]
+        noise = rng.standard_normal((count, *spec.shape(side)), np.float32)
+        mean, std = spec.mean or [1500.0] * len(spec.bands), spec.std or [300.0] * len(spec.bands)
+        shape = (len(spec.bands), *[1] * (noise.ndim - 2))
+        windows[name] = noise * np.reshape(std, shape).astype(np.float32) + np.reshape(mean, shape).astype(
+            np.float32
+        )
+    randomness = {
+        target: WindowRandomness(
+            noise=rng.standard_normal((count, need.noise_channels, side, side), np.float32)
+            if need.noise_channels
+            else None,
+            uniform=rng.random((count, patches, patches), np.float32) if need.uniform else None,
+        )
+        for target, need in generator.needs.items()
+    }
+    return windows, randomness
+
+
+def _seconds(
+    generator: Generator,
+    windows: Windows,
+    randomness: Mapping[str, WindowRandomness],
+    target: str,
+    device: Device,
+) -> float:
+    """Seconds of the device for a window."""
+    clock = time.process_time if device.kind == "cpu" else time.perf_counter
+    count = len(next(iter(windows.values())))
+    generator.generate(windows, randomness, (target,))  # buffers are made, graphs captured
+    calls, started = 0, clock()
+    while calls == 0 or (clock() - started < _LEAST and calls < _MOST_CALLS):
+        generator.generate(windows, randomness, (target,))
+        calls += 1
+    return (clock() - started) / (calls * count)

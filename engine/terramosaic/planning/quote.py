@@ -1,0 +1,145 @@
+"""The quote of a run, before it is begun: device time, bytes over the network, disk; with prices, cost and energy.
+
+Device time of targets is what `terramosaic model check` measured here, or a table's; that of all else follows from what
+was measured on processors of the kind that the table is of. On the CPU the device is one processor: two of them take
+half the time and as many minutes. On a GPU all else is done beside it by the machine's processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from terramosaic.model.bundle import Bundle
+from terramosaic.model.devices import parse_device
+from terramosaic.model.manifest import NAMED_KINDS, TOKENS
+from terramosaic.model.speed import Speed, speed_of
+from terramosaic.model.work import chain_of
+from terramosaic.planning.lattices import TargetLattice
+from terramosaic.request.request import RegionRequest
+
+#: Seconds of a processor for all but the model, fitted to runs of 0.3 to 19 megapixels of one to three targets of a
+#: full-size scene, on two of a Zen 5 (`tests/benchmarks/quote.py`). Of blocks: of a window, of a gigabyte of imagery,
+#: of a megapixel of each target, and of a run whatever its size.
+_WINDOW, _READ, _BLENDED, _RUN = 0.0057, 14.0, 0.15, 0.6
+#: Of mosaics: of a megapixel of each target, and of a gigabyte of files.
+_ASSEMBLED, _WRITTEN = 0.033, 5.6
+#: Of the report, whose pictures are of about one size, while all pixels are counted: by megapixels to this power, of
+#: each target and of the layers beside them, which are as much as two.
+_REPORT, _POWER, _BESIDE = 0.54, 0.35, 2
+
+#: Bytes of the layers that tell how far to trust a map (`quality`, `acquired`, those of classes) to a pixel of ground.
+_LAYERS_BYTES = 0.5
+
+#: Bytes of block rasters to one of mosaics, which hold overviews too, and beside these to a pixel of ground: previews.
+_BLOCKS, _PREVIEWS_BYTES = 0.6, 3.2
+
+
+class Quote(BaseModel):
+    """What a run is expected to take beside `Figures.device_minutes`, which are those of its targets alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(description="Whose minutes these are: cpu, of which one processor counts, or a GPU")
+    measured: datetime | None = Field(
+        description="When `model check` measured the model's speed here; null where a table stands in"
+    )
+    processor_minutes: float = Field(description="Of one processor, for all but the model")
+    network_gigabytes: float = Field(description="To fetch; 0 of what lies on a disk")
+    mosaics_gigabytes: float = Field(description="That stay on disk, or in the store")
+    blocks_gigabytes: float = Field(description="Of block rasters, until they are removed")
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the model runs on processors, so that all minutes are of one kind."""
+        return self.device == "cpu"
+
+    @property
+    def peak_gigabytes(self) -> float:
+        """The most that lies in the output folder at once."""
+        return self.mosaics_gigabytes + self.blocks_gigabytes
+
+    @property
+    def basis(self) -> str:
+        """What the device's time is taken from, in words."""
+        if self.measured is None:
+            return f"by a table for {self.device}; not measured here: run `terramosaic model check`"
+        return f"as measured on {self.device}, {self.measured:%Y-%m-%d}"
+
+    def minutes(self, device_minutes: Mapping[str, float]) -> float:
+        """Minutes of the device in all: on the CPU those of all else too."""
+        return sum(device_minutes.values()) + (self.processor_minutes if self.is_cpu else 0.0)
+
+    @classmethod
+    def of(
+        cls,
+        speed: Speed,
+        *,
+        targets: float,
+        windows: float,
+        read_gigabytes: float,
+        fetched_share: float,
+        output_gigabytes: Mapping[str, float],
+        mapped_km2: float,
+    ) -> Self:
+        """The quote of a run.
+
+        Args:
+            speed: of its model on its device.
+            targets: how many it makes.
+            windows: to cut, of all lattices; as all, those that have imagery.
+            read_gigabytes: of imagery, compressed.
+            fetched_share: of that, what does not lie on a disk.
+            output_gigabytes: of each target's mosaics, without gaps.
+            mapped_km2: of the region that has imagery.
+        """
+        megapixels = mapped_km2 / 100
+        written = sum(output_gigabytes.values()) + megapixels * _LAYERS_BYTES / 1e3
+        blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED + _RUN
+        mosaics = megapixels * targets * _ASSEMBLED + written * _WRITTEN
+        seconds = blocks + mosaics + megapixels**_POWER * (targets + _BESIDE) * _REPORT
+        return cls(
+            device=speed.device,
+            measured=speed.measured,
+            processor_minutes=seconds / 60,
+            network_gigabytes=read_gigabytes * fetched_share,
+            mosaics_gigabytes=written,
+            blocks_gigabytes=written * _BLOCKS + megapixels * _PREVIEWS_BYTES / 1e3,
+        )
+
+
+def model_minutes(
+    request: RegionRequest,
+    bundle: Bundle,
+    lattices: Sequence[TargetLattice],
+    windows: Mapping[int, float],
+    around: float,
+) -> tuple[dict[str, float], Speed]:
+    """Minutes of the device for each target of a run, and the speed that they follow from.
+
+    Args:
+        request: of the run.
+        bundle: its model.
+        lattices: of its windows.
+        windows: to compute, by stride.
+        around: windows beside these whose tokens' logits a consensus takes.
+    """
+    speed = speed_of(bundle, parse_device(request.device))
+    seen, inputs = chain_of(request.targets, request.conditioning), len(request.inputs)
+    minutes: dict[str, float] = {}
+    for each in lattices:
+        # A model of one graph a target draws nothing for those that are made elsewhere.
+        drawn = [target for target in each.drawn if TOKENS in bundle.targets[target].graphs]
+        for target in {*each.targets, *drawn}:
+            steps = request.steps if target in each.targets else 0
+            count = windows[each.lattice.stride]
+            taken = {"seen": seen.get(target, 0), "inputs": inputs}
+            seconds = count * speed.seconds(bundle, target, steps=steps, **taken)
+            if each.rings and target not in NAMED_KINDS:
+                share = count / max(1, sum(windows.values()))
+                seconds += around * share * speed.seconds(bundle, target, steps=0, **taken)
+            minutes[target] = minutes.get(target, 0.0) + seconds / 60
+    return {target: minutes[target] for target in request.targets}, speed
