@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 
 from terramosaic.block.fence import Fence
@@ -31,6 +31,8 @@ from terramosaic.model.devices import available_cpus, parse_device
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
 from terramosaic.model.generator import Generator as Model
 from terramosaic.model.opening import open_generator
+from terramosaic.model.shared_batches import SharedBatches
+from terramosaic.model.sharing import with_shared_batches
 from terramosaic.model.surroundings import Surroundings
 from terramosaic.planning.folder import RunFolder, write_plan
 from terramosaic.planning.identity import own_bundle, require_own_pixels
@@ -91,12 +93,14 @@ def run_block(
     batch_size = batch_size or BATCH_SIZES[parse_device(device).kind].call
     try:
         with about(block=block.id), device_to_itself(parse_device(device), fence.closed):
-            model = model or open_model(plan, device, threads=threads)
+            if model is None:
+                model = _with_shared_batches(plan, open_model(plan, device, threads=threads))
             surroundings = Surroundings.of(
                 parse_device(device), threads=threads or available_cpus(), batch=batch_size
             )
             job = partial(_BlockJob, plan, block, model, device, surroundings, fence)
-            receipt = _computed(plan, job, on_windows or (lambda _: None))
+            with model.taking_part() if isinstance(model, SharedBatches) else nullcontext():
+                receipt = _computed(plan, job, on_windows or (lambda _: None))
             seconds = receipt.seconds["total"]
             logger.info("block %s: %d windows in %.1f s", block.id, receipt.windows, seconds)
     except TerramosaicError as error:
@@ -140,6 +144,12 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         options=options,
         threads=threads,
     )
+
+
+def _with_shared_batches(plan: Plan, model: Model) -> Model:
+    if plan.request.consensus == "tokens":  # sums of logits are a block's own
+        return model
+    return with_shared_batches(model, own_bundle(plan), plan.request.inputs)
 
 
 def _computed(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -179,6 +179,28 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     batch, speed = _speed(bundle, targets, device, windows, randomness)
     default_steps = _default_steps(bundle)
     return BundleCheck(device, tuple(checks), tokenised, default_steps, batch, speed, limit)
+
+
+def stored_windows(
+    bundle: Bundle, inputs: Sequence[str], needs: Mapping[str, Needs]
+) -> tuple[Windows, dict[str, WindowRandomness]] | None:
+    """Windows of some inputs that a bundle keeps for its self-test, with the randomness that targets need.
+
+    None of a bundle without.
+
+    Raises:
+        ModelError: the stored self-test is broken.
+    """
+    if bundle.manifest.selftest is None:
+        return None
+    stored = _read(bundle, bundle.manifest.selftest)
+    windows = {name: stored[f"windows.{name}"] for name in inputs}
+    count, side = len(windows[inputs[0]]), bundle.manifest.patches
+    uniform = np.random.default_rng(0).random((count, side, side), np.float32)
+    return windows, {
+        target: WindowRandomness(stored.get(f"{target}.noise"), uniform if need.uniform else None)
+        for target, need in needs.items()
+    }
 
 
 def _check_single_graphs(bundle: Bundle, device: str, stored: dict[str, np.ndarray]) -> BundleCheck:
