@@ -184,7 +184,7 @@ def test_model_info_describes_the_demo_bundle_plainly(run_here):
 def test_help_lists_the_options_with_their_defaults(run_here):
     done = run_here("map", "--help")
     words = " ".join(done.stdout.split())
-    assert "--max-cloud" in words and "[default: 2048]" in words and "--bbox W S E N" in words
+    assert "--max-cloud" in words and "[default: 0]" in words and "--bbox W S E N" in words
 
 
 def test_engine_imports_neither_prefect_nor_torch():
