@@ -64,6 +64,7 @@ _DECODING = (
     "consensus",
     "steps",
     "sampling",
+    "precision",
     "x0_clip",
     "x0_clips",
     "seed",

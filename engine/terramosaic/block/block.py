@@ -136,6 +136,7 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         tokenised=request.tokenised,
         reconstruct=request.reconstruct,
         consensus=request.consensus == "tokens",
+        precision=request.precision,
     )
     return open_generator(
         own_bundle(plan),

@@ -18,7 +18,7 @@ from terramosaic.cli.options import names_in
 from terramosaic.cli.show import show_bundle, show_check, show_speed
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
-from terramosaic.model.devices import AUTO, resolve
+from terramosaic.model.devices import AUTO, Precision, is_own_precision, parse_device, resolve
 from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle, export_head
 from terramosaic.model.mlm.writing import write_item
 from terramosaic.model.selftest import check_bundle
@@ -56,12 +56,19 @@ def item_command(model: str) -> None:
 @model_group.command("check")
 @click.argument("model")
 @click.option("--device", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="[default: cpu]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp16", "fp32"]),
+    default="auto",
+    help="That a GPU computes in  [default: auto, which is fp16]",
+)
 @click.option("--provider", hidden=True, help="What --device was called until 0.2")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON")
-def check_command(model: str, device: str, provider: str | None, as_json: bool) -> None:
+def check_command(model: str, device: str, precision: Precision, provider: str | None, as_json: bool) -> None:
     """Runs a bundle's self-test: how far it is from the reference, and how fast.
 
-    How long each target takes is kept in the cache: `terramosaic plan` quotes runs of this machine by it.
+    How long each target takes is kept in the cache: `terramosaic plan` quotes runs of this machine by it. That is
+    measured in the device's own precision alone.
     """
     if provider is not None:
         warn_renamed("provider", "device")
@@ -74,10 +81,12 @@ def check_command(model: str, device: str, provider: str | None, as_json: bool) 
         speed = measure_speed(bundle, device)
         click.echo(speed.model_dump_json(indent=1)) if as_json else show_speed(OUT, speed)
         return
-    check = check_bundle(bundle, device)
-    if check.failures:
+    check = check_bundle(bundle, device, precision)
+    if check.failures or not is_own_precision(precision, parse_device(device)):
         click.echo(check.as_json()) if as_json else show_check(OUT, check)
-        raise ModelError("\n".join(check.failures))
+        if check.failures:
+            raise ModelError("\n".join(check.failures))
+        return
     speed = measure_speed(bundle, device)
     if as_json:
         click.echo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -17,6 +17,13 @@ logger = logging.getLogger(__name__)
 
 #: Asks for CUDA where there is a device, and for the CPU elsewhere.
 AUTO = "auto"
+
+
+#: What a model computes in; ``auto`` is what suits a kind of device.
+Precision = Literal["auto", "fp16", "fp32"]
+
+#: By kind of device what ``auto`` is.
+PRECISIONS: Mapping[str, Literal["fp16", "fp32"]] = {"cpu": "fp32", "cuda": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,23 @@ def worker_devices(names: Sequence[str], device: str) -> tuple[Device, ...]:
         if named.kind == "cuda" and named in devices[:place]:
             raise RequestError(f"devices: {named} is named twice; a GPU takes one process")
     return devices
+
+
+def is_own_precision(precision: Precision, device: Device) -> bool:
+    """Whether a precision is the one that a kind of device computes in unasked."""
+    return precision in ("auto", PRECISIONS[device.kind])
+
+
+def require_precision(precision: Precision, device: Device) -> None:
+    """Makes sure that a kind of device computes in a precision.
+
+    Raises:
+        RequestError: it does not.
+    """
+    if precision == "fp16" and device.kind == "cpu":
+        raise RequestError(
+            "precision: a cpu computes in fp32 alone; take device cuda, or leave precision out"
+        )
 
 
 def require_device(device: Device) -> None:

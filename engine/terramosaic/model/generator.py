@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from terramosaic.errors import ModelError
+from terramosaic.model.devices import Precision
 from terramosaic.model.manifest import COORDINATES, NAMED_KINDS, InputSpec
 
 
@@ -99,6 +100,7 @@ class GenerationOptions:
         tokenised: those of the inputs that it sees as tokens; all that it has no other form of are.
         reconstruct: makes each target of its own input's tokens, which the tokenizer gives, without the transformer.
         consensus: whether tokens are to be drawn from what several windows say of them; see `GeneratorOfLogits`.
+        precision: that a GPU computes in, ``auto`` being half; a CPU computes in single in any case.
     """
 
     steps: int = 10
@@ -110,6 +112,7 @@ class GenerationOptions:
     tokenised: tuple[str, ...] = ()
     reconstruct: bool = False
     consensus: bool = False
+    precision: Precision = "auto"
 
 
 class Generator(Protocol):

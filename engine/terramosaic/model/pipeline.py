@@ -463,7 +463,13 @@ class Pipeline:
 
     def _open(self, role: str, graphs: Mapping[str, str]) -> onnxruntime.InferenceSession:
         return open_session(
-            self._bundle, role, graphs[role], self._device, threads=self._threads, batch=self.batch
+            self._bundle,
+            role,
+            graphs[role],
+            self._device,
+            threads=self._threads,
+            batch=self.batch,
+            precision=self._options.precision,
         )
 
     def _tensor(self, *shape: int, dtype: type = np.float32) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import available_cpus, parse_device
+from terramosaic.model.devices import Precision, available_cpus, parse_device, require_precision
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
@@ -122,17 +122,19 @@ def _tokens_in_words(check: TargetCheck) -> str:
     return f", {check.tokens:.2%} of its tokens agree (at least {_TOKENS_AGREE:.0%})"
 
 
-def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
+def check_bundle(bundle: Bundle, device: str = "cpu", precision: Precision = "auto") -> BundleCheck:
     """Runs a bundle's self-test.
 
     Args:
         bundle: a loaded bundle.
         device: where to run, such as ``cpu`` or ``cuda:1``.
+        precision: that a GPU computes in.
 
     Raises:
-        RequestError: the bundle holds no self-test.
+        RequestError: the bundle holds no self-test, or the device does not compute in that precision.
         ModelError: the stored self-test is broken, or the model or its device failed.
     """
+    require_precision(precision, parse_device(device))
     name = bundle.manifest.selftest
     if name is None:
         raise RequestError(
@@ -152,7 +154,9 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
         for target in targets
     }
     # What was stored is the reference's, which always chains. It saw all inputs at once: each one's graph counts.
-    options = GenerationOptions(steps=steps, conditioning="chained", sampling="greedy", inputs=inputs)
+    options = GenerationOptions(
+        steps=steps, conditioning="chained", sampling="greedy", inputs=inputs, precision=precision
+    )
     # But for the embedding: the reference's is of images alone.
     is_placed = COORDINATES in inputs and EMBEDDING in targets
     drawn = tuple(target for target in targets if target != EMBEDDING) if is_placed else targets
@@ -170,13 +174,13 @@ def check_bundle(bundle: Bundle, device: str = "cpu") -> BundleCheck:
     shared = _tokens_of_logits(bundle, device, options, windows, chain)
     checks = [replace(check, shared=shared.get(check.target)) for check in checks]
     tokenised = {
-        name: _tokens_that_agree(bundle, name, device, stored)
+        name: _tokens_that_agree(bundle, name, device, stored, precision)
         for name, spec in bundle.inputs.items()
         if TOKENISE in spec.graphs
     }
     in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
     limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
-    batch, speed = _speed(bundle, targets, device, windows, randomness)
+    batch, speed = _speed(bundle, targets, device, windows, randomness, precision)
     default_steps = _default_steps(bundle)
     return BundleCheck(device, tuple(checks), tokenised, default_steps, batch, speed, limit)
 
@@ -245,12 +249,20 @@ def _tokens_of_logits(
     return found
 
 
-def _tokens_that_agree(bundle: Bundle, name: str, device: str, stored: dict[str, np.ndarray]) -> float:
+def _tokens_that_agree(
+    bundle: Bundle, name: str, device: str, stored: dict[str, np.ndarray], precision: Precision
+) -> float:
     """The share of an input's tokens that are the reference's."""
     windows, wanted = stored[f"windows.{name}"], stored[f"tokens.{name}"]
     graph = bundle.inputs[name].graphs["tokenise"]
     session = open_session(
-        bundle, TOKENISE, graph, parse_device(device), threads=available_cpus(), batch=len(windows)
+        bundle,
+        TOKENISE,
+        graph,
+        parse_device(device),
+        threads=available_cpus(),
+        batch=len(windows),
+        precision=precision,
     )
     return float((session.run(["ids"], {"windows": windows})[0] == wanted).mean())
 
@@ -305,11 +317,15 @@ def _speed(
     device: str,
     windows: Windows,
     randomness: dict[str, WindowRandomness],
+    precision: Precision,
 ) -> tuple[int, float]:
     """Windows in a batch, and windows per second of the first input with the bundle's own step count, warmed up."""
     name, stored = next(iter(windows.items()))
     options = GenerationOptions(
-        steps=_default_steps(bundle), conditioning=bundle.manifest.conditioning, inputs=(name,)
+        steps=_default_steps(bundle),
+        conditioning=bundle.manifest.conditioning,
+        inputs=(name,),
+        precision=precision,
     )
     generator = open_generator(bundle, targets, device, options=options)
     count = BATCH_SIZES[parse_device(device).kind].terramind

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import onnxruntime
 
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import Device
+from terramosaic.model.devices import Device, Precision
 from terramosaic.model.manifest import STEP
 from terramosaic.model.prepared import prepared_graph
 from terramosaic.model.runtime import graph_session, session_options
@@ -19,7 +19,14 @@ _EXTERNAL_FROM_BYTES = 1 << 20
 
 
 def open_session(
-    bundle: Bundle, role: str, file: str, device: Device, *, threads: int, batch: int
+    bundle: Bundle,
+    role: str,
+    file: str,
+    device: Device,
+    *,
+    threads: int,
+    batch: int,
+    precision: Precision = "auto",
 ) -> onnxruntime.InferenceSession:
     """Opens a graph on a device, from the cache of prepared graphs.
 
@@ -30,13 +37,14 @@ def open_session(
         device: where to run; CUDA is strict.
         threads: processors that one run may use.
         batch: windows in a run; fixed on CUDA, any on the CPU.
+        precision: that CUDA computes in; ``auto`` is half.
 
     Raises:
         ModelError: the device cannot be used, or ONNX Runtime cannot open the graph.
     """
     kind: Literal["step", "transformer"] = "step" if role == STEP else "transformer"
     if device.kind == "cuda":
-        return _open_on_cuda(bundle, kind, file, device, threads, batch)
+        return _open_on_cuda(bundle, kind, file, device, threads, batch, in_half=precision != "fp32")
     return _open_on_cpu(bundle, kind, file, threads)
 
 
@@ -74,7 +82,7 @@ def _optimise(source: Path, target: Path) -> None:
 
 
 def _open_on_cuda(
-    bundle: Bundle, kind: str, file: str, device: Device, threads: int, batch: int
+    bundle: Bundle, kind: str, file: str, device: Device, threads: int, batch: int, *, in_half: bool
 ) -> onnxruntime.InferenceSession:
     from terramosaic.model.cuda import (  # brings onnx, as above
         open_on_cuda,
@@ -82,8 +90,9 @@ def _open_on_cuda(
         prepare_transformer,
     )
 
-    make: Callable[[Path, Path], None] = prepare_step if kind == "step" else prepare_transformer
-    graph = prepared_graph(bundle, file, f"cuda {kind}", make)
+    prepare = prepare_step if kind == "step" else prepare_transformer
+    recipe = f"cuda {kind}" if in_half else f"cuda {kind} fp32"
+    graph = prepared_graph(bundle, file, recipe, partial(prepare, in_half=in_half))
     return open_on_cuda(
         graph, device_index=device.index, batch=batch, capture=kind == "step", threads=threads
     )

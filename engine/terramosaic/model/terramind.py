@@ -112,8 +112,8 @@ class TerraMindGenerator:
         for target, drawn in tokens.items():
             # Logits that are not even numbers leave no token to draw, which the graph tells by -1.
             if (drawn < 0).any():
-                raise _not_finite(target)
-        _require_finite(values)
+                raise self._not_finite(target)
+        self._require_finite(values)
         return values, tokens
 
     def logits(self, windows: Windows, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -182,7 +182,7 @@ class TerraMindGenerator:
         except Exception as error:  # the tile is gone by then: there is no second try
             raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
         if (drawn < 0).any():
-            raise _not_finite(target)
+            raise self._not_finite(target)
         return drawn
 
     def draw(self, target: str, logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -193,7 +193,7 @@ class TerraMindGenerator:
 
         (drawn,) = self._in_batches(1, run)
         if (drawn < 0).any():
-            raise _not_finite(target)
+            raise self._not_finite(target)
         return drawn
 
     def values_of(
@@ -209,7 +209,7 @@ class TerraMindGenerator:
                 return self._model_thread.submit(pipeline.values_of, buffers, _cut(tokens, part)).result()
 
         values = self._joined(self._in_batches(count, run), count)
-        _require_finite(values)
+        self._require_finite(values)
         return values
 
     def _in_batches(self, count: int, run: Callable[[Pipeline, slice], _Part]) -> list[_Part]:
@@ -315,6 +315,20 @@ class TerraMindGenerator:
             if need.noise_channels and target in made
         }
 
+    def _require_finite(self, values: Mapping[str, np.ndarray]) -> None:
+        for target, array in values.items():
+            # A sum is finite only if all its terms are, and costs nothing beside what the model does.
+            if target != COORDINATES and not np.isfinite(array.sum()):
+                raise self._not_finite(target)
+
+    def _not_finite(self, target: str) -> ModelError:
+        text = f"{target}: the model returned numbers that are not finite; nothing was written"
+        if self._device.kind == "cuda" and self._options.precision != "fp32":
+            text += (
+                "; in half precision numbers beyond 65504 are not: ask for precision fp32, which takes longer"
+            )
+        return ModelError(text)
+
     def _joined(self, parts: Sequence[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
         """Batches put together, in the order of targets, without what filled up the last one."""
         return {
@@ -347,17 +361,6 @@ class _DeviceSums:
 
 def _cut(arrays: Mapping[str, np.ndarray], part: slice) -> dict[str, np.ndarray]:
     return {name: array[part] for name, array in arrays.items()}
-
-
-def _require_finite(values: Mapping[str, np.ndarray]) -> None:
-    for target, array in values.items():
-        # A sum is finite only if all its terms are, and costs nothing beside what the model does.
-        if target != COORDINATES and not np.isfinite(array.sum()):
-            raise _not_finite(target)
-
-
-def _not_finite(target: str) -> ModelError:
-    return ModelError(f"{target}: the model returned numbers that are not finite; nothing was written")
 
 
 def is_out_of_memory(error: Exception) -> bool:

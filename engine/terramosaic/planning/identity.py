@@ -20,7 +20,7 @@ from shapely.geometry import shape
 from terramosaic.errors import RequestError
 from terramosaic.ground.zones import as_geojson
 from terramosaic.model.bundle import Bundle, load_bundle
-from terramosaic.model.devices import parse_device
+from terramosaic.model.devices import is_own_precision, parse_device
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.request.area import tile_name
 from terramosaic.request.region import AnyRegion, BoundingBox, MgrsTile
@@ -143,9 +143,12 @@ def _deciding_scenes(plan: Plan, used: Collection[str], *, checksums: bool) -> d
 def _deciding_fields(request: RegionRequest) -> dict[str, Any]:
     deciding = request.fields_that_decide(Decides.PIXELS)
     told = {name for name in deciding if name in _ALWAYS or not _has_default(request, name)}
+    device = parse_device(request.device)
+    if is_own_precision(request.precision, device):
+        told.discard("precision")  # which a plan says, and a request need not
     fields = request.model_dump(mode="json", include=told)
     # A CPU and a GPU round differently; one GPU computes what another one does.
-    return fields | {"device": parse_device(request.device).kind}
+    return fields | {"device": device.kind}
 
 
 def _has_default(request: RegionRequest, name: str) -> bool:

@@ -18,7 +18,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
-from terramosaic.model.devices import AUTO, resolve
+from terramosaic.model.devices import AUTO, PRECISIONS, parse_device, require_precision, resolve
 from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.blocks import block_size_for
@@ -223,7 +223,7 @@ def _with_strides(request: RegionRequest, bundle: Bundle) -> RegionRequest:
 
 
 def _anchored(request: RegionRequest) -> RegionRequest:
-    """The request with absolute folders and a device: a worker that carries it out may stand elsewhere."""
+    """The request with absolute folders, a device and a precision: a worker that carries it out may stand elsewhere."""
     absolute: dict[str, Any] = {"out": anchored(request.out)}
     if request.model != DEMO:
         absolute["model"] = str(Path(request.model).expanduser().resolve())
@@ -232,4 +232,8 @@ def _anchored(request: RegionRequest) -> RegionRequest:
         absolute["region"] = request.region.model_copy(update={"path": shown(request.region.path)})
     if request.device == AUTO:
         absolute["device"] = resolve(AUTO).kind
+    device = parse_device(absolute.get("device", request.device))
+    require_precision(request.precision, device)
+    if request.precision == "auto":
+        absolute["precision"] = PRECISIONS[device.kind]
     return request.model_copy(update=absolute)

@@ -25,6 +25,7 @@ from terramosaic.catalog.scene import Scene
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import in_one_piece
 from terramosaic.imagery.scene_decision import SceneDecision
+from terramosaic.model.devices import is_own_precision, parse_device
 from terramosaic.planning.finished import GAPS, SEAMS, VALID_PIXELS, WARNINGS, told_in
 from terramosaic.planning.folder import RunFolder, tables_of
 from terramosaic.planning.heights import DEM
@@ -223,6 +224,11 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         **({"terramosaic:consensus": request.consensus} if request.consensus != "none" else {}),
         "terramosaic:steps": request.steps,
         "terramosaic:sampling": request.sampling,
+        **(
+            {}
+            if is_own_precision(request.precision, parse_device(request.device))
+            else {"terramosaic:precision": request.precision}
+        ),
         "terramosaic:x0_clip": request.x0_clip,
         "terramosaic:x0_clips": request.x0_clips,
         # Enough to cite the model and to find the same weights again.

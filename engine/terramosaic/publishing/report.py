@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from terramosaic.block.ndvi import NdviAgreement
 from terramosaic.evaluation.assessment import details_of
 from terramosaic.ground.grid import zone_name
+from terramosaic.model.devices import is_own_precision, parse_device
 from terramosaic.planning.plan import Plan
 from terramosaic.publishing.locator import run_maps
 from terramosaic.publishing.markup import render
@@ -197,6 +198,11 @@ def _settings(plan: Plan) -> dict[str, object]:
         "Diffusion steps": f"{request.steps}, samples bounded to {bounds_of_samples(request)} std",
         **({"Maps can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
         "Token sampling": request.sampling,
+        **(
+            {}
+            if is_own_precision(request.precision, parse_device(request.device))
+            else {"Precision": request.precision}
+        ),
         "Reflectance offset": f"{request.offset}; on conflict: {request.offset_conflict}",
         "Versions": ", ".join(f"{name} {found}" for name, found in software(plan).items()),
     }

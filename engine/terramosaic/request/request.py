@@ -25,7 +25,7 @@ from pydantic import (
 from terramosaic.bands import GSD, INPUT_BANDS
 from terramosaic.errors import RequestError, printable
 from terramosaic.ground.zones import Area
-from terramosaic.model.devices import AUTO, parse_device
+from terramosaic.model.devices import AUTO, Precision, parse_device
 from terramosaic.model.manifest import Name, NdviLimit
 from terramosaic.request.dates import Dates
 from terramosaic.request.face import OneLineErrors, readable
@@ -340,6 +340,12 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         description="cpu, cuda, one of several GPUs as cuda:1, or auto: cuda where there is a GPU, else cpu. "
         "cuda never falls back to cpu",
         examples=["cpu", "cuda", "cuda:1", "auto"],
+    )
+    precision: _Pixels[Precision] = Field(
+        default="auto",
+        title="Precision",
+        description="That a GPU computes in: fp16; fp32, slower, where a model's numbers grow beyond 65504; auto: "
+        "what suits the device",
     )
     keep_imagery: _Nothing[bool] = Field(
         default=False,

@@ -17,6 +17,7 @@ import terramosaic.model.terramind
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.denoiser import Denoiser
+from terramosaic.model.devices import Precision, parse_device
 from terramosaic.model.generator import (
     GenerationOptions,
     GeneratorOfLogits,
@@ -27,6 +28,7 @@ from terramosaic.model.generator import (
 from terramosaic.model.ground_sums import GroundSums
 from terramosaic.model.opening import open_generator
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
+from terramosaic.model.terramind import TerraMindGenerator
 from tests.unit.model.toy_terramind import expected, make_toy, tokenised
 
 TARGETS = ("S1GRD", "NDVI", "LULC")
@@ -554,6 +556,21 @@ def test_logits_that_are_no_numbers_are_no_token(toy: Bundle, monkeypatch: pytes
     assert isinstance(model, GeneratorOfLogits)
     with pytest.raises(ModelError, match="NDVI: the model returned numbers that are not finite"):
         model.draw("NDVI", np.zeros((2, 8), np.float32), np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "says_how"),
+    [("cpu", "auto", False), ("cuda", "auto", True), ("cuda", "fp16", True), ("cuda", "fp32", False)],
+)
+def test_what_overflows_in_half_precision_says_how_to_go_on(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch, device: str, precision: Precision, says_how: bool
+) -> None:
+    model = open_generator(toy, TARGETS, options=replace(SHARED, precision=precision))
+    assert isinstance(model, TerraMindGenerator)
+    monkeypatch.setattr(model, "_device", parse_device(device))
+    with pytest.raises(ModelError, match="NDVI: the model returned numbers that are not finite") as caught:
+        model._require_finite({"S1GRD": np.zeros(2), "NDVI": np.array([0, np.inf])})
+    assert caught.value.text.endswith("ask for precision fp32, which takes longer") == says_how
 
 
 @pytest.mark.parametrize("without", ["draw", "logits"])

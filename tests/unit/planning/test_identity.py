@@ -120,7 +120,7 @@ OTHER = {
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
     "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3}, "imagery": ("here",), "imagery_bands": {"B02": "1"},
     "imagery_scale": 0.0001, "imagery_offset": -0.1, "resample": "nearest", "consensus": "tokens",
-    "dates": {"rule": "evenly"}, "every": "month",
+    "dates": {"rule": "evenly"}, "every": "month", "precision": "fp16",
 }  # fmt: skip
 
 
@@ -139,6 +139,21 @@ def test_an_id_hangs_on_the_fields_that_decide_pixels(tmp_path, name):
     other = made.model_copy(update={"request": request})
     decides = name in RegionRequest.fields_that_decide(Decides.PIXELS)
     assert (run_id_of(other) != run_id_of(made)) == decides
+
+
+def test_a_precision_is_in_an_id_where_it_is_not_its_devices_own(tmp_path):
+    made = planned(tmp_path)
+    assert made.request.precision == "fp32" and made.run_id == planned(tmp_path, precision="fp32").run_id
+    on_gpu = [planned(tmp_path, device="cuda", precision=word) for word in ("auto", "fp16", "fp32")]
+    assert [one.request.precision for one in on_gpu] == ["fp16", "fp16", "fp32"]
+    assert on_gpu[0].run_id == on_gpu[1].run_id != on_gpu[2].run_id
+    before = made.request.model_copy(update={"precision": "auto"})  # as plans had it
+    assert run_id_of(made.model_copy(update={"request": before})) == run_id_of(made)
+
+
+def test_a_cpu_does_not_compute_in_half(tmp_path):
+    with pytest.raises(RequestError, match=r"^precision: a cpu computes in fp32 alone; take device cuda"):
+        planned(tmp_path, precision="fp16")
 
 
 def test_a_stride_of_a_targets_own_that_is_the_requests_is_none(tmp_path):

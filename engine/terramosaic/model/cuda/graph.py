@@ -246,7 +246,9 @@ def cast_constant(constant: Constant, to: int, name: str) -> Constant:
         with np.errstate(over="ignore"):
             cast = numbers.astype(dtype)
         if to == HALF and not np.array_equal(np.isfinite(cast), np.isfinite(numbers)):
-            raise ModelError(f"{name}: a weight is beyond 65504, the largest number of half precision")
+            raise ModelError(
+                f"{name}: a weight is beyond 65504, the largest number of half precision; ask for precision fp32"
+            )
         return cast
 
     return Constant(to, constant.shape, read)

@@ -29,20 +29,22 @@ logger = logging.getLogger(__name__)
 _PRODUCTS = frozenset(("Conv", "Einsum", "MatMul", "NhwcConv"))
 
 
-def prepare_step(source: Path, target: Path) -> None:
+def prepare_step(source: Path, target: Path, *, in_half: bool = True) -> None:
     """Rewrites a step graph for CUDA; see the module. Only CUDA can run the result.
 
     Args:
         source: the graph as exported (opset 20: later ones spell group normalisation in an operator that ONNX Runtime
             has no CUDA kernel for); its weights in single precision, or in half and cast.
         target: the graph to write; its weights are written beside it, as ``<stem>.data``.
+        in_half: whether the last of these is done; without it, numbers keep the range of single precision.
 
     Raises:
         ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
     fuse_step(graph)
-    to_half(graph, _half_part(graph))
+    # Weights that are stored in half become what the graph computes in.
+    to_half(graph, _half_part(graph) if in_half else ())
     graph.save(target)
 
 

@@ -26,19 +26,20 @@ _PRODUCTS = frozenset(("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "
 _DECISIONS = frozenset(("ArgMax", "ArgMin", "CumSum", "Exp", "LogSoftmax", "Softmax", "TopK"))
 
 
-def prepare_transformer(source: Path, target: Path) -> None:
+def prepare_transformer(source: Path, target: Path, *, in_half: bool = True) -> None:
     """Rewrites a graph of the transformers for CUDA.
 
     Args:
         source: the graph as exported, with ONNX's ``Attention`` (opset 23 or later); written otherwise, attention's
             Softmax counts as a decision, and all that follows stays in single precision: right, but slow.
         target: the graph to write; its weights are written beside it.
+        in_half: whether any of it is put in half precision; without it, numbers keep the range of single.
 
     Raises:
         ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
-    to_half(graph, between(graph, _undecided_products(graph)))
+    to_half(graph, between(graph, _undecided_products(graph)) if in_half else ())
     graph.save(target)
 
 

@@ -157,6 +157,21 @@ def test_weights_stored_in_half_are_taken_as_they_are(tmp_path: Path) -> None:
         assert error(found, wanted) < 2e-3
 
 
+@pytest.mark.parametrize("stored_in_half", [False, True])
+def test_in_single_precision_nothing_is_half(tmp_path: Path, stored_in_half: bool) -> None:
+    """Fused all the same; of weights that are stored in half not one cast is left over."""
+    source = write_small_unet(tmp_path / "step.onnx", stored_in_half=stored_in_half)
+    (tmp_path / "cuda").mkdir()
+    prepare_step(source, tmp_path / "cuda" / "graph.onnx", in_half=False)
+    nodes, constants = _parts(tmp_path / "cuda" / "graph.onnx")
+    assert not _halves(nodes, constants)
+    assert {"NhwcConv", "GroupNorm", "SkipGroupNorm"} <= {node.op_type for node in nodes}
+    assert "Cast" not in {node.op_type for node in nodes}
+    plain = onnxruntime.InferenceSession(str(source))
+    for found, wanted in zip(run(emulated(tmp_path / "cuda" / "graph.onnx")), run(plain), strict=True):
+        assert error(found, wanted) < 1e-5
+
+
 def test_a_weight_too_large_for_half_precision_is_named(source: Path, tmp_path: Path) -> None:
     model = onnx.load_model(str(source))
     weight = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [16, 11, 3, 3])
@@ -164,8 +179,11 @@ def test_a_weight_too_large_for_half_precision_is_named(source: Path, tmp_path: 
     array[0, 0, 0, 0] = 1e5
     weight.CopyFrom(numpy_helper.from_array(array, weight.name))
     onnx.save_model(model, str(tmp_path / "step.onnx"))
-    with pytest.raises(ModelError, match=rf"^{weight.name}.*: a weight is beyond 65504"):
+    with pytest.raises(
+        ModelError, match=rf"^{weight.name}.*: a weight is beyond 65504.*ask for precision fp32"
+    ):
         prepare_step(tmp_path / "step.onnx", tmp_path / "graph.onnx")
+    prepare_step(tmp_path / "step.onnx", tmp_path / "graph.onnx", in_half=False)
 
 
 def test_a_graph_without_a_network_is_left_in_single_precision(tmp_path: Path) -> None:

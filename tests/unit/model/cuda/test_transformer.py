@@ -116,6 +116,15 @@ def test_encode_is_half_between_its_first_and_its_last_product(tmp_path: Path) -
     assert constants["table"] == TensorProto.FLOAT
 
 
+def test_in_single_precision_the_graph_stays_what_it_is(tmp_path: Path) -> None:
+    source = write(tmp_path / "source.onnx", _ENCODE)
+    (tmp_path / "cuda").mkdir()
+    prepare_transformer(source, tmp_path / "cuda" / "graph.onnx", in_half=False)
+    half, graph = halves(tmp_path / "cuda" / "graph.onnx")
+    assert not half
+    assert len(graph.node) == len(onnx.load_model(str(source)).graph.node)
+
+
 @pytest.mark.parametrize("generated", [0, 3])
 def test_encode_stays_near(tmp_path: Path, generated: int) -> None:
     source, target = prepared(tmp_path, _ENCODE)
