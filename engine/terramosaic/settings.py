@@ -92,8 +92,8 @@ PUBLIC_URL = Setting(
     "TERRAMOSAIC_PUBLIC_URL",
     "none: documents do not name themselves",
     "The URL under which the output folder is served, as `terramosaic serve` does it; catalog, collections and items "
-    "link to themselves there, reports to the map, and flow runs to both. Where `TERRAMOSAIC_OUT` is set it is the URL "
-    "of that folder: what is in folders below it links there, and what lies elsewhere has no such links",
+    "link to themselves there, reports to the map, and flow runs to both. Where `TERRAMOSAIC_OUT` is set it is that "
+    "folder's: what lies below links there, and what lies elsewhere nowhere",
 )
 STORE = Setting(
     "TERRAMOSAIC_STORE_*",
