@@ -102,6 +102,11 @@ STORE = Setting(
     "`TERRAMOSAIC_STORE_ACCESS_KEY_ID`, `..._SECRET_ACCESS_KEY`, `..._ENDPOINT_URL`, and what else obstore takes",
     is_secret=True,
 )
+PRICES = Setting(
+    "TERRAMOSAIC_PRICES",
+    "none: plans tell time, network and disk, and no cost",
+    "YAML file of prices that `plan` quotes cost and energy by, and that `max_cost` is held to; see docs/quote.md",
+)
 BLOCK_TIMEOUT = Setting(
     "TERRAMOSAIC_BLOCK_TIMEOUT",
     "86 400, a day",
@@ -204,6 +209,7 @@ SETTINGS = (
     PRIVATE_HOSTS,
     PUBLIC_URL,
     STORE,
+    PRICES,
     BLOCK_TIMEOUT,
     DEVICE_LOCKS,
     LOG,

@@ -104,7 +104,17 @@ BOXES = {
     "windows": Box(
         "Windows and blocks",
         "How the ground is cut up, and how windows are blended",
-        ("stride", "strides", "blend", "block_size", "max_seam", "ndvi_limits", "max_area_km2"),
+        (
+            "stride",
+            "strides",
+            "blend",
+            "block_size",
+            "max_seam",
+            "ndvi_limits",
+            "max_area_km2",
+            "max_minutes",
+            "max_cost",
+        ),
         other="Other windows",
     ),
 }

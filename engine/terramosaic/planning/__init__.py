@@ -12,6 +12,7 @@ lattices    on which lattice each target is made
 blocks      the region cut into blocks, and the scenes of each
 layers      the rasters of a run, and how their numbers are stored
 estimates   gigabytes, coverage and warnings
+prices      what a run's parts cost
 quote       device time, network and disk of a run before it is begun
 finished    a run's files, compared with what its item says of them
 folder      the run folder: names of its files, and plans written and read

@@ -175,6 +175,15 @@ class Figures(_Value):
     )
 
     @property
+    def minutes(self) -> float:
+        """Estimate: minutes of the device in all; on the CPU, of one processor, those of all but the model too."""
+        return (
+            sum(self.device_minutes.values())
+            if self.quote is None
+            else self.quote.minutes(self.device_minutes)
+        )
+
+    @property
     def gap_share(self) -> float:
         """Share of the region that stays without data, as far as metadata tell it."""
         return 1 - (self.covered_share if self.mapped_share is None else self.mapped_share)

@@ -51,8 +51,10 @@ from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
 from terramosaic.planning.layers import layers_of
+from terramosaic.planning.limits import require_within_limits
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from terramosaic.planning.prepared import Prepared
+from terramosaic.planning.prices import Prices
 from terramosaic.planning.quote import Quote, model_minutes
 from terramosaic.planning.radar import RADAR, Radar
 from terramosaic.planning.radar_windows import RadarEstimate, needed_at, scenes_for_windows
@@ -390,7 +392,9 @@ def _plan_from(
         ),
         preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
     )
-    return made.model_copy(update={"run_id": run_id_of(made)})
+    made = made.model_copy(update={"run_id": run_id_of(made)})
+    require_within_limits(made)
+    return made
 
 
 def _quoted(
@@ -424,6 +428,7 @@ def _quoted(
         },
         mapped_km2=mapped_km2,
     )
+    quote = quote.priced(minutes, Prices.known())
     return figures.model_copy(update={"device_minutes": minutes, "quote": quote})
 
 

@@ -26,6 +26,7 @@ from terramosaic.planning.dates import with_dates
 from terramosaic.planning.heights import DEM, Heights, find_heights
 from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
 from terramosaic.planning.lattices import lattices_of, margin_of
+from terramosaic.planning.limits import require_prices
 from terramosaic.planning.optical import OpticalBands
 from terramosaic.planning.places import require_places_within_roots
 from terramosaic.planning.radar import Radar, find_radar
@@ -79,6 +80,7 @@ class Prepared:
     @classmethod
     def of(cls, request: RegionRequest) -> Prepared:
         require_places_within_roots(request)
+        require_prices(request)
         area = request.area()
         request = _anchored(request)
         areas = zone_areas(area)

@@ -19,6 +19,7 @@ from terramosaic.model.manifest import NAMED_KINDS, TOKENS
 from terramosaic.model.speed import Speed, speed_of
 from terramosaic.model.work import chain_of
 from terramosaic.planning.lattices import TargetLattice
+from terramosaic.planning.prices import Cost, Prices
 from terramosaic.request.request import RegionRequest
 
 #: Seconds of a processor for all but the model, fitted to runs of 0.3 to 19 megapixels of one to three targets of a
@@ -51,6 +52,21 @@ class Quote(BaseModel):
     network_gigabytes: float = Field(description="To fetch; 0 of what lies on a disk")
     mosaics_gigabytes: float = Field(description="That stay on disk, or in the store")
     blocks_gigabytes: float = Field(description="Of block rasters, until they are removed")
+    cost: Cost | None = Field(default=None, description="Null where no prices are set")
+
+    def priced(self, device_minutes: Mapping[str, float], prices: Prices | None) -> Quote:
+        """The same with what it costs, where prices are known."""
+        if prices is None:
+            return self
+        cost = Cost.of(
+            prices,
+            device=self.device,
+            minutes=self.minutes(device_minutes),
+            beside_minutes=0.0 if self.is_cpu else self.processor_minutes,
+            network_gigabytes=self.network_gigabytes,
+            disk_gigabytes=self.mosaics_gigabytes,
+        )
+        return self.model_copy(update={"cost": cost})
 
     @property
     def is_cpu(self) -> bool:

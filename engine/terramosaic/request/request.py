@@ -370,6 +370,22 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
     max_area_km2: _Nothing[float] = Field(
         default=1_000_000, gt=0, title="Area limit", description="A larger region is refused, in km²"
     )
+    max_minutes: _Nothing[float] = Field(
+        default=0,
+        ge=0,
+        title="Time limit",
+        description="A run that is quoted more minutes of its device is refused: of a GPU, or on the CPU of one "
+        "processor; 0: none is",
+        examples=[600],
+    )
+    max_cost: _Nothing[float] = Field(
+        default=0,
+        ge=0,
+        title="Cost limit",
+        description="A run that is quoted a higher cost is refused, by the prices that the machine has been set; 0: "
+        "none is",
+        examples=[50],
+    )
     out: _Nothing[str] = Field(
         default="out",
         title="Output folder",

@@ -76,7 +76,7 @@ def test_the_network_is_what_does_not_lie_on_a_disk(tmp_path: Path) -> None:
 def test_a_gpu_has_minutes_of_its_own(tmp_path: Path) -> None:
     quote = (made := planned(tmp_path, device="cuda")).figures.quote
     assert quote is not None and not quote.is_cpu
-    assert quote.minutes(minutes(made)) == sum(minutes(made).values())
+    assert made.figures.minutes == sum(minutes(made).values())
     assert "beside it" in PlanFacts(plan=made).figures["Time"]
 
 
