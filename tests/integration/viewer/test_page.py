@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.warp import transform
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from terramosaic.planning.folder import mosaics_of
 from terramosaic.viewer.app import make_app
@@ -147,6 +151,41 @@ def test_a_map_is_panned_and_zoomed(page):
     shown.keyboard.press("Escape")
     assert shown.is_hidden("#values")
     assert complaints == []
+
+
+def test_of_runs_over_each_other_the_one_that_is_looked_at_is_clicked_and_none_tints_it(page, kite, tmp_path):
+    """As the runs of a series lie."""
+    for month in range(6):
+        shutil.copytree(out_of(kite), tmp_path / str(month), symlinks=True)
+    with rasterio.open(mosaics_of(kite)["LULC"]) as mosaic:
+        classes = mosaic.read(1)
+        alike = minimum_filter(classes, 9) == maximum_filter(classes, 9)
+        row, col = (int(each) for each in np.argwhere(alike & (classes > 0))[0])
+        (lon,), (lat,) = transform(mosaic.crs, "EPSG:4326", *([v] for v in mosaic.xy(row, col)))
+    found = next(each for each in kite.layer("LULC").classes if each.value == classes[row, col])
+    shown = page[0].context.new_page()
+    with serving(make_app(Shelf(tmp_path))) as port:
+        shown.goto(f"http://127.0.0.1:{port}/")
+        shown.wait_for_selector("#layers input[value=LULC]")
+        choose(shown, "LULC")
+        run = shown.evaluate("terramosaic.state.run.name")
+        shown.evaluate(
+            "(lonlat) => terramosaic.map.getView().setCenter(ol.proj.fromLonLat(lonlat))", [lon, lat]
+        )
+        shown.evaluate(DRAWN)
+        box = shown.locator("#map").bounding_box()
+        at = [round(value) for value in shown.evaluate(PIXEL, [lon, lat])]
+        x, y = box["x"] + at[0], box["y"] + at[1]
+        picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
+        assert picture.getpixel((int(x), int(y))) == tuple(found.colour)
+        shown.mouse.click(x, y)
+        shown.wait_for_function(
+            "(text) => document.querySelector('#values dd[data-layer=LULC]')?.textContent === text",
+            arg=found.name,
+        )
+        shown.wait_for_selector("#values dd[data-layer=quality]")  # of a click: all layers
+        assert shown.evaluate("terramosaic.state.run.name") == run
+        shown.close()
 
 
 def test_two_layers_are_swiped_and_one_fades(page, tmp_path):

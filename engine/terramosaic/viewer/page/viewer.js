@@ -42,13 +42,17 @@ const style = (name) => getComputedStyle(document.documentElement).getPropertyVa
 
 const outlines = new ol.source.Vector();
 const outlineLayer = new ol.layer.Vector({ source: outlines, zIndex: 10, style: outlineStyle });
+// Under the maps: many runs may lie over each other, and none may tint what is looked at.
+const shadeLayer = new ol.layer.Vector({
+  source: outlines, zIndex: 0, style: new ol.style.Style({ fill: new ol.style.Fill({ color: "rgba(23,105,106,.08)" }) }),
+});
 const graticule = new ol.layer.Graticule({
   zIndex: 0, showLabels: true, wrapX: false,
   strokeStyle: new ol.style.Stroke({ color: "rgba(110,125,130,.35)", width: 1 }),
 });
 const map = new ol.Map({
   target: "map",
-  layers: [graticule, outlineLayer],
+  layers: [shadeLayer, graticule, outlineLayer],
   controls: [new ol.control.Zoom(), new ol.control.ScaleLine()],
   // By itself it heeds the mouse only once it has the focus, where its element can have it.
   interactions: ol.interaction.defaults.defaults({ onFocusOnly: false }),
@@ -62,8 +66,6 @@ function outlineStyle(feature) {
     stroke: new ol.style.Stroke({
       color: style("--accent"), width: chosen ? 2 : 1.5, lineDash: chosen ? undefined : DASHED,
     }),
-    // So that the whole of it can be clicked; of the chosen one the map is seen.
-    fill: chosen ? undefined : new ol.style.Fill({ color: "rgba(23,105,106,.08)" }),
   });
 }
 
@@ -81,6 +83,14 @@ function geometryOf(run) {
     });
   }
   return read.transform("EPSG:4326", "EPSG:3857");
+}
+
+/** The runs that lie at a coordinate, whichever of the world's copies it is in. */
+function runsAt([x, y]) {
+  const world = ol.extent.getWidth(ol.proj.get("EPSG:3857").getExtent());
+  const within = x - Math.floor((x + world / 2) / world) * world;
+  // What crosses the antimeridian goes on to the east of it.
+  return [within, within + world].flatMap((each) => outlines.getFeaturesAtCoordinate([each, y])).map((one) => one.get("run"));
 }
 
 function drawOutlines() {
@@ -391,7 +401,7 @@ map.on("pointermove", (event) => {
 });
 map.on("singleclick", (event) => {
   clearTimeout(waiting);
-  const here = map.getFeaturesAtPixel(event.pixel).map((one) => one.get("run")).filter(Boolean);
+  const here = runsAt(event.coordinate);
   if (here.length && !here.includes(state.run?.name)) {
     choose(here[0], false);
     return;
