@@ -11,6 +11,8 @@ import pytest
 
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.cuda import prepare_step, prepare_transformer
+from terramosaic.model.cuda.graph import load_graph
+from terramosaic.model.cuda.step import Fusions, fuse_step
 from terramosaic.model.diffusion import ddim_steps
 from terramosaic.model.export.bundle import write_bundle
 from terramosaic.model.export.reference import Reference
@@ -43,6 +45,13 @@ def chain(bundle: Bundle, windows: np.ndarray) -> dict[str, np.ndarray]:
     assert isinstance(generator, TerraMindGenerator)
     given = randomness(TARGETS, noise_for(bundle, TARGETS, len(windows)), None, len(windows))
     return generator.generate_with_tokens({"S2L2A": windows}, given)[1]
+
+
+def test_all_of_a_u_net_is_fused(bundle: Bundle) -> None:
+    """What this version of PyTorch's exporter writes is what the rewriting knows."""
+    for target in ("S1GRD", "NDVI"):
+        found = fuse_step(load_graph(bundle.folder / bundle.targets[target].graphs[STEP]))
+        assert found == Fusions(norms=76, skips=26, blocks=30, left=())
 
 
 def test_tokens_agree(

@@ -16,8 +16,10 @@ The first four change the arithmetic's order, not what is computed.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
+from terramosaic.errors import ModelError
 from terramosaic.model.cuda.graph import Graph, load_graph
 from terramosaic.model.cuda.half import between, to_half
 from terramosaic.model.cuda.layout import channels_last
@@ -39,27 +41,71 @@ def prepare_step(source: Path, target: Path, *, in_half: bool = True) -> None:
         in_half: whether the last of these is done; without it, numbers keep the range of single precision.
 
     Raises:
-        ModelError: a weight is too large for half precision, or the graph holds loops or branches.
+        ModelError: a weight is too large for half precision, the graph holds loops or branches, or none of its group
+            normalisations is spelled as they are known.
     """
     graph = load_graph(source)
-    fuse_step(graph)
+    _require_fused(fuse_step(graph), source)
     # Weights that are stored in half become what the graph computes in.
     to_half(graph, _half_part(graph) if in_half else ())
     graph.save(target)
 
 
-def fuse_step(graph: Graph) -> None:
-    """The rewriting that leaves all numbers in single precision."""
+@dataclass(frozen=True)
+class Fusions:
+    """What was found in a step graph, and made one operator of several.
+
+    Attributes:
+        norms: group normalisations that were fused.
+        skips: of these, those that make the sum that they read.
+        blocks: that are told the time by one product.
+        left: names of the normalisations that are spelled otherwise, and were left as they are.
+    """
+
+    norms: int
+    skips: int
+    blocks: int
+    left: tuple[str, ...]
+
+
+def fuse_step(graph: Graph) -> Fusions:
+    """The rewriting that leaves all numbers in single precision; tells what it found."""
     norms = fuse_group_norms(graph)
+    left = tuple(node.output[0] for node in graph.nodes if node.op_type == "InstanceNormalization")
     blocks = merge_time_products(graph)
     channels_last(graph)
     skips = fuse_skips(graph)
-    logger.debug(
-        "%d group normalisations, %d of them with the sum before; %d blocks told the time",
-        norms,
-        skips,
-        blocks,
-    )
+    return Fusions(norms, skips, blocks, left)
+
+
+def _require_fused(found: Fusions, source: Path) -> None:
+    """Refuses a U-Net that would run as it was exported, at a fraction of the speed; tells of one that does in part.
+
+    Another version of PyTorch's exporter may spell what `terramosaic.model.cuda.norms` looks for in another way.
+    """
+    logger.debug("%s: %s", source, found)
+    if found.left and not found.norms:
+        raise ModelError(
+            f"{source}: none of its {len(found.left)} group normalisations is spelled as this version of terramosaic "
+            "knows it, so nothing can be fused for CUDA; export the bundle again with the torch and onnxscript of an "
+            "earlier export, or ask for cpu"
+        )
+    if found.left:
+        logger.warning(
+            "%s: %d of %d group normalisations are not fused and take longer on CUDA: %s",
+            source,
+            len(found.left),
+            len(found.left) + found.norms,
+            ", ".join(found.left),
+        )
+    if found.norms and not (found.skips and found.blocks):
+        logger.warning(
+            "%s: %d sums are fused with a normalisation and %d blocks told the time by one product; where there are "
+            "none, it takes longer on CUDA",
+            source,
+            found.skips,
+            found.blocks,
+        )
 
 
 def _half_part(graph: Graph) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from terramosaic.errors import ModelError
 from terramosaic.model.cuda.graph import HALF, MICROSOFT, load_graph
 from terramosaic.model.cuda.norms import fuse_group_norms
-from terramosaic.model.cuda.step import fuse_step, prepare_step
+from terramosaic.model.cuda.step import Fusions, fuse_step, prepare_step
 from tests.support.cuda_emulation import emulated
 from tests.unit.model.cuda.small_unet import a_step, write_small_unet
 
@@ -49,6 +50,55 @@ def test_fusing_changes_no_number(source: Path, tmp_path: Path) -> None:
     for batch in (1, 3):
         for found, wanted in zip(run(fused, batch), run(plain, batch), strict=True):
             assert error(found, wanted) < 2e-6
+
+
+@pytest.mark.parametrize(("ratio", "low", "high"), [(1, 1e-8, 1e-6), (100, 1e-4, 5e-3)])
+def test_a_variance_is_that_of_onnx_runtimes_kernel(
+    tmp_path: Path, ratio: float, low: float, high: float
+) -> None:
+    """E[x²] − E[x]²: what a mean of so many standard deviations costs, as it will on a GPU."""
+    text = f"""<ir_version: 10, opset_import: ["" : 20, "{MICROSOFT}" : 1]>
+    norm (float[2, 8, 8, 16] x) => (float[2, 8, 8, 16] y) <float[16] gamma = {{{", ".join("1" * 16)}}},
+    float[16] beta = {{{", ".join("0" * 16)}}}>
+    {{ y = {MICROSOFT}.GroupNorm <channels_last = 1, groups = 4, activation = 0, epsilon = 1e-5> (x, gamma, beta) }}"""
+    onnx.save_model(onnx.parser.parse_model(text), str(tmp_path / "norm.onnx"))
+    x = np.random.default_rng(3).standard_normal((2, 8, 8, 16), np.float32) + np.float32(ratio)
+    groups = np.float64(x).reshape(2, 64, 4, 4)
+    wanted = groups - groups.mean((1, 3), keepdims=True)
+    wanted = (wanted / np.sqrt(groups.var((1, 3), keepdims=True) + 1e-5)).reshape(x.shape)
+    (found,) = emulated(tmp_path / "norm.onnx").run(None, {"x": x})
+    assert low < error(found, wanted) < high
+
+
+def test_what_was_found_is_told(source: Path) -> None:
+    assert fuse_step(load_graph(source)) == Fusions(norms=8, skips=2, blocks=3, left=())
+
+
+def test_a_network_of_which_nothing_fuses_is_refused(tmp_path: Path) -> None:
+    """As after a change in how PyTorch's exporter spells a normalisation: here its scale is its own."""
+    with pytest.raises(
+        ModelError, match=r"step\.onnx: none of its 8 group normalisations is spelled as .*or ask"
+    ):
+        prepare_step(_with_own_scales(tmp_path / "step.onnx", 8), tmp_path / "graph.onnx")
+
+
+def test_a_network_of_which_a_part_does_not_fuse_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "terramosaic"):
+        prepare_step(_with_own_scales(tmp_path / "step.onnx", 1), tmp_path / "graph.onnx")
+    assert "1 of 8 group normalisations are not fused and take longer on CUDA: instancenorm" in caplog.text
+
+
+def _with_own_scales(path: Path, count: int) -> Path:
+    """A network some of whose normalisations have a scale of their own, which no exporter has written so far."""
+    model = onnx.load_model(str(write_small_unet(path)))
+    scale = numpy_helper.from_array(np.array([1, 2, 1, 1], np.float32), "scale")
+    model.graph.initializer.append(scale)
+    for node in [node for node in model.graph.node if node.op_type == "InstanceNormalization"][:count]:
+        node.input[1] = "scale"
+    onnx.save_model(model, str(path))
+    return path
 
 
 def test_half_precision_stays_near(source: Path, prepared: Path) -> None:
