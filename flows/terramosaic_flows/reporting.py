@@ -208,7 +208,7 @@ def _outputs(plan: Plan) -> str:
     found = [(name, path, facts_of(path)) for name, path in files]
     served = files_url(plan)
     rows = [
-        f"| {_linked(name, served and f'{served}/{quote(path.name)}')} | {code(path)} | {size(facts.size)} |"
+        f"| {_linked(name, served and f'{served}/{quote(path.name)}')} | {code(path.name)} | {size(facts.size)} |"
         for name, path, facts in found
         if facts
     ]
@@ -216,6 +216,8 @@ def _outputs(plan: Plan) -> str:
     if served:
         report = f"{served}/{quote(folder.report_file.name)}"
         lines.insert(1, f"{_linked('On the map', on_the_map(plan))}, {_linked('report', report)}")
+    # Once: the UI breaks no line within a path, and lays what follows over it.
+    lines.append(f"In {code(folder.location)}:")
     lines.append("\n".join(["| | file | size |", "| --- | --- | ---: |", *rows]))
     if seams := told_seams(plan):
         figures = {name: (of.step, of.texture, of.block_step) for name, of in seams.items()}
