@@ -11,7 +11,10 @@ has little else than PyTorch and ONNX. See RESULTS.md for a lent machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +24,7 @@ from pathlib import Path
 from tests.benchmarks.gpu.bare import run_as_bare
 from tests.benchmarks.gpu.machine import CARRIED, prepare_imports
 from tests.benchmarks.gpu.steps import PARTS, Planned, Run, planned, run_step
-from tests.benchmarks.gpu.table import STEPS, Results
+from tests.benchmarks.gpu.table import STEPS
 
 #: Exit code of a step that measured something and found it wrong.
 _WRONG = 3
@@ -82,9 +85,13 @@ def run_all(options: argparse.Namespace) -> bool:
     (options.out / "failures.log").unlink(missing_ok=True)
     fine = True
     for step in planned(run, set(options.only.split(","))):
-        left = 60 * options.minutes - (time.monotonic() - began)
+        start, spent = time.monotonic(), processor_seconds()
+        left = 60 * options.minutes - (start - began)
         outcome = "not begun: the time is over" if left <= 0 else run_one(options, step, left)
-        note_outcome(run.results, step, outcome, time.monotonic() - began)
+        figures = (time.monotonic() - start, processor_seconds() - spent)
+        run.results.row(
+            STEPS, ("part", "step", "outcome", "s", "processor s"), (step.part, step.name, outcome, *figures)
+        )
         fine &= outcome == "done"
         if step.name == "bundle" and outcome != "done":
             run.results.note("**Nothing could be measured**: there is no bundle.")
@@ -99,16 +106,18 @@ def run_one(options: argparse.Namespace, step: Planned, left: float) -> str:
     # A process of a bare machine's Python has no site either.
     flags = ["-S"] if sys.flags.no_site else []
     command = [sys.executable, *flags, "-m", "tests.benchmarks.gpu", *sys.argv[1:], "--step", step.name]
-    command += ["--bundle", str(options.bundle), "--out", str(options.out)]
+    command += ["--bundle", str(options.bundle), "--out", str(options.out), "--work", str(options.work)]
     environment = {"TERRAMOSAIC_CACHE": str(options.work / "cache"), **os.environ}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
+        process = subprocess.Popen(command, env=environment, stderr=log, process_group=0)
         try:
             code = process.wait(min(step.limit, left))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
             code = None
+        finally:  # with those that it has started, such as torch's compilers
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         log.seek(0)
         said = log.read()
     if code == 0:
@@ -123,11 +132,10 @@ def run_one(options: argparse.Namespace, step: Planned, left: float) -> str:
     return f"failed ({code}): {last[-1][:300] if last else 'it said nothing'}"
 
 
-def note_outcome(results: Results, step: Planned, outcome: str, until: float) -> None:
-    """A line for the step."""
-    results.row(
-        STEPS, ("part", "step", "outcome", "s since the beginning"), (step.part, step.name, outcome, until)
-    )
+def processor_seconds() -> float:
+    """Of all processes that this one has started and seen end."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Run:
     Attributes:
         results: where rows go.
         bundle: the bundle's folder; the first step makes it, unless it is there.
+        work: for what one step makes and others use.
         variant: of TerraMind.
         targets: in the order of the chain.
         device: where to run, such as ``cuda``.
@@ -38,6 +39,7 @@ class Run:
 
     results: Results
     bundle: Path
+    work: Path
     variant: str
     targets: tuple[str, ...]
     device: str
@@ -54,6 +56,7 @@ class Run:
         return cls(
             Results(options.out),
             options.bundle,
+            options.work,
             options.variant,
             tuple(options.targets.split(",")),
             options.device,
@@ -90,6 +93,8 @@ def planned(run: Run, only: set[str]) -> Iterator[Planned]:
     if run.wants_ceilings:
         yield Planned("machine", "ceilings", 60)
     yield Planned("machine", "bundle", 400)
+    if only & {"correct", "repeats", "speed"}:
+        yield Planned("machine", "prepare", 300)
     if "correct" in only:
         for name in ("denoising", "chain", "selftest"):
             yield Planned("correct", name)
@@ -98,8 +103,11 @@ def planned(run: Run, only: set[str]) -> Iterator[Planned]:
     if "speed" in only:
         for batch in run.batches:
             yield Planned("speed", f"speed {batch}")
-    if not run.diffusion:
-        return
+    if run.diffusion:
+        yield from _of_a_unet(only)
+
+
+def _of_a_unet(only: set[str]) -> Iterator[Planned]:
     if "choices" in only:
         for name in CHOICES:
             yield Planned("choices", f"choice: {name}", 120)
@@ -152,6 +160,13 @@ def _bundle(run: Run, _: str) -> bool:
     return True
 
 
+def _prepare(run: Run, _: str) -> bool:
+    from tests.benchmarks.gpu.preparing import prepare
+
+    prepare(run.results, run.bundle, run.targets, ("cpu", run.device) if run.device != "cpu" else ("cpu",))
+    return True
+
+
 def _correct(check: str, run: Run, _: str) -> bool:
     from tests.benchmarks.gpu import correct
     from tests.benchmarks.gpu.models import open_bundle
@@ -187,7 +202,7 @@ def _unet(run: Run, name: str) -> bool:
     from tests.benchmarks.gpu.models import open_bundle
 
     bundle, target = open_bundle(run.bundle), run.diffusion[0]
-    measure(run.results, bundle, target, run.device, run.steps, run.batches[0], run.repeats, name)
+    measure(run.results, bundle, target, run.device, run.steps, run.batches[0], run.repeats, name, run.work)
     return True
 
 
@@ -206,6 +221,7 @@ _STEPS: dict[str, Callable[[Run, str], bool]] = {
     "machine": _machine,
     "ceilings": _ceilings,
     "bundle": _bundle,
+    "prepare": _prepare,
     "denoising": partial(_correct, "denoising"),
     "chain": partial(_correct, "chain"),
     "selftest": partial(_correct, "selftest"),
