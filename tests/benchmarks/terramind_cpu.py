@@ -46,15 +46,17 @@ def theirs(folder: Path, variant: str, targets: tuple[str, ...], steps: int, thr
     import torch
 
     from terramosaic.model.bundle import load_bundle
+    from tests.benchmarks.gpu.rivals import name_of_sentinel_2
 
     torch.set_num_threads(threads)
     windows, _ = a_batch(load_bundle(folder), targets, 1)
-    model = make_reference(variant, targets).model
+    reference = make_reference(variant, targets)
+    model, name = reference.model, name_of_sentinel_2(reference)
     image = torch.from_numpy(windows)
 
     def generate() -> None:
         with torch.inference_mode():
-            model({"S2L2A": image}, standardize=True, timesteps=steps)
+            model({name: image}, standardize=True, timesteps=steps)
 
     _serve(generate, {})
 

@@ -26,8 +26,8 @@ if [ ! -d "$kept/site" ]; then
     "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$kept/site.partial" .gpu/wheels/*.whl
     mv "$kept/site.partial" "$kept/site"
 fi
-# CUDA and cuDNN as PyTorch's wheels brought them, if they did.
+# CUDA and cuDNN as PyTorch's wheels brought them, if they did; what is named already comes first.
 nvidia="$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null || true)"
-[ -z "$nvidia" ] || export LD_LIBRARY_PATH="$nvidia/cu13/lib:$nvidia/cudnn/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+[ -z "$nvidia" ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$nvidia/cu13/lib:$nvidia/cudnn/lib"
 export PYTHONPATH="$kept/ort:$kept/site" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 exec "$python" -m tests.benchmarks.gpu --work "$kept" "$@"

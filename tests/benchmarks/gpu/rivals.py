@@ -58,15 +58,22 @@ def measure_rival(
     results.row(title, head, (shown, batch, batch / seconds, tflops, share(tflops, device), started))
 
 
+def name_of_sentinel_2(reference: Reference) -> str:
+    """What terratorch's model wants its windows to be called."""
+    key = reference.key_of("S2L2A")
+    return next(name for name, known in reference.model.mod_name_mapping.items() if known == key)
+
+
 def eager(reference: Reference, device: str, steps: int, _: str) -> Callable[[np.ndarray], object]:
     """terratorch's own forward pass."""
     model = reference.model.to(device)
+    name = name_of_sentinel_2(reference)
 
     def run(windows: np.ndarray) -> object:
         with torch.inference_mode():
-            image = {"S2L2A": torch.from_numpy(windows).to(device)}
+            image = {name: torch.from_numpy(windows).to(device)}
             return {
-                name: made.cpu() for name, made in model(image, standardize=True, timesteps=steps).items()
+                target: made.cpu() for target, made in model(image, standardize=True, timesteps=steps).items()
             }
 
     return run
@@ -106,7 +113,7 @@ def strongest(reference: Reference, device: str, steps: int, mode: str) -> Calla
             before = torch.arange(k, device=device)
             with torch.inference_mode(), torch.autocast(device, torch.float16):
                 patches = embed(image).clone()[None]
-                context = context_of[k](patches, first, ids, before).clone()
+                context = context_of[k](patches, first, ids, before)[0].clone()
                 hidden = decode[k](context, torch.tensor([k], device=device)).clone()
             with torch.inference_mode():
                 uniform = torch.rand((count, 14, 14), device=device)
