@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.gpu.measure import gflop
 from tests.benchmarks.gpu.models import a_batch, make_bundle, make_reference
-from tests.benchmarks.gpu.work import gflop
 
 
 def ours(folder: Path, variant: str, targets: tuple[str, ...], steps: int, threads: int) -> None:
@@ -144,7 +144,7 @@ def main() -> None:
         print("  ".join(f"{name} {value:.2f} s" for name, value in seconds.items()), flush=True)
     for process in processes.values():
         process.communicate()
-    work = gflop(options.variant, targets, options.steps)
+    work = gflop(bundle, targets, options.steps)
     best = best_matrix_rate(options.threads)
     weights = sum(spec.size for name, spec in bundle.manifest.files.items() if name.endswith(".data"))
     ratio = statistics.median(round_["theirs"] / round_["ours"] for round_ in rounds)

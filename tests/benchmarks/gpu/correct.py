@@ -16,9 +16,9 @@ from terramosaic.model.runtime import graph_session, session_options
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.sessions import open_session
 from terramosaic.model.terramind import TerraMindGenerator
+from tests.benchmarks.gpu.measure import relative
 from tests.benchmarks.gpu.models import a_batch
 from tests.benchmarks.gpu.table import Results
-from tests.benchmarks.gpu.work import relative
 
 #: Largest relative difference of a target that passes.
 LIMIT = 1e-2

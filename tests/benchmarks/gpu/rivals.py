@@ -16,8 +16,8 @@ from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Tok
 from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.manifest import Schedule
 from tests.benchmarks.gpu.machine import share, share_of
+from tests.benchmarks.gpu.measure import median_seconds
 from tests.benchmarks.gpu.table import Results
-from tests.benchmarks.gpu.work import gflop, median_seconds
 
 _SCHEDULE = Schedule(
     training_steps=1000,
@@ -39,13 +39,16 @@ def measure_rival(
     repeats: int,
     mode: str,
     name: str,
+    work: float,
 ) -> None:
-    """Windows a second of terratorch in eager single precision, or of compiled half precision with CUDA graphs."""
+    """Windows a second, each of ``work`` GFLOP.
+
+    ``eager`` is terratorch in single precision as it is, ``compiled`` half precision with CUDA graphs.
+    """
     make = {"eager": eager, "compiled": strongest}[name]
     shown = {"eager": "terratorch, eager, float32", "compiled": "half precision, channels last, compiled"}[
         name
     ]
-    work = gflop(reference.variant, reference.targets, steps)
     windows = np.random.default_rng(1).gamma(2, 800, (batch, 12, 224, 224)).astype(np.float32)
     start = time.perf_counter()
     run = make(reference, device, steps, mode)

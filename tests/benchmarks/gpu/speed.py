@@ -13,9 +13,9 @@ from terramosaic.model.generator import GenerationOptions
 from terramosaic.model.opening import open_generator
 from terramosaic.model.terramind import TerraMindGenerator
 from tests.benchmarks.gpu.machine import share, share_of
+from tests.benchmarks.gpu.measure import gflop, median_seconds
 from tests.benchmarks.gpu.models import a_batch
 from tests.benchmarks.gpu.table import Results
-from tests.benchmarks.gpu.work import gflop, median_seconds
 
 
 def measure_batch(
@@ -26,10 +26,9 @@ def measure_batch(
     steps: int,
     batch: int,
     repeats: int,
-    variant: str,
 ) -> None:
     """Windows a second from arrays in memory to arrays in memory, for one size of batch, and the time of each part."""
-    work = gflop(variant, targets, steps)
+    work = gflop(bundle, targets, steps)
     windows, randomness = a_batch(bundle, targets, batch)
     began = time.perf_counter()
     generator = open_generator(

@@ -192,9 +192,7 @@ def _speed(run: Run, batch: str) -> bool:
     from tests.benchmarks.gpu.models import open_bundle
 
     bundle = open_bundle(run.bundle)
-    speed.measure_batch(
-        run.results, bundle, run.targets, run.device, run.steps, int(batch), run.repeats, run.variant
-    )
+    speed.measure_batch(run.results, bundle, run.targets, run.device, run.steps, int(batch), run.repeats)
     return True
 
 
@@ -207,12 +205,22 @@ def _unet(run: Run, name: str) -> bool:
 
 
 def _torch(run: Run, name: str) -> bool:
-    from tests.benchmarks.gpu.models import make_reference
+    from tests.benchmarks.gpu.measure import gflop
+    from tests.benchmarks.gpu.models import make_reference, open_bundle
     from tests.benchmarks.gpu.rivals import measure_rival
 
+    work = gflop(open_bundle(run.bundle), run.targets, run.steps)
     reference = make_reference(run.variant, run.targets)
     measure_rival(
-        run.results, reference, run.device, run.steps, run.batches[0], run.repeats, run.compile_mode, name
+        run.results,
+        reference,
+        run.device,
+        run.steps,
+        run.batches[0],
+        run.repeats,
+        run.compile_mode,
+        name,
+        work,
     )
     return True
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.benchmarks.gpu.machine import share, share_of
+from tests.benchmarks.gpu.measure import median_seconds, relative
 from tests.benchmarks.gpu.table import Results
-from tests.benchmarks.gpu.work import UNET_STEP, median_seconds, relative
 
 if TYPE_CHECKING:
     from terramosaic.model.bundle import Bundle
@@ -26,6 +26,12 @@ def _ours(source: Path, target: Path) -> None:
     from terramosaic.model.cuda import prepare_step
 
     prepare_step(source, target)
+
+
+def _in_single(source: Path, target: Path) -> None:
+    from terramosaic.model.cuda import prepare_step
+
+    prepare_step(source, target, in_half=False)
 
 
 def _half_alone(source: Path, target: Path) -> None:
@@ -73,6 +79,7 @@ CHOICES = {
     "fuse_conv_bias=0": Way(options={"fuse_conv_bias": "0"}),
     "cudnn_conv_algo_search=EXHAUSTIVE": Way(options={"cudnn_conv_algo_search": "EXHAUSTIVE"}),
     "cudnn_conv_use_max_workspace=0": Way(options={"cudnn_conv_use_max_workspace": "0"}),
+    "single precision": Way(_in_single),
     "operators as exported, half": Way(_half_alone),
     "operators as exported, half, prefer_nhwc=1": Way(_half_alone, {"prefer_nhwc": "1"}),
 }
@@ -151,6 +158,7 @@ def measure(
     from terramosaic.model.manifest import STEP
     from terramosaic.model.prepared import prepared_graph
     from terramosaic.model.sessions import open_session
+    from terramosaic.model.work import work_of
 
     way, where = (CHOICES | RIVALS)[name], parse_device(device)
     file = bundle.targets[target].graphs[STEP]
@@ -169,7 +177,7 @@ def measure(
         run()
         opened = time.perf_counter() - began
         seconds = median_seconds(run, repeats)
-        tflops = batch * steps * UNET_STEP / seconds / 1000
+        tflops = batch * steps * work_of(bundle, target).step / seconds / 1000
         error = relative(values.read()[:1], walk.by_exported_graph(work))
         figures = (1000 * seconds / steps / batch, tflops, share(tflops, device), error, opened)
     kinds = _kinds(graph)
