@@ -39,6 +39,7 @@ from terramosaic.planning.identity import own_bundle, require_own_pixels
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.storage.files import exists, write_json
 from terramosaic.storage.gdal import local_files
+from terramosaic.storage.meter import METER, Taken
 from terramosaic.storage.tally import flush
 
 logger = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class _BlockJob:
 
     def run(self) -> BlockReceipt:
         started = time.perf_counter()
-        with local_files(), ExitStack() as stack:
+        with local_files(), METER.piece() as taken, ExitStack() as stack:
             rasters = stack.enter_context(BlockRasters(self._plan, self._block, self._rows.bundle))
             writer = stack.enter_context(ContextPool(1, thread_name_prefix="write"))
             writes: deque[Future[None]] = deque()
@@ -230,13 +231,15 @@ class _BlockJob:
                 if first is not None:
                     return first
                 rasters.keep()
-                receipt = self._receipt(rasters, written, time.perf_counter() - started)
+                receipt = self._receipt(rasters, written, time.perf_counter() - started, taken())
                 write_json(
                     RunFolder.of(self._plan).receipt_file(self._block), receipt.model_dump(mode="json")
                 )
         return receipt
 
-    def _receipt(self, rasters: BlockRasters, written: Mapping[str, Written], total: float) -> BlockReceipt:
+    def _receipt(
+        self, rasters: BlockRasters, written: Mapping[str, Written], total: float, taken: Taken
+    ) -> BlockReceipt:
         seconds = self._rows.seconds
         return BlockReceipt(
             run_id=self._plan.run_id,
@@ -253,6 +256,8 @@ class _BlockJob:
             files={name: each.size for name, each in written.items()},
             hashes={name: each.sha256 for name, each in written.items()},
             seconds={"total": total, **seconds, "other": total - sum(seconds.values())},
+            processor_seconds=round(taken.processor_seconds, 3),
+            read_bytes=round(taken.read_bytes),
             device=self._device,
             surroundings=self._surroundings,
         )

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     ValidationError,
     field_validator,
@@ -45,6 +46,9 @@ class BlockReceipt(BaseModel):
         files: size in bytes of each raster.
         hashes: of each, see `PixelHash`; None in what earlier versions wrote.
         seconds: total, and the share spent waiting for data, in the model, and on the rest.
+        processor_seconds: of all processors together; None in what was written before. Blocks that ran side by side in
+            a process share what that took, see `terramosaic.storage.meter`.
+        read_bytes: of imagery, decoded, before coarser pixels were spread over the grid's; likewise.
         device: the device that computed it.
         surroundings: what else the last bits of its numbers may hang on; None in what was written before.
     """
@@ -65,6 +69,8 @@ class BlockReceipt(BaseModel):
     files: dict[str, int]
     hashes: dict[str, str] | None = None
     seconds: dict[str, float]
+    processor_seconds: NonNegativeFloat | None = None
+    read_bytes: NonNegativeInt | None = None
     device: str = Field(validation_alias=AliasChoices("device", "provider"))  # what 0.1 wrote
     surroundings: Surroundings | None = None
 

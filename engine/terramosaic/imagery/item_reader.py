@@ -18,10 +18,12 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from terramosaic.bands import GSD
 from terramosaic.catalog.assets import AssetRef, Source
 from terramosaic.catalog.hrefs import refusal
 from terramosaic.catalog.profiles import KEY_SETTING, PROFILES, is_signed, sign
 from terramosaic.errors import GO_ON, CatalogError, DeadAssetError, RefusedHrefError, UnusableFileError
+from terramosaic.ground.grid import RESOLUTION
 from terramosaic.imagery.failed_assets import FailedAssets
 from terramosaic.imagery.failures import (
     FAILURES,
@@ -38,6 +40,7 @@ from terramosaic.planning.folder import RunFolder
 from terramosaic.storage.documents import shown
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.gdal_names import DRIVERS, gdal_options, gdal_path, time_limits
+from terramosaic.storage.meter import METER
 from terramosaic.storage.retries import ASSET, MISSING, REFUSED
 from terramosaic.storage.tally import count
 from terramosaic.url_secrets import expiry_of, hide_in_log, whole
@@ -147,7 +150,9 @@ class ItemReader(ABC, Generic[_File]):
             )
             try:
                 made = attempts(lambda: _in_time(asset.href, tries.left, lambda: action(self._file(asset))))
-                count("read_bytes", _bytes_of(made))
+                count("read_bytes", read := _bytes_of(made))
+                # Files with coarser pixels are spread over the grid's as they are read.
+                METER.read(read * (RESOLUTION / GSD.get(band, RESOLUTION)) ** 2)
                 return made
             except CatalogError as error:  # the file is not what its item says, or gets no signature
                 error.scene = self.source.key

@@ -29,6 +29,8 @@ _NAMED_SCENES, _NAMED_LETTERS = 5, 500
 
 #: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
 _READ_BYTES_PER_PIXEL = 1.4
+#: Of what is decoded, the share that its compressed bytes are by that.
+COMPRESSED = _READ_BYTES_PER_PIXEL / 2
 #: Of VV and VH together: compressed float32, of which the better part is noise.
 _RADAR_BYTES_PER_PIXEL = 6.0
 #: Of a DEM of 30 m, compressed.

@@ -48,7 +48,8 @@ class Quote(BaseModel):
     measured: datetime | None = Field(
         description="When `model check` measured the model's speed here; null where a table stands in"
     )
-    processor_minutes: float = Field(description="Of one processor, for all but the model")
+    processor_minutes: float = Field(description="Of one processor, for all of blocks but the model")
+    finishing_minutes: float = Field(description="Of one processor, for mosaics and the report")
     network_gigabytes: float = Field(description="To fetch; 0 of what lies on a disk")
     mosaics_gigabytes: float = Field(description="That stay on disk, or in the store")
     blocks_gigabytes: float = Field(description="Of block rasters, until they are removed")
@@ -62,7 +63,7 @@ class Quote(BaseModel):
             prices,
             device=self.device,
             minutes=self.minutes(device_minutes),
-            beside_minutes=0.0 if self.is_cpu else self.processor_minutes,
+            beside_minutes=0.0 if self.is_cpu else self.beside_minutes,
             network_gigabytes=self.network_gigabytes,
             disk_gigabytes=self.mosaics_gigabytes,
         )
@@ -72,6 +73,11 @@ class Quote(BaseModel):
     def is_cpu(self) -> bool:
         """Whether the model runs on processors, so that all minutes are of one kind."""
         return self.device == "cpu"
+
+    @property
+    def beside_minutes(self) -> float:
+        """Of one processor, for all but the model."""
+        return self.processor_minutes + self.finishing_minutes
 
     @property
     def peak_gigabytes(self) -> float:
@@ -87,7 +93,7 @@ class Quote(BaseModel):
 
     def minutes(self, device_minutes: Mapping[str, float]) -> float:
         """Minutes of the device in all: on the CPU those of all else too."""
-        return sum(device_minutes.values()) + (self.processor_minutes if self.is_cpu else 0.0)
+        return sum(device_minutes.values()) + (self.beside_minutes if self.is_cpu else 0.0)
 
     @classmethod
     def of(
@@ -116,11 +122,12 @@ class Quote(BaseModel):
         written = sum(output_gigabytes.values()) + megapixels * _LAYERS_BYTES / 1e3
         blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED + _RUN
         mosaics = megapixels * targets * _ASSEMBLED + written * _WRITTEN
-        seconds = blocks + mosaics + megapixels**_POWER * (targets + _BESIDE) * _REPORT
+        report = megapixels**_POWER * (targets + _BESIDE) * _REPORT
         return cls(
             device=speed.device,
             measured=speed.measured,
-            processor_minutes=seconds / 60,
+            processor_minutes=blocks / 60,
+            finishing_minutes=(mosaics + report) / 60,
             network_gigabytes=read_gigabytes * fetched_share,
             mosaics_gigabytes=written,
             blocks_gigabytes=written * _BLOCKS + megapixels * _PREVIEWS_BYTES / 1e3,

@@ -41,6 +41,7 @@ from terramosaic.publishing.record import LayerRecord, RunFacts
 from terramosaic.publishing.reduced import BandStatistics
 from terramosaic.publishing.seams import seams_as_json
 from terramosaic.publishing.styles import files_beside
+from terramosaic.publishing.taken import quote_and_taken
 from terramosaic.publishing.words import attribution, software, strides_in_words, title_of
 from terramosaic.storage.files import read_bytes
 from terramosaic.storage.hashes import multihash_of_bytes
@@ -250,6 +251,7 @@ def _properties(run: RunFacts) -> dict[str, Any]:
         "terramosaic:left_out": {key: _left_out(decision) for key, decision in run.left_out.items()},
         SEAMS: {record.name: seams_as_json(record.seams) for record in run.estimates if record.seams},
         "terramosaic:self_checks": _self_checks(run),
+        **({"terramosaic:quote": told} if (told := quote_and_taken(run)) else {}),
         **({"terramosaic:coordinates": _places(run.places)} if run.places else {}),
         WARNINGS: run.warnings,
     }

@@ -16,7 +16,7 @@ def quote_in_words(figures: Figures) -> dict[str, str]:
     of = "of one processor" if quote.is_cpu else f"of one {quote.device}"
     whole = duration(60 * figures.minutes)
     targets = (f"{name} {duration(60 * minutes)}" for name, minutes in figures.device_minutes.items())
-    beside = duration(60 * quote.processor_minutes)
+    beside = duration(60 * quote.beside_minutes)
     rest = f"all else {beside}" if quote.is_cpu else f"beside it {beside} of one processor"
     fetched, mosaics, blocks = (
         size(gigabytes * 1e9)

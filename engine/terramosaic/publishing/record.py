@@ -126,6 +126,7 @@ class RunFacts(PlanFacts):
         true_colour: Sentinel-2's picture of each zone, by EPSG code.
         receipts: of each block, by id.
         busy_seconds: time in which at least one block was being computed.
+        busy_seconds_by_device: the same of each device, as receipts call it.
         verification: the last one of these mosaics; None if there is none.
         assessment: the same.
         places: how far off the places are that the model names for windows; None where it is not asked.
@@ -136,6 +137,7 @@ class RunFacts(PlanFacts):
     true_colour: dict[int, Quicklook]
     receipts: dict[str, BlockReceipt]
     busy_seconds: float
+    busy_seconds_by_device: dict[str, float]
     verification: Verification | None = None
     assessment: Assessment | None = None
     places: PlaceFigures | None = None
@@ -311,6 +313,23 @@ class RunFacts(PlanFacts):
                 )
         return found
 
+    @property
+    def processor_seconds(self) -> float | None:
+        """What blocks took of all processors; None where a block was computed by a version that does not tell."""
+        told = [receipt.processor_seconds for receipt in self.receipts.values()]
+        return None if None in told else sum(filter(None, told))
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Imagery that blocks read, decoded; likewise."""
+        told = [receipt.read_bytes for receipt in self.receipts.values()]
+        return None if None in told else sum(filter(None, told))
+
+    @property
+    def block_bytes(self) -> int:
+        """What blocks' rasters took, those that are gone too."""
+        return sum(sum(receipt.files.values()) for receipt in self.receipts.values())
+
     def seconds(self, phase: str) -> float:
         """Sum of a phase (``total``, ``data``, ``model``, ``other``) over all blocks."""
         return sum(receipt.seconds.get(phase, 0.0) for receipt in self.receipts.values())
@@ -333,7 +352,7 @@ def gather(plan: Plan) -> RunFacts:
         for record, reduced in surveys
         if record.layer.name == _QUALITY
     }
-    receipts = receipts_of_all(plan, with_rasters=False)
+    receipts, ends = receipts_of_all(plan, with_rasters=False), finishing_times(plan)
     checksums = {record.name: record.checksum for record, _ in surveys}
     verification, assessment = verification_of(folder), assessment_of(folder)
     # What is about mosaics that were made anew since tells nothing of these.
@@ -350,7 +369,13 @@ def gather(plan: Plan) -> RunFacts:
         },
         receipts=receipts,
         decisions=SceneRecords(folder).read_all(plan),
-        busy_seconds=_busy_seconds(plan, receipts),
+        busy_seconds=_busy_seconds(receipts, ends),
+        busy_seconds_by_device={
+            device: _busy_seconds(
+                {id_: each for id_, each in receipts.items() if each.device == device}, ends
+            )
+            for device in sorted({receipt.device for receipt in receipts.values()})
+        },
         verification=verification,
         assessment=assessment,
         places=figures_of_places(plan),
@@ -418,12 +443,11 @@ def _region_pixels(plan: Plan, block: Block) -> int:
     return int(region_mask(plan, block).sum())
 
 
-def _busy_seconds(plan: Plan, receipts: dict[str, BlockReceipt]) -> float:
+def _busy_seconds(receipts: dict[str, BlockReceipt], ends: Mapping[str, float]) -> float:
     """Length of the union of the blocks' spells of work; a receipt is written when its block ends.
 
     So blocks that ran at the same time count once, and a pause between a crash and its resumption does not.
     """
-    ends = finishing_times(plan)
     return union_length(
         [(ends[id_] - receipt.seconds["total"], ends[id_]) for id_, receipt in receipts.items()]
     )

@@ -28,6 +28,7 @@ from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
 from terramosaic.publishing.run_files import companions_of, files_of, larger_of, mosaic_file
 from terramosaic.publishing.served import on_the_map
+from terramosaic.publishing.taken import quoted_and_taken
 from terramosaic.publishing.words import (
     Code,
     attribution,
@@ -128,7 +129,7 @@ def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
     )
     yield "blocks", number(figures.blocks), number(len(run.receipts))
     yield "blocks without imagery", number(figures.empty_blocks), "left out"
-    yield "imagery to read", size(figures.read_gigabytes * 1e9), "not measured"
+    yield from quoted_and_taken(run)
     for target, gigabytes in figures.output_gigabytes.items():
         written = sum(mosaic.size for mosaic in run.layers if mosaic.layer.name == target)
         yield f"{target} mosaic", size(gigabytes * 1e9), size(written)

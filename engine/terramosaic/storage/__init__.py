@@ -12,5 +12,6 @@ hashes      SHA-256 of files
 cache       the user's cache folder
 lease       a lock with a name on it that ends by itself
 locks       kernel locks, and how far they reach
+meter       what pieces of work take of a process
 gdal        GDAL's surroundings
 """
