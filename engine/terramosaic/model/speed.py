@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from terramosaic.errors import OutputError
 from terramosaic.model.bundle import Bundle
@@ -38,7 +38,7 @@ _RATES = {
 _USUAL = "A100"
 
 #: Seconds of one processor that the demo bundle takes for a target of a window: measured on one of two of a Zen 5.
-_DEMO = {"S1GRD": 0.0023, "S1RTC": 0.0023, "NDVI": 0.0001, "LULC": 0.0034}
+DEMO_SECONDS = {"S1GRD": 0.0023, "S1RTC": 0.0023, "NDVI": 0.0001, "LULC": 0.0034}
 
 
 class TargetSpeed(BaseModel):
@@ -61,6 +61,7 @@ class Speed(BaseModel):
     Attributes:
         device: ``cpu``, or what a GPU's maker calls it; of one that the table does not know, which it counts as.
         targets: by target.
+        pace: seconds that this machine's processors take for what others did in one: the demo bundle's by its table.
         measured: when it was, in UTC; None of what a table says.
     """
 
@@ -68,6 +69,7 @@ class Speed(BaseModel):
 
     device: str
     targets: dict[str, TargetSpeed]
+    pace: float = Field(default=1.0, gt=0)
     measured: datetime | None = None
 
     def seconds(self, bundle: Bundle, target: str, *, steps: int, seen: int = 0, inputs: int = 1) -> float:
@@ -126,7 +128,7 @@ def table_speed(bundle: Bundle, device: str) -> Speed:
         work = work_of(bundle, target)
         targets[target] = TargetSpeed(once=work.once / rate, step=work.step / rate)
         if bundle.manifest.family == "demo" and known == "cpu":
-            targets[target] = TargetSpeed(once=_DEMO.get(target, targets[target].once))
+            targets[target] = TargetSpeed(once=DEMO_SECONDS.get(target, targets[target].once))
     return Speed(device=device if known in device else f"GPU like an {known}", targets=targets)
 
 

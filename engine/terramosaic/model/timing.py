@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from terramosaic.model.bundle import Bundle
+from terramosaic.model.bundle import DEMO, Bundle, load_bundle
 from terramosaic.model.devices import Device, available_cpus, device_name, parse_device
 from terramosaic.model.generator import (
     BATCH_SIZES,
@@ -18,13 +18,16 @@ from terramosaic.model.generator import (
 )
 from terramosaic.model.manifest import COORDINATES, EMBED, GENERATE
 from terramosaic.model.opening import open_generator
-from terramosaic.model.speed import Speed, TargetSpeed, keep_speed, now
+from terramosaic.model.speed import DEMO_SECONDS, Speed, TargetSpeed, keep_speed, now
 
 #: Steps of diffusion at which its targets are timed: what each step takes is the difference by the steps between.
 _STEPS = (1, 4)
 
 #: Seconds over which calls of a fast model are timed, and most calls.
 _LEAST, _MOST_CALLS = 0.3, 200
+
+#: Times that the pace is taken.
+_PACES = 9
 
 
 def measure_speed(bundle: Bundle, device: str) -> Speed:
@@ -67,9 +70,22 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     for target, once in seconds[first].items():
         step = max(0.0, (seconds[last][target] - once) / (last - first)) if target in diffused else 0.0
         targets[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
-    speed = Speed(device=device_name(where), targets=targets, measured=now())
+    speed = Speed(device=device_name(where), targets=targets, pace=_pace(), measured=now())
     keep_speed(bundle, where, speed)
     return speed
+
+
+def _pace() -> float:
+    """How long this machine's processors take, by the table's: of the demo bundle, the best of a few times."""
+    demo, cpu = load_bundle(DEMO), Device("cpu")
+    options = GenerationOptions(inputs=tuple(demo.inputs))
+    generator = open_generator(demo, tuple(DEMO_SECONDS), "cpu", options=options, threads=1)
+    windows, randomness = _made_up(demo, generator, options.inputs, cpu)
+    best = (
+        min(_seconds(generator, windows, randomness, target, cpu, 0.1) for _ in range(_PACES))
+        for target in DEMO_SECONDS
+    )
+    return sum(best) / sum(DEMO_SECONDS.values())
 
 
 def _one_input(bundle: Bundle) -> tuple[str, ...]:
@@ -118,13 +134,14 @@ def _seconds(
     randomness: Mapping[str, WindowRandomness],
     target: str,
     device: Device,
+    least: float = _LEAST,
 ) -> float:
-    """Seconds of the device for a window."""
+    """Seconds of the device for a window, by calls that take so many seconds at least."""
     clock = time.process_time if device.kind == "cpu" else time.perf_counter
     count = len(next(iter(windows.values())))
     generator.generate(windows, randomness, (target,))  # buffers are made, graphs captured
     calls, started = 0, clock()
-    while calls == 0 or (clock() - started < _LEAST and calls < _MOST_CALLS):
+    while calls == 0 or (clock() - started < least and calls < _MOST_CALLS):
         generator.generate(windows, randomness, (target,))
         calls += 1
     return (clock() - started) / (calls * count)

@@ -126,8 +126,8 @@ class Quote(BaseModel):
         return cls(
             device=speed.device,
             measured=speed.measured,
-            processor_minutes=blocks / 60,
-            finishing_minutes=(mosaics + report) / 60,
+            processor_minutes=speed.pace * blocks / 60,
+            finishing_minutes=speed.pace * (mosaics + report) / 60,
             network_gigabytes=read_gigabytes * fetched_share,
             mosaics_gigabytes=written,
             blocks_gigabytes=written * _BLOCKS + megapixels * _PREVIEWS_BYTES / 1e3,
