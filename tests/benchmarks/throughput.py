@@ -38,30 +38,44 @@ _REFERENCE = Path(__file__).with_name("tiled_inference_reference.py")
 
 def make_scene(work: Path, size: int) -> Path:
     """A scene with texture like a real one's (smooth fields and sensor noise), as a folder catalog; made once."""
-    folder = work / f"scene-{size}"
+    epsg, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
+    return make_scene_of(work / f"scene-{size}", Rect(tile.row, tile.col, size, size), epsg, TILE)
+
+
+def make_scene_of(folder: Path, rect: Rect, epsg: int, tile: str) -> Path:
+    """The same of any rectangle.
+
+    Args:
+        folder: to make.
+        rect: pixels of the grid; its sides are multiples of 12.
+        epsg: the grid's zone.
+        tile: MGRS tile that the item names.
+    """
     if (folder / "item.json").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    epsg, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
-    rect = Rect(tile.row, tile.col, size, size)
     rng = np.random.default_rng(0)
-    coarse = ndimage.gaussian_filter(rng.normal(size=(12, size // 30 + 2, size // 30 + 2)), (0, 2, 2))
+    coarse = rng.normal(size=(12, rect.height // 30 + 2, rect.width // 30 + 2))
+    coarse = ndimage.gaussian_filter(coarse, (0, 2, 2))
     coarse /= coarse.std()
     assets = {}
     for index, band in enumerate((*S2L2A_BANDS, "SCL")):
         factor = GSD[band] // 10
-        side = size // factor
+        height, width = rect.height // factor, rect.width // factor
         if band == "SCL":
-            pixels = np.full((side, side), 4, np.uint8)
+            pixels = np.full((height, width), 4, np.uint8)
         else:
             field = coarse[index] * 0.5 + coarse[0]
-            smooth = ndimage.zoom(field, side / (field.shape[0] - 2), order=1)[:side, :side]
-            noise = rng.normal(0, 40, (side, side)).astype(np.float32)
+            # A cell of the field is 300 m, which is not a whole number of a band's pixels where the side is none of 30.
+            smooth = ndimage.zoom(field, max(height, width) / (max(field.shape) - 2), order=1)[
+                :height, :width
+            ]
+            noise = rng.normal(0, 40, (height, width)).astype(np.float32)
             pixels = np.clip(1500 + 120 * index + 500 * smooth + noise, 1, 20000).astype(np.uint16)
         plain, path = folder / f".{band}.tif", folder / f"{band}.tif"
         transform = rect.transform @ rasterio.Affine.scale(factor)
         with rasterio.open(
-            plain, "w", driver="GTiff", width=side, height=side, count=1, dtype=pixels.dtype, nodata=0,
+            plain, "w", driver="GTiff", width=width, height=height, count=1, dtype=pixels.dtype, nodata=0,
             crs=f"EPSG:{epsg}", transform=transform, tiled=True, blockxsize=512, blockysize=512,
         ) as file:  # fmt: skip
             file.write(pixels, 1)
@@ -72,11 +86,11 @@ def make_scene(work: Path, size: int) -> Path:
         assets[band] = {"href": f"./{band}.tif", "gsd": GSD[band], "type": "image/tiff", "roles": ["data"]}
     outline = lonlat_of(box(*rect.bounds), epsg)
     item = {
-        "type": "Feature", "stac_version": "1.0.0", "id": f"S2A_{TILE}_bench", "collection": "sentinel-2-l2a",
+        "type": "Feature", "stac_version": "1.0.0", "id": f"S2A_{tile}_bench", "collection": "sentinel-2-l2a",
         "geometry": as_geojson(outline), "bbox": list(outline.bounds), "links": [], "assets": assets,
         "properties": {
             "datetime": "2023-08-15T10:00:00Z", "platform": "sentinel-2a", "eo:cloud_cover": 0.0, "proj:epsg": epsg,
-            "s2:mgrs_tile": TILE, "s2:processing_baseline": "02.14",
+            "s2:mgrs_tile": tile, "s2:processing_baseline": "02.14",
         },
     }  # fmt: skip
     (folder / "item.json").write_text(json.dumps(item))

@@ -50,7 +50,7 @@ from terramosaic.planning.gaps import TOLD, gaps_of, with_other_inputs
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.lattices import TargetLattice, lattices_of
-from terramosaic.planning.layers import layers_of
+from terramosaic.planning.layers import Layer, layers_of
 from terramosaic.planning.limits import require_within_limits
 from terramosaic.planning.plan import BundleRef, DroppedScene, Figures, Plan, RankedAcquisition, Zone
 from terramosaic.planning.prepared import Prepared
@@ -341,7 +341,9 @@ def _plan_from(
         ),
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
-    figures = _quoted(figures, request, bundle, lattices, zones, [*read, *beside])
+    passes = [acquisition.of_pass for acquisition in acquisitions]
+    layers = layers_of(request, bundle, passes, imagery_names(dates).values())
+    figures = _quoted(figures, request, bundle, lattices, layers, zones, [*read, *beside])
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
     made = Plan(
@@ -353,12 +355,7 @@ def _plan_from(
         region=as_geojson(area.outline),
         searched=found.searched,
         bundle=BundleRef.of(bundle),
-        layers=layers_of(
-            request,
-            bundle,
-            [acquisition.of_pass for acquisition in acquisitions],
-            imagery_names(dates).values(),
-        ),
+        layers=layers,
         acquisitions=tuple(
             RankedAcquisition(
                 solar_day=acquisition.of_pass.solar_day.isoformat(),
@@ -402,6 +399,7 @@ def _quoted(
     request: RegionRequest,
     bundle: Bundle,
     lattices: Sequence[TargetLattice],
+    layers: Sequence[Layer],
     zones: Sequence[Zone],
     sources: Sequence[Source],
 ) -> Figures:
@@ -420,6 +418,7 @@ def _quoted(
     quote = Quote.of(
         speed,
         targets=len(request.targets),
+        layers=layers,
         windows=seen * figures.windows,
         read_gigabytes=figures.read_gigabytes,
         fetched_share=far / max(1, len(sources)),

@@ -19,18 +19,19 @@ from terramosaic.model.manifest import NAMED_KINDS, TOKENS
 from terramosaic.model.speed import Speed, speed_of
 from terramosaic.model.work import chain_of
 from terramosaic.planning.lattices import TargetLattice
+from terramosaic.planning.layers import Layer
 from terramosaic.planning.prices import Cost, Prices
 from terramosaic.request.request import RegionRequest
 
 #: Seconds of a processor for all but the model, fitted to runs of 0.3 to 19 megapixels of one to three targets of a
 #: full-size scene, on two of a Zen 5 (`tests/benchmarks/quote.py`). Of blocks: of a window, of a gigabyte of imagery,
 #: of a megapixel of each target, and of a run whatever its size.
-_WINDOW, _READ, _BLENDED, _RUN = 0.0057, 14.0, 0.15, 0.6
+_WINDOW, _READ, _BLENDED, _RUN = 0.005, 12.0, 0.14, 0.6
 #: Of mosaics: of a megapixel of each target, and of a gigabyte of files.
 _ASSEMBLED, _WRITTEN = 0.033, 5.6
-#: Of the report, whose pictures are of about one size, while all pixels are counted: by megapixels to this power, of
-#: each target and of the layers beside them, which are as much as two.
-_REPORT, _POWER, _BESIDE = 0.54, 0.35, 2
+#: Of the report, whose pictures are of about one size, while all pixels are counted: of a band, by megapixels to this
+#: power. Of a layer with more bands than these no more is drawn and counted.
+_REPORT, _POWER, _MOST_BANDS = 0.42, 0.3, 3
 
 #: Bytes of the layers that tell how far to trust a map (`quality`, `acquired`, those of classes) to a pixel of ground.
 _LAYERS_BYTES = 0.5
@@ -100,7 +101,8 @@ class Quote(BaseModel):
         cls,
         speed: Speed,
         *,
-        targets: float,
+        targets: int,
+        layers: Sequence[Layer],
         windows: float,
         read_gigabytes: float,
         fetched_share: float,
@@ -112,6 +114,7 @@ class Quote(BaseModel):
         Args:
             speed: of its model on its device.
             targets: how many it makes.
+            layers: its rasters.
             windows: to cut, of all lattices; as all, those that have imagery.
             read_gigabytes: of imagery, compressed.
             fetched_share: of that, what does not lie on a disk.
@@ -122,7 +125,9 @@ class Quote(BaseModel):
         written = sum(output_gigabytes.values()) + megapixels * _LAYERS_BYTES / 1e3
         blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED + _RUN
         mosaics = megapixels * targets * _ASSEMBLED + written * _WRITTEN
-        report = megapixels**_POWER * (targets + _BESIDE) * _REPORT
+        bands = sum(min(_MOST_BANDS, len(layer.bands)) for layer in layers)
+        # Pictures of less than a megapixel are smaller than that.
+        report = min(megapixels**_POWER, megapixels ** (2 * _POWER)) * bands * _REPORT
         return cls(
             device=speed.device,
             measured=speed.measured,
