@@ -14,16 +14,31 @@ from terramosaic.model.devices import Device
 
 
 class Tensor:
-    """A tensor that stays where it is; on the CPU it is numpy's own memory."""
+    """A tensor that stays where it is; on the CPU it is numpy's own memory.
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, device: Device) -> None:
+    Args:
+        shape: of the tensor.
+        dtype: of its numbers.
+        device: where it lies; it begins with zeros.
+        staged: whether what is written goes through pinned memory of the tensor's own, as large batches should: one
+            thread at a time writes it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, device: Device, *, staged: bool = False) -> None:
         self.shape, self.dtype, self.device = shape, np.dtype(dtype), device
         self._array = np.zeros(shape, dtype) if device.kind == "cpu" else None
-        self.value = (
-            onnxruntime.OrtValue.ortvalue_from_numpy(self._array)
-            if self._array is not None
-            else onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device.kind, device.index)
+        self._copies, self._stage = None, None
+        if self._array is not None:
+            self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self._array)
+            return
+        from terramosaic.model.cuda.memory import copies_of  # which only CUDA has
+
+        self.value = onnxruntime.OrtValue.ortvalue_from_numpy(
+            np.zeros(shape, dtype), device.kind, device.index
         )
+        self._copies = copies_of(device.index)
+        if staged:
+            self._stage = self._copies.pinned(shape, dtype)
 
     @property
     def address(self) -> int:
@@ -37,18 +52,36 @@ class Tensor:
 
     def write(self, array: np.ndarray) -> None:
         """Copies numbers in, to the device if need be; a batch that is not full leaves the rest as it was."""
-        if self._array is not None:
+        if self._copies is None:
+            assert self._array is not None
             self._array[: len(array)] = array
-        elif array.shape == self.shape:
-            self.value.update_inplace(np.ascontiguousarray(array))
-        else:
-            padded = np.zeros(self.shape, array.dtype)
-            padded[: len(array)] = array
-            self.value.update_inplace(padded)
+            return
+        if self._stage is not None:
+            staged = self._stage[: len(array)]
+            np.copyto(staged, array)
+            array = staged
+        self._copies.to_device(self.address, np.ascontiguousarray(array, self.dtype))
 
     def read(self) -> np.ndarray:
         """The numbers; on the CPU the tensor's own memory, which the next run overwrites."""
-        return self._array if self._array is not None else self.value.numpy()
+        return self.taken() if self._array is None else self._array
+
+    def taken(self, count: int | None = None) -> np.ndarray:
+        """The numbers, or the first ``count`` along the first dimension, in an array that is the caller's."""
+        if self._copies is None:
+            assert self._array is not None
+            return self._array[:count].copy()
+        found = self._copies.pinned((self.shape[0] if count is None else count, *self.shape[1:]), self.dtype)
+        self._copies.to_host(found, self.address)
+        return found
+
+    def copy_to(self, other: Tensor) -> None:
+        """Copies all numbers to another tensor of this shape on the same device."""
+        if self._copies is None:
+            assert self._array is not None and other._array is not None
+            other._array[:] = self._array
+        else:
+            self._copies.on_device(other.address, self.address, math.prod(self.shape) * self.dtype.itemsize)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def open_generator(
         )
     key = (bundle.fingerprint, bundle.folder, tuple(targets), device, options, batch_size, threads)
     with _opening:
-        if key not in _terramind or _terramind[key].is_broken:
+        if key not in _terramind:
             # One model at a time: its weights and buffers fill a device.
             _terramind.clear()
             _terramind[key] = TerraMindGenerator(

@@ -52,7 +52,10 @@ from terramosaic.model.words import Words
 
 @dataclass(frozen=True)
 class BatchBuffers:
-    """What a batch brings along, and what reads it; while one batch is computed, the next is copied to others."""
+    """What a batch brings along, what reads it, and what it leaves.
+
+    While one batch is computed, the next is copied to others, and what the last one left is fetched from them.
+    """
 
     windows: dict[str, Tensor]
     noise: dict[str, Tensor]
@@ -60,6 +63,11 @@ class BatchBuffers:
     inputs: dict[str, BoundGraph]
     tokens: dict[str, BoundGraph]
     first_step: dict[str, BoundGraph]
+    values: dict[str, Tensor]
+
+
+#: By target, values of a batch: an array, or where they lie on the device.
+Left = dict[str, "np.ndarray | Tensor"]
 
 
 class Pipeline:
@@ -108,12 +116,11 @@ class Pipeline:
     @contextmanager
     def buffers(self) -> Iterator[BatchBuffers]:
         """Buffers that no other batch uses; waits for them."""
-        free = self._free  # kept at hand: `close` may come while it is waited for
-        buffers = free.get()
+        buffers = self._free.get()
         try:
             yield buffers
         finally:
-            free.put(buffers)
+            self._free.put(buffers)
 
     def stage(
         self,
@@ -141,15 +148,17 @@ class Pipeline:
         buffers: BatchBuffers,
         chain: Mapping[str, np.ndarray] | None = None,
         made: Collection[str] | None = None,
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    ) -> tuple[Left, dict[str, np.ndarray]]:
         """Generates a staged batch: by target its values or probabilities, and its tokens int64 (batch, patches²).
+
+        Values lie in the buffers, for `fetched` to take while the next batch is computed.
 
         With ``chain``, int64 (batch or less, patches²) by target, values are made of these tokens, and later targets
         see them, instead of those that were drawn. With ``made``, values are of these targets alone, and tokens of
         these and those that they see.
         """
         made = self._targets if made is None else made
-        values: dict[str, np.ndarray] = {}
+        values: Left = {}
         tokens: dict[str, np.ndarray] = {}
         seen: dict[str, np.ndarray] = {}
         given = self._take_inputs(buffers)
@@ -162,7 +171,7 @@ class Pipeline:
         encoded: tuple[str, ...] | None = None
         if EMBEDDING in made:
             self._encode(given)
-            values[EMBEDDING] = self._embedding.read().copy()
+            values[EMBEDDING] = self._left(EMBEDDING, self._embedding, buffers)
             encoded = ()
         for target in drawn_for(made, self._targets, self._options.conditioning):
             before = self._before[target]
@@ -171,7 +180,7 @@ class Pipeline:
                 encoded = before
             self._decode[target].run()
             buffers.tokens[target].run()
-            tokens[target] = seen[target] = self._tokens_of[target].read().copy()
+            tokens[target] = seen[target] = self._tokens_of[target].taken()
             if chain is not None:
                 seen[target] = self._follow(target, tokens[target], chain)
             if target in made:
@@ -186,12 +195,20 @@ class Pipeline:
             values[COORDINATES] = self._vocabulary.degrees(tokens[COORDINATES])
         return values, tokens
 
+    @staticmethod
+    def fetched(left: Left, count: int) -> dict[str, np.ndarray]:
+        """What a batch of so many windows left, as arrays; not in the model's thread, whose device would wait."""
+        return {
+            target: found.taken(count) if isinstance(found, Tensor) else found
+            for target, found in left.items()
+        }
+
     def logits(self, buffers: BatchBuffers, target: str, seen: Mapping[str, np.ndarray]) -> np.ndarray:
         """What a target's tokens are drawn from, of a staged batch: float32 (batch, patches², codes).
 
         With ``seen`` tokens of the targets that it sees, int64 (batch or less, patches²).
         """
-        return self._made_logits(buffers, target, seen).read().copy()
+        return self._made_logits(buffers, target, seen).taken()
 
     def add_logits(
         self,
@@ -250,9 +267,9 @@ class Pipeline:
         found: np.ndarray = self._draw.run(["ids"], feeds)[0]
         return found
 
-    def values_of(self, buffers: BatchBuffers, tokens: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def values_of(self, buffers: BatchBuffers, tokens: Mapping[str, np.ndarray]) -> Left:
         """Values, or probabilities, of tokens int64 (batch or less, patches²), with the noise that was staged."""
-        values = {}
+        values: Left = {}
         for target, ids in tokens.items():
             self._follow(target, ids, {target: ids})
             values[target] = self._decoded(target, buffers)
@@ -262,14 +279,10 @@ class Pipeline:
         """Embeds staged windows; returns the tokens of those inputs that are seen so."""
         for graph in buffers.inputs.values():
             graph.run()
-        return [self._input_ids[name].read().copy() for name in self._as_tokens]
+        return [self._input_ids[name].taken() for name in self._as_tokens]
 
     def _codebook(self, target: str) -> int:
         return math.prod(self._specs[target].codebook_levels)
-
-    def close(self) -> None:
-        """Gives sessions and buffers back at once; whoever still uses the pipeline gets an error."""
-        self.__dict__.clear()
 
     def _encode(self, given: Sequence[np.ndarray], earlier: Sequence[np.ndarray] = ()) -> None:
         """Runs the context of the inputs and the tokens of earlier targets."""
@@ -284,13 +297,20 @@ class Pipeline:
         self._codes[target].write(_code_of(followed, self._specs[target].codebook_levels, self._side))
         return followed
 
-    def _decoded(self, target: str, buffers: BatchBuffers) -> np.ndarray:
+    def _decoded(self, target: str, buffers: BatchBuffers) -> np.ndarray | Tensor:
         """A target's values or probabilities, of its code as it is."""
         if target in self._denoisers:
             self._denoisers[target].denoise(buffers.first_step[target])
         else:
             self._classes[target].run()
-        return self._values[target].read().copy()
+        return self._left(target, self._values[target], buffers)
+
+    def _left(self, target: str, made: Tensor, buffers: BatchBuffers) -> np.ndarray | Tensor:
+        """What a target's graph made, where no later batch writes."""
+        if self._device.kind == "cpu":
+            return made.taken()
+        made.copy_to(buffers.values[target])
+        return buffers.values[target]
 
     @property
     def _is_greedy(self) -> bool:
@@ -415,7 +435,7 @@ class Pipeline:
 
     def _make_buffers(self, number: int) -> BatchBuffers:
         windows = {
-            name: self._tensor(len(self._bundle.inputs[name].bands), self._window, self._window)
+            name: self._tensor(len(self._bundle.inputs[name].bands), self._window, self._window, staged=True)
             for name in (*self._as_patches, *self._as_tokens)
         }
         patches = {
@@ -431,7 +451,7 @@ class Pipeline:
             feeds, made = {"places": windows[COORDINATES]}, {"sequence": self._sequence}
             patches[COORDINATES] = BoundGraph(self._embed_places, feeds, made)
         noise = {
-            target: self._tensor(self._specs[target].noise_channels, self._window, self._window)
+            target: self._tensor(self._specs[target].noise_channels, self._window, self._window, staged=True)
             for target in self._denoisers
         }
         with_uniform = [*self._tokens, *(name for name in self._targets if name == COORDINATES)]
@@ -453,7 +473,17 @@ class Pipeline:
                 target: denoiser.from_noise(noise[target], number)
                 for target, denoiser in self._denoisers.items()
             },
+            values={
+                target: Tensor(made.shape, made.dtype, self._device)
+                for target, made in self._makes().items()
+                if self._device.kind == "cuda"
+            },
         )
+
+    def _makes(self) -> dict[str, Tensor]:
+        """By target, where its graph leaves values."""
+        embedding = {} if EMBEDDING not in self._targets else {EMBEDDING: self._embedding}
+        return {**self._values, **embedding}
 
     def _top_p_for(self, spec: TargetSpec) -> float:
         """Probability mass that tokens are drawn from; none at all leaves the most probable one alone."""
@@ -472,8 +502,8 @@ class Pipeline:
             precision=self._options.precision,
         )
 
-    def _tensor(self, *shape: int, dtype: type = np.float32) -> Tensor:
-        return Tensor((self.batch, *shape), dtype, self._device)
+    def _tensor(self, *shape: int, dtype: type = np.float32, staged: bool = False) -> Tensor:
+        return Tensor((self.batch, *shape), dtype, self._device, staged=staged)
 
     def _constant(self, numbers: Sequence[float], dtype: type) -> Tensor:
         tensor = Tensor((len(numbers),), dtype, self._device)

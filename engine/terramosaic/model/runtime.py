@@ -30,3 +30,21 @@ def graph_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no other common base
         raise ModelError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error
+
+
+#: What an allocation that fails is called, by ONNX Runtime, CUDA, cuBLAS, cuDNN and cuRAND.
+_NO_ROOM = (
+    "out of memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "cudaerrormemoryallocation",
+    "alloc_failed",  # CUBLAS_STATUS_, CUDNN_STATUS_
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ and _HOST_, CURAND_STATUS_
+    "resource allocation failed",  # in cuBLAS's own words
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left, by the words for it."""
+    text = str(error).lower()
+    return any(words in text for words in _NO_ROOM) or isinstance(error, MemoryError)

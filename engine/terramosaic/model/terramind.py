@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from terramosaic.model.generator import (
 from terramosaic.model.ground_sums import GroundSums
 from terramosaic.model.manifest import COORDINATES
 from terramosaic.model.pipeline import Pipeline
+from terramosaic.model.runtime import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +63,6 @@ class TerraMindGenerator:
         self._bundle, self._device, self._options, self._threads = bundle, device, options, threads
         # CUDA keeps captured graphs by thread, so one thread alone runs the model.
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._swapping = Lock()
-        self._was_halved = False
-        #: Whether it has lost its memory and got no other: it must be opened anew.
-        self.is_broken = False
         self._pipeline = self._open_pipeline(batch_size or BATCH_SIZES[device.kind].terramind)
 
     @property
@@ -77,7 +74,7 @@ class TerraMindGenerator:
 
     @property
     def batch_size(self) -> int:
-        """Windows in a run of the graphs; halved where the device's memory was too small."""
+        """Windows in a run of the graphs; less than was asked for where the device has no room for that."""
         return self._pipeline.batch
 
     def generate(
@@ -105,7 +102,8 @@ class TerraMindGenerator:
             with pipeline.buffers() as buffers:
                 pipeline.stage(buffers, _cut(given, part), _cut(noise, part), _cut(uniform, part))
                 chained = chain and _cut(chain, part)
-                return self._model_thread.submit(pipeline.compute, buffers, chained, made).result()
+                left, drawn = self._model_thread.submit(pipeline.compute, buffers, chained, made).result()
+                return pipeline.fetched(left, _length(part, count)), drawn
 
         found = self._in_batches(count, run)
         values, tokens = (self._joined([part[kind] for part in found], count) for kind in (0, 1))
@@ -206,7 +204,8 @@ class TerraMindGenerator:
         def run(pipeline: Pipeline, part: slice) -> dict[str, np.ndarray]:
             with pipeline.buffers() as buffers:
                 pipeline.stage(buffers, {}, _cut(noise, part), {})
-                return self._model_thread.submit(pipeline.values_of, buffers, _cut(tokens, part)).result()
+                left = self._model_thread.submit(pipeline.values_of, buffers, _cut(tokens, part)).result()
+                return pipeline.fetched(left, _length(part, count))
 
         values = self._joined(self._in_batches(count, run), count)
         self._require_finite(values)
@@ -215,59 +214,44 @@ class TerraMindGenerator:
     def _in_batches(self, count: int, run: Callable[[Pipeline, slice], _Part]) -> list[_Part]:
         """Runs windows in batches of the pipeline's size, the last of which may have fewer."""
         found: list[_Part] = []
-        start = 0
-        while start < count:
-            pipeline = self._pipeline
+        for start in range(0, count, self.batch_size):
             try:
-                part = slice(start, start + pipeline.batch)
-                found.append(run(pipeline, part))
-                start = part.stop
+                found.append(run(self._pipeline, slice(start, start + self.batch_size)))
             except TerramosaicError:
                 raise
             except Exception as error:  # ONNX Runtime's errors have no other common base
-                self._halve_after(error, pipeline)
+                raise self._failed(error) from error
         return found
 
-    def _halve_after(self, error: Exception, pipeline: Pipeline) -> None:
-        """Makes room after the device ran out of memory, once; any other error goes on as one of ours."""
-        with self._swapping:
-            if self._pipeline is not pipeline:
-                return  # another thread has halved it meanwhile
-            if not is_out_of_memory(error):
-                raise ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}") from error
-            batch = pipeline.batch
-            if self._was_halved or batch == 1:
-                raise ModelError(
-                    f"{self._device}: out of memory even with batches of {batch}, the smallest tried; free the "
-                    f"device's memory or ask for fewer targets ({one_line(error)})"
-                ) from error
-            self._was_halved = True
-            logger.warning(
-                "%s: out of memory with batches of %d windows; going on with %d",
-                self._device,
-                batch,
-                batch // 2,
-            )
-            # What holds the device's memory: the pipeline, and the frames of the error.
-            error.__traceback__ = None
-            pipeline.close()
-            self.is_broken = True
-            self._pipeline = self._pipeline_of(batch // 2)
-            self.is_broken = False
+    def _failed(self, error: Exception) -> ModelError:
+        if not is_out_of_memory(error):
+            return ModelError(f"{self._device}: ONNX Runtime failed: {one_line(error)}")
+        # No smaller batch is tried: launches would be captured anew while other threads copy, which CUDA forbids.
+        return ModelError(
+            f"{self._device}: out of memory with batches of {self.batch_size}, for which there was room when the model "
+            f"was opened; free what others have taken of it since and run it again ({one_line(error)})"
+        )
 
     def _open_pipeline(self, batch: int) -> Pipeline:
-        """A pipeline of the size asked for, or of half that where the device has no room for it."""
-        try:
-            return self._pipeline_of(batch)
-        except ModelError as error:
-            if batch == 1 or not is_out_of_memory(error):
-                raise
-        self._was_halved = True
-        logger.warning("%s: no memory for batches of %d windows; trying %d", self._device, batch, batch // 2)
-        try:
-            return self._pipeline_of(batch // 2)
-        except ModelError as error:
-            raise ModelError(f"{error}; the smallest batch tried was {batch // 2}") from error
+        """A pipeline of the size asked for, or of the largest half, quarter … of it that the device has room for.
+
+        Opening one runs every graph, so that what is opened has all the memory that it will need.
+        """
+        size = batch
+        while True:
+            try:
+                return self._pipeline_of(size)
+            except ModelError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise ModelError(
+                        f"{error}; there is no room for a single window: free the device's memory or ask for fewer "
+                        "targets"
+                    ) from error
+            logger.warning("%s: no room for batches of %d windows; trying %d", self._device, size, size // 2)
+            size //= 2
+            gc.collect()  # errors and frames refer to each other, and to what holds the device's memory
 
     def _pipeline_of(self, batch: int) -> Pipeline:
         def make() -> Pipeline:
@@ -332,7 +316,10 @@ class TerraMindGenerator:
     def _joined(self, parts: Sequence[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
         """Batches put together, in the order of targets, without what filled up the last one."""
         return {
-            target: np.concatenate([part[target] for part in parts])[:count]
+            # One part, as most calls have, is not copied.
+            target: (
+                np.concatenate([part[target] for part in parts]) if len(parts) > 1 else parts[0][target]
+            )[:count]
             for target in self.targets
             if target in parts[0]
         }
@@ -359,14 +346,10 @@ class _DeviceSums:
         return self._generator.draw_mean(self._target, self._sums, tile, patches, windows, uniform)
 
 
+def _length(part: slice, count: int) -> int:
+    """Windows of a batch that is one part of so many."""
+    return min(int(part.stop), count) - int(part.start)
+
+
 def _cut(arrays: Mapping[str, np.ndarray], part: slice) -> dict[str, np.ndarray]:
     return {name: array[part] for name, array in arrays.items()}
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device or the machine had no memory left, by ONNX Runtime's words for it."""
-    text = str(error).lower()
-    return any(
-        words in text
-        for words in ("out of memory", "failed to allocate memory", "bad_alloc", "cudaerrormemoryallocation")
-    ) or isinstance(error, MemoryError)

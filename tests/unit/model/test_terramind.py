@@ -17,7 +17,7 @@ import terramosaic.model.terramind
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle, load_bundle
 from terramosaic.model.denoiser import Denoiser
-from terramosaic.model.devices import Precision, parse_device
+from terramosaic.model.devices import Device, Precision, parse_device
 from terramosaic.model.generator import (
     GenerationOptions,
     GeneratorOfLogits,
@@ -241,72 +241,77 @@ class Small(Pipeline):
     """A pipeline on a device with room for so many windows."""
 
     room = 2
+    says = "Failed to allocate memory for requested buffer of size 123456"
 
-    def compute(
-        self, buffers: BatchBuffers, chain: Any = None, made: Any = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        if self.batch > self.room:
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        return super().compute(buffers, chain, made)
+    def __init__(self, *args: Any, batch: int, **options: Any) -> None:
+        if batch > self.room:
+            raise RuntimeError(self.says)
+        super().__init__(*args, batch=batch, **options)
 
 
-def test_out_of_memory_halves_the_batch_once_and_says_so(
-    toy: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "says",
+    [
+        Small.says,
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+        "CUDNN failure 4002: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUBLAS error: the resource allocation failed",
+        "CUDA failure 2: out of memory",
+    ],
+)
+def test_a_batch_is_halved_until_it_fits_when_the_model_is_opened(
+    toy: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, says: str
 ) -> None:
     windows, noise, uniform = a_batch(3)
     wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(
         {"S2L2A": windows}, randomness(noise, uniform)
     )
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
-    generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
+    monkeypatch.setattr(Small, "says", says)
     with caplog.at_level(logging.WARNING, "terramosaic"):
-        found = generator.generate({"S2L2A": windows}, randomness(noise, uniform))
-    assert "cpu: out of memory with batches of 4 windows; going on with 2" in caplog.text
-    assert generator.batch_size == 2
+        generator = TerraMindGenerator(toy, TARGETS, Device("cpu"), FEW_STEPS, batch_size=13, threads=1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cpu: no room for batches of 13 windows; trying 6",
+        "cpu: no room for batches of 6 windows; trying 3",
+        "cpu: no room for batches of 3 windows; trying 1",
+    ]
+    assert generator.batch_size == 1
+    found = generator.generate({"S2L2A": windows}, randomness(noise, uniform))
     for target in TARGETS:
         np.testing.assert_array_equal(found[target], wanted[target])
 
 
-def test_threads_that_wait_for_a_lane_go_on_with_the_smaller_one(
+def test_no_room_for_a_single_window_ends_with_what_to_do(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windows, noise, uniform = a_batch(5)
-    wanted = open_generator(toy, TARGETS, options=FEW_STEPS).generate(
-        {"S2L2A": windows}, randomness(noise, uniform)
-    )
     monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
-    generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
-
-    def window(n: int) -> dict[str, np.ndarray]:
-        part = slice(n, n + 1)
-        return generator.generate({"S2L2A": windows[part]}, randomness(noise, uniform, part))
-
-    with ThreadPoolExecutor(5) as pool:
-        for n, found in enumerate(pool.map(window, range(5), timeout=60)):
-            np.testing.assert_array_equal(found["LULC"][0], wanted["LULC"][n])
+    monkeypatch.setattr(Small, "room", 0)
+    with pytest.raises(ModelError, match="no room for a single window: free the device's memory") as caught:
+        TerraMindGenerator(toy, TARGETS, Device("cpu"), FEW_STEPS, batch_size=4, threads=1)
+    assert caught.value.exit_code == 5
 
 
-def test_a_generator_that_lost_its_memory_is_opened_anew(
+def test_other_failures_to_open_are_not_taken_for_memory(
     toy: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windows, noise, uniform = a_batch(1)
-    generator = open_generator(toy, TARGETS, batch_size=6, threads=1, options=FEW_STEPS)
+    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
+    monkeypatch.setattr(Small, "says", "CUDA failure 700: an illegal memory access was encountered")
+    with pytest.raises(ModelError, match=r"^cpu: CUDA failure 700"):
+        TerraMindGenerator(toy, TARGETS, Device("cpu"), FEW_STEPS, batch_size=4, threads=1)
+
+
+def test_memory_that_others_take_later_ends_the_run(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, noise, uniform = a_batch(3)
+    generator = open_generator(toy, TARGETS, batch_size=2, threads=1, options=FEW_STEPS)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+
     with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "compute", raise_out_of_memory)
-        patch.setattr(terramosaic.model.terramind.TerraMindGenerator, "_pipeline_of", raise_no_room)
-        with pytest.raises(ModelError, match="no room"):
+        patch.setattr(Pipeline, "compute", fail)
+        with pytest.raises(ModelError, match="out of memory with batches of 2, for which there was room"):
             generator.generate({"S2L2A": windows}, randomness(noise, uniform))
-    again = open_generator(toy, TARGETS, batch_size=6, threads=1, options=FEW_STEPS)
-    assert again is not generator
-    again.generate({"S2L2A": windows}, randomness(noise, uniform))
-
-
-def raise_out_of_memory(*_: Any) -> None:
-    raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-
-
-def raise_no_room(*_: Any) -> Pipeline:
-    raise ModelError("no room")
+    generator.generate({"S2L2A": windows}, randomness(noise, uniform))
 
 
 def test_values_can_be_made_of_given_tokens(toy: Bundle) -> None:
@@ -369,20 +374,6 @@ def test_of_targets_that_are_not_wanted_no_diffusion_is_run(
     )
     with pytest.raises(ModelError, match=r"NDVI: noise must be .* and is absent"):
         generator.generate({"S2L2A": windows}, randomness({}, uniform), ("LULC", "NDVI"))
-
-
-def test_out_of_memory_twice_ends_with_the_smallest_batch_tried(
-    toy: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    windows, noise, uniform = a_batch(3)
-    monkeypatch.setattr(terramosaic.model.terramind, "Pipeline", Small)
-    monkeypatch.setattr(Small, "room", 1)
-    generator = open_generator(toy, TARGETS, batch_size=4, threads=1, options=FEW_STEPS)
-    with pytest.raises(
-        ModelError, match="out of memory even with batches of 2, the smallest tried"
-    ) as caught:
-        generator.generate({"S2L2A": windows}, randomness(noise, uniform))
-    assert caught.value.exit_code == 5
 
 
 def test_other_failures_are_not_taken_for_memory(toy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

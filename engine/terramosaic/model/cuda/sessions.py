@@ -12,7 +12,7 @@ import onnxruntime
 
 from terramosaic.errors import ModelError, one_line
 from terramosaic.model.cuda.libraries import CUDA, load_cuda_libraries, no_cuda
-from terramosaic.model.runtime import session_options
+from terramosaic.model.runtime import is_out_of_memory, session_options
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def open_on_cuda(
         except ModelError:
             raise
         except Exception as error:  # ONNX Runtime's errors have no other common base
-            if "memory" in str(error).lower():  # without the CUDA graph there would be hardly more of it
+            if is_out_of_memory(error):  # without the CUDA graph there would be hardly more of it
                 raise ModelError(f"{path}: cuda:{device_index}: {one_line(error)}") from error
             logger.warning(
                 "cuda:%d: %s cannot be captured as a CUDA graph, its kernels are launched one by one: %s",
@@ -99,9 +99,12 @@ def _open(
     path: Path, device_index: int, batch: int | None, threads: int, complaint: str, *, capture: bool
 ) -> onnxruntime.InferenceSession:
     options = session_options(threads)
+    # A pattern is one block of memory for a whole run, beside what the first run took piece by piece, and a CUDA graph
+    # holds both: without, TerraMind takes 41 % less at batches of 32, and is captured all the same.
+    options.enable_mem_pattern = False
     if batch is not None:
         # With it fixed, all arithmetic on shapes that does not hang on a chain's length is done when the graph is
-        # opened, memory is planned once, and each convolution keeps one plan.
+        # opened, and each convolution keeps one plan.
         options.add_free_dimension_override_by_name(BATCH, batch)
     # ``session.disable_cpu_ep_fallback`` would refuse also arithmetic on shapes; instead the record is read below.
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -112,7 +115,7 @@ def _open(
                 str(path), options, providers=[(CUDA, chosen)], enable_fallback=0
             )
     except Exception as error:  # ONNX Runtime's errors have no other common base
-        if "CUDA failure" in str(error) and "memory" not in str(error):
+        if "CUDA failure" in str(error) and not is_out_of_memory(error):
             raise no_cuda(" ".join(filter(None, (complaint, one_line(error))))) from error
         raise
     if session.get_providers()[0] != CUDA:
