@@ -50,6 +50,7 @@ _SELECTION = (
     "direction",
     "max_days_apart",
     "dates",
+    "under_cloud",
     "strict",
     "exclude",
     "trust",

@@ -87,6 +87,7 @@ def batches(
     *,
     size: int,
     depths: Mapping[str, tuple[int, ...]],
+    skips_cloud: bool = False,
 ) -> Generator[Batch, None, None]:
     """Cuts windows into batches, also across rows; windows without a valid pixel are left out.
 
@@ -97,6 +98,7 @@ def batches(
         region: bool (height, width) of the block: which of them are wanted.
         size: windows in a batch; the last one of a lattice may have fewer, or none.
         depths: by input, how many bands a window has; and dates, where it has several.
+        skips_cloud: whether windows whose valid pixels are all flagged as cloud are left out, too.
     """
     forming = {row.lattice: _OpenBatch(row.lattice, size, depths) for row in rows}
     for row, end in zip(rows, [*(row.start for row in rows[1:]), block.row_end], strict=True):
@@ -104,8 +106,11 @@ def batches(
         batch = forming[row.lattice]
         for j in row.columns:
             place = batch.place
-            seen = held.cut(row.lattice.window(row.i, j), place)
+            window = row.lattice.window(row.i, j)
+            seen = held.cut(window, place)
             if not all(mask.any(axis=(-2, -1)).all() for mask in seen.values()):
+                continue
+            if skips_cloud and not (_seen_by_all(seen) & ~held.cloudy(window)).any():
                 continue
             batch.put(PlacedWindow(row.i, j, _filled(place, seen), row.rings.get(j, 0)))
             if batch.is_full:
@@ -148,15 +153,25 @@ class _OpenBatch:
 
 def _filled(place: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """Fills what is missing of a window's inputs in place, each date by itself; returns what all saw, or None."""
-    of_dates = [mask if mask.ndim == 3 else mask[None] for mask in seen.values()]
-    valid: np.ndarray = np.logical_and.reduce(np.concatenate(of_dates))
+    valid = _seen_by_all(seen)
     if valid.all():
         return None
-    for name, masks in zip(seen, of_dates, strict=True):
-        for date, mask in enumerate(masks):
+    for name, masks in seen.items():
+        for date, mask in enumerate(_by_date(masks)):
             if not mask.all():
                 fill_nearest(place[name][:, date] if place[name].ndim == 4 else place[name], mask)
     return valid
+
+
+def _seen_by_all(seen: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The pixels of a window that all inputs have seen on all dates, bool (side, side)."""
+    valid: np.ndarray = np.logical_and.reduce(np.concatenate([_by_date(masks) for masks in seen.values()]))
+    return valid
+
+
+def _by_date(mask: np.ndarray) -> np.ndarray:
+    """Masks of the dates that an input has, bool (dates, side, side)."""
+    return mask if mask.ndim == 3 else mask[None]
 
 
 def _source(

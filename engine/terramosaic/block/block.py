@@ -247,6 +247,7 @@ class _BlockJob:
             windows=self._rows.windows,
             valid_pixels=rasters.valid_pixels,
             cloudy_pixels=rasters.cloudy_pixels,
+            skipped_pixels=rasters.skipped_pixels,
             scenes=tuple(scene for scenes in self._block.acquisitions for scene in scenes),
             decisions=self._scenes.told,
             ndvi=rasters.ndvi,

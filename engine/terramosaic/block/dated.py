@@ -65,6 +65,11 @@ class DatedInputs:
                 break
         return seen
 
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """Which pixels of a window that was cut are flagged as cloud at any date: bool (height, width)."""
+        cloudy: np.ndarray = np.logical_or.reduce([one.cloudy(rect) for one in self._distinct])
+        return cloudy
+
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `BlockInputs.source`."""
         *older, newest = self._distinct

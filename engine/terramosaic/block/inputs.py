@@ -17,6 +17,9 @@ from terramosaic.imagery.marks import Mark, count_of, seen_in
 class Leading(InputRows, Protocol):
     """The input whose acquisitions a run is of."""
 
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """Which pixels of a window that was cut are flagged as cloud: bool (height, width)."""
+
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """What lies under ``rect``, valid only inside the region's mask, once all windows over it have been cut."""
 
@@ -61,6 +64,10 @@ class BlockInputs:
                 name: rows.cut(window, places[name]) for name, rows in self.others.items() if name in places
             }
         return seen
+
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """As `Leading.cloudy`."""
+        return self.leading.cloudy(rect)
 
     def marks(self, rect: Rect) -> dict[str, np.ndarray]:
         """What each input knows of pixels, that which leads first; see `InputRows.marks`."""

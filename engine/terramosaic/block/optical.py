@@ -39,6 +39,10 @@ class OpticalRows:
         """As `InputRows.marks`: no window, but the stack has seen a pixel, or not."""
         return self._held.marks(rect)
 
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """As `Leading.cloudy`."""
+        return self._held.cloudy(rect)
+
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `Leading.source`."""
         return self._held.source(rect, region)

@@ -177,6 +177,10 @@ class RadarLead:
         """As `InputRows.close`."""
         self._rows.close()
 
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """As `Leading.cloudy`: radar sees through it."""
+        return np.zeros(rect.shape, bool)
+
     def source(self, rect: Rect, region: np.ndarray) -> SourceRows:
         """As `Leading.source`; in place of reflectance stands backscatter, see `stored_backscatter`."""
         source = SourceRows.empty(rect, len(SOURCE_BANDS))

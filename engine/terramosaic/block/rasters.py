@@ -41,6 +41,7 @@ from terramosaic.planning.layers import (
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
     QUALITY_SEA,
+    QUALITY_SKIPPED,
     Layer,
     day_number,
 )
@@ -141,9 +142,11 @@ class BlockRasters:
         optical = plan.optical
         known = optical.bands if optical is not None and optical.level == "L2A" else ()
         self._ndvi = NdviTally(SOURCE_BANDS, known, *bounds)
+        self._skips = any(QUALITY_SKIPPED in layer.bits for layer in plan.layers)
         self._preview = np.zeros((len(PREVIEW_BANDS), *self._preview_rect.shape), np.uint16)
         self.valid_pixels = 0
         self.cloudy_pixels = 0
+        self.skipped_pixels = 0
         self.passes: Counter[str] = Counter()
         self._marked: dict[str, dict[str, int]] = {}
 
@@ -168,8 +171,10 @@ class BlockRasters:
                     self._put(layer.name, *self._in_full_width(layer.name, strip))
         if band.rect.is_empty:
             return
-        self.valid_pixels += int(source.valid.sum())
-        self.cloudy_pixels += int((source.cloudy & source.valid).sum())
+        mapped = source.valid & ~_skipped(band, source) if self._skips else source.valid
+        self.valid_pixels += int(mapped.sum())
+        self.cloudy_pixels += int((source.cloudy & mapped).sum())
+        self.skipped_pixels += int((source.valid & ~mapped).sum())
         self.passes.update(source.passes)
         for name, marks in source.marked.items():
             told = {mark.label: count for mark, count in marks.items()}
@@ -328,6 +333,13 @@ def _valid(band: RowBand, source: SourceRows, target: str) -> np.ndarray:
     return valid
 
 
+def _skipped(band: RowBand, source: SourceRows) -> np.ndarray:
+    """Pixels that were seen, under cloud, and have a value of no target: all windows over them were left out."""
+    seen = np.logical_or.reduce([np.zeros(band.rect.shape, bool), *band.seen.values()])
+    skipped: np.ndarray = source.valid & source.cloudy & ~seen
+    return skipped
+
+
 def _any_of(layer: Layer, rect: Rect, mask: np.ndarray) -> np.ndarray:
     """Of a mask of pixels in a rectangle, bool (height, width), in which of a layer's own there is any."""
     own, size = layer.cells(rect), layer.cell
@@ -358,4 +370,6 @@ def _quality(layer: Layer, band: RowBand, source: SourceRows) -> np.ndarray:
     # A run that was begun before there was the flag has no pixel with it.
     if QUALITY_SEA in layer.bits:
         flags |= source.sea * np.uint8(QUALITY_SEA)
+    if QUALITY_SKIPPED in layer.bits:
+        flags |= _skipped(band, source) * np.uint8(QUALITY_SKIPPED)
     return np.where(source.valid, flags, np.uint8(QUALITY_NODATA))[None]

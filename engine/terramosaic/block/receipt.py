@@ -35,6 +35,8 @@ class BlockReceipt(BaseModel):
     """Says that a block is done, and what it took.
 
     Attributes:
+        valid_pixels: of the region, that have data; of them `cloudy_pixels` are generated under cloud.
+        skipped_pixels: that were seen under cloud alone, and have none: the request skips such windows.
         scenes: keys of all scenes that touch it.
         decisions: what it was told of scenes that its pixels follow from, see `SceneDecision.fingerprint`; None in what
             was written before there were any, and then all were used as planned.
@@ -60,6 +62,7 @@ class BlockReceipt(BaseModel):
     windows: NonNegativeInt
     valid_pixels: NonNegativeInt
     cloudy_pixels: NonNegativeInt
+    skipped_pixels: NonNegativeInt = 0
     scenes: tuple[str, ...]
     decisions: dict[str, str] | None = None
     ndvi: NdviAgreement | None = None

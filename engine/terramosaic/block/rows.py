@@ -258,7 +258,15 @@ class BlockRows:
         rows = windows_by_row(self._targets, block.rect, region, self._rings)
         depths = {name: self.bundle.inputs[name].depth for name in inputs if name != COORDINATES}
         with self._open_inputs(rows, block.rect) as held:
-            for batch in batches(held, rows, block.rect, region, size=self._batch_size, depths=depths):
+            for batch in batches(
+                held,
+                rows,
+                block.rect,
+                region,
+                size=self._batch_size,
+                depths=depths,
+                skips_cloud=self._plan.request.under_cloud == "skip",
+            ):
                 yield self._placed(batch) if COORDINATES in inputs else batch
 
     def _placed(self, batch: Batch) -> Batch:

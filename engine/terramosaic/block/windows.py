@@ -172,6 +172,15 @@ class HeldRows:
                 marks[shared.slices(rect)] = strip.marks[shared.slices(strip.rect)]
         return marks
 
+    def cloudy(self, rect: Rect) -> np.ndarray:
+        """Which pixels of a rectangle that is held are flagged as cloud: bool (height, width)."""
+        cloudy = np.zeros(rect.shape, bool)
+        for strip in self._held:
+            shared = strip.rect.intersection(rect)
+            if not shared.is_empty:
+                cloudy[shared.slices(rect)] = strip.cloudy[shared.slices(strip.rect)]
+        return cloudy
+
     def close(self) -> None:
         """As `InputRows.close`: strips are read by who made the stack."""
 

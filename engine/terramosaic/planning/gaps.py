@@ -27,7 +27,7 @@ NO_SCENE, CLOUD_LIMIT, OTHER_ACQUISITIONS, OTHER_DATES, EXCLUDED, NO_L1C, NO_RAD
     "no radar",
     "no heights",
 )
-LEFT_OUT, IN_FILES = "left out", "in the files"
+LEFT_OUT, IN_FILES, SKIPPED = "left out", "in the files", "skipped"
 
 #: Where such a part of the region lies, by the cause.
 WHERE = {
@@ -41,6 +41,7 @@ WHERE = {
     NO_HEIGHTS: "where the DEM has no height",
     LEFT_OUT: "under scenes that were left out",
     IN_FILES: "where the scenes' files hold no data",
+    SKIPPED: "under cloud alone and was skipped",
 }
 
 #: Share of a region from which on a gap is told: less is a matter of footprints, which providers simplify.

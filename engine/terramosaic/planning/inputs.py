@@ -7,7 +7,7 @@ from collections.abc import Collection
 from terramosaic.bands import L2A, RGB
 from terramosaic.errors import RequestError
 from terramosaic.model.manifest import COORDINATES
-from terramosaic.planning.optical import PRODUCTS, is_of_sentinel_2
+from terramosaic.planning.optical import PRODUCTS, OpticalBands, is_of_sentinel_2
 from terramosaic.request.request import RegionRequest
 
 #: Inputs that blocks are read for.
@@ -67,6 +67,23 @@ def require_composite(request: RegionRequest) -> None:
     if is_led_by_radar(request) and request.composite == "median":
         raise RequestError(
             "composite: median is of Sentinel-2's clear observations; of Sentinel-1 alone take best, a pass a window"
+        )
+
+
+def require_clouds(request: RegionRequest, optical: OpticalBands | None) -> None:
+    """Refuses to skip what lies under cloud where nothing tells what does.
+
+    Args:
+        request: what is asked for.
+        optical: its bands of Sentinel-2, if that is an input.
+
+    Raises:
+        RequestError: it is asked for, of radar or of L1C alone.
+    """
+    if request.under_cloud == "skip" and not (optical and optical.tells_clouds):
+        raise RequestError(
+            f"under_cloud: skip needs the scene classification of S2L2A, and {', '.join(request.inputs)} has none; "
+            "take generate"
         )
 
 

@@ -34,6 +34,7 @@ QUALITY_EDGE = 4
 QUALITY_OTHER_ZONE = 8
 QUALITY_REPAIRED = 16
 QUALITY_SEA = 32
+QUALITY_SKIPPED = 64
 QUALITY_NODATA = 255
 
 QUALITY_BITS = {
@@ -43,6 +44,7 @@ QUALITY_BITS = {
     QUALITY_OTHER_ZONE: "imagery of the neighbouring UTM zone, reprojected",
     QUALITY_REPAIRED: "repaired spectrum: a band was 0 where others saw the ground, and was put right",
     QUALITY_SEA: "sea: the model saw a height of 0 m, for there is no tile of the DEM",
+    QUALITY_SKIPPED: "skipped: no window over it has seen anything but cloud, and none was generated",
 }
 
 #: Those that a run of any inputs can have.
@@ -244,8 +246,14 @@ def layers_of(
             for name in imagery_names
         ]
     found.append(acquired_layer(() if request.composite == "median" else passes))
-    quality = Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode")
-    found.append(replace(quality, flags=(*_ALWAYS, QUALITY_SEA)) if DEM in request.inputs else quality)
+    flags = [*_ALWAYS]
+    if DEM in request.inputs:
+        flags.append(QUALITY_SEA)
+    if request.under_cloud == "skip":
+        flags.append(QUALITY_SKIPPED)
+    found.append(
+        Layer("quality", "flags", ("quality",), "uint8", QUALITY_NODATA, overviews="mode", flags=tuple(flags))
+    )
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.blocks import block_size_for
 from terramosaic.planning.dates import with_dates
 from terramosaic.planning.heights import DEM, Heights, find_heights
-from terramosaic.planning.inputs import require_catalogs, require_composite, require_read
+from terramosaic.planning.inputs import require_catalogs, require_clouds, require_composite, require_read
 from terramosaic.planning.lattices import lattices_of, margin_of
 from terramosaic.planning.limits import require_prices
 from terramosaic.planning.optical import OpticalBands
@@ -103,6 +103,7 @@ class Prepared:
         require_read(request.inputs)
         require_catalogs(request)
         require_composite(request)
+        require_clouds(request, OpticalBands.of(request.inputs, bundle.bands_by_input))
         require_imagery(request)
         own = gather(request, area.parts) if request.imagery else None
         return cls(request, area, areas, bundle, NamedScenes.of(request), own)

@@ -29,6 +29,7 @@ from terramosaic.planning.layers import (
     QUALITY_OTHER_ZONE,
     QUALITY_REPAIRED,
     QUALITY_SEA,
+    QUALITY_SKIPPED,
     REFLECTANCE,
     Layer,
 )
@@ -66,6 +67,7 @@ _FLAG_COLOURS = {
     QUALITY_EDGE: "#e0762f",
     QUALITY_OTHER_ZONE: "#3a78b8",
     QUALITY_CLOUD: "#8a3fa0",
+    QUALITY_SKIPPED: "#3b1a4a",
 }
 
 #: Stretch of pictures whose range comes from the data, in percent of the valid pixels.

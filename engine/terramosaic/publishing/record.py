@@ -23,7 +23,7 @@ from terramosaic.ground.grid import RESOLUTION, Rect
 from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.planning.folder import RunFolder
-from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE
+from terramosaic.planning.gaps import IN_FILES, LEFT_OUT, NO_SCENE, SKIPPED
 from terramosaic.planning.layers import QUALITY_CLOUD, Layer
 from terramosaic.planning.plan import Block, Plan, Zone
 from terramosaic.publishing.census import Census, Histogram, census_of, histogram_of_counts
@@ -277,7 +277,9 @@ class RunFacts(PlanFacts):
     def gaps(self) -> dict[str, float]:
         """Share of the pixels to map that stayed without data, by cause, as far as metadata and the run tell it."""
         share = self._share_in_blocks / max(1, self._pixels)
-        beside = {cause: lost * share for cause, lost in self.inputs.lost_beside(self.valid_pixels).items()}
+        skipped = sum(receipt.skipped_pixels for receipt in self.receipts.values())
+        lost = {**self.inputs.lost_beside(self.valid_pixels + skipped), SKIPPED: skipped}
+        beside = {cause: pixels * share for cause, pixels in lost.items()}
         left, found = self.gap_share - sum(beside.values()), {}
         for cause, share in (self.plan.figures.gaps or {NO_SCENE: self.plan.figures.gap_share}).items():
             if cause not in beside:

@@ -210,6 +210,11 @@ class RegionRequest(Shown, BaseModel, metaclass=OneLineErrors):
         title="Composite",
         description="best: clearest acquisition per pixel; median: of clear observations; single: best acquisition",
     )
+    under_cloud: _Pixels[Literal["generate", "skip"]] = Field(
+        default="generate",
+        title="Under cloud",
+        description="Windows that have seen nothing but cloud: generate them, with a flag, or skip them for no data",
+    )
     dates: _Choice[Annotated[Dates, WithJsonSchema(Dates.model_json_schema())]] = Field(
         default=Dates(),
         title="Dates",

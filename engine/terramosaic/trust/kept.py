@@ -44,12 +44,14 @@ class KeptImagery:
     def reaches(self) -> bool:
         """Whether it was kept as far as windows see beyond the map's edge, and is all that they see.
 
-        Of several dates windows are cut from the scenes.
+        Of several dates windows are cut from the scenes; and so they are where some under cloud were skipped, for
+        beyond the map's edge nothing tells of clouds.
         """
         optical = self._plan.optical
         is_all = (
             optical is not None
             and not self._plan.dates
+            and self._plan.request.under_cloud == "generate"
             and not optical.beside
             and set(optical.inputs) == set(self._plan.request.inputs) - {COORDINATES}
         )

@@ -21,7 +21,7 @@ from terramosaic.catalog import Pass
 from terramosaic.errors import OutputError
 from terramosaic.mosaic.assemble import profile_of, write_mosaic
 from terramosaic.mosaic.cog import write_cog
-from terramosaic.planning.layers import ACQUIRED, QUALITY_CLOUD, QUALITY_NODATA, Layer, day_number
+from terramosaic.planning.layers import ACQUIRED, QUALITY_CLOUD, QUALITY_SKIPPED, Layer, day_number
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location, is_remote
 from terramosaic.storage.scratch import LocalCopy, half_written, scratch_folder
@@ -181,7 +181,8 @@ def _newest(layer: Layer, sources: Sequence[_Opened], window: Window) -> np.ndar
     for source in sources:
         flags = source.flags(window)
         rank = source.days(window) + np.where(flags & QUALITY_CLOUD, 0, _CLEAR)
-        better = (flags != QUALITY_NODATA) & (rank > best)
+        # Not what has no data, all of whose bits are set, nor what a newer one has skipped under cloud.
+        better = (flags & QUALITY_SKIPPED == 0) & (rank > best)
         if better.any():
             pixels[:, better] = source.values(window)[:, better].astype(layer.dtype)
             best[better] = rank[better]

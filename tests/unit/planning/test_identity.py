@@ -120,7 +120,8 @@ OTHER = {
     "catalogs": {"DEM": "earth-search"}, "direction": "ascending", "max_days_apart": 6,
     "strides": {"LULC": 112}, "x0_clips": {"NDVI": 3}, "imagery": ("here",), "imagery_bands": {"B02": "1"},
     "imagery_scale": 0.0001, "imagery_offset": -0.1, "resample": "nearest", "consensus": "tokens",
-    "dates": {"rule": "evenly"}, "every": "month", "precision": "fp16", "max_minutes": 1e6, "max_cost": 1e6,
+    "dates": {"rule": "evenly"}, "under_cloud": "skip", "every": "month", "precision": "fp16",
+    "max_minutes": 1e6, "max_cost": 1e6,
 }  # fmt: skip
 
 
