@@ -11,8 +11,8 @@ from terramosaic.request.request import RegionRequest
 BUNDLE = load_bundle("demo")
 
 
-def made(**options):
-    request = RegionRequest(region=(13, 45, 14, 46), datetime="2023", **options)
+def made(*, targets=("S1GRD", "NDVI", "LULC"), **options):
+    request = RegionRequest(region=(13, 45, 14, 46), datetime="2023", targets=targets, **options)
     return {layer.name: layer for layer in layers_of(request, BUNDLE)}
 
 

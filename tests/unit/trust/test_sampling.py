@@ -27,6 +27,7 @@ def planned(outline=None, **fields) -> Plan:
     shape = None if outline is None else mapping(outline)
     zone = Zone(epsg=32633, row=AREA.row, col=AREA.col, height=AREA.height, width=AREA.width, outline=shape,
                 blocks=blocks)  # fmt: skip
+    fields = {"targets": ("S1GRD", "NDVI", "LULC"), **fields}
     request = RegionRequest(region=(14, 45, 14.1, 45.1), datetime="2023", **fields)
     return Plan.model_construct(request=request, zones=(zone,), bundle=BundleRef.of(load_bundle("demo")))
 
