@@ -30,6 +30,7 @@ from terramosaic.publishing.collections import (
 from terramosaic.publishing.views import FOLDER, MARK, views_of
 from terramosaic.storage.files import (
     Version,
+    exists,
     list_facts,
     read_json,
     read_jsons,
@@ -125,7 +126,9 @@ def write_index(
         ChangedError: another one has written it meanwhile.
         OutputError: it could not be read or written.
     """
-    if not index.is_installed():
+    if package := index.missing():
+        if exists(out / index.INDEX):
+            index.tell_stale(package)
         return
     table, place = index.table_of(items), out / index.INDEX
     found = read_version(place)

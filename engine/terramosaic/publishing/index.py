@@ -63,22 +63,20 @@ def is_ours(content: bytes) -> bool:
         return False
 
 
-def is_installed() -> bool:
-    """Whether there is what writes tables; where there is not, that is said once."""
+def missing() -> str:
+    """The package that tables are written with, where it is not installed; else nothing."""
     try:
         import stac_geoparquet.arrow  # noqa: F401
     except ImportError as error:
-        _tell_missing(str(error.name))
-        return False
-    return True
+        return str(error.name)
+    return ""
 
 
 @cache
-def _tell_missing(package: str) -> None:
+def tell_stale(package: str) -> None:
+    """Warns, once a process, of a table that is there and cannot be kept up to date. That there is none is no fault."""
     logger.warning(
-        "%s is not made, or not kept up to date: pip install 'terramosaic[vectors]' (%s is missing)",
-        INDEX,
-        package,
+        "%s is not kept up to date: pip install 'terramosaic[vectors]' (%s is missing)", INDEX, package
     )
 
 

@@ -119,7 +119,8 @@ class Lines:
         self._total = len(plan.blocks)
         self._done = self._total - len(remaining)
         windows = sum(block.windows for block in remaining)
-        self._console.print(f"{self._total} blocks, {self._done} done before; {windows} windows to compute")
+        blocks = "1 block" if self._total == 1 else f"{self._total} blocks"
+        self._console.print(f"{blocks}, {self._done} done before; {windows} windows to compute")
 
     def windows(self, count: int) -> None:
         """Says how far it is, every ten seconds."""
