@@ -53,6 +53,12 @@ def _by_optimizer(source: Path, target: Path) -> None:
     options = FusionOptions("unet")
     model = optimize_model(str(source), "unet", optimization_options=options, opt_level=0, use_gpu=True)
     model.convert_float_to_float16(keep_io_types=True)
+    # Where two nodes read one tensor in single precision the cast to it comes out twice, which a session refuses.
+    made: set[str] = set()
+    for node in list(model.nodes()):
+        if node.op_type == "Cast" and node.output[0] in made:
+            model.remove_node(node)
+        made.update(node.output)
     model.save_model_to_file(str(target), use_external_data_format=True)
 
 
