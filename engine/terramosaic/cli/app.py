@@ -60,7 +60,7 @@ _COMMANDS = {
     "plan": _Subcommand(
         "mapping",
         "plan_command",
-        "Shows what a run would do: scenes, gaps, windows, gigabytes. No map is computed.",
+        "Shows what a run would do: scenes, gaps, windows, time, gigabytes, cost. No map is computed.",
     ),
     "polygons": _Subcommand(
         "vectors",

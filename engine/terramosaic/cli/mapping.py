@@ -33,7 +33,7 @@ from terramosaic.settings import RUNNER
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
 def plan_command(as_json: bool, **options: Any) -> None:
-    """Shows what a run would do: scenes, gaps, windows, gigabytes. No map is computed."""
+    """Shows what a run would do: scenes, gaps, windows, time, gigabytes, cost. No map is computed."""
     plans, failures = [], {}
     request = request_from(options)
     requests = requests_of(request)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationE
 
 from terramosaic.errors import OutputError
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import Device, device_name
+from terramosaic.model.devices import Device, Precision, device_name, is_own_precision
 from terramosaic.model.surroundings import processor
 from terramosaic.model.work import work_of
 from terramosaic.storage.cache import cache_folder
@@ -33,6 +33,9 @@ _RATES = {
     "cpu": 0.225, "H200": 255.0, "H100": 240.0, "A100": 127.0, "L40": 95.0, "L4": 34.0, "A10": 42.0, "V100": 48.0,
     "T4": 19.0,
 }  # fmt: skip
+
+#: Times as long as a GPU takes in single precision: an estimate.
+_SINGLE = 3.0
 
 #: What a GPU that is not in the table counts as.
 _USUAL = "A100"
@@ -87,12 +90,20 @@ class Speed(BaseModel):
         return speed.once * more + speed.step * steps
 
 
-def speed_of(bundle: Bundle, device: Device) -> Speed:
+def speed_of(bundle: Bundle, device: Device, precision: Precision = "auto") -> Speed:
     """How fast a device of this machine runs a bundle; measured if it was, else by a table.
 
-    Of GPUs that this machine has not, what was measured last on any stands in: who plans may have none.
+    Of GPUs that this machine has not, what was measured last on any stands in: who plans may have none. What was
+    measured is of the device's own precision; in another one the table tells.
     """
     name = device_name(device)
+    if not is_own_precision(precision, device):
+        usual = table_speed(bundle, name)
+        slower = {
+            target: TargetSpeed(once=_SINGLE * each.once, step=_SINGLE * each.step)
+            for target, each in usual.targets.items()
+        }
+        return usual.model_copy(update={"targets": slower})
     for file in _kept(bundle, device, name):
         content = read_json(file)
         try:

@@ -155,7 +155,7 @@ def model_minutes(
         windows: to compute, by stride.
         around: windows beside these whose tokens' logits a consensus takes.
     """
-    speed = speed_of(bundle, parse_device(request.device))
+    speed = speed_of(bundle, parse_device(request.device), request.precision)
     seen, inputs = chain_of(request.targets, request.conditioning), len(request.inputs)
     minutes: dict[str, float] = {}
     for each in lattices:

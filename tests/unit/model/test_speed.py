@@ -82,7 +82,12 @@ def test_a_planner_without_a_gpu_takes_what_was_measured_on_one(
     monkeypatch.setattr(speeds, "device_name", lambda device: "cuda")
     assert speed_of(toy, Device("cuda")).device == "GPU like an A100"
     keep_speed(toy, Device("cuda"), found)
-    assert speed_of(toy, Device("cuda")) == found
+    assert speed_of(toy, Device("cuda")) == speed_of(toy, Device("cuda"), "fp16") == found
+    single = speed_of(toy, Device("cuda"), "fp32")
+    assert (
+        single.measured is None
+        and single.targets["NDVI"].step == 3 * table_speed(toy, "cuda").targets["NDVI"].step
+    )
     monkeypatch.setattr(speeds, "device_name", lambda device: "Tesla T4")
     assert speed_of(toy, Device("cuda")).device == "Tesla T4" and not speed_of(toy, Device("cuda")).measured
 
