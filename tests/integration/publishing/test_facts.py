@@ -58,7 +58,7 @@ def test_a_plan_is_told_alike_everywhere(result, artifacts):
     description = plain(artifacts["create_table_artifact"]["description"])
     for name, value in facts.figures.items():
         assert f"{name} {plain(value)}" in terminal and f"{name} {plain(value)}" in notebook
-    for name in ("Imagery", "Covered", "Work", "Model"):
+    for name in ("Imagery", "Covered", "Work", "Time", "Network", "Disk", "Model"):
         assert plain(facts.figures[name]) in description
     assert facts.warnings[0] in terminal and facts.warnings[0] in notebook
 
