@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import shutil
 import subprocess
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 _HERE = Path(__file__).parent
@@ -56,3 +61,63 @@ def build_driver(folder: Path, *gpus: StubGpu, cuda: int = 13000, failure: int =
         f"-DCOUNT={len(gpus)}",
         f"-DGPUS={rows or '{0}'}",
     )
+
+
+def build_cuda(folder: Path) -> Path:
+    """All libraries that ONNX Runtime's CUDA provider loads, for ``LD_LIBRARY_PATH``; skips what cannot be had.
+
+    Each has the functions that the provider wants of it, by its table of symbols: those that count are in
+    ``runtime.c`` and ``cudnn.c``, the others succeed and do nothing.
+    """
+    provider = Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    if not provider.is_file() or shutil.which("readelf") is None:
+        pytest.skip("there is no onnxruntime with CUDA, or no readelf")
+    wanted = defaultdict[str, set[str]](set)
+    for name, library in re.findall(r" UND (\w+)@(lib\S+)", _readelf("--dyn-syms", provider)):
+        wanted[library].add(name)
+    build_driver(folder, StubGpu())
+    for library in re.findall(r"NEEDED.*\[(libcu\S+)\]", _readelf("-d", provider)):
+        if not library.startswith("libcuda."):
+            own = _HERE / "runtime.c" if "cudart" in library else None
+            _build(folder / library, wanted[library], own, is_versioned=True)
+    with provider.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        names = {name.decode() for name in re.findall(rb"\0(cudnn[A-Z]\w+)(?=\0)", content)}
+    _build(folder / "libcudnn.so.9", names, _HERE / "cudnn.c")
+    major = str(onnxruntime.cuda_version).split(".", maxsplit=1)[0]
+    _build(folder / f"libnvrtc.so.{major}", {"nvrtcVersion"}, None)
+    return folder
+
+
+#: Functions that nobody counts, and that must do more than succeed.
+_ANSWERS: Mapping[str, str] = {
+    "cublasLtMatmulAlgoGetHeuristic": "int {}(void *a, void *b, void *c, void *d, void *e, void *f, void *g, int n, "
+    "char *found, int *count) {{ memset(found, 0, 120); *count = 1; return 0; }}",
+    "cublasGetStatusName": 'char *{}(int code) {{ return "stub"; }}',
+    "cublasGetMathMode": "int {}(void *handle, int *mode) {{ *mode = 0; return 0; }}",
+}
+
+
+def _build(library: Path, names: Collection[str], own: Path | None, *, is_versioned: bool = False) -> None:
+    source = own.read_text() if own else ""
+    lines = [source, "#include <stdlib.h>", "#include <string.h>"]
+    for name in sorted(set(names) - set(re.findall(r"(\w+)\s*\(", source))):
+        makes = re.search(r"Create(WithFlags|WithPriority|_v2)?$", name)
+        answer = (
+            "int {}(void **made) {{ *made = calloc(1, 4096); return 0; }}"
+            if makes
+            else "int {}() {{ return 0; }}"
+        )
+        lines.append(_ANSWERS.get(name, answer).format(name))
+    written = library.with_suffix(".c")
+    written.write_text("\n".join(lines))
+    options = []
+    if is_versioned:
+        script = library.with_suffix(".map")
+        script.write_text(f"{library.name} {{ global: *; }};\n")
+        options = [f"-Wl,--version-script,{script}"]
+    compiled(written, library, *options)
+
+
+def _readelf(what: str, library: Path) -> str:
+    command = ["readelf", "-W", what, str(library)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
