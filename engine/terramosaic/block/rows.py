@@ -82,8 +82,10 @@ class BlockRows:
         has_tokens = isinstance(model, GeneratorWithTokens)
         self.tokens = token_sheets(plan, block.rect, only) if has_tokens else {}
         self.places = place_sheet(plan, block.rect, only)
+        reach = max((1 + each.rings) * each.lattice.side for each in plan.lattices)
+        width = block.rect.width + 2 * reach
         self._noise = {
-            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels)
+            name: GroundNoise(request.seed, name, block.epsg, need.noise_channels, width)
             for name, need in model.needs.items()
             if need.noise_channels
         }

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from terramosaic.ground import noise
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.noise import GroundNoise, GroundUniform
 
@@ -63,3 +64,24 @@ def test_uniforms_belong_to_patches_of_the_ground():
     field = uniform.cut(Rect(0, 0, 4096, 4096))
     assert field.min() >= 0 and field.max() < 1
     assert abs(field.mean() - 0.5) < 0.01
+
+
+def test_a_block_draws_each_tile_once_while_its_rows_go_down(monkeypatch):
+    """However many blocks and targets are at work beside it, and however wide they are."""
+    drawn = []
+    stream = noise._stream
+    monkeypatch.setattr(noise, "_stream", lambda *key: drawn.append(key) or stream(*key))
+    width, rows = 6 * 256 + 100, range(-192, 1000, 192)
+    of_targets = [GroundNoise(7, f"target {number}", 32633, 1, width) for number in range(40)]
+    for row in rows:
+        for each in of_targets:
+            for col in range(-90, width - 90 - 223, 192):
+                each.cut(Rect(row, col, 224, 224))
+    assert len(drawn) == len(set(drawn))
+    assert len(drawn) > 40 * 6 * 5
+
+
+def test_a_cut_is_the_same_whatever_is_kept(monkeypatch):
+    rect = Rect(100, 200, 300, 400)
+    kept = GroundNoise(7, "S1GRD", 32633, 2, width=4096).cut(rect)
+    np.testing.assert_array_equal(kept, NOISE.cut(rect))
