@@ -1,6 +1,6 @@
 """What a run asks of a server of imagery: requests, bytes, and how much of the line it uses; beside odc-stac's load.
 
-    python -m tests.benchmarks.network --work DIR [--size 5490] [--latency 0 20 60] [--cap 100] [--blocks 2048] [--workers N] [--odc]
+    python -m tests.benchmarks.network --work DIR [--size 5490] [--latency 0 20 60] [--cap 100] [--odc]
 
 Serves a made-up full-size scene (12 bands and SCL as COGs; see ``throughput``) on loopback from a process of its own,
 which answers after a while and sends no more megabytes a second than the cap, all connections together. Maps a region

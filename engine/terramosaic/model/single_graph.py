@@ -130,6 +130,9 @@ def _session(
     key = path, sha256, device, threads, level
     with _opening:
         if key not in _sessions:
+            # One model at a time: a process that maps with one after the other would hold all their weights.
+            for other in [held for held in _sessions if held[0].parent != path.parent]:
+                del _sessions[other]
             _sessions[key] = _open(path, device, threads, level)
         return _sessions[key]
 
