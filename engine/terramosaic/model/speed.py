@@ -138,7 +138,7 @@ def table_speed(bundle: Bundle, device: str) -> Speed:
     for target in bundle.targets:
         work = work_of(bundle, target)
         targets[target] = TargetSpeed(once=work.once / rate, step=work.step / rate)
-        if bundle.manifest.family == "demo" and known == "cpu":
+        if bundle.is_demo and known == "cpu":
             targets[target] = TargetSpeed(once=DEMO_SECONDS.get(target, targets[target].once))
     return Speed(device=device if known in device else f"GPU like an {known}", targets=targets)
 

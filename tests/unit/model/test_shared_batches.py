@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
 
+import terramosaic.model.shared_batches
 from terramosaic.errors import ModelError
 from terramosaic.model.bundle import load_bundle
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Needs, WindowRandomness
@@ -85,14 +84,16 @@ def test_each_block_gets_what_it_would_get_alone():
                     np.testing.assert_array_equal(ours[name], theirs[name])
 
 
-def test_batches_are_full_but_for_those_at_the_end():
-    model = Model(before=partial(time.sleep, 0.02))
-    sizes = [[8, 8, 3]] * 24
+def test_batches_are_full_but_where_all_wait(monkeypatch):
+    # On a busy machine a thread may be kept for longer than a batch takes.
+    monkeypatch.setattr(terramosaic.model.shared_batches, "_FIRST_PATIENCE", 60)
+    monkeypatch.setattr(terramosaic.model.shared_batches, "_LEAST_PATIENCE", 60)
+    model, sizes = Model(), [[8, 8, 3]] * 48
     compute_blocks(model, sizes)
     windows = sum(map(sum, sizes))
     assert sum(count for count, _ in model.runs) == windows
-    # Alone each block would pad its last one: 24 x 24 slots for 24 x 19 windows.
-    assert len(model.runs) * BATCH <= windows * 1.1
+    # Alone each block would pad its last one: 24 places for 19 windows.
+    assert len(model.runs) * BATCH < windows * 1.24
 
 
 def test_windows_of_which_other_targets_are_wanted_are_not_mixed():
