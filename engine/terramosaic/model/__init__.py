@@ -10,6 +10,7 @@ devices, gpus, device_lock
 runtime, sessions, io_binding, prepared
                         ONNX Runtime: options, sessions, bound tensors, graphs prepared once per machine
 selftest                a bundle against its reference
+work, timing, speed     how long it takes: counted, measured, and known by who plans
 cpu, cuda               rewriting graphs for a device
 export                  from terratorch to a bundle (extra `export`)
 packing                 any ONNX model as a bundle

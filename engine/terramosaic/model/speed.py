@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Speed(BaseModel):
     Attributes:
         device: ``cpu``, or what a GPU's maker calls it; of one that the table does not know, which it counts as.
         targets: by target.
+        opening: seconds of a processor to open the model with all targets, once its graphs are prepared.
         pace: seconds that this machine's processors take for what others did in one: the demo bundle's by its table.
         measured: when it was, in UTC; None of what a table says.
     """
@@ -72,6 +73,7 @@ class Speed(BaseModel):
 
     device: str
     targets: dict[str, TargetSpeed]
+    opening: NonNegativeFloat = 0.0
     pace: float = Field(default=1.0, gt=0)
     measured: datetime | None = None
 
@@ -88,6 +90,15 @@ class Speed(BaseModel):
         speed, alone = self.targets[target], work_of(bundle, target)
         more = work_of(bundle, target, seen=seen, inputs=inputs).once / alone.once if alone.once else 1.0
         return speed.once * more + speed.step * steps
+
+    def opening_of(self, bundle: Bundle, targets: Collection[str]) -> float:
+        """The same with some targets alone, whose graphs are a part of all."""
+        files = bundle.manifest.files
+        weights = {
+            target: sum(files[file].size for file in set(spec.graphs.values()))
+            for target, spec in bundle.targets.items()
+        }
+        return self.opening * sum(weights[target] for target in targets) / max(1, sum(weights.values()))
 
 
 def speed_of(bundle: Bundle, device: Device, precision: Precision = "auto") -> Speed:

@@ -47,6 +47,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     is_single = all(GENERATE in spec.graphs for spec in bundle.targets.values())
     inputs = tuple(bundle.inputs) if is_single else _one_input(bundle)
     diffused = [name for name, spec in bundle.targets.items() if spec.kind == "diffusion"]
+    opening = 0.0
     seconds: dict[int, dict[str, float]] = {}
     for steps in _STEPS if diffused else _STEPS[:1]:
         options = GenerationOptions(
@@ -57,9 +58,11 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
                 name for name in inputs if not is_single and EMBED not in bundle.inputs[name].graphs
             ),
         )
+        opened = time.process_time()
         generator = open_generator(
             bundle, tuple(bundle.targets), device, options=options, threads=_threads_of_a_block()
         )
+        opening = time.process_time() - opened  # of the last, whose graphs were prepared for the first
         windows, randomness = _made_up(bundle, generator, inputs, where)
         for target in bundle.targets if steps == _STEPS[0] else diffused:
             found = _seconds(generator, windows, randomness, target, where)
@@ -70,7 +73,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     for target, once in seconds[first].items():
         step = max(0.0, (seconds[last][target] - once) / (last - first)) if target in diffused else 0.0
         targets[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
-    speed = Speed(device=device_name(where), targets=targets, pace=_pace(), measured=now())
+    speed = Speed(device=device_name(where), targets=targets, opening=opening, pace=_pace(), measured=now())
     keep_speed(bundle, where, speed)
     return speed
 

@@ -418,6 +418,7 @@ def _quoted(
     quote = Quote.of(
         speed,
         targets=len(request.targets),
+        opening=speed.opening_of(bundle, request.targets),
         layers=layers,
         windows=seen * figures.windows,
         read_gigabytes=figures.read_gigabytes,

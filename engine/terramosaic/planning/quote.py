@@ -102,6 +102,7 @@ class Quote(BaseModel):
         speed: Speed,
         *,
         targets: int,
+        opening: float,
         layers: Sequence[Layer],
         windows: float,
         read_gigabytes: float,
@@ -114,6 +115,7 @@ class Quote(BaseModel):
         Args:
             speed: of its model on its device.
             targets: how many it makes.
+            opening: seconds of a processor to open the model.
             layers: its rasters.
             windows: to cut, of all lattices; as all, those that have imagery.
             read_gigabytes: of imagery, compressed.
@@ -131,7 +133,7 @@ class Quote(BaseModel):
         return cls(
             device=speed.device,
             measured=speed.measured,
-            processor_minutes=speed.pace * blocks / 60,
+            processor_minutes=(opening + speed.pace * blocks) / 60,
             finishing_minutes=speed.pace * (mosaics + report) / 60,
             network_gigabytes=read_gigabytes * fetched_share,
             mosaics_gigabytes=written,

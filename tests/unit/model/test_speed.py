@@ -66,6 +66,8 @@ def test_what_was_measured_goes_before_the_table(toy: Bundle) -> None:
     assert speed_of(toy, CPU) == found
     assert found.seconds(toy, "NDVI", steps=10) == 32
     assert found.seconds(toy, "NDVI", steps=10, seen=1) > 32
+    slow = found.model_copy(update={"opening": 8.0})
+    assert slow.opening_of(toy, list(toy.targets)) == 8 > slow.opening_of(toy, ["NDVI"]) > 0
     demo = load_bundle("demo")
     assert speed_of(demo, CPU).measured is None  # another model's speed is not this one's
     keep_speed(demo, CPU, found)  # as if of a version with other targets
