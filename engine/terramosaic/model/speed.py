@@ -21,7 +21,7 @@ from terramosaic.errors import OutputError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device, Precision, device_name, is_own_precision
 from terramosaic.model.surroundings import processor
-from terramosaic.model.work import work_of
+from terramosaic.model.work import weights_of, work_of
 from terramosaic.storage.cache import cache_folder
 from terramosaic.storage.files import read_json, write_json
 
@@ -93,12 +93,8 @@ class Speed(BaseModel):
 
     def opening_of(self, bundle: Bundle, targets: Collection[str]) -> float:
         """The same with some targets alone, whose graphs are a part of all."""
-        files = bundle.manifest.files
-        weights = {
-            target: sum(files[file].size for file in set(spec.graphs.values()))
-            for target, spec in bundle.targets.items()
-        }
-        return self.opening * sum(weights[target] for target in targets) / max(1, sum(weights.values()))
+        weights = {target: weights_of(bundle, target) for target in bundle.targets}
+        return self.opening * sum(weights[target] for target in targets) / max(1e-9, sum(weights.values()))
 
 
 def speed_of(bundle: Bundle, device: Device, precision: Precision = "auto") -> Speed:

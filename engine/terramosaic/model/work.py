@@ -84,8 +84,16 @@ def chain_of(targets: Sequence[str], conditioning: str) -> dict[str, int]:
     return seen
 
 
+def weights_of(bundle: Bundle, target: str) -> float:
+    """Weights in a target's own graphs, in millions; those beside a graph's file, under its name, with it."""
+    files, count = bundle.manifest.files, 0.0
+    for name in set(bundle.targets[target].graphs.values()):
+        beside = files.get(f"{name.removesuffix('.onnx')}.data")
+        size = files[name].size + (beside.size if beside else 0)
+        count += size / _WEIGHT.get(files[name].precision or "", 4)
+    return count / 1e6
+
+
 def _by_size(bundle: Bundle, target: str) -> float:
     """As a transformer works: each weight once for each patch."""
-    files = [bundle.manifest.files[name] for name in set(bundle.targets[target].graphs.values())]
-    weights = sum(file.size / _WEIGHT.get(file.precision or "", 4) for file in files)
-    return 2e-9 * weights * bundle.manifest.patches**2
+    return 2e-3 * weights_of(bundle, target) * bundle.manifest.patches**2

@@ -23,10 +23,10 @@ from terramosaic.planning.layers import Layer
 from terramosaic.planning.prices import Cost, Prices
 from terramosaic.request.request import RegionRequest
 
-#: Seconds of a processor for all but the model, fitted to runs of 0.3 to 19 megapixels of one to three targets of a
+#: Seconds of a processor for all but the model, fitted to runs of 0.3 to 19 megapixels of one to four targets of a
 #: full-size scene, on two of a Zen 5 (`tests/benchmarks/quote.py`). Of blocks: of a window, of a gigabyte of imagery,
-#: of a megapixel of each target, and of a run whatever its size.
-_WINDOW, _READ, _BLENDED, _RUN = 0.005, 12.0, 0.14, 0.6
+#: of a megapixel of each target, of a thousand pixels along a side (what is read and cut around blocks), and of a run.
+_WINDOW, _READ, _BLENDED, _AROUND, _RUN = 0.003, 4.0, 0.13, 0.75, 0.1
 #: Of mosaics: of a megapixel of each target, and of a gigabyte of files.
 _ASSEMBLED, _WRITTEN = 0.033, 5.6
 #: Of the report, whose pictures are of about one size, while all pixels are counted: of a band, by megapixels to this
@@ -125,7 +125,8 @@ class Quote(BaseModel):
         """
         megapixels = mapped_km2 / 100
         written = sum(output_gigabytes.values()) + megapixels * _LAYERS_BYTES / 1e3
-        blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED + _RUN
+        blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED
+        blocks += megapixels**0.5 * _AROUND + _RUN
         mosaics = megapixels * targets * _ASSEMBLED + written * _WRITTEN
         bands = sum(min(_MOST_BANDS, len(layer.bands)) for layer in layers)
         # Pictures of less than a megapixel are smaller than that.
