@@ -32,6 +32,8 @@ _ASSEMBLED, _WRITTEN = 0.033, 5.6
 #: Of the report, whose pictures are of about one size, while all pixels are counted: of a band, by megapixels to this
 #: power. Of a layer with more bands than these no more is drawn and counted.
 _REPORT, _POWER, _MOST_BANDS = 0.42, 0.3, 3
+#: Of the report of the smallest run.
+_LEAST_REPORT = 1.3
 
 #: Bytes of the layers that tell how far to trust a map (`quality`, `acquired`, those of classes) to a pixel of ground.
 _LAYERS_BYTES = 0.5
@@ -131,6 +133,7 @@ class Quote(BaseModel):
         bands = sum(min(_MOST_BANDS, len(layer.bands)) for layer in layers)
         # Pictures of less than a megapixel are smaller than that.
         report = min(megapixels**_POWER, megapixels ** (2 * _POWER)) * bands * _REPORT
+        report = max(report, _LEAST_REPORT)
         return cls(
             device=speed.device,
             measured=speed.measured,
