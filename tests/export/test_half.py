@@ -47,6 +47,16 @@ def chain(bundle: Bundle, windows: np.ndarray) -> dict[str, np.ndarray]:
     return generator.generate_with_tokens({"S2L2A": windows}, given)[1]
 
 
+def test_the_export_tells_what_half_precision_has_to_hold(bundle: Bundle) -> None:
+    """Of graphs that become half in part; random weights keep numbers small."""
+    found = {name: spec.largest for name, spec in bundle.manifest.files.items() if spec.largest is not None}
+    print("largest numbers in half precision:", found)
+    steps = {bundle.targets[target].graphs[STEP] for target in ("S1GRD", "NDVI")}
+    assert found.keys() >= {"context.onnx", "decode.onnx", *steps}
+    assert all(0.1 < largest < 65504 / 4 for largest in found.values())
+    assert not bundle.manifest.unsafe_in_half
+
+
 def test_all_of_a_u_net_is_fused(bundle: Bundle) -> None:
     """What this version of PyTorch's exporter writes is what the rewriting knows."""
     for target in ("S1GRD", "NDVI"):

@@ -13,7 +13,7 @@ from terramosaic.evaluation.assessment import Assessment
 from terramosaic.evaluation.series import AssessmentSeries
 from terramosaic.evaluation.tables import FigureTable, tables_of, tables_of_series
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec
+from terramosaic.model.manifest import EMBED, TOKENISE, InputSpec, Manifest
 from terramosaic.model.selftest import BundleCheck
 from terramosaic.model.speed import Speed
 from terramosaic.mosaic.result import MapResult
@@ -107,6 +107,7 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         "Inputs": "; ".join(_input_of(name, spec) for name, spec in bundle.inputs.items()),
         "Window": f"{manifest.window} pixels, patches of {manifest.patch}",
         "Conditioning": manifest.conditioning,
+        **_half_of(manifest),
         "Size": f"{size / 1e6:.3f} MB in {len(manifest.files)} files",
     }
     show_facts(console, facts)
@@ -116,6 +117,16 @@ def show_bundle(console: Console, bundle: Bundle) -> None:
         content = ", ".join(names) if len(names) <= _MOST_BANDS else f"{names[0]} to {names[-1]}"
         table.add_row(name, target.kind, target.output, content, target.unit or "")
     console.print(table)
+
+
+def _half_of(manifest: Manifest) -> dict[str, str]:
+    """What half precision has to hold, where the export has measured it."""
+    found = {file: spec.largest for file, spec in manifest.files.items() if spec.largest is not None}
+    if not found:
+        return {}
+    file = max(found, key=lambda name: found[name])
+    advice = "; on a GPU ask for precision fp32" if manifest.unsafe_in_half else ""
+    return {"Half precision": f"numbers up to {found[file]:g} of 65504 ({file}){advice}"}
 
 
 def _input_of(name: str, spec: InputSpec) -> str:

@@ -294,13 +294,21 @@ class TargetSpec(_Frozen):
                 raise ValueError("coordinates need sampling and uniform")
 
 
+#: A quarter of the largest number of half precision: the self-test is no more than two made-up windows.
+_SAFE_IN_HALF = 65504 / 4
+
+
 class FileSpec(_Frozen):
-    """A file as it must be found; ``opset`` and ``precision`` where it is a graph."""
+    """A file as it must be found; ``opset``, ``precision`` and ``largest`` where it is a graph."""
 
     sha256: Sha256
     size: int = Field(ge=0)
     opset: int | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
+    largest: float | None = Field(
+        default=None,
+        description="Largest number, on the self-test, of what becomes half precision on a GPU, which ends at 65504",
+    )
 
 
 class Manifest(_Frozen):
@@ -392,6 +400,15 @@ class Manifest(_Frozen):
                     raise ValueError(
                         f"targets.{name}: {own!r} is the name of the target of that kind, and of no other"
                     )
+
+    @property
+    def unsafe_in_half(self) -> dict[str, float]:
+        """Graphs that half precision may be too narrow for, each with the largest number that was found."""
+        return {
+            file: spec.largest
+            for file, spec in self.files.items()
+            if spec.largest is not None and spec.largest > _SAFE_IN_HALF
+        }
 
     @property
     def default_stride(self) -> int:

@@ -294,7 +294,7 @@ class Pipeline:
         """Lets a target's values be made of the tokens of a chain, as far as it reaches; returns these."""
         followed = drawn.copy()
         followed[: len(chain[target])] = chain[target]
-        self._codes[target].write(_code_of(followed, self._specs[target].codebook_levels, self._side))
+        self._codes[target].write(code_of(followed, self._specs[target].codebook_levels, self._side))
         return followed
 
     def _decoded(self, target: str, buffers: BatchBuffers) -> np.ndarray | Tensor:
@@ -517,7 +517,7 @@ def is_tokenised(bundle: Bundle, name: str, options: GenerationOptions) -> bool:
     return TOKENISE in graphs and (name in options.tokenised or EMBED not in graphs)
 
 
-def _code_of(tokens: np.ndarray, levels: Sequence[int], side: int) -> np.ndarray:
+def code_of(tokens: np.ndarray, levels: Sequence[int], side: int) -> np.ndarray:
     """The code of tokens by finite scalar quantisation, float32 (N, levels, side, side): its digits, from 0 to 1."""
     sizes = np.array(levels)[:, None]
     basis = np.cumprod([1, *levels[:-1]])[:, None]

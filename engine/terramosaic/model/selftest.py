@@ -140,7 +140,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu", precision: Precision = "au
         raise RequestError(
             f"model: bundle {bundle.name!r} holds no self-test; it is checked by the engine's own tests"
         )
-    stored = _read(bundle, name)
+    stored = read_selftest(bundle, name)
     if all(GENERATE in spec.graphs for spec in bundle.targets.values()):
         return _check_single_graphs(bundle, device, stored)
     targets, steps = tuple(bundle.targets), int(stored["steps"])
@@ -197,7 +197,7 @@ def stored_windows(
     """
     if bundle.manifest.selftest is None:
         return None
-    stored = _read(bundle, bundle.manifest.selftest)
+    stored = read_selftest(bundle, bundle.manifest.selftest)
     windows = {name: stored[f"windows.{name}"] for name in inputs}
     count, side = len(windows[inputs[0]]), bundle.manifest.patches
     uniform = np.random.default_rng(0).random((count, side, side), np.float32)
@@ -267,7 +267,12 @@ def _tokens_that_agree(
     return float((session.run(["ids"], {"windows": windows})[0] == wanted).mean())
 
 
-def _read(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
+def read_selftest(bundle: Bundle, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a bundle's self-test, whose names `terramosaic.model.export.selftest` gives them.
+
+    Raises:
+        ModelError: the file cannot be read, or lacks some.
+    """
     try:
         with np.load(bundle.folder / name, allow_pickle=False) as file:
             stored = dict(file)

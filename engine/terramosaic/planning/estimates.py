@@ -153,6 +153,11 @@ def warnings_of(
         warnings.append(
             f"the model was exported for {max(meant)} diffusion steps and is run with {request.steps}"
         )
+    if request.precision == "fp16" and (unsafe := bundle.manifest.unsafe_in_half):
+        warnings.append(
+            f"half precision may be too narrow for this model, whose numbers grow to {max(unsafe.values()):g} of 65504 "
+            f"({', '.join(unsafe)}); precision fp32 is not"
+        )
     gaps = figures.gaps or {NO_SCENE: figures.gap_share}
     for cause, share in gaps.items():
         if share > TOLD:

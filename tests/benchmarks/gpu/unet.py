@@ -41,7 +41,7 @@ def _half_alone(source: Path, target: Path) -> None:
     from terramosaic.model.cuda.half import to_half
 
     graph = load_graph(source)
-    to_half(graph, step._half_part(graph))
+    to_half(graph, step.half_part_of_step(graph))
     graph.save(target)
 
 

@@ -104,6 +104,11 @@ class Graph:
         self.types[name], self.shapes[name] = constant.type, constant.shape
         return name
 
+    def add_output(self, name: str) -> None:
+        """Makes a single number of the graph, in single precision, an output of it."""
+        self.outputs.append(name)
+        self._model.graph.output.append(helper.make_tensor_value_info(name, FLOAT, []))
+
     def value(self, name: str) -> np.ndarray | None:
         """A constant's numbers; None for what is no constant."""
         return self.constants[name].read() if name in self.constants else None

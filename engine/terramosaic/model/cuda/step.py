@@ -47,7 +47,7 @@ def prepare_step(source: Path, target: Path, *, in_half: bool = True) -> None:
     graph = load_graph(source)
     _require_fused(fuse_step(graph), source)
     # Weights that are stored in half become what the graph computes in.
-    to_half(graph, _half_part(graph) if in_half else ())
+    to_half(graph, half_part_of_step(graph) if in_half else ())
     graph.save(target)
 
 
@@ -108,7 +108,7 @@ def _require_fused(found: Fusions, source: Path) -> None:
         )
 
 
-def _half_part(graph: Graph) -> set[int]:
+def half_part_of_step(graph: Graph) -> set[int]:
     """Ids of the nodes between the first and the last product of pixels, and of the one that deals out the time."""
     of_pixels = graph.descendants(name for name in graph.inputs if name in ("x", "code"))
     products = [node for node in graph.nodes if node.op_type in _PRODUCTS and id(node) in of_pixels]

@@ -39,8 +39,13 @@ def prepare_transformer(source: Path, target: Path, *, in_half: bool = True) -> 
         ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
-    to_half(graph, between(graph, _undecided_products(graph)) if in_half else ())
+    to_half(graph, half_part_of_transformer(graph) if in_half else ())
     graph.save(target)
+
+
+def half_part_of_transformer(graph: Graph) -> set[int]:
+    """Ids of the nodes from the first product of numbers that nothing was decided on to the last."""
+    return between(graph, _undecided_products(graph))
 
 
 def _undecided_products(graph: Graph) -> list[NodeProto]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,9 @@ from torch import nn
 from torch.export import Dim
 
 from terramosaic.bands import INPUT_BANDS
+from terramosaic.model.bundle import load_bundle
 from terramosaic.model.coordinates import TOKENS_OF_A_PLACE, write_vocabulary
+from terramosaic.model.devices import available_cpus
 from terramosaic.model.export.graphs import (
     Classes,
     Context,
@@ -29,6 +32,7 @@ from terramosaic.model.export.graphs import (
     Words,
 )
 from terramosaic.model.export.onnx_files import GraphForm, Precision, export_graph
+from terramosaic.model.export.ranges import largest_in_half
 from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.export.selftest import write_selftest
 from terramosaic.model.export.variants import FACTORS, INPUTS, TARGETS, TOKENISED
@@ -55,6 +59,8 @@ from terramosaic.model.manifest import (
 )
 from terramosaic.storage.files import whole_folder
 from terramosaic.storage.hashes import sha256_of
+
+logger = logging.getLogger(__name__)
 
 #: Told what is written, and how many of how many parts are finished.
 Progress = Callable[[str, int, int], None]
@@ -117,9 +123,32 @@ def write_bundle(
     with whole_folder(out) as folder:
         files = _write_files(reference, folder, precision, progress)
         manifest = _manifest(reference, files, steps, conditioning)
-        text = manifest.model_dump_json(indent=2, exclude_none=True)
-        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        _write_manifest(manifest, folder)
+        _write_manifest(_with_largest(manifest, folder), folder)
     return out
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    text = manifest.model_dump_json(indent=2, exclude_none=True)
+    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _with_largest(manifest: Manifest, folder: Path) -> Manifest:
+    """The manifest with what half precision will have to hold on a GPU; told where that is much."""
+    found = largest_in_half(load_bundle(folder), threads=available_cpus())
+    files = {
+        name: spec.model_copy(update={"largest": found[name]}) if name in found else spec
+        for name, spec in manifest.files.items()
+    }
+    manifest = manifest.model_copy(update={"files": files})
+    for file, largest in manifest.unsafe_in_half.items():
+        logger.warning(
+            "%s: its numbers grow to %.3g on the self-test, and half precision ends at 65504; on a GPU ask for "
+            "precision fp32",
+            file,
+            largest,
+        )
+    return manifest
 
 
 def _write_files(
