@@ -24,7 +24,10 @@ def quote_in_words(figures: Figures) -> dict[str, str]:
     )
     found = {
         "Time": f"about {whole} {of}: {', '.join(targets)}; {rest} ({quote.basis})",
-        "Network": f"about {fetched}" if quote.network_gigabytes else "nothing: all imagery lies on a disk",
+        # The line stands without its name in the UI.
+        "Network": f"about {fetched} over the network"
+        if quote.network_gigabytes
+        else "nothing over the network: all imagery lies on a disk",
         "Disk": f"about {mosaics} of mosaics, {blocks} of blocks until they are removed",
     }
     return found | ({"Cost": _cost_in_words(quote.cost)} if quote.cost else {})
