@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,6 @@ from terramosaic.model.diffusion import ddim_steps
 from terramosaic.model.export.graphs import Classes, Context, Decode, Embed, Tokens
 from terramosaic.model.export.reference import Reference, tokens_key
 from terramosaic.model.manifest import Schedule
-from tests.benchmarks.gpu.machine import share, share_of
-from tests.benchmarks.gpu.measure import median_seconds
-from tests.benchmarks.gpu.table import Results
 
 _SCHEDULE = Schedule(
     training_steps=1000,
@@ -30,44 +25,13 @@ _SCHEDULE = Schedule(
 )
 
 
-def measure_rival(
-    results: Results,
-    reference: Reference,
-    device: str,
-    steps: int,
-    batch: int,
-    repeats: int,
-    mode: str,
-    name: str,
-    work: float,
-) -> None:
-    """Windows a second, each of ``work`` GFLOP.
-
-    ``eager`` is terratorch in single precision as it is, ``compiled`` half precision with CUDA graphs.
-    """
-    make = {"eager": eager, "compiled": strongest}[name]
-    shown = {"eager": "terratorch, eager, float32", "compiled": "half precision, channels last, compiled"}[
-        name
-    ]
-    windows = np.random.default_rng(1).gamma(2, 800, (batch, 12, 224, 224)).astype(np.float32)
-    start = time.perf_counter()
-    run = make(reference, device, steps, mode)
-    run(windows)
-    started = time.perf_counter() - start
-    seconds = median_seconds(partial(_run_and_wait, run, windows, device), repeats)
-    tflops = batch * work / seconds / 1000
-    head = ("rival", "batch", "windows/s", "TFLOP/s", share_of(device), "s to the first batch")
-    title = f"torch, {', '.join(reference.targets)}, {steps} steps"
-    results.row(title, head, (shown, batch, batch / seconds, tflops, share(tflops, device), started))
-
-
 def name_of_sentinel_2(reference: Reference) -> str:
     """What terratorch's model wants its windows to be called."""
     key = reference.key_of("S2L2A")
     return next(name for name, known in reference.model.mod_name_mapping.items() if known == key)
 
 
-def eager(reference: Reference, device: str, steps: int, _: str) -> Callable[[np.ndarray], object]:
+def eager(reference: Reference, device: str, steps: int) -> Callable[[np.ndarray], object]:
     """terratorch's own forward pass."""
     model = reference.model.to(device)
     name = name_of_sentinel_2(reference)
@@ -160,11 +124,7 @@ class _HalfStep(nn.Module):
         return a * torch.minimum(torch.maximum(x0, -clip), clip) + b * x - c * x0
 
 
-def _run_and_wait(run: Callable[[np.ndarray], Any], windows: np.ndarray, device: str) -> None:
-    run(windows)
-    _wait(device)
-
-
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
+    """Until a GPU has done what it was told."""
     if device != "cpu":
         torch.cuda.synchronize()

@@ -114,8 +114,8 @@ def _of_a_unet(only: set[str]) -> Iterator[Planned]:
     if "rivals" in only:
         for name in RIVALS:
             yield Planned("rivals", f"rival: {name}", 150)
-        for name in ("eager", "compiled"):
-            yield Planned("rivals", f"torch: {name}", 300)
+        for name in ("ours", "eager", "compiled"):
+            yield Planned("rivals", f"whole: {name}", 300)
 
 
 def run_step(run: Run, name: str) -> bool:
@@ -204,23 +204,20 @@ def _unet(run: Run, name: str) -> bool:
     return True
 
 
-def _torch(run: Run, name: str) -> bool:
-    from tests.benchmarks.gpu.measure import gflop
-    from tests.benchmarks.gpu.models import make_reference, open_bundle
-    from tests.benchmarks.gpu.rivals import measure_rival
+def _whole(run: Run, name: str) -> bool:
+    from tests.benchmarks.gpu.models import open_bundle
+    from tests.benchmarks.gpu.whole import measure_whole
 
-    work = gflop(open_bundle(run.bundle), run.targets, run.steps)
-    reference = make_reference(run.variant, run.targets)
-    measure_rival(
+    measure_whole(
         run.results,
-        reference,
+        open_bundle(run.bundle),
+        run.diffusion[0],
         run.device,
         run.steps,
         run.batches[0],
         run.repeats,
         run.compile_mode,
         name,
-        work,
     )
     return True
 
@@ -237,5 +234,5 @@ _STEPS: dict[str, Callable[[Run, str], bool]] = {
     "speed": _speed,
     "choice:": _unet,
     "rival:": _unet,
-    "torch:": _torch,
+    "whole:": _whole,
 }

@@ -53,6 +53,7 @@ def run(out: Path, *order: str) -> tuple[int, str]:
     return code, (out / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_runs_bare_from_carried_graphs(carried: Path, tmp_path: Path) -> None:
     code, page = run(tmp_path, "--only", "correct,repeats,speed", "--carried", str(carried))
 
@@ -61,6 +62,21 @@ def test_runs_bare_from_carried_graphs(carried: Path, tmp_path: Path) -> None:
     for step in ("machine", "bundle", "denoising", "chain", "selftest", "repeats", "speed 2"):
         assert f"| {step} | done |" in page
     assert "## Ours, S1GRD, LULC, 2 steps" in page
+
+
+@pytest.mark.slow
+def test_choices_and_rivals_are_prepared_bare(carried: Path, tmp_path: Path) -> None:
+    _, page = run(tmp_path, "--only", "choices,rivals", "--carried", str(carried))
+
+    for step in ("choice: as it is", "rival: ours", "whole: ours"):
+        assert f"| {step} | done |" in page
+    # What torch and ONNX Runtime's tools make of it is for CUDA; that it is made shows in the number of nodes.
+    row = next(
+        line for line in page.splitlines() if line.startswith("| onnxruntime.transformers, unet, half |")
+    )
+    assert row.split(" | ")[1] == "not run: it needs CUDA"
+    assert int(row.split(" | ")[6]) > 10
+    assert "## Whole windows of S1GRD, 2 steps" in page
 
 
 def test_a_step_that_fails_is_a_line_and_the_next_one_runs(carried: Path, tmp_path: Path) -> None:
