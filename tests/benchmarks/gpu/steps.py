@@ -108,12 +108,14 @@ def planned(run: Run, only: set[str]) -> Iterator[Planned]:
 
 
 def _of_a_unet(only: set[str]) -> Iterator[Planned]:
+    """What compares one target's U-Net; torch last, which takes minutes to compile."""
+    if "rivals" in only:
+        for name in RIVALS:
+            yield Planned("rivals", f"rival: {name}", 150)
     if "choices" in only:
         for name in CHOICES:
             yield Planned("choices", f"choice: {name}", 120)
     if "rivals" in only:
-        for name in RIVALS:
-            yield Planned("rivals", f"rival: {name}", 150)
         for name in ("ours", "eager", "compiled"):
             yield Planned("rivals", f"whole: {name}", 300)
 
