@@ -91,7 +91,7 @@ class Quote(BaseModel):
     def basis(self) -> str:
         """What the device's time is taken from, in words."""
         if self.measured is None:
-            return f"by a table for {self.device}; not measured here, which terramosaic model check does"
+            return "by a table; not measured here, which terramosaic model check does"
         return f"as measured on {self.device}, {self.measured:%Y-%m-%d}"
 
     def minutes(self, device_minutes: Mapping[str, float]) -> float:

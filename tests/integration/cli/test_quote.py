@@ -39,7 +39,7 @@ def run(land: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_plan_quotes_by_what_model_check_measured(run) -> None:
-    assert "by a table for cpu" in run("plan").output
+    assert "by a table; not measured" in run("plan").output
     before = json.loads(run("plan", "--json").output)["figures"]
     assert (
         before["device_minutes"] and before["quote"]["measured"] is None and before["quote"]["cost"] is None

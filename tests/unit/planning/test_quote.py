@@ -40,7 +40,7 @@ def test_device_minutes_are_there_measured_or_not(tmp_path: Path) -> None:
     assert list(minutes(made)) == list(made.request.targets) and min(minutes(made).values()) > 0
     quote = made.figures.quote
     assert quote is not None and quote.measured is None
-    assert "by a table for cpu; not measured here" in PlanFacts(plan=made).figures["Time"]
+    assert "by a table; not measured here" in PlanFacts(plan=made).figures["Time"]
     keep(load_bundle("demo"), once=6)
     again = planned(tmp_path)
     assert again.run_id == made.run_id  # a machine that is faster makes the same map
