@@ -103,6 +103,7 @@ def test_the_command_line_maps_a_series(request_of_series, series, run_here, cat
     ]
 
 
+@pytest.mark.slow
 def test_a_series_in_a_store_is_the_one_on_disk(series, request_of_series, run_here, tmp_path, monkeypatch):
     pytest.importorskip("moto", reason="moto, which plays S3, is not installed")
     pytest.importorskip("odc.stac", reason="cubes are read by odc-stac, of the extra cubes")
