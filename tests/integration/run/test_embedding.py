@@ -132,7 +132,7 @@ def test_item_and_report_tell_it(run):
 def test_it_is_verified(run, mapped):
     for each in (run, mapped(strides={"embedding": 96}, targets=("NDVI", "embedding"))):
         found = verify(each, windows=8, write=False)
-        assert found.passed and found.verified == found.drawn == 8, found
+        assert found.passed and found.verified == found.drawn > 0, found
     path = run.mosaics["embedding"]
     kept = path.read_bytes()
     try:
