@@ -82,19 +82,17 @@ def check_command(model: str, device: str, precision: Precision, provider: str |
         click.echo(speed.model_dump_json(indent=1)) if as_json else show_speed(OUT, speed)
         return
     check = check_bundle(bundle, device, precision)
-    if check.failures or not is_own_precision(precision, parse_device(device)):
-        click.echo(check.as_json()) if as_json else show_check(OUT, check)
-        if check.failures:
-            raise ModelError("\n".join(check.failures))
-        return
-    speed = measure_speed(bundle, device)
+    is_timed = not check.failures and is_own_precision(precision, parse_device(device))
+    timed = measure_speed(bundle, device) if is_timed else None
     if as_json:
-        click.echo(
-            json.dumps({**json.loads(check.as_json()), "speed": speed.model_dump(mode="json")}, indent=1)
-        )
+        told = {"speed": timed.model_dump(mode="json")} if timed else {}
+        click.echo(json.dumps({**json.loads(check.as_json()), **told}, indent=1))
     else:
         show_check(OUT, check)
-        show_speed(OUT, speed)
+        if timed:
+            show_speed(OUT, timed)
+    if check.failures:
+        raise ModelError("\n".join(check.failures))
 
 
 @model_group.command("pack")
