@@ -409,9 +409,7 @@ def _quoted(
     seen = (
         1.0 if figures.gap_share < TOLD else min(1.0, mapped_km2 / max(mapped_km2, square_kilometres(zones)))
     )
-    counts = {lattices[0].lattice.stride: figures.windows}
-    if len(lattices) > 1:
-        counts = figures.windows_by_stride or windows_by_stride(lattices, zones)
+    counts = figures.windows_by_stride or {lattices[0].lattice.stride: figures.windows}
     windows = {stride: seen * count for stride, count in counts.items()}
     minutes, speed = model_minutes(request, bundle, lattices, windows, seen * figures.windows_around)
     far = sum(any(is_url(asset.href) for asset in source.assets.values()) for source in sources)
