@@ -25,7 +25,7 @@ from terramosaic.request.request import RegionRequest
 _Scene = TypeVar("_Scene", bound=Drawn)
 
 #: Pixels to a block's side where nobody says. Windows at blocks' edges are computed twice: of a Sentinel-2 tile 18 % in
-#: blocks of 2048, 4 % in blocks of 8192.
+#: blocks of 2048, 5 % in blocks of 8192.
 _BLOCK_SIZE = 2048
 #: The same on a GPU, of TerraMind and of other models of one date. What is lost where a block breaks off is a minute or
 #: two (25 ms a window of TerraMind).
