@@ -21,7 +21,7 @@ from prefect.tasks import Task
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from terramosaic.errors import RequestError
-from terramosaic.model.devices import Device, available_cpus, parse_device, worker_devices
+from terramosaic.model.devices import Device, blocks_at_once, parse_device, worker_devices
 from terramosaic.model.gpus import cuda_device_count
 from terramosaic.planning.plan import Plan
 from terramosaic.run.processes import DeviceProcesses
@@ -285,5 +285,5 @@ def _workers_for(device: Device) -> int:
 def _all_like(device: Device) -> list[str]:
     """All devices of a kind on this machine; of a CPU as many as blocks run side by side."""
     if device.kind == "cpu":
-        return ["cpu"] * min(4, available_cpus())
+        return ["cpu"] * blocks_at_once()
     return [f"cuda:{index}" for index in range(max(1, cuda_device_count()))]

@@ -55,6 +55,13 @@ class WindowRandomness:
     noise: np.ndarray | None = None
     uniform: np.ndarray | None = None
 
+    def of(self, windows: slice | np.ndarray) -> WindowRandomness:
+        """That of some of the windows, by their places in the batch."""
+        noise, uniform = self.noise, self.uniform
+        return WindowRandomness(
+            None if noise is None else noise[windows], None if uniform is None else uniform[windows]
+        )
+
 
 #: A batch of windows by input: float32 (N, bands, side, side) each, in the units that the bundle states, without gaps;
 #: of inputs with several dates (N, bands, dates, side, side), the oldest first.

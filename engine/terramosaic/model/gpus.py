@@ -100,10 +100,17 @@ def why_unusable(index: int) -> str:
     )
 
 
-def _driver_is_too_old(found: Driver) -> str:
+def cuda_wanted() -> int:
+    """The CUDA that ONNX Runtime was built for, such as 13; 0 of a build without."""
     import onnxruntime  # for start-up time: only where there is a driver
 
-    major = int(str(onnxruntime.cuda_version or "0").split(".", maxsplit=1)[0])
+    return int(str(onnxruntime.cuda_version or "0").split(".", maxsplit=1)[0])
+
+
+def _driver_is_too_old(found: Driver) -> str:
+    import onnxruntime  # as above
+
+    major = cuda_wanted()
     if found.cuda[0] >= major:
         return ""
     return (

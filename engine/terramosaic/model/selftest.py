@@ -335,13 +335,7 @@ def _speed(
     generator = open_generator(bundle, targets, device, options=options)
     count = BATCH_SIZES[parse_device(device).kind].terramind
     some = np.arange(count) % len(stored)
-    batch = {
-        target: WindowRandomness(
-            noise=None if random.noise is None else random.noise[some],
-            uniform=None if random.uniform is None else random.uniform[some],
-        )
-        for target, random in randomness.items()
-    }
+    batch = {target: random.of(some) for target, random in randomness.items()}
     given = {name: stored[some]}
     generator.generate(given, batch)
     started = time.perf_counter()

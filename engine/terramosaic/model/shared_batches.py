@@ -249,9 +249,9 @@ def _taken(orders: Sequence[_Order], most: int) -> list[_Part]:
 
 def _random_of(target: str, parts: Sequence[_Part]) -> WindowRandomness:
     """A target's randomness for the windows of a batch; orders that want the same have the same kinds of it."""
-    given = [(part.order.randomness[target], part.rows) for part in parts]
-    noise = [random.noise[rows] for random, rows in given if random.noise is not None]
-    uniform = [random.uniform[rows] for random, rows in given if random.uniform is not None]
+    given = [part.order.randomness[target].of(part.rows) for part in parts]
+    noise = [random.noise for random in given if random.noise is not None]
+    uniform = [random.uniform for random in given if random.uniform is not None]
     return WindowRandomness(
         np.concatenate(noise) if noise else None, np.concatenate(uniform) if uniform else None
     )

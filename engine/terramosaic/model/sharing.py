@@ -74,7 +74,7 @@ def depends_on_others(
     def computed(some: np.ndarray) -> list[np.ndarray]:
         values, tokens = model.generate_with_tokens(
             {name: array[some] for name, array in windows.items()},
-            {target: _rows_of(random, some) for target, random in randomness.items()},
+            {target: random.of(some) for target, random in randomness.items()},
         )
         return [*values.values(), *tokens.values()]
 
@@ -90,13 +90,6 @@ def depends_on_others(
     return not all(
         _are_equal(found, [array[[place[index] for index in some]] for array in first])
         for some, found in runs
-    )
-
-
-def _rows_of(random: WindowRandomness, rows: np.ndarray) -> WindowRandomness:
-    noise, uniform = random.noise, random.uniform
-    return WindowRandomness(
-        None if noise is None else noise[rows], None if uniform is None else uniform[rows]
     )
 
 

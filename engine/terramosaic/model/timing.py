@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
-from terramosaic.model.devices import Device, available_cpus, device_name, parse_device
+from terramosaic.model.devices import Device, blocks_at_once, device_name, parse_device, threads_beside
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
@@ -60,7 +60,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
         )
         opened = time.process_time()
         generator = open_generator(
-            bundle, tuple(bundle.targets), device, options=options, threads=_threads_of_a_block()
+            bundle, tuple(bundle.targets), device, options=options, threads=threads_beside(blocks_at_once())
         )
         opening = time.process_time() - opened  # of the last, whose graphs were prepared for the first
         windows, randomness = _made_up(bundle, generator, inputs, where)
@@ -95,12 +95,6 @@ def _one_input(bundle: Bundle) -> tuple[str, ...]:
     """The input that is timed: the first that is an image, as patches if it can be."""
     images = [name for name in bundle.inputs if name != COORDINATES]
     return (*[name for name in images if EMBED in bundle.inputs[name].graphs], *images)[:1]
-
-
-def _threads_of_a_block() -> int:
-    """As `terramosaic.run.threads` has it."""
-    processors = available_cpus()
-    return max(1, processors // min(4, processors))
 
 
 def _made_up(

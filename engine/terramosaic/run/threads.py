@@ -16,7 +16,7 @@ from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import ModelError
 from terramosaic.imagery.pool import READERS
 from terramosaic.model.device_lock import device_to_itself, give_up
-from terramosaic.model.devices import Device, available_cpus
+from terramosaic.model.devices import Device, blocks_at_once, threads_beside
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.scheduling import block_timeout
 from terramosaic.settings import BLOCK_TIMEOUT
@@ -47,16 +47,14 @@ class Threads:
         batch_size: int | None = None,
         on_windows: Callable[[int], None] | None = None,
     ) -> None:
-        processors = available_cpus()
         self._device = device
-        self._count = count or min(4, processors)
+        self._count = count or blocks_at_once()
         self._timeout = block_timeout()
         self._running: dict[threading.Thread, Fence] = {}
         self._held = ExitStack()
         self._how: dict[str, Any] = {
             "batch_size": batch_size,
-            # Blocks side by side keep the processors busy with less waiting than threads within a model.
-            "threads": max(1, processors // self._count),
+            "threads": threads_beside(self._count),
             "on_windows": on_windows,
         }
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from terramosaic.model.gpus import cuda_wanted
+
 _HERE = Path(__file__).parent
 
 
@@ -83,8 +85,7 @@ def build_cuda(folder: Path) -> Path:
     with provider.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         names = {name.decode() for name in re.findall(rb"\0(cudnn[A-Z]\w+)(?=\0)", content)}
     _build(folder / "libcudnn.so.9", names, _HERE / "cudnn.c")
-    major = str(onnxruntime.cuda_version).split(".", maxsplit=1)[0]
-    _build(folder / f"libnvrtc.so.{major}", {"nvrtcVersion"}, None)
+    _build(folder / f"libnvrtc.so.{cuda_wanted()}", {"nvrtcVersion"}, None)
     return folder
 
 

@@ -11,7 +11,7 @@ import sys
 import onnxruntime
 
 from terramosaic.errors import ModelError, one_line
-from terramosaic.model.gpus import why_unusable
+from terramosaic.model.gpus import cuda_wanted, why_unusable
 
 #: ONNX Runtime's name for itself on CUDA.
 CUDA = "CUDAExecutionProvider"
@@ -61,8 +61,7 @@ def _missing_libraries() -> list[str]:
     Without NVRTC cuDNN drops the engines that it compiles for a convolution with its bias, and takes slower ones
     without a word.
     """
-    major = str(onnxruntime.cuda_version).split(".", maxsplit=1)[0]
-    wanted = [f"lib{name}.so.{major}" for name in ("cudart", "cublasLt", "cublas", "nvrtc")]
+    wanted = [f"lib{name}.so.{cuda_wanted()}" for name in ("cudart", "cublasLt", "cublas", "nvrtc")]
     missing = []
     for name in (*wanted, "libcurand.so.10", "libcudnn.so.9"):
         try:

@@ -17,7 +17,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnxruntime
+
+from terramosaic.model.gpus import cuda_wanted
 
 #: Directions of a copy, as CUDA numbers them.
 _TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3
@@ -111,7 +112,7 @@ def copies_of(device_index: int) -> DeviceCopies:
 @cache
 def _runtime() -> Any:
     """CUDA's runtime, the one that ONNX Runtime has loaded."""
-    major = str(onnxruntime.cuda_version).split(".", maxsplit=1)[0]
+    major = cuda_wanted()
     runtime = ctypes.CDLL(f"cudart64_{major}.dll" if sys.platform == "win32" else f"libcudart.so.{major}")
     runtime.cudaGetErrorString.restype = ctypes.c_char_p
     return runtime
