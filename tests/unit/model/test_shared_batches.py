@@ -16,6 +16,7 @@ from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Needs, W
 from terramosaic.model.opening import open_generator
 from terramosaic.model.shared_batches import BatchQueue, SharedBatches
 from terramosaic.model.sharing import depends_on_others, with_shared_batches
+from tests.support.services import wait_for
 from tests.unit.model.toy_terramind import make_toy
 
 BATCH = 8
@@ -84,16 +85,62 @@ def test_each_block_gets_what_it_would_get_alone():
                     np.testing.assert_array_equal(ours[name], theirs[name])
 
 
-def test_batches_are_full_but_where_all_wait(monkeypatch):
-    # On a busy machine a thread may be kept for longer than a batch takes.
-    monkeypatch.setattr(terramosaic.model.shared_batches, "_FIRST_PATIENCE", 60)
-    monkeypatch.setattr(terramosaic.model.shared_batches, "_LEAST_PATIENCE", 60)
-    model, sizes = Model(), [[8, 8, 3]] * 48
-    compute_blocks(model, sizes)
-    windows = sum(map(sum, sizes))
-    assert sum(count for count, _ in model.runs) == windows
-    # Alone each block would pad its last one: 24 places for 19 windows.
-    assert len(model.runs) * BATCH < windows * 1.24
+def test_each_window_is_computed_once():
+    model = Model()
+    compute_blocks(model, SIZES)
+    assert sum(count for count, _ in model.runs) == sum(map(sum, SIZES))
+    assert max(count for count, _ in model.runs) == BATCH
+
+
+class TestWhenABatchRuns:
+    """Two blocks take part, and nothing is due to how fast this machine is: nobody's patience ends."""
+
+    @pytest.fixture
+    def queue(self, monkeypatch):
+        monkeypatch.setattr(terramosaic.model.shared_batches, "_FIRST_PATIENCE", 600)
+        monkeypatch.setattr(terramosaic.model.shared_batches, "_LEAST_PATIENCE", 600)
+        return BatchQueue()
+
+    def order(self, model, queue, count):
+        """A block that wants so many windows, and computes what it is given, in a thread of its own."""
+        has_begun = threading.Event()
+
+        def block():
+            with queue.taking_part():
+                has_begun.set()
+                SharedBatches(model, queue).generate(*windows_of(count, count))
+
+        thread = threading.Thread(target=block, daemon=True)
+        thread.start()
+        assert has_begun.wait(60)
+        return thread
+
+    def test_it_is_full(self, queue):
+        model = Model()
+        with queue.taking_part():
+            waits = self.order(model, queue, 11)
+            wait_for("a full batch", lambda: model.runs)
+            SharedBatches(model, queue).generate(*windows_of(5, 1))
+            waits.join(30)
+        assert [count for count, _ in model.runs] == [8, 8]
+
+    def test_the_last_block_reads_no_more(self, queue):
+        model = Model()
+        with queue.taking_part():
+            waits = self.order(model, queue, 11)
+            wait_for("a full batch", lambda: model.runs)
+            assert waits.is_alive()
+            assert [count for count, _ in model.runs] == [8]
+        waits.join(30)
+        assert [count for count, _ in model.runs] == [8, 3]
+
+    def test_all_blocks_wait(self, queue):
+        model = Model()
+        with queue.taking_part():
+            waits = self.order(model, queue, 3)
+            SharedBatches(model, queue).generate(*windows_of(2, 1))
+            waits.join(30)
+        assert [count for count, _ in model.runs] == [5]
 
 
 def test_windows_of_which_other_targets_are_wanted_are_not_mixed():
