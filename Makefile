@@ -41,11 +41,13 @@ bench: .venv/.dev
 # What 0.1's build left in the clone would hide this version's entry points.
 .venv/.core: .venv/.made pyproject.toml
 	rm -rf terramosaic.egg-info
+	@echo "installing Terramosaic and what it needs into .venv: a minute or two, in which pip says nothing"
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 .venv/.dev: .venv/.made pyproject.toml
 	rm -rf terramosaic.egg-info
+	@echo "installing Terramosaic with what its tests need into .venv: some minutes, in which pip says nothing"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ .venv/.core
 

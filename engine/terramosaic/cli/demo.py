@@ -14,6 +14,7 @@ from terramosaic.cli.verbosity import is_quiet, is_verbose
 from terramosaic.demo.region import demo_request
 from terramosaic.demo.world import write_world
 from terramosaic.errors import RequestError
+from terramosaic.planning.planning import plan
 from terramosaic.storage.location import anchored, is_url
 
 
@@ -25,9 +26,11 @@ def demo_command(out: str) -> None:
         raise RequestError("out: the demo's world is made on this machine; give a folder")
     ERR.print("making a Sentinel-2 world: two tiles, two dates")
     catalog = write_world(Path(out) / "world")
-    (result,) = with_prefect(demo_request(catalog, Path(out)), home=Path(out) / ".prefect")
+    request = demo_request(catalog, Path(out))
     if not is_quiet():
-        show_plan(OUT, result.plan, verbose=is_verbose())
+        # The flow plans by itself and comes to the same: a plan is read before the work, not after it.
+        show_plan(OUT, plan(request), verbose=is_verbose())
+    (result,) = with_prefect(request, home=Path(out) / ".prefect")
     show_result(OUT, result, quiet=is_quiet())
     if not is_quiet():
         OUT.print(f"\nopen {anchored(str(result.report))} in a browser", soft_wrap=True)

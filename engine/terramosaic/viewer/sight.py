@@ -22,7 +22,7 @@ from terramosaic.storage.files import read_bytes
 from terramosaic.storage.gdal import local_files
 from terramosaic.storage.location import Location
 
-TITLE = "Imagery that the model saw, from afar"
+TITLE = "Imagery that the model saw (small picture)"
 
 _BANDS = ("red", "green", "blue")
 
@@ -38,7 +38,14 @@ def sight_paint(layer: Layer) -> Paint:
     channels = tuple(Channel(band, 1, 256) for band in _BANDS)
     return Paint(
         layer,
-        Quicklook(Image.new("L", (1, 1)), "As it was published, in the report's stretch.", channels=channels),
+        Quicklook(Image.new("L", (1, 1)), _caption(layer), channels=channels),
+    )
+
+
+def _caption(layer: Layer) -> str:
+    return (
+        f"The report's picture of it, in pixels of {layer.resolution} m and without values. Runs with --keep-imagery "
+        "have Sentinel-2 in full."
     )
 
 

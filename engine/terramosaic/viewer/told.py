@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from terramosaic.block.preview import PREVIEW
 from terramosaic.errors import OutputError, TerramosaicError
@@ -18,6 +19,8 @@ from terramosaic.viewer.tiles import DEEPEST
 
 #: Roles of assets, in the order in which downloads are listed; all others are no downloads.
 _ROLES = ("data", "visual", "style", "metadata")
+#: Files of a run in a store whose size is asked for at the same time.
+_ASKED = 16
 
 
 def shelf_told(shelf: Shelf) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def run_in_full(layers: Layers, run: ShelvedRun) -> dict[str, Any]:
         of_item = {
             **_in_short(run),
             "warnings": [str(line) for line in told.get("terramosaic:warnings") or ()],
-            "downloads": list(_downloads(run)),
+            "downloads": _with_sizes(layers.shelf, run, list(_downloads(run))),
         }
     return {**of_item, "layers": [_layer(layers, run, name) for name in layers.names(run)]}
 
@@ -222,6 +225,23 @@ def _downloads(run: ShelvedRun) -> Iterator[dict[str, Any]]:
         "href": _href(run, "./item.json"),
         "bytes": None,
     }
+
+
+def _with_sizes(shelf: Shelf, run: ShelvedRun, downloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, with the size of each file whose item does not say it."""
+    start = _href(run, "./x").removesuffix("x")
+
+    def sized(one: dict[str, Any]) -> dict[str, Any]:
+        if one["bytes"] is not None:
+            return one
+        try:
+            _, facts = shelf.file_of(run, unquote(one["href"].removeprefix(start)))
+        except TerramosaicError:  # gone, or its store does not answer now: the list stands
+            return one
+        return one | {"bytes": facts.size}
+
+    with ThreadPoolExecutor(_ASKED, thread_name_prefix="sizes") as pool:
+        return list(pool.map(sized, downloads))
 
 
 def _href(run: ShelvedRun, href: str) -> str:

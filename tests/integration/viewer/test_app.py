@@ -119,8 +119,7 @@ def test_a_run_tells_its_layers_legends_and_downloads(kite):
     for download in told["downloads"]:
         response = asked.head("/" + download["href"])
         assert response.status_code == 200, download
-        if download["bytes"] is not None:
-            assert int(response.headers["content-length"]) == download["bytes"]
+        assert int(response.headers["content-length"]) == download["bytes"]
 
 
 @pytest.mark.parametrize("name", ["NDVI", "S1GRD", "LULC", "quality", "imagery", "LULC_confidence"])

@@ -90,7 +90,7 @@ def test_values_under_the_pointer_are_those_that_rasterio_reads(page, kite):
             (easting,), (northing,) = transform("EPSG:4326", mosaic.crs, [lon], [lat])
             row, col = mosaic.index(easting, northing)
             stored = int(numbers[row, col])
-            shown.evaluate("() => { document.getElementById('values').hidden = true; }")
+            shown.keyboard.press("Escape")  # a click is forgotten
             with shown.expect_response(re.compile("/point/")):
                 shown.mouse.move(box["x"] + at[0] + 3, box["y"] + at[1])
                 shown.mouse.move(box["x"] + at[0], box["y"] + at[1])
@@ -106,8 +106,77 @@ def test_values_under_the_pointer_are_those_that_rasterio_reads(page, kite):
                 "(text) => document.querySelector('#values dd[data-layer=LULC]')?.textContent === text",
                 arg=names.get(int(kinds[row, col]), "no data"),
             )
-            shown.wait_for_timeout(1600)  # until a click is forgotten
+    shown.keyboard.press("Escape")
     assert told >= 3 and complaints == []
+
+
+def test_values_that_were_clicked_stay_until_another_click_or_until_they_are_closed(page):
+    shown, complaints = page
+    choose(shown, "NDVI")
+    box = shown.locator("#map").bounding_box()
+    first, second = (
+        (box["x"] + part * box["width"], box["y"] + 0.5 * box["height"]) for part in (0.45, 0.55)
+    )
+    place = "document.querySelector('#values h3')?.textContent"
+    asked: list[str] = []
+    shown.on("request", lambda request: asked.append(request.url) if "/point/" in request.url else None)
+    shown.mouse.click(*first)
+    shown.wait_for_selector("#values dd[data-layer=quality]")
+    where, count = shown.evaluate(place), len(asked)
+    # The page's own clock: what it had put off would have come by then.
+    shown.evaluate("() => new Promise((done) => setTimeout(done, 2000))")
+    shown.mouse.move(*second)
+    shown.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+    assert len(asked) == count and shown.evaluate(place) == where
+    shown.mouse.click(*second)
+    shown.wait_for_function(f"(where) => {place} !== where", arg=where)
+    shown.click("#values-close")
+    assert shown.is_hidden("#values")
+    shown.mouse.move(*first)
+    # Once closed it follows the pointer again, with what is shown alone.
+    shown.wait_for_selector("#values dd[data-layer=NDVI]")
+    assert shown.locator("#values dd").count() == 1
+    shown.keyboard.press("Escape")
+    assert complaints == []
+
+
+def test_an_address_leads_to_its_run_its_layers_and_its_place(page, kite):
+    shown = page[0].context.new_page()
+    west, south, east, north = page[0].evaluate("() => terramosaic.state.run.bbox")
+    lon, lat = west + (east - west) / 3, south + (north - south) / 3
+    run = page[0].evaluate("() => terramosaic.state.run.name")
+    root = page[0].url.partition("#")[0]
+    view = "() => [terramosaic.map.getView().getZoom(), ...ol.proj.toLonLat(terramosaic.map.getView().getCenter())]"
+    here = f"#run={run}&layer=LULC&compare=NDVI&map=14.5/{lat:.5f}/{lon:.5f}"
+    shown.goto(root + here)
+    shown.wait_for_function("() => terramosaic.shown.main && terramosaic.shown.other")
+    shown.evaluate(DRAWN)
+    assert shown.evaluate("[terramosaic.state.layer.name, terramosaic.state.compare.name]") == [
+        "LULC",
+        "NDVI",
+    ]
+    assert shown.evaluate(view) == pytest.approx([14.5, lon, lat], abs=2e-5)
+    # What is seen next is in the address, from which another page shows the same.
+    shown.evaluate("() => terramosaic.map.getView().setZoom(15)")
+    shown.wait_for_function("() => location.hash.includes('map=15.00/')")
+    again = page[0].context.new_page()
+    again.goto(shown.url)
+    again.wait_for_function("() => terramosaic.shown.main && terramosaic.shown.other")
+    assert again.evaluate(view) == pytest.approx([15, lon, lat], abs=2e-5)
+    again.close()
+    # Without a place all of the run is shown, and what is not there is said.
+    shown.evaluate(f"() => {{ location.hash = '#run={run}&layer=missing'; }}")
+    shown.wait_for_selector("#failed:not([hidden])")
+    assert "the layer missing" in shown.inner_text("#failed")
+    assert shown.evaluate(view)[0] < 14.5
+    shown.evaluate("() => { location.hash = '#run=gone&map=3/0/0'; }")
+    shown.wait_for_function("() => document.getElementById('failed').textContent.includes('the run gone')")
+    assert shown.evaluate(view)[0] > 5
+    shown.evaluate(f"() => {{ location.hash = '#run={run}&map=14/x/0'; }}")
+    shown.wait_for_function(
+        "() => document.getElementById('failed').hidden && location.hash.includes('layer=')"
+    )
+    shown.close()
 
 
 def test_layers_are_switched_with_their_legends(page, kite):

@@ -49,10 +49,24 @@ const shadeLayer = new ol.layer.Vector({
 const graticule = new ol.layer.Graticule({
   zIndex: 0, showLabels: true, wrapX: false,
   strokeStyle: new ol.style.Stroke({ color: "rgba(110,125,130,.35)", width: 1 }),
+  // Beside the zoom's buttons: at the other side the legend would cut them.
+  latLabelPosition: 0,
+  latLabelStyle: new ol.style.Text({
+    font: "12px sans-serif", textAlign: "left", textBaseline: "bottom", offsetX: 42, offsetY: -1,
+    fill: new ol.style.Fill({ color: "#000" }), stroke: new ol.style.Stroke({ color: "#fff", width: 3 }),
+  }),
+});
+// Where the values that stay were asked for.
+const pin = new ol.Feature();
+const pinLayer = new ol.layer.Vector({
+  source: new ol.source.Vector({ features: [pin] }), zIndex: 11,
+  style: [["#fff", 5], ["#1c2428", 2]].map(([color, width]) => new ol.style.Style({
+    image: new ol.style.Circle({ radius: 7, stroke: new ol.style.Stroke({ color, width }) }),
+  })),
 });
 const map = new ol.Map({
   target: "map",
-  layers: [shadeLayer, graticule, outlineLayer],
+  layers: [shadeLayer, graticule, outlineLayer, pinLayer],
   controls: [new ol.control.Zoom(), new ol.control.ScaleLine()],
   // By itself it heeds the mouse only once it has the focus, where its element can have it.
   interactions: ol.interaction.defaults.defaults({ onFocusOnly: false }),
@@ -142,9 +156,7 @@ async function loadRuns() {
     );
     drawOutlines();
     listRuns();
-    const wanted = new URLSearchParams(location.hash.slice(1)).get("run");
-    const first = state.runs.find((run) => run.name === wanted) || state.runs[0];
-    if (first && !state.run) await choose(first.name, true);
+    await followAddress();
   } catch (error) {
     $("runs-note").textContent = error.message;
   }
@@ -160,14 +172,16 @@ function place(run) {
   let lon = (west + east + (west > east ? 360 : 0)) / 2;
   if (lon > 180) lon -= 360;
   const lat = (south + north) / 2;
-  const side = (value, sides) => `${Math.abs(value).toFixed(2)}° ${sides[value < 0 ? 1 : 0]}`;
-  return `${side(lat, "NS")}, ${side(lon, "EW")}`;
+  const side = (value, sides) => `${Math.abs(value).toFixed(2)}°\u202f${sides[value < 0 ? 1 : 0]}`;
+  // No line breaks within: a place is read in one piece.
+  return `${side(lat, "NS")},\u00a0${side(lon, "EW")}`;
 }
 
 function listRuns() {
   const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = state.runs.filter((run) => {
-    const text = [run.name, period(run), place(run), run.model, run.targets.join(" ")].join(" ").toLowerCase();
+    const text = [run.name, period(run), place(run).replaceAll(/\s/g, " "), run.model, run.targets.join(" ")]
+      .join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   });
   $("find-label").hidden = state.runs.length < 6;
@@ -180,8 +194,9 @@ function listRuns() {
         onclick: () => choose(run.name, true),
       },
       element("b", {}, period(run)),
-      element("small", {}, `${run.targets.join(", ")} · ${place(run)}`),
-      element("small", {}, `${run.model} · ${run.mapped_km2.toLocaleString("en").replaceAll(",", "\u202f")} km²`),
+      element("small", {}, `${place(run)} · ${run.mapped_km2.toLocaleString("en").replaceAll(",", "\u202f")}\u00a0km²`),
+      element("small", {}, run.targets.join(", ")),
+      element("small", {}, run.model),
       run.is_newest ? element("small", {}, "the last clear acquisition of each pixel") : null,
       run.is_replaced ? element("small", {}, "replaced by a later run") : null,
       element("small", {}, run.name),
@@ -194,7 +209,8 @@ function listRuns() {
 }
 
 let choosing = 0;
-async function choose(name, moves) {
+/** Shows a run: whole, where it `moves` there; with the layers that are wanted, by default those shown before. */
+async function choose(name, moves, wanted = {}) {
   const turn = ++choosing;
   fail("");
   let run;
@@ -205,9 +221,8 @@ async function choose(name, moves) {
     return;
   }
   if (turn !== choosing) return;
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  const before = state.layer?.name || wanted.get("layer");
-  const other = state.compare?.name || wanted.get("compare");
+  const before = wanted.layer || state.layer?.name;
+  const other = wanted.run ? wanted.compare : state.compare?.name;
   state.run = run;
   state.layer = run.layers.find((one) => one.name === before && !one.error)
     || run.layers.find((one) => !one.error) || run.layers[0];
@@ -215,9 +230,13 @@ async function choose(name, moves) {
   listRuns();
   outlineLayer.changed();
   if (moves) fit(run);
+  else if (wanted.map) {
+    map.getView().setCenter(wanted.map.center);
+    map.getView().setZoom(wanted.map.zoom);
+  }
   listLayers();
   listFiles();
-  $("values").hidden = true;
+  unpin();
   await show();
 }
 
@@ -393,9 +412,21 @@ async function valuesAt(coordinate, all) {
   }
 }
 
-let pinned = false;
+/** Tells what all layers hold at a coordinate, which stays until another place is asked for or it is closed. */
+function pinAt(coordinate) {
+  clearTimeout(waiting);
+  pin.setGeometry(new ol.geom.Point(coordinate));
+  return valuesAt(coordinate, true);
+}
+
+function unpin() {
+  asking?.abort();
+  pin.setGeometry(undefined);
+  $("values").hidden = true;
+}
+
 map.on("pointermove", (event) => {
-  if (event.dragging || pinned) return;
+  if (event.dragging || pin.getGeometry()) return;
   clearTimeout(waiting);
   waiting = setTimeout(() => valuesAt(event.coordinate, false), 60);
 });
@@ -406,13 +437,11 @@ map.on("singleclick", (event) => {
     choose(here[0], false);
     return;
   }
-  pinned = true;
-  valuesAt(event.coordinate, true);
-  setTimeout(() => { pinned = false; }, 1500);
+  pinAt(event.coordinate);
 });
 map.on("moveend", remember);
 $("map").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") valuesAt(map.getView().getCenter(), true);
+  if (event.key === "Enter") pinAt(map.getView().getCenter());
 });
 
 // ---- the address remembers what is seen
@@ -421,7 +450,34 @@ function remember() {
   if (!state.run || !state.layer) return;
   const hash = new URLSearchParams({ run: state.run.name, layer: state.layer.name });
   if (state.compare) hash.set("compare", state.compare.name);
-  history.replaceState(null, "", `#${hash}`);
+  const view = map.getView();
+  const [lon, lat] = ol.proj.toLonLat(view.getCenter());
+  const at = [view.getZoom().toFixed(2), lat.toFixed(5), lon.toFixed(5)].join("/");
+  history.replaceState(null, "", `#${hash}&map=${at}`);
+}
+
+/** What an address asks for; `map` is zoom/latitude/longitude, and null where it is none. */
+function addressed() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const [zoom, lat, lon, ...more] = (hash.get("map") || "").split("/").map((part) => part.trim() === "" ? NaN : Number(part));
+  const isPlace = more.length === 0 && [zoom, lat, lon].every(Number.isFinite) && Math.abs(lat) < 86 && Math.abs(lon) <= 360;
+  return {
+    run: hash.get("run"), layer: hash.get("layer"), compare: hash.get("compare"),
+    map: isPlace ? { zoom, center: ol.proj.fromLonLat([lon, lat]) } : null,
+  };
+}
+
+/** Shows the run, the layers and the place that the address names; of what it does not name the newest, and all. */
+async function followAddress() {
+  const wanted = addressed();
+  const found = state.runs.find((run) => run.name === wanted.run);
+  const first = found || state.runs[0];
+  if (!first) return;
+  await choose(first.name, !(found && wanted.map), wanted);
+  if (wanted.run && !found) fail(`This address names the run ${wanted.run}, which is not here; another is shown.`);
+  else if (wanted.layer && state.layer && state.layer.name !== wanted.layer) {
+    fail(`This address names the layer ${wanted.layer}, which this run cannot show; another is shown.`);
+  }
 }
 
 // ---- controls
@@ -433,8 +489,8 @@ $("compare").addEventListener("change", (event) => {
   state.compare = state.run.layers.find((layer) => layer.name === event.target.value) || null;
   show();
 });
-$("values-close").addEventListener("click", () => { $("values").hidden = true; $("map").focus(); });
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("values").hidden = true; });
+$("values-close").addEventListener("click", () => { unpin(); $("map").focus(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") unpin(); });
 if (matchMedia("(max-width: 700px)").matches) $("legend").open = false;
 $("panel-button").addEventListener("click", (event) => {
   const closed = $("panel").classList.toggle("closed");
@@ -445,5 +501,8 @@ new ResizeObserver(() => map.updateSize()).observe($("map"));
 
 /** For tests, and for whoever wants to look from the console. */
 window.terramosaic = { map, state, shown };
+
+// Another address in the same tab; what the page writes there itself is no such event.
+window.addEventListener("hashchange", followAddress);
 
 loadRuns();
