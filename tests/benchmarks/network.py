@@ -18,8 +18,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,6 +56,37 @@ class Line:
         time.sleep(max(0.0, until - time.monotonic()))
 
 
+class Traffic:
+    """How many requests are answered at a time: for how long none, and how many on the whole."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._now, self._since = 0, time.monotonic()
+        self._seconds: defaultdict[int, float] = defaultdict(float)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A request is answered."""
+        self._change(1)
+        try:
+            yield
+        finally:
+            self._change(-1)
+
+    def seconds(self) -> dict[int, float]:
+        """Seconds with so many requests at a time, since it was asked last."""
+        self._change(0)
+        with self._guard:
+            found, self._seconds = dict(self._seconds), defaultdict(float)
+        return found
+
+    def _change(self, by: int) -> None:
+        with self._guard:
+            now = time.monotonic()
+            self._seconds[self._now] += now - self._since
+            self._now, self._since = self._now + by, now
+
+
 class Handler(BaseHTTPRequestHandler):
     """Files by ranges, late and slowly, and what was asked of them."""
 
@@ -64,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     latency: ClassVar[float]
     asked: ClassVar[Counter[str]] = Counter()
     guard: ClassVar[threading.Lock] = threading.Lock()
+    traffic: ClassVar[Traffic] = Traffic()
 
     def do_HEAD(self) -> None:
         """Headers alone."""
@@ -73,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         """A range, or the whole; what was asked so far is at ``/asked``, and is forgotten."""
         if self.path == "/asked":
             with self.guard:
-                told = json.dumps(self.asked).encode()
+                told = json.dumps(self.asked | {"at once": self.traffic.seconds()}).encode()
                 self.asked.clear()
             self.send_response(200)
             self.send_header("Content-Length", str(len(told)))
@@ -86,6 +119,10 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
     def _answer(self, method: str) -> None:
+        with self.traffic.one():
+            self._send(method)
+
+    def _send(self, method: str) -> None:
         time.sleep(self.latency)
         path = self.folder / self.path.lstrip("/")
         if not path.is_file():
@@ -132,10 +169,10 @@ class Server:
         assert self._process.stdout
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
-    def asked(self) -> dict[str, int]:
-        """Requests and bytes since the last time."""
+    def asked(self) -> dict[str, Any]:
+        """Requests and bytes since the last time, and for how long so many were at once."""
         with urlopen(f"{self.url}/asked") as answer:
-            found: dict[str, int] = json.load(answer)
+            found: dict[str, Any] = json.load(answer)
         return {"GET": 0, "HEAD": 0, "bytes": 0} | found
 
     def close(self) -> None:
@@ -248,11 +285,21 @@ def measure(options: argparse.Namespace, scene: Path, server: Server, latency: f
         f"{latency:g} ms, cap {options.cap:g} MB/s: terramosaic, {blocks} blocks: {asked['GET'] / blocks:.0f} GETs and "
         f"{asked['HEAD'] / blocks:.1f} HEADs a block, {asked['bytes'] / 1e6:.0f} MB, {asked['bytes'] / needed:.2f} of "
         f"what is needed, {seconds:.1f} s, {rect.height * rect.width / 1e6 / seconds:.2f} megapixels/s, "
-        f"{asked['bytes'] / seconds / options.cap / 1e6:.0%} of the cap",
+        f"{asked['bytes'] / seconds / options.cap / 1e6:.0%} of the cap; {at_once(asked)}",
         flush=True,
     )
     if options.odc:
         load_with_odc(catalog, rect, server, latency, options.cap, needed)
+
+
+def at_once(asked: dict[str, Any]) -> str:
+    """How the line is used, in words."""
+    seconds = {int(count): taken for count, taken in asked["at once"].items()}
+    whole = sum(seconds.values())
+    return (
+        f"{sum(count * taken for count, taken in seconds.items()) / whole:.1f} requests at once, "
+        f"none for {seconds.get(0, 0.0) / whole:.0%} of the time, one for {seconds.get(1, 0.0) / whole:.0%}"
+    )
 
 
 def load_with_odc(catalog: Path, rect: Rect, server: Server, latency: float, cap: float, needed: int) -> None:
@@ -274,7 +321,7 @@ def load_with_odc(catalog: Path, rect: Rect, server: Server, latency: float, cap
         f"{latency:g} ms, cap {cap:g} MB/s: odc-stac, one array: {asked['GET']} GETs and {asked['HEAD']} HEADs, "
         f"{asked['bytes'] / 1e6:.0f} MB, {asked['bytes'] / needed:.2f} of what is needed, {seconds:.1f} s, "
         f"{rect.height * rect.width / 1e6 / seconds:.2f} megapixels/s, "
-        f"{asked['bytes'] / seconds / cap / 1e6:.0%} of the cap",
+        f"{asked['bytes'] / seconds / cap / 1e6:.0%} of the cap; {at_once(asked)}",
         flush=True,
     )
 
