@@ -1,6 +1,6 @@
 """What a run asks of a server of imagery: requests, bytes, and how much of the line it uses; beside odc-stac's load.
 
-    python -m tests.benchmarks.network --work DIR [--size 5490] [--latency 0 20 60] [--cap 100] [--odc]
+    python -m tests.benchmarks.network --work DIR [--size 5490] [--latency 0 20 60] [--cap 100] [--fails N] [--odc]
 
 Serves a made-up full-size scene (12 bands and SCL as COGs; see ``throughput``) on loopback from a process of its own,
 which answers after a while and sends no more megabytes a second than the cap, all connections together. Maps a region
@@ -97,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
     asked: ClassVar[Counter[str]] = Counter()
     guard: ClassVar[threading.Lock] = threading.Lock()
     traffic: ClassVar[Traffic] = Traffic()
+    fails: ClassVar[int] = 0
+    seen: ClassVar[list[int]] = [0]
 
     def do_HEAD(self) -> None:
         """Headers alone."""
@@ -115,6 +117,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._answer("GET")
 
+    def is_to_fail(self) -> bool:
+        """Whether this is one of those requests that a busy server turns away."""
+        with self.guard:
+            self.seen[0] += 1
+            return bool(self.fails) and self.seen[0] % self.fails == 0
+
     def log_message(self, *_: Any) -> None:
         """Nothing."""
 
@@ -124,6 +132,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, method: str) -> None:
         time.sleep(self.latency)
+        if method == "GET" and self.is_to_fail():
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         path = self.folder / self.path.lstrip("/")
         if not path.is_file():
             self.send_response(404)
@@ -161,8 +174,16 @@ class Handler(BaseHTTPRequestHandler):
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, folder: Path, latency: float, cap: float) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.network", "--serve", str(folder)]
+    def __init__(self, folder: Path, latency: float, cap: float, fails: int = 0) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.network",
+            "--serve",
+            str(folder),
+            "--fails",
+            str(fails),
+        ]
         self._process = subprocess.Popen(
             [*command, "--latency", str(latency), "--cap", str(cap)], stdout=subprocess.PIPE, text=True
         )
@@ -181,9 +202,9 @@ class Server:
         self._process.wait()
 
 
-def serve(folder: Path, latency: float, cap: float) -> None:
+def serve(folder: Path, latency: float, cap: float, fails: int) -> None:
     """Serves until it is ended; prints its port."""
-    Handler.folder, Handler.latency, Handler.line = folder, latency, Line(cap)
+    Handler.folder, Handler.latency, Handler.line, Handler.fails = folder, latency, Line(cap), fails
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
@@ -239,15 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cap", type=float, default=100, help="megabytes a second")
     parser.add_argument("--blocks", type=int, default=2048, help="their side, in pixels")
     parser.add_argument("--workers", type=int, help="blocks at the same time")
+    parser.add_argument(
+        "--fails", type=int, default=0, metavar="N", help="every so manyth GET is turned away (503)"
+    )
     parser.add_argument("--odc", action="store_true", help="load the same pixels with odc-stac, too")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
-        serve(options.serve, options.latency[0] / 1000, options.cap * 1e6)
+        serve(options.serve, options.latency[0] / 1000, options.cap * 1e6, options.fails)
         return
     scene = make_scene(options.work, options.size)
     for latency in options.latency:
-        server = Server(scene, latency, options.cap)
+        server = Server(scene, latency, options.cap, options.fails)
         try:
             measure(options, scene, server, latency)
         finally:
