@@ -1,4 +1,4 @@
-"""What runs are quoted and what they take: processor seconds of runs of different sizes, targets and strides.
+"""What runs are quoted and what they take, of different sizes, targets and strides: processor seconds, and gigabytes.
 
     python -m tests.benchmarks.quote --work DIR [--runs 10] [--model demo] [--size 5496]
 
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,12 @@ from shapely.geometry import box
 
 from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import as_geojson, lonlat_of
+from terramosaic.publishing.numbers import size
 from terramosaic.request.area import area_from_tile
 from tests.benchmarks.throughput import TILE, make_scene
+
+#: What is quoted in gigabytes, each taken of quoted in a column of its own.
+GIGABYTES = ("read", "blocks", "mosaics")
 
 #: Side of the region in pixels, and fields of the request: from a hamlet to a fifth of a tile.
 DEMO_RUNS: tuple[tuple[int, dict[str, Any]], ...] = (
@@ -66,6 +70,7 @@ def run_once(catalog: Path, out: Path, model: str, side: int, fields: dict[str, 
     from terramosaic import map_region, plan
     from terramosaic.planning.folder import RunFolder
     from terramosaic.publishing.record import gather
+    from terramosaic.publishing.taken import quote_and_taken
 
     _, tile = area_from_tile(TILE).tile or (0, Rect(0, 0, 0, 0))
     # Not where blocks begin; one metre inside, so that reprojecting to degrees and back adds no row of pixels.
@@ -83,8 +88,7 @@ def run_once(catalog: Path, out: Path, model: str, side: int, fields: dict[str, 
     before, started = time.process_time(), time.perf_counter()
     result = map_region(asked)
     taken, wall = time.process_time() - before, time.perf_counter() - started
-    blocks = gather(result.plan).processor_seconds
-    folder = RunFolder.of(result.plan)
+    run = gather(result.plan)
     quote = figures.quote
     assert quote is not None
     found = {
@@ -93,13 +97,23 @@ def run_once(catalog: Path, out: Path, model: str, side: int, fields: dict[str, 
         "taken": taken,
         "wall": wall,
         "quoted blocks": 60 * (sum(figures.device_minutes.values()) + quote.processor_minutes),
-        "taken blocks": blocks,
-        "quoted disk": quote.peak_gigabytes,
-        "disk": sum(file.stat().st_size for file in Path(str(folder.path)).rglob("*.tif")) / 1e9,
+        "taken blocks": run.processor_seconds,
+        "gigabytes": quote_and_taken(run),
         "basis": quote.basis,
     }
-    shutil.rmtree(str(folder.path))
+    shutil.rmtree(str(RunFolder.of(result.plan).path))
     return found
+
+
+def gigabytes_in_words(told: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What of imagery, block rasters and mosaics a run took, what it was quoted, and how the quote is to that.
+
+    Args:
+        told: from `terramosaic.publishing.taken.quote_and_taken`.
+    """
+    for what in GIGABYTES:
+        quoted, taken = (told[when][f"{what}_gigabytes"] for when in ("quoted", "taken"))
+        yield f"{size(taken * 1e9)} of {size(quoted * 1e9)} ({quoted / taken:.2f})"
 
 
 def _in_process(environment: dict[str, str], *arguments: str) -> str:
@@ -129,8 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(_in_process(environment, "-m", "terramosaic", "model", "check", options.model))
     common = ["-m", "tests.benchmarks.quote", "--work", str(options.work), "--size", str(options.size)]
     runs = DEMO_RUNS if options.model == "demo" else TERRAMIND_RUNS
-    print("| pixels | request | windows | quoted s | taken s | ratio | of blocks | disk | wall s |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        f"| pixels | request | windows | quoted s | taken s | ratio | of blocks | {' | '.join(GIGABYTES)} | wall s |"
+    )
+    print(f"|{' --- |' * (8 + len(GIGABYTES))}")
     ratios = []
     for side, fields in (runs * (1 + options.runs // len(runs)))[: options.runs]:
         told = _in_process(
@@ -145,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"| {side} x {side} | {words} | {found['windows']} | {found['quoted']:.1f} | {found['taken']:.1f} "
             f"| {ratios[-1]:.2f} | {found['quoted blocks'] / found['taken blocks']:.2f} "
-            f"| {found['quoted disk'] / found['disk']:.2f} | {found['wall']:.1f} |",
+            f"| {' | '.join(gigabytes_in_words(found['gigabytes']))} | {found['wall']:.1f} |",
             flush=True,
         )
     within = sum(abs(ratio - 1) <= 0.15 for ratio in ratios)

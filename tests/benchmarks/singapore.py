@@ -24,8 +24,11 @@ from terramosaic.model.bundle import Bundle
 from terramosaic.model.speed import table_speed
 from terramosaic.model.work import chain_of
 from terramosaic.planning.plan import Plan
-from terramosaic.publishing.numbers import duration, size
+from terramosaic.publishing.numbers import duration
+from terramosaic.publishing.record import gather
+from terramosaic.publishing.taken import quote_and_taken
 from terramosaic.request.request import RegionRequest
+from tests.benchmarks.quote import GIGABYTES, gigabytes_in_words
 from tests.benchmarks.throughput import make_scene_of
 
 #: West, south, east, north.
@@ -114,11 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before, started = time.process_time(), time.perf_counter()
     result = map_region(fields)
     taken, wall = time.process_time() - before, time.perf_counter() - started
-    on_disk = sum(Path(str(path)).stat().st_size for path in result.mosaics.values())
+    told = zip(GIGABYTES, gigabytes_in_words(quote_and_taken(gather(result.plan))), strict=True)
     print(
         f"demo, run: {duration(taken)} of processors, quoted {duration(60 * figures.minutes)} "
-        f"({60 * figures.minutes / taken:.2f}); {duration(wall)} by the clock; mosaics {size(on_disk)}, quoted "
-        f"{size(quote.mosaics_gigabytes * 1e9)}; {quote.basis}"
+        f"({60 * figures.minutes / taken:.2f}); {duration(wall)} by the clock; {quote.basis}; "
+        f"taken of quoted: {', '.join(f'{name} {words}' for name, words in told)}"
     )
     shutil.rmtree(str(result.folder))
 

@@ -27,7 +27,7 @@ from terramosaic.block.ndvi import INFRARED, NdviAgreement, NdviTally
 from terramosaic.block.pixel_hash import PixelHash
 from terramosaic.block.places import PlaceSheet
 from terramosaic.block.preview import PREVIEW, PREVIEW_BANDS, preview_rect, preview_transform
-from terramosaic.block.tokens import TOKENS_DTYPE, TokenSheet
+from terramosaic.block.tokens import TokenSheet
 from terramosaic.errors import OutputError
 from terramosaic.ground.blend import RowBand
 from terramosaic.ground.grid import Rect
@@ -50,11 +50,6 @@ from terramosaic.storage.files import whole_file
 
 #: Rows in a strip of a block's raster. Blocks are read back by bands of rows, so they are not tiled.
 _STRIP_ROWS = 64
-
-#: What is compressed: classes and flags shrink to almost nothing, tokens to half. Noisy values would lose a tenth, for
-#: as much work as all the rest of writing.
-_SMALL = ("uint8", TOKENS_DTYPE)
-
 
 #: Bands of `SourceRows`: what the report shows, and what an NDVI takes.
 SOURCE_BANDS = (*PREVIEW_BANDS, INFRARED)
@@ -153,7 +148,15 @@ class BlockRasters:
     def __enter__(self) -> Self:
         for layer in self._layers:
             own = layer.rect(self._block.rect)
-            self._open(layer.name, own, len(layer.bands), layer.dtype, layer.nodata, layer.transform(own))
+            self._open(
+                layer.name,
+                own,
+                len(layer.bands),
+                layer.dtype,
+                layer.nodata,
+                layer.transform(own),
+                is_small=layer.is_small,
+            )
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -204,7 +207,11 @@ class BlockRasters:
             self._put(PREVIEW, self._preview, self._preview_rect)
         for sheet in sheets:
             count = len(sheet.numbers)
-            self._open(sheet.name, sheet.rect, count, sheet.dtype, sheet.nodata, sheet.transform)
+            # Tokens shrink to half.
+            is_small = isinstance(sheet, TokenSheet)
+            self._open(
+                sheet.name, sheet.rect, count, sheet.dtype, sheet.nodata, sheet.transform, is_small=is_small
+            )
             self._put(sheet.name, sheet.numbers, sheet.rect)
         try:
             while self._datasets:
@@ -221,13 +228,20 @@ class BlockRasters:
         self._files.close()
 
     def _open(
-        self, name: str, rect: Rect, count: int, dtype: str, nodata: int, transform: Affine | None = None
+        self,
+        name: str,
+        rect: Rect,
+        count: int,
+        dtype: str,
+        nodata: int,
+        transform: Affine,
+        *,
+        is_small: bool = False,
     ) -> None:
         partial = self._files.enter_context(whole_file(self._folder.block_raster(self._block, name)))
         self._partials[name] = partial
         self._hashes[name] = PixelHash(rect, count, dtype, nodata)
         self._rects[name] = rect
-        is_small = dtype in _SMALL
         try:
             self._datasets[name] = rasterio.open(
                 partial,
@@ -239,7 +253,7 @@ class BlockRasters:
                 dtype=dtype,
                 nodata=nodata,
                 crs=f"EPSG:{self._block.epsg}",
-                transform=transform or rect.transform,
+                transform=transform,
                 blockysize=_STRIP_ROWS,
                 # As the arrays are: weaving bands together costs more than all else in writing.
                 interleave="band",

@@ -163,6 +163,14 @@ class Layer:
         return self.kind in ("value", "percent", "imagery", "embedding")
 
     @property
+    def is_small(self) -> bool:
+        """Whether block rasters of it are compressed: classes, flags, days and percents shrink to almost nothing.
+
+        Noisy values would lose a tenth, for as much work as all the rest of writing.
+        """
+        return self.dtype == "uint8" or self.kind == "days"
+
+    @property
     def file_dtype(self) -> str:
         """Type of the numbers in its mosaic: an embedding's are of half precision, which GDAL reads as float32."""
         return "float16" if self.kind == "embedding" else self.dtype

@@ -30,6 +30,7 @@ from terramosaic.errors import (
 )
 from terramosaic.ground.zones import as_geojson
 from terramosaic.model.bundle import Bundle
+from terramosaic.planning.block_sizes import blocks_gigabytes
 from terramosaic.planning.blocks import (
     cut_into_blocks,
     seen_at_all,
@@ -343,8 +344,10 @@ def _plan_from(
     )
     passes = [acquisition.of_pass for acquisition in acquisitions]
     layers = layers_of(request, bundle, passes, imagery_names(dates).values())
-    figures = _quoted(figures, request, bundle, lattices, layers, zones, [*read, *beside])
     longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    preview_factor = 1 << max(0, (longest // _PREVIEW_SIDE).bit_length())
+    blocks = blocks_gigabytes(zones, layers, lattices, bundle, preview_factor)
+    figures = _quoted(figures, request, bundle, lattices, layers, zones, [*read, *beside], blocks)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
     made = Plan(
         run_id="",
@@ -387,7 +390,7 @@ def _plan_from(
             *(found.unknown if radar is None and heights is None else ()),
             *left_out_in_words(unusable),
         ),
-        preview_factor=1 << max(0, (longest // _PREVIEW_SIDE).bit_length()),
+        preview_factor=preview_factor,
     )
     made = made.model_copy(update={"run_id": run_id_of(made)})
     require_within_limits(made)
@@ -402,8 +405,9 @@ def _quoted(
     layers: Sequence[Layer],
     zones: Sequence[Zone],
     sources: Sequence[Source],
+    blocks: float,
 ) -> Figures:
-    """The figures with what the run is expected to take."""
+    """The figures with what the run is expected to take; ``blocks`` are the gigabytes of block rasters."""
     mapped_km2 = figures.area_km2 * (1 - figures.gap_share)
     # Windows without a pixel of imagery are left out when they are cut.
     seen = (
@@ -424,6 +428,7 @@ def _quoted(
         output_gigabytes={
             name: gigabytes * (1 - figures.gap_share) for name, gigabytes in figures.output_gigabytes.items()
         },
+        blocks_gigabytes=blocks,
         mapped_km2=mapped_km2,
     )
     quote = quote.priced(minutes, Prices.known())

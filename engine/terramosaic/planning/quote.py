@@ -38,9 +38,6 @@ _LEAST_REPORT = 1.3
 #: Bytes of the layers that tell how far to trust a map (`quality`, `acquired`, those of classes) to a pixel of ground.
 _LAYERS_BYTES = 0.5
 
-#: Bytes of block rasters to one of mosaics, which hold overviews too, and beside these to a pixel of ground: previews.
-_BLOCKS, _PREVIEWS_BYTES = 0.6, 3.2
-
 
 class Quote(BaseModel):
     """What a run is expected to take beside `Figures.device_minutes`, which are those of its targets alone."""
@@ -110,6 +107,7 @@ class Quote(BaseModel):
         read_gigabytes: float,
         fetched_share: float,
         output_gigabytes: Mapping[str, float],
+        blocks_gigabytes: float,
         mapped_km2: float,
     ) -> Self:
         """The quote of a run.
@@ -123,6 +121,7 @@ class Quote(BaseModel):
             read_gigabytes: of imagery, compressed.
             fetched_share: of that, what does not lie on a disk.
             output_gigabytes: of each target's mosaics, without gaps.
+            blocks_gigabytes: of block rasters; see `terramosaic.planning.block_sizes`.
             mapped_km2: of the region that has imagery.
         """
         megapixels = mapped_km2 / 100
@@ -141,7 +140,7 @@ class Quote(BaseModel):
             finishing_minutes=speed.pace * (mosaics + report) / 60,
             network_gigabytes=read_gigabytes * fetched_share,
             mosaics_gigabytes=written,
-            blocks_gigabytes=written * _BLOCKS + megapixels * _PREVIEWS_BYTES / 1e3,
+            blocks_gigabytes=blocks_gigabytes,
         )
 
 

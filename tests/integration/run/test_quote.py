@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from terramosaic import map_region, plan
+from terramosaic import map_region, plan, run_block
+from terramosaic.block.block import open_model
 from terramosaic.block.receipt import finished_blocks
 from terramosaic.errors import RequestError
 from terramosaic.ground.grid import Rect
 from terramosaic.planning.folder import RunFolder
 from terramosaic.publishing.numbers import size
 from tests.integration.conftest import LAND, Catalog
+from tests.unit.model.toy_terramind import make_toy
 
 PLACE = Rect(LAND.row + 300, LAND.col + 300, 520, 520)
 
@@ -39,6 +42,30 @@ def test_report_and_item_tell_quote_against_actual(land: Catalog, tmp_path: Path
     assert taken["read_gigabytes"] > 0
     page = Path(result.report).read_text()
     assert "processor time of blocks" in page and "blocks on disk" in page and size(on_disk) in page
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("demo", {}),
+        ("demo", {"dtype": "float32", "extras": ("std", "second", "probabilities"), "keep_imagery": True}),
+        ("toy", {"targets": ("S1GRD", "NDVI", "LULC", "embedding"), "strides": {"LULC": 112}}),
+        ("toy", {"targets": ("NDVI", "coordinates")}),
+    ],
+)
+def test_blocks_on_disk_are_as_quoted(
+    land: Catalog, tmp_path: Path, model: str, fields: dict[str, Any]
+) -> None:
+    bundle = model if model == "demo" else str(make_toy(tmp_path / "toy", locates=True))
+    made = plan(land.request(PLACE, tmp_path / "out", model=bundle, **fields))
+    opened = open_model(made)
+    receipts = [run_block(made, block, model=opened) for block in made.blocks]
+    quote = made.figures.quote
+    assert quote is not None and len(receipts) > 1
+    taken = sum(sum(receipt.files.values()) for receipt in receipts) / 1e9
+    assert quote.blocks_gigabytes == pytest.approx(taken, rel=0.15)
+    # Two acquisitions lie in patches, and take next to nothing.
+    assert sum(each.files["acquired"] for each in receipts) < 0.3 * PLACE.height * PLACE.width
 
 
 def test_a_limit_refuses_before_there_is_a_folder(land: Catalog, tmp_path: Path) -> None:
