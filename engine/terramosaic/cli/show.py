@@ -63,16 +63,22 @@ def show_verification(console: Console, found: Verification) -> None:
     console.print(found.confidence, soft_wrap=True)
     for line in found.details:
         console.print(line, style="yellow", soft_wrap=True)
-    console.print(f"drawn with --seed {found.seed} on {found.device} in {found.seconds:.1f} s", style="dim")
+    if found.uncounted:
+        console.print(found.uncounted, style="dim", soft_wrap=True)
+    drawn = "" if found.is_all else f"drawn with --seed {found.seed}, "
+    console.print(f"{drawn}checked on {found.device} in {found.seconds:.1f} s", style="dim")
 
 
 def show_assessment(console: Console, found: Assessment) -> None:
     """Prints how a map compares with its references, and what was missing."""
     for table in tables_of(found):
         _show_figures(console, table)
-    console.print(
-        f"drawn with --seed {found.seed} from {found.parts} parts in {found.seconds:.1f} s", style="dim"
+    which = (
+        f"all {found.parts} parts"
+        if found.is_all
+        else f"drawn with --seed {found.seed} from {found.parts} parts"
     )
+    console.print(f"{which}, compared in {found.seconds:.1f} s", style="dim")
 
 
 def show_series(console: Console, series: AssessmentSeries) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from terramosaic.catalog.offset import GUESSED
 from terramosaic.cli.lines import plain, show_facts, show_line
@@ -92,11 +93,28 @@ def _short_table(rows: Sequence[_Row], *, is_radar: bool) -> Table:
     own = ("orbit",) if is_radar else ("cloud", "tile", "offset")
     for column in ("rank", "day", "covers", *own):
         table.add_column(column, no_wrap=True)
-    table.add_column("scene", overflow="ellipsis")
+    table.add_column("scene")
     for (rank, day, covers, cloud), scene in rows:
         cells = (_short_orbit(scene.tile),) if is_radar else (cloud, scene.tile, _short_offset(scene))
-        table.add_row(*map(plain, (rank, day, covers, *cells, scene.id)))
+        table.add_row(*map(plain, (rank, day, covers, *cells)), _Id(scene.id))
     return table
+
+
+class _Id:
+    """An id that is cut in its middle where it must be: what its ends tell stands in no other cell."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The id, no longer than there is room."""
+        lost = len(self._text) - options.max_width
+        head = -(-(options.max_width - 1) // 2)
+        yield Text(self._text if lost <= 0 else f"{self._text[:head]}…{self._text[head + lost + 1 :]}")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """From nothing of it to all."""
+        return Measurement(1, len(self._text))
 
 
 def _short_offset(scene: SceneFacts) -> str:

@@ -175,6 +175,11 @@ class Assessment(_Value):
     seconds: float
 
     @property
+    def is_all(self) -> bool:
+        """Whether the run has no more parts than were asked for, so that no seed decided which."""
+        return self.samples >= self.parts
+
+    @property
     def failure(self) -> CatalogError | None:
         """What is to be raised where nothing could be compared; None else."""
         if any(one.compared for one in self.comparisons):

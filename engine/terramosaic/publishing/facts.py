@@ -17,7 +17,13 @@ from terramosaic.planning.plan import Plan, RankedAcquisition
 from terramosaic.publishing.dates import DateFacts, dates_in_words, dates_of
 from terramosaic.publishing.numbers import counted, degrees, number, percent, size, square_km
 from terramosaic.publishing.quote import quote_in_words
-from terramosaic.publishing.words import Code, bounds_in_words, region_in_words, targets_in_words
+from terramosaic.publishing.words import (
+    Code,
+    bounds_in_words,
+    region_in_words,
+    searched_in_words,
+    targets_in_words,
+)
 
 #: What an overview of B04 shows, in words; see `terramosaic.imagery.offset.check_offset`.
 _VERDICTS = {
@@ -142,7 +148,7 @@ class PlanFacts:
             **(quote_in_words(figures) if figures.quote else {}),
             **({"Can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
             "Model": plan.bundle.title,
-            "Searched": plan.searched,
+            "Searched": searched_in_words(plan.searched),
             "Folder": Code(f"{plan.request.out}/{plan.run_id}"),
         }
 

@@ -31,6 +31,7 @@ from terramosaic.publishing.facts import PlanFacts
 from terramosaic.publishing.gaps import gaps_in_words
 from terramosaic.publishing.inputs import InputPixels
 from terramosaic.publishing.left_out import left_out_in_words
+from terramosaic.publishing.numbers import UNBROKEN
 from terramosaic.publishing.places import PlaceFigures, figures_of_places
 from terramosaic.publishing.quicklook import Quicklook, Swatch, draw, true_colour
 from terramosaic.publishing.reduced import ReducedMosaic, read_reduced, told_if_broken
@@ -107,6 +108,19 @@ class LayerRecord:
             for band, counts in zip(self.layer.bands, self.census.counts, strict=True)
         }
         return {band: each for band, each in found.items() if each is not None and len(each.shares) > 2}
+
+    @property
+    def only(self) -> str:
+        """The one value that a layer beside the maps has wherever it has any, in words; empty where there are others.
+
+        Of such a layer, as the disagreement of windows that agree everywhere, a picture would show nothing.
+        """
+        found = {(figures.minimum, figures.maximum) for figures in self.census.statistics}
+        if self.layer.is_estimate or len(found) != 1:
+            return ""
+        ((low, high),) = found
+        unit = "" if self.layer.unit == "1" else f"{UNBROKEN}{self.layer.unit}"
+        return f"{low:g}{unit}" if low == high else ""
 
     @property
     def valid_km2(self) -> float:

@@ -28,12 +28,13 @@ from terramosaic.publishing.record import RunFacts
 from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
 from terramosaic.publishing.run_files import companions_of, files_of, larger_of, mosaic_file
 from terramosaic.publishing.served import on_the_map
-from terramosaic.publishing.taken import quoted_and_taken
+from terramosaic.publishing.taken import quoted_and_taken, times_taken
 from terramosaic.publishing.words import (
     Code,
     attribution,
     bounds_in_words,
     bounds_of_samples,
+    searched_in_words,
     software,
     strides_in_words,
 )
@@ -68,6 +69,7 @@ def render_report(run: RunFacts) -> str:
         cards=_cards(run),
         maps=run_maps(run),
         planned_and_done=list(_planned_and_done(run)),
+        times=list(times_taken(run)),
         phases=[(Swatch(0, *words), run.seconds(phase)) for phase, words in _PHASES.items()],
         slowest=slowest[:_SLOWEST],
         command=map_command(run.plan.request, run.plan.region),
@@ -89,7 +91,8 @@ def _cropped(run: RunFacts) -> dict[str, Quicklook]:
     """The pictures, those of a zone cut to its data."""
     found, all_of_them = dict[str, Quicklook](), run.pictures
     for zone in run.plan.zones:
-        names = [run.true_colour_name(zone), *(each.name for each in run.layers if each.zone == zone)]
+        drawn = (each.name for each in run.layers if each.zone == zone and not each.only)
+        names = [run.true_colour_name(zone), *drawn]
         found |= cropped({name: all_of_them[name] for name in names if name in all_of_them})
     return found
 
@@ -105,7 +108,7 @@ def _cards(run: RunFacts) -> tuple[tuple[str, str, str], ...]:
         _under_cloud(run),
         ("Scenes", number(figures.scenes), f"of {counted(figures.acquisitions, 'acquisition')}"),
         ("Windows", number(run.windows), f"in {counted(figures.blocks, 'block')}"),
-        ("Time", duration(run.busy_seconds), f"{figure(rate)} windows/s"),
+        ("Blocks took", duration(run.busy_seconds), f"by the clock, {figure(rate)} windows/s"),
         ("Mosaics", size(sum(mosaic.size for mosaic in run.layers)), counted(len(run.layers), "file")),
     )
 
@@ -128,7 +131,8 @@ def _planned_and_done(run: RunFacts) -> Iterator[tuple[str, str, str]]:
         f"{number(len(run.left_out))} left out" if run.left_out else "all usable",
     )
     yield "blocks", number(figures.blocks), number(len(run.receipts))
-    yield "blocks without imagery", number(figures.empty_blocks), "left out"
+    if figures.empty_blocks:
+        yield "blocks without imagery", number(figures.empty_blocks), "left out"
     yield from quoted_and_taken(run)
     for target, gigabytes in figures.output_gigabytes.items():
         written = sum(mosaic.size for mosaic in run.layers if mosaic.layer.name == target)
@@ -187,8 +191,8 @@ def _settings(plan: Plan) -> dict[str, object]:
             f"Bands of {name}": " ".join(bands)
             for name, bands in (plan.optical.inputs.items() if plan.optical else ())
         },
-        **({"Sentinel-1 searched": plan.radar.searched} if plan.radar else {}),
-        **({"DEM searched": plan.heights.searched} if plan.heights else {}),
+        **({"Sentinel-1 searched": searched_in_words(plan.radar.searched)} if plan.radar else {}),
+        **({"DEM searched": searched_in_words(plan.heights.searched)} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),
         **({"Reconstructed": "each target of its own input's tokens"} if request.reconstruct else {}),
         "Seed": request.seed,

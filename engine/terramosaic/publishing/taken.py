@@ -36,6 +36,22 @@ def quoted_and_taken(run: RunFacts) -> Iterator[tuple[str, str, str]]:
         yield "blocks on disk", size(quote.blocks_gigabytes * 1e9), size(run.block_bytes)
 
 
+def times_taken(run: RunFacts) -> Iterator[tuple[str, str, str]]:
+    """Rows of a table: which of a run's times it is, how long, and what it holds."""
+    figures, quote = run.plan.figures, run.plan.figures.quote
+    yield "by the clock", duration(run.busy_seconds), "at least one block was being computed"
+    yield "of all blocks", duration(run.seconds("total")), "each one's own, added up; blocks run side by side"
+    if run.processor_seconds is not None:
+        yield "of processors", duration(run.processor_seconds), "they worked for blocks, all added up"
+    if quote is not None:
+        of = "of one processor" if quote.is_cpu else f"of one {quote.device}"
+        yield (
+            "quoted",
+            duration(60 * figures.minutes),
+            f"{of} for the whole run, with mosaics and this page, which the others do not hold",
+        )
+
+
 def quote_and_taken(run: RunFacts) -> dict[str, dict[str, Any]]:
     """The same for the item: minutes and gigabytes by name; nothing of plans that were not quoted."""
     figures, quote = run.plan.figures, run.plan.figures.quote

@@ -86,7 +86,9 @@ class Verification(_Value):
         files: files that were compared with the item.
         flaws: those that are not as it says.
         model: how the model differs from the run's; empty if it does not.
-        windows: windows that the run has, counted in each block.
+        windows: windows that can be drawn: those with pixels of the region to compare, counted in each block.
+        planned: windows that the run was planned to compute, which are more by those of which a block has the edges
+            alone; 0 in what was written before.
         drawn: those that were drawn; fewer of them were looked at where the time was up.
         blocks: blocks that the run has.
         blocks_seen: those of which a window could be computed again.
@@ -118,6 +120,7 @@ class Verification(_Value):
     flaws: tuple[FileFlaw, ...] = ()
     model: str = ""
     windows: int
+    planned: int = 0
     drawn: int
     blocks: int
     blocks_seen: int
@@ -144,6 +147,23 @@ class Verification(_Value):
     def looked_at(self) -> int:
         """Windows that could be compared."""
         return self.verified + len(self.differing)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every window was looked at that can be drawn, so that no seed decided which."""
+        return self.looked_at + sum(self.not_verifiable.values()) == self.windows
+
+    @property
+    def uncounted(self) -> str:
+        """Why the run has more windows than can be drawn, in a sentence; empty where it has not."""
+        others = self.planned - self.windows
+        if others <= 0:
+            return ""
+        have = "has" if others == 1 else "have"
+        return (
+            f"The plan counts {self.planned} windows, each in every block that it reaches into; {others} of these "
+            f"{have} no core in the region there, only edges that neighbours share."
+        )
 
     @property
     def confidence(self) -> str:

@@ -109,6 +109,7 @@ def verified(
         flaws=tuple(flaws),
         model=model,
         windows=len(drawable),
+        planned=plan.figures.windows,
         drawn=len(drawn),
         blocks=len(plan.blocks),
         blocks_seen=len(check.blocks),

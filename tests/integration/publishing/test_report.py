@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 import shlex
@@ -29,6 +30,7 @@ from terramosaic.publishing.record import gather, union_length
 from terramosaic.publishing.repeat import map_command, of_one_machine, takes_item
 from terramosaic.publishing.report import render_report
 from terramosaic.publishing.run_files import files_of
+from terramosaic.publishing.taken import times_taken
 from terramosaic.request.request import RegionRequest
 from tests.integration.publishing.small_run import HOSTILE_ID, polygon_run
 
@@ -115,14 +117,15 @@ class TestPage:
     def test_every_picture_is_embedded_once_and_shown(self, plan, source, page):
         record = gather(plan)
         shown = {name for _, attributes in page.elements for name in (attributes.get("class") or "").split()}
+        flat = {layer.name for layer in record.layers if layer.only}
         for name in record.pictures:
-            assert source.count(f".p-{name}{{background-image") == 1
-            assert f"p-{name}" in shown
-        assert len(record.pictures) == 10
+            assert source.count(f".p-{name}{{background-image") == (name not in flat)
+            assert (f"p-{name}" in shown) is (name not in flat)
+        assert len(record.pictures) == 10 and flat == {"S1GRD_std", "NDVI_std", "LULC_disagreement"}
 
     def test_each_target_has_a_swipe_that_keys_can_move(self, page):
         sliders = [attributes for tag, attributes in page.elements if tag == "input"]
-        assert len(sliders) == 9
+        assert len(sliders) == 6
         assert all(slider["type"] == "range" and slider["aria-label"] for slider in sliders)
 
     def test_tells_scenes_offsets_and_how_to_repeat(self, plan, page):
@@ -132,6 +135,37 @@ class TestPage:
         assert "terramosaic map --region 'POLYGON ((" in page.text
         assert plan.bundle.fingerprint in page.text
         assert "Contains modified Copernicus Sentinel data 2023." in page.text
+
+    def test_each_time_says_what_it_holds(self, plan, page):
+        record = gather(plan)
+        for name, told, holds in times_taken(record):
+            assert plain(f"{name} {told} {holds}") in page.text
+        seconds = sum(receipt.seconds["total"] for receipt in record.receipts.values())
+        assert plain(f"of all blocks {numbers.duration(seconds)}") in page.text
+        assert plain(f"Blocks took {numbers.duration(record.busy_seconds)} by the clock") in page.text
+        assert plain(f"quoted {numbers.duration(60 * plan.figures.minutes)} of one processor") in page.text
+
+    def test_periods_are_told_in_days(self, source):
+        assert "2023-08-01 to 2023-08-31, cloud up to" in source
+        searched = source.partition("Searched: ")[2].partition("</p>")[0]
+        assert "T00:00" not in searched
+
+    def test_a_layer_beside_the_maps_that_says_one_thing_everywhere_is_told_and_not_drawn(self, plan, page):
+        record = gather(plan)
+        (layer,) = [each for each in record.layers if each.name == "LULC_disagreement"]
+        (figures,) = layer.census.statistics
+        told = "It is 0 % wherever it has a value, so there is nothing to draw."
+        flat = replace(
+            layer, census=replace(layer.census, statistics=(replace(figures, minimum=0, maximum=0),))
+        )
+        spread = replace(
+            layer, census=replace(layer.census, statistics=(replace(figures, minimum=0, maximum=9),))
+        )
+        for shown, is_drawn in ((flat, False), (spread, True)):
+            others = (each for each in record.layers if each is not layer)
+            text = render_report(replace(record, layers=(*others, shown)))
+            assert (told in Page(text).text) is not is_drawn
+            assert (f".p-{layer.name}{{" in text) is is_drawn and f'href="{layer.name}.tif"' in text
 
     def test_counts_agree_with_the_record(self, plan, page):
         record = gather(plan)
@@ -255,6 +289,10 @@ class TestCommand:
         command = map_command(plan.request, plan.region)
         assert "POLYGON" in command and not takes_item(plan.request, plan.region)
         assert make_plan(self.parsed(command)).run_id == plan.run_id
+
+    def test_it_is_copied_from_the_page_as_it_is(self, plan, source):
+        shown = source.partition('<pre id="command">')[2].partition("</pre>")[0]
+        assert html.unescape(re.sub("<[^>]*>", "", shown)) == map_command(plan.request, plan.region)
 
     def test_one_of_many_corners_is_found_in_the_item_beside_the_page(self, plan, source, monkeypatch):
         monkeypatch.setattr(repeat, "_LONGEST", 10)

@@ -103,6 +103,7 @@ def test_a_map_is_what_its_sources_give(whole):
     files = {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
     found = verify(whole, seed=1, write=False)
     assert found.passed and found.verified == found.windows == found.drawn > 15
+    assert found.is_all and found.planned == whole.plan.figures.windows >= found.windows
     assert found.blocks_seen == 2 and not found.not_verifiable
     assets = json.loads(whole.item.read_text())["assets"].values()
     assert found.files == sum("file:checksum" in asset for asset in assets) > 15

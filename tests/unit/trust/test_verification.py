@@ -38,6 +38,21 @@ def test_good_windows_bound_what_may_be_wrong():
     assert verification(windows=300).confidence.startswith("All 300 windows (their cores) are")
 
 
+def test_windows_that_cannot_be_drawn_are_explained_and_a_seed_is_told_where_it_decided():
+    found = verification(windows=97, planned=116, drawn=97, verified=97)
+    assert (
+        found.is_all
+        and "counts 116 windows" in found.uncounted
+        and "; 19 of these have no core" in found.uncounted
+    )
+    assert verification(planned=5000).uncounted == verification().uncounted == ""
+    assert "; 1 of these has" in verification(planned=5001).uncounted
+    assert not verification().is_all
+    # What is gone was drawn too; what the time did not suffice for was not.
+    assert verification(windows=300, drawn=300, verified=290, not_verifiable={"gone": 10}).is_all
+    assert not verification(windows=300, drawn=300, verified=290).is_all
+
+
 def test_kept_imagery_is_told_from_sources():
     some = verification(from_imagery={"its scene is gone": 20})
     assert some.passed and some.confidence.endswith("What was kept does not prove what the sources held.")
