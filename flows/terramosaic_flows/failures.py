@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
@@ -40,6 +41,8 @@ def fails_in_one_line(function: Callable[Parameters, Result]) -> Callable[Parame
         flush()
         return result
 
+    # Types by name are of the flow's module; Prefect would look for them in this one.
+    wrapped.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return wrapped
 
 

@@ -19,6 +19,7 @@ from terramosaic.evaluation.sampling import SOURCE
 from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.evaluation.water import WaterScores, evaluate_water
 from terramosaic.model.bundle import load_bundle
+from terramosaic.model.devices import Precision
 
 #: Seconds between two lines that say how far it is.
 _LINE_EVERY = 10.0
@@ -63,6 +64,12 @@ _LINE_EVERY = 10.0
 @click.option("--steps", type=click.IntRange(1, 1000), help="Diffusion steps  [default: the bundle's]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the randomness")
 @click.option("--device", default="cpu", metavar="cpu|cuda|cuda:N|auto", help="[default: cpu]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp16", "fp32"]),
+    default="auto",
+    help="That a GPU computes in  [default: auto, which is fp16]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON")
 def evaluate_command(
     bundle: str,
@@ -78,6 +85,7 @@ def evaluate_command(
     steps: int | None,
     seed: int,
     device: str,
+    precision: Precision,
     as_json: bool,
 ) -> None:
     """Grades a bundle on TerraMesh or on chips of water, beside the figures of TerraMind's paper."""
@@ -93,7 +101,13 @@ def evaluate_command(
     found: Evaluation | Overlaps | WaterScores
     if water is not None:
         found = evaluate_water(
-            model, water.expanduser(), limit=limit, seed=seed, device=device, progress=shown
+            model,
+            water.expanduser(),
+            limit=limit,
+            seed=seed,
+            device=device,
+            precision=precision,
+            progress=shown,
         )
     else:
         mesh = TerraMesh(terramesh or "", split)
@@ -107,6 +121,7 @@ def evaluate_command(
                 steps=steps,
                 seed=seed,
                 device=device,
+                precision=precision,
                 progress=shown,
             )
         else:
@@ -121,6 +136,7 @@ def evaluate_command(
                 steps=steps,
                 seed=seed,
                 device=device,
+                precision=precision,
                 progress=shown,
             )
     if as_json:

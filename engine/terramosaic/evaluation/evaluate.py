@@ -21,7 +21,7 @@ from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
 from terramosaic.evaluation.sampling import INPUTS, SOURCE, TREATMENTS, Case, Sample, read_sample, stacked
 from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import Device, resolve
+from terramosaic.model.devices import Device, Precision, precision_on, resolve
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
 from terramosaic.model.opening import open_generator
 
@@ -44,6 +44,7 @@ def evaluate(
     steps: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    precision: Precision = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Grades a bundle.
@@ -59,14 +60,18 @@ def evaluate(
         steps: of diffusion; by default the bundle's.
         seed: of the randomness.
         device: where the model runs.
+        precision: that a GPU computes in: ``fp16``, which ``auto`` is there, or ``fp32``.
         progress: is told how many samples are done.
 
     Raises:
-        RequestError: zarr is missing, the bundle cannot take the inputs, or bundle and data have nothing in common.
+        RequestError: zarr is missing, the bundle cannot take the inputs, bundle and data have nothing in common, or
+            the device does not compute in that precision.
         CatalogError: a shard cannot be read, or no sample can be used.
         ModelError: the model or its device failed.
     """
     require_zarr()
+    where = resolve(device)
+    computed_in = precision_on(precision, where)
     targets = targets or (inputs if reconstruct else ())
     bundle.require(targets, inputs, reconstruct=reconstruct)
     if unread := [name for name in inputs if name not in INPUTS]:
@@ -92,19 +97,18 @@ def evaluate(
     made_of = MadeOf(tuple(inputs), tokenised, reconstruct)
     empty = {target: TargetScores.empty(target, bundle.targets[target], made_of) for target in wanted}
     scores = {treatment: dict(empty) for treatment in TREATMENTS}
-    found = Evaluation(bundle, data, steps, seed, scores, made_of)
+    found = Evaluation(bundle, data, steps, seed, scores, made_of, computed_in)
     options = GenerationOptions(
         steps=steps,
         conditioning="independent",
         inputs=made_of.inputs,
         tokenised=made_of.inputs if tokenised else (),
         reconstruct=reconstruct,
+        precision=computed_in,
     )
     share = None if limit is None else math.ceil(limit / len(pairs))
     for made, names in groupby(pairs, key=lambda name: pairs[name]):
-        _grade(
-            found, list(names), made, resolve(device), options, share=share, limit=limit, progress=progress
-        )
+        _grade(found, list(names), made, where, options, share=share, limit=limit, progress=progress)
     if not found.samples:
         raise no_sample_of(data, found.left_out)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -156,6 +156,7 @@ class Evaluation:
         seed: of the randomness.
         scores: by what was done about the offset, and by target.
         made_of: what targets were made of.
+        precision: that the device computed in.
         offsets: how many samples carry the +1000, do not, do not tell, or hold nothing that could.
         left_out: samples that could not be used, and why.
     """
@@ -166,6 +167,7 @@ class Evaluation:
     seed: int
     scores: dict[str, dict[str, TargetScores]]
     made_of: MadeOf = MadeOf()
+    precision: Literal["fp16", "fp32"] = "fp32"
     offsets: dict[str, int] = field(default_factory=lambda: {"present": 0, "removed": 0, "undecided": 0})
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -186,6 +188,7 @@ class Evaluation:
             "reconstructed": self.made_of.reconstructed,
             "steps": self.steps,
             "seed": self.seed,
+            "precision": self.precision,
             "samples": self.samples,
             "offsets": self.offsets,
             "left_out": self.left_out,

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from terramosaic.evaluation.terramesh import TerraMesh
 from terramosaic.ground.lattice import Lattice
 from terramosaic.imagery.offset import harmonise
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import resolve
+from terramosaic.model.devices import Precision, precision_on, resolve
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
 from terramosaic.model.manifest import NAMED_KINDS, TargetSpec
 from terramosaic.model.opening import open_generator
@@ -137,6 +137,7 @@ class Overlaps:
         seed: of the randomness.
         scores: by target.
         windows: the two of a sample are the first in a row of this lattice.
+        precision: that the device computed in.
         samples: that were used.
         left_out: samples that could not be, and why.
     """
@@ -147,6 +148,7 @@ class Overlaps:
     seed: int
     scores: dict[str, OverlapScores]
     windows: Lattice
+    precision: Literal["fp16", "fp32"] = "fp32"
     samples: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -159,6 +161,7 @@ class Overlaps:
             "terramesh": self.data.shown,
             "steps": self.steps,
             "seed": self.seed,
+            "precision": self.precision,
             "shift": self.windows.stride,
             "samples": self.samples,
             "left_out": self.left_out,
@@ -175,16 +178,20 @@ def evaluate_overlaps(
     steps: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    precision: Precision = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Overlaps:
     """Compares two overlapping windows of each sample; references are not needed. The arguments are `evaluate`'s.
 
     Raises:
-        RequestError: zarr is missing, or the data set has no Sentinel-2.
+        RequestError: zarr is missing, the data set has no Sentinel-2, or the device does not compute in that
+            precision.
         CatalogError: a shard cannot be read, or no sample can be used.
         ModelError: the model or its device failed.
     """
     require_zarr()
+    where = resolve(device)
+    computed_in = precision_on(precision, where)
     bundle.require(targets)
     if without := [target for target in targets if target in NAMED_KINDS]:
         raise RequestError(f"targets: {' and '.join(without)} has no pixels to compare; leave it out")
@@ -198,11 +205,9 @@ def evaluate_overlaps(
         name: OverlapScores(name, bundle.targets[name].unit or "", bundle.targets[name], windows)
         for name in wanted
     }
-    found = Overlaps(bundle, data, steps or default_steps(bundle), seed, scores, windows)
-    where = resolve(device)
-    generator = open_generator(
-        bundle, wanted, str(where), options=GenerationOptions(steps=found.steps, conditioning="independent")
-    )
+    found = Overlaps(bundle, data, steps or default_steps(bundle), seed, scores, windows, computed_in)
+    options = GenerationOptions(steps=found.steps, conditioning="independent", precision=computed_in)
+    generator = open_generator(bundle, wanted, str(where), options=options)
     share = None if limit is None else math.ceil(limit / len(shards))
     for name in shards:
         most = most_of_shard(share, limit, found.samples + len(found.left_out))

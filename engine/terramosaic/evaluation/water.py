@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rasterio.errors import RasterioError
@@ -23,7 +23,7 @@ from terramosaic.evaluation.samples import DamagedSampleError
 from terramosaic.evaluation.sampling import SOURCE, stacked
 from terramosaic.imagery.offset import harmonise
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import Device, resolve
+from terramosaic.model.devices import Device, Precision, precision_on, resolve
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions, Generator
 from terramosaic.model.manifest import LandCover
 from terramosaic.model.opening import open_generator
@@ -43,6 +43,7 @@ class WaterScores:
         folder: of the chips.
         target: whose class of water was compared.
         seed: of the randomness.
+        precision: that the device computed in.
         confusion: of all pixels that were compared: of land (0) and water (1).
         chips: that were compared.
         l1c: those of them that are of the top of the atmosphere.
@@ -55,6 +56,7 @@ class WaterScores:
     folder: Path
     target: str
     seed: int
+    precision: Literal["fp16", "fp32"] = "fp32"
     confusion: Confusion = field(default_factory=lambda: Confusion.empty((_LAND, _WATER)))
     chips: int = 0
     l1c: int = 0
@@ -72,6 +74,7 @@ class WaterScores:
             "water": str(self.folder),
             "target": self.target,
             "seed": self.seed,
+            "precision": self.precision,
             "chips": self.chips,
             "l1c": self.l1c,
             "offset_taken_off": self.offset,
@@ -108,6 +111,7 @@ def evaluate_water(
     limit: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    precision: Precision = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> WaterScores:
     """Compares the water that a bundle sees with masks.
@@ -121,20 +125,21 @@ def evaluate_water(
         limit: chips to take at most: the first ones by name.
         seed: of the randomness.
         device: where the model runs.
+        precision: that a GPU computes in: ``fp16``, which ``auto`` is there, or ``fp32``.
         progress: is told how many chips are done.
 
     Raises:
-        RequestError: there are no chips, or the bundle knows no water.
+        RequestError: there are no chips, the bundle knows no water, or the device does not compute in that precision.
         CatalogError: no chip can be used.
         ModelError: the model or its device failed.
     """
+    where = resolve(device)
+    computed_in = precision_on(precision, where)
     target, classes = _water_of(bundle)
     chips, left_out = chips_in(folder)
-    found = WaterScores(bundle, folder, target, seed, left_out=left_out)
-    where = resolve(device)
-    generator = open_generator(
-        bundle, [target], str(where), options=GenerationOptions(conditioning="independent")
-    )
+    found = WaterScores(bundle, folder, target, seed, computed_in, left_out=left_out)
+    options = GenerationOptions(conditioning="independent", precision=computed_in)
+    generator = open_generator(bundle, [target], str(where), options=options)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="chips") as pool:
         for chip, waiting in ahead(pool, read_chip, chips[:limit], _READERS):
             try:

@@ -105,16 +105,17 @@ def is_own_precision(precision: Precision, device: Device) -> bool:
     return precision in ("auto", PRECISIONS[device.kind])
 
 
-def require_precision(precision: Precision, device: Device) -> None:
-    """Makes sure that a kind of device computes in a precision.
+def precision_on(precision: Precision, device: Device) -> Literal["fp16", "fp32"]:
+    """What a device computes in where a precision is asked for: of ``auto`` the kind's own.
 
     Raises:
-        RequestError: it does not.
+        RequestError: this kind of device does not compute in it.
     """
     if precision == "fp16" and device.kind == "cpu":
         raise RequestError(
             "precision: a cpu computes in fp32 alone; take device cuda, or leave precision out"
         )
+    return PRECISIONS[device.kind] if precision == "auto" else precision
 
 
 def require_device(device: Device) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import Precision, available_cpus, parse_device, require_precision
+from terramosaic.model.devices import Precision, available_cpus, parse_device, precision_on
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
@@ -134,7 +134,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu", precision: Precision = "au
         RequestError: the bundle holds no self-test, or the device does not compute in that precision.
         ModelError: the stored self-test is broken, or the model or its device failed.
     """
-    require_precision(precision, parse_device(device))
+    precision_on(precision, parse_device(device))
     name = bundle.manifest.selftest
     if name is None:
         raise RequestError(

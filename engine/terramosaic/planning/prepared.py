@@ -18,7 +18,7 @@ from terramosaic.errors import RequestError
 from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area, ZoneArea, zone_areas
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
-from terramosaic.model.devices import AUTO, PRECISIONS, parse_device, require_precision, resolve
+from terramosaic.model.devices import AUTO, parse_device, precision_on, resolve
 from terramosaic.model.manifest import COORDINATES, EMBEDDING
 from terramosaic.own import Gathered, gather, require_imagery
 from terramosaic.planning.blocks import block_size_for
@@ -236,7 +236,5 @@ def _anchored(request: RegionRequest) -> RegionRequest:
     if request.device == AUTO:
         absolute["device"] = resolve(AUTO).kind
     device = parse_device(absolute.get("device", request.device))
-    require_precision(request.precision, device)
-    if request.precision == "auto":
-        absolute["precision"] = PRECISIONS[device.kind]
+    absolute["precision"] = precision_on(request.precision, device)
     return request.model_copy(update=absolute)

@@ -211,12 +211,30 @@ def test_the_command_prints_json(data):
         (("--reconstruct",), "targets: bundle 'demo' has no S2L2A"),
         (("--reconstruct", "--targets", "NDVI"), "reconstruct: NDVI is not among the inputs S2L2A"),
         (("--inputs", ","), "inputs: name at least one"),
+        (("--precision", "fp16"), "precision: a cpu computes in fp32 alone"),
+        (("--precision", "fp16", "--seams"), "precision: a cpu computes in fp32 alone"),
+        (("--precision", "fp16", "--device", "auto"), "precision: a cpu computes in fp32 alone"),
         (("--seams", "--inputs", "S1RTC"), "--water and --seams are of S2L2A, as pixels"),
     ],
 )
-def test_the_command_refuses_inputs_that_cannot_be_had(data, options, message):
+def test_the_command_refuses_what_cannot_be_had(data, options, message):
     done = run("demo", "--terramesh", data.root, *options)
     assert isinstance(done.exception, RequestError) and message in str(done.exception)
+
+
+@pytest.mark.parametrize("options", [(), ("--seams",)])
+def test_the_model_is_opened_in_the_precision_that_is_asked_for_and_told(data, options, monkeypatch):
+    opened = []
+
+    def opening(*arguments, options):
+        opened.append(options.precision)
+        return open_generator(*arguments, options=options)
+
+    for module in ("evaluate", "overlaps"):
+        monkeypatch.setattr(f"terramosaic.evaluation.{module}.open_generator", opening)
+    asked = ("--precision", "fp32", "--targets", "NDVI", "--limit", "1", "--json")
+    told = json.loads(run("demo", "--terramesh", data.root, *asked, *options).stdout)
+    assert told["precision"] == "fp32" and set(opened) == {"fp32"}
 
 
 @pytest.fixture(scope="module")

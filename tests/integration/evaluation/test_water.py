@@ -165,6 +165,11 @@ def run(*arguments):
     return CliRunner().invoke(cli, ["evaluate", *arguments])
 
 
+def test_a_precision_that_the_device_does_not_compute_in_is_refused(tmp_path):
+    done = run("demo", "--water", str(tmp_path), "--precision", "fp16")
+    assert str(done.exception).startswith("precision: a cpu computes in fp32 alone")
+
+
 def test_the_command(dn, water, tmp_path):
     write(tmp_path / "a_S2.tif", np.insert(dn, 10, 1234, axis=0))
     write(tmp_path / "a_mask.tif", water[None])
@@ -174,6 +179,8 @@ def test_the_command(dn, water, tmp_path):
     for part in ("1 chips, water of LULC", "100.0%", "45.4%", "water in both", "(L1C)", "is not TerraMind"):
         assert part in text
     told = json.loads(run("demo", "--water", str(tmp_path), "--json").stdout)
-    assert told["iou"] == 1 and told["pixels"]["water_in_both"] == int(
-        water[20:].sum() + water[:20, :-30].sum()
+    assert (
+        told["precision"] == "fp32"
+        and told["iou"] == 1
+        and told["pixels"]["water_in_both"] == int(water[20:].sum() + water[:20, :-30].sum())
     )

@@ -294,6 +294,8 @@ def test_models_are_checked_and_exported_in_flows_that_fail_in_one_line(server, 
 
     state = check_model("demo", return_state=True)
     assert state.is_failed() and "holds no self-test" in state.message
+    state = check_model("demo", precision="fp16", return_state=True)
+    assert state.is_failed() and state.message.startswith("precision: a cpu computes in fp32 alone")
     state = export_model({"out": str(tmp_path), "steps": 7}, return_state=True)
     assert state.is_failed() and state.message.startswith("steps: 7 does not divide 1000")
     state = export_model({"out": str(tmp_path), "variant": "huge"}, return_state=True)
