@@ -53,8 +53,23 @@ def selection_options(command: Command) -> Command:
         help="Region: GeoJSON, GeoPackage, KML, Shapefile, or WKT",
     )(command)
     return click.option(
-        "--bbox", nargs=4, type=float, metavar="W S E N", help="Region: west south east north in degrees"
+        "--bbox", nargs=4, type=_Degrees(), metavar="W S E N", help="Region: west south east north in degrees"
     )(command)
+
+
+class _Degrees(click.ParamType):
+    """One of the four numbers of a rectangle."""
+
+    name = "degrees"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; where it is none, says how many are wanted and how they are written."""
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no number; give four, with spaces between: west south east north", param, ctx
+            )
 
 
 def request_from(options: dict[str, Any]) -> RegionRequest:

@@ -78,7 +78,8 @@ def show_assessment(console: Console, found: Assessment) -> None:
         if found.is_all
         else f"drawn with --seed {found.seed} from {found.parts} parts"
     )
-    console.print(f"{which}, compared in {found.seconds:.1f} s", style="dim")
+    if found.failure is None:
+        console.print(f"{which}, compared in {found.seconds:.1f} s", style="dim")
 
 
 def show_series(console: Console, series: AssessmentSeries) -> None:

@@ -97,6 +97,12 @@ def test_mistakes_get_one_line_and_their_exit_code(run_here, arguments, code, li
     assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
 
 
+def test_three_numbers_of_a_rectangle_are_told_from_four(run_here):
+    done = run_here("map", "--bbox", "14", "45", "13", "--datetime", "2023")
+    told = "'--datetime' is no number; give four, with spaces between: west south east north"
+    assert done.returncode == 2 and told in done.stderr
+
+
 def test_a_mistake_ends_the_process_with_its_line_and_code():
     done = run("map", "--bbox", "14", "45", "13", "46", "--datetime", "2023")
     assert (done.returncode, done.stdout) == (2, "")

@@ -289,6 +289,14 @@ def test_it_fits_a_phone(page, tmp_path):
     shown.wait_for_function(
         "(height) => document.getElementById('map').clientHeight > height", arg=box["height"]
     )
+    # The values are as wide as the page: what they are of moves out from under them.
+    shown.mouse.click(box["width"] / 2, box["y"] + 0.55 * shown.locator("#map").bounding_box()["height"])
+    shown.wait_for_selector("#values dd[data-layer=quality]")
+    shown.evaluate(DRAWN)
+    pin = "() => ol.proj.toLonLat(terramosaic.pin.getGeometry().getCoordinates())"
+    _, y = shown.evaluate(PIXEL, shown.evaluate(pin))
+    assert box["y"] + y < shown.locator("#values").bounding_box()["y"]
+    shown.click("#values-close")
     Screenshots(tmp_path).take(shown, "viewer-phone")
     shown.click("#panel-button")
     shown.set_viewport_size(usual)

@@ -47,8 +47,11 @@ const shadeLayer = new ol.layer.Vector({
   source: outlines, zIndex: 0, style: new ol.style.Style({ fill: new ol.style.Fill({ color: "rgba(23,105,106,.08)" }) }),
 });
 const graticule = new ol.layer.Graticule({
-  zIndex: 0, showLabels: true, wrapX: false,
-  strokeStyle: new ol.style.Stroke({ color: "rgba(110,125,130,.35)", width: 1 }),
+  zIndex: 0, wrapX: false, strokeStyle: new ol.style.Stroke({ color: "rgba(110,125,130,.35)", width: 1 }),
+});
+// What its lines are called stands over the maps, which would cut it.
+const labels = new ol.layer.Graticule({
+  zIndex: 9, showLabels: true, wrapX: false, strokeStyle: new ol.style.Stroke({ color: "transparent", width: 1 }),
   // Beside the zoom's buttons: at the other side the legend would cut them.
   latLabelPosition: 0,
   latLabelStyle: new ol.style.Text({
@@ -66,7 +69,7 @@ const pinLayer = new ol.layer.Vector({
 });
 const map = new ol.Map({
   target: "map",
-  layers: [shadeLayer, graticule, outlineLayer, pinLayer],
+  layers: [shadeLayer, graticule, labels, outlineLayer, pinLayer],
   controls: [new ol.control.Zoom(), new ol.control.ScaleLine()],
   // By itself it heeds the mouse only once it has the focus, where its element can have it.
   interactions: ol.interaction.defaults.defaults({ onFocusOnly: false }),
@@ -407,9 +410,20 @@ async function valuesAt(coordinate, all) {
       ])),
     );
     $("values").hidden = false;
+    if (all) uncover(coordinate);
   } catch (error) {
     if (error.name !== "AbortError") fail(error.message);
   }
+}
+
+/** Moves the map up where the values, which are as wide as a phone, lie over the place that they are of. */
+function uncover(coordinate) {
+  const card = $("values").getBoundingClientRect();
+  const box = $("map").getBoundingClientRect();
+  const [, y] = map.getPixelFromCoordinate(coordinate);
+  const hidden = box.top + y + 24 - card.top;
+  if (hidden <= 0 || card.width < 0.9 * box.width) return;
+  map.getView().setCenter(map.getCoordinateFromPixel([box.width / 2, box.height / 2 + hidden]));
 }
 
 /** Tells what all layers hold at a coordinate, which stays until another place is asked for or it is closed. */
@@ -500,7 +514,7 @@ $("panel-button").addEventListener("click", (event) => {
 new ResizeObserver(() => map.updateSize()).observe($("map"));
 
 /** For tests, and for whoever wants to look from the console. */
-window.terramosaic = { map, state, shown };
+window.terramosaic = { map, state, shown, pin };
 
 // Another address in the same tab; what the page writes there itself is no such event.
 window.addEventListener("hashchange", followAddress);
