@@ -57,7 +57,7 @@ def selection_options(command: Command) -> Command:
     )(command)
 
 
-class _Degrees(click.ParamType):
+class _Degrees(click.types.FloatParamType):
     """One of the four numbers of a rectangle."""
 
     name = "degrees"
