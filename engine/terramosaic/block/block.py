@@ -27,10 +27,10 @@ from terramosaic.imagery.scene_decision import SceneDecision
 from terramosaic.imagery.scene_records import SceneRecords
 from terramosaic.json_log import ContextPool, about, about_run
 from terramosaic.model.device_lock import device_to_itself
-from terramosaic.model.devices import available_cpus, parse_device
+from terramosaic.model.devices import Device, available_cpus, parse_device
 from terramosaic.model.generator import BATCH_SIZES, GenerationOptions
 from terramosaic.model.generator import Generator as Model
-from terramosaic.model.opening import open_generator
+from terramosaic.model.opening import open_generator, threads_for
 from terramosaic.model.shared_batches import SharedBatches
 from terramosaic.model.sharing import with_shared_batches
 from terramosaic.model.surroundings import Surroundings
@@ -146,6 +146,11 @@ def open_model(plan: Plan, device: str | None = None, *, threads: int | None = N
         options=options,
         threads=threads,
     )
+
+
+def model_threads(plan: Plan, device: Device, *, processors: int, blocks: int) -> int:
+    """Processors for each run of the plan's model where several blocks are computed side by side; see `threads_for`."""
+    return threads_for(own_bundle(plan), plan.request.targets, device, processors=processors, blocks=blocks)
 
 
 def _with_shared_batches(plan: Plan, model: Model) -> Model:

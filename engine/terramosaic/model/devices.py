@@ -147,8 +147,3 @@ def available_cpus() -> int:
 def blocks_at_once() -> int:
     """Blocks that a process computes side by side where nobody says: one for each processor, at most 4."""
     return min(4, available_cpus())
-
-
-def threads_beside(blocks: int) -> int:
-    """Processors for the model of each of so many blocks: side by side they wait less than threads within a model."""
-    return max(1, available_cpus() // blocks)

@@ -7,7 +7,7 @@ from threading import Lock
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import Bundle
-from terramosaic.model.devices import available_cpus, parse_device
+from terramosaic.model.devices import Device, available_cpus, parse_device
 from terramosaic.model.generator import GenerationOptions, Generator
 from terramosaic.model.manifest import CONTEXT, GENERATE, NAMED_KINDS, TOKENS
 from terramosaic.model.single_graph import SingleGraphGenerator
@@ -55,8 +55,7 @@ def open_generator(
         consensus=options.consensus,
         chained=options.conditioning == "chained",
     )
-    graphs = [bundle.targets[target].graphs for target in targets]
-    if all(GENERATE in roles for roles in graphs):
+    if is_of_single_graphs(bundle, targets):
         return SingleGraphGenerator(
             bundle, targets, parse_device(device), batch_size=batch_size, threads=threads
         )
@@ -77,3 +76,28 @@ def open_generator(
                 bundle, targets, parse_device(device), options, batch_size=batch_size, threads=threads
             )
         return _terramind[key]
+
+
+def is_of_single_graphs(bundle: Bundle, targets: Sequence[str]) -> bool:
+    """Whether one graph makes each of some targets from its inputs alone, as of the demo and of packed models."""
+    return all(GENERATE in bundle.targets[target].graphs for target in targets)
+
+
+def threads_for(
+    bundle: Bundle, targets: Sequence[str], device: Device, *, processors: int, blocks: int
+) -> int:
+    """Processors for each run of a model, where several blocks are computed side by side.
+
+    Blocks run single graphs at the same time, each its share: they wait less than threads within a model. Of TerraMind
+    a process has one set of weights and buffers, and batches follow each other, so that each has all processors.
+
+    Args:
+        bundle: the model.
+        targets: what it makes.
+        device: where to run.
+        processors: that this process may use.
+        blocks: side by side.
+    """
+    if device.kind == "cpu" and not is_of_single_graphs(bundle, targets):
+        return processors
+    return max(1, processors // blocks)

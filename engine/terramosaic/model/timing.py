@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
-from terramosaic.model.devices import Device, blocks_at_once, device_name, parse_device, threads_beside
+from terramosaic.model.devices import Device, available_cpus, blocks_at_once, device_name, parse_device
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
@@ -16,8 +16,8 @@ from terramosaic.model.generator import (
     WindowRandomness,
     Windows,
 )
-from terramosaic.model.manifest import COORDINATES, EMBED, GENERATE
-from terramosaic.model.opening import open_generator
+from terramosaic.model.manifest import COORDINATES, EMBED
+from terramosaic.model.opening import is_of_single_graphs, open_generator, threads_for
 from terramosaic.model.speed import DEMO_SECONDS, Speed, TargetSpeed, keep_speed, now
 
 #: Steps of diffusion at which its targets are timed: what each step takes is the difference by the steps between.
@@ -44,7 +44,9 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
         ModelError: the model or its device failed.
     """
     where = parse_device(device)
-    is_single = all(GENERATE in spec.graphs for spec in bundle.targets.values())
+    targets = tuple(bundle.targets)
+    is_single = is_of_single_graphs(bundle, targets)
+    threads = threads_for(bundle, targets, where, processors=available_cpus(), blocks=blocks_at_once())
     inputs = tuple(bundle.inputs) if is_single else _one_input(bundle)
     diffused = [name for name, spec in bundle.targets.items() if spec.kind == "diffusion"]
     opening = 0.0
@@ -59,9 +61,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
             ),
         )
         opened = time.process_time()
-        generator = open_generator(
-            bundle, tuple(bundle.targets), device, options=options, threads=threads_beside(blocks_at_once())
-        )
+        generator = open_generator(bundle, targets, device, options=options, threads=threads)
         opening = time.process_time() - opened  # of the last, whose graphs were prepared for the first
         windows, randomness = _made_up(bundle, generator, inputs, where)
         for target in bundle.targets if steps == _STEPS[0] else diffused:
@@ -69,11 +69,11 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
             seconds.setdefault(steps, {})[target] = found
         del generator  # the next one, with other options, would find its memory taken
     first, last = _STEPS
-    targets = {}
+    speeds = {}
     for target, once in seconds[first].items():
         step = max(0.0, (seconds[last][target] - once) / (last - first)) if target in diffused else 0.0
-        targets[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
-    speed = Speed(device=device_name(where), targets=targets, opening=opening, pace=_pace(), measured=now())
+        speeds[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
+    speed = Speed(device=device_name(where), targets=speeds, opening=opening, pace=_pace(), measured=now())
     keep_speed(bundle, where, speed)
     return speed
 

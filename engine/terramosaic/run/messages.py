@@ -24,7 +24,7 @@ class Setup(_Message):
         run_folder: where the plan is whose model is opened at once.
         device: where the model runs.
         blocks_at_once: blocks at the same time.
-        threads: processors for the model of each block.
+        processors: that the process may use.
         batch_size: windows per call of the model; None for what suits the device.
         log_level: from which level on the engine's log is told.
         secrets: of URLs, which no plan holds.
@@ -33,7 +33,7 @@ class Setup(_Message):
     run_folder: str
     device: str
     blocks_at_once: int
-    threads: int
+    processors: int
     batch_size: int | None
     log_level: int
     secrets: dict[str, str] = Field(default_factory=told, repr=False)

@@ -16,12 +16,13 @@ from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from terramosaic.block.block import open_model, run_block
+from terramosaic.block.block import model_threads, open_model, run_block
 from terramosaic.block.fence import Fence
 from terramosaic.json_log import what_about
 from terramosaic.model.device_lock import device_to_itself
 from terramosaic.model.devices import parse_device, require_device
 from terramosaic.planning.folder import read_plan
+from terramosaic.planning.plan import Plan
 from terramosaic.run.messages import (
     Began,
     Done,
@@ -111,7 +112,8 @@ def serve(connection: Connection) -> None:
             # Before the first block: a device that cannot be used is no block's fault.
             require_device(parse_device(setup.device))
             stack.enter_context(device_to_itself(parse_device(setup.device), parent.gone))
-            open_model(read_plan(setup.run_folder), setup.device, threads=setup.threads)
+            plan = read_plan(setup.run_folder)
+            open_model(plan, setup.device, threads=_threads(plan, setup))
         except Exception as error:
             parent.send(Failed.of(None, error))
             return
@@ -119,6 +121,11 @@ def serve(connection: Connection) -> None:
         pool = stack.enter_context(ThreadPoolExecutor(setup.blocks_at_once, thread_name_prefix="block"))
         for order in iter(parent.orders.get, None):
             pool.submit(compute, order)
+
+
+def _threads(plan: Plan, setup: Setup) -> int:
+    device = parse_device(setup.device)
+    return model_threads(plan, device, processors=setup.processors, blocks=setup.blocks_at_once)
 
 
 def _compute(parent: Parent, setup: Setup, order: Order) -> None:
@@ -130,7 +137,7 @@ def _compute(parent: Parent, setup: Setup, order: Order) -> None:
             plan.block(order.block),
             device=setup.device,
             batch_size=setup.batch_size,
-            threads=setup.threads,
+            threads=_threads(plan, setup),
             on_windows=lambda count: parent.send(Windows(block=order.name, count=count)),
             fence=Fence(parent.gone),
         )

@@ -66,7 +66,7 @@ class DeviceProcesses:
                 run_folder=write_plan(plan).location,
                 device=str(device),
                 blocks_at_once=count,
-                threads=max(1, share // count),
+                processors=share,
                 batch_size=batch_size,
                 log_level=logging.getLogger("terramosaic").getEffectiveLevel(),
             )

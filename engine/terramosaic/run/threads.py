@@ -10,13 +10,13 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import ExitStack
 from typing import Any, Self
 
-from terramosaic.block.block import run_block
+from terramosaic.block.block import model_threads, run_block
 from terramosaic.block.fence import Fence
 from terramosaic.block.receipt import BlockReceipt
 from terramosaic.errors import ModelError
 from terramosaic.imagery.pool import READERS
 from terramosaic.model.device_lock import device_to_itself, give_up
-from terramosaic.model.devices import Device, blocks_at_once, threads_beside
+from terramosaic.model.devices import Device, available_cpus, blocks_at_once
 from terramosaic.planning.plan import Block, Plan
 from terramosaic.run.scheduling import block_timeout
 from terramosaic.settings import BLOCK_TIMEOUT
@@ -52,11 +52,7 @@ class Threads:
         self._timeout = block_timeout()
         self._running: dict[threading.Thread, Fence] = {}
         self._held = ExitStack()
-        self._how: dict[str, Any] = {
-            "batch_size": batch_size,
-            "threads": threads_beside(self._count),
-            "on_windows": on_windows,
-        }
+        self._how: dict[str, Any] = {"batch_size": batch_size, "on_windows": on_windows}
 
     def __enter__(self) -> Self:
         self._held.enter_context(READERS.closing_idle())
@@ -98,7 +94,8 @@ class Threads:
         timer.start()
         outcome: BlockReceipt | BaseException
         try:
-            outcome = run_block(plan, block, fence=fence, **self._how)
+            threads = model_threads(plan, self._device, processors=available_cpus(), blocks=self._count)
+            outcome = run_block(plan, block, threads=threads, fence=fence, **self._how)
         except BaseException as error:  # for whoever waits for the block
             outcome = error
         timer.cancel()

@@ -6,7 +6,9 @@ import pytest
 
 import terramosaic.block.block
 import terramosaic.model.opening
+import terramosaic.run.threads
 from terramosaic import map_region
+from terramosaic.block.receipt import finished_blocks
 from terramosaic.ground.grid import Rect
 from terramosaic.model.generator import BATCH_SIZES, BatchSizes
 from terramosaic.model.pipeline import Pipeline
@@ -56,3 +58,13 @@ def test_maps_are_the_same_and_batches_full(land, tmp_path, monkeypatch, runs):
     # Five are those by which it is seen that batches may be shared.
     assert set(runs) == {BATCH}
     assert windows <= sum(runs) - 5 * BATCH < min(padded, windows + 4 * BATCH)
+
+
+@pytest.mark.parametrize(("model", "threads"), [("toy", 6), ("demo", 3)])
+def test_batches_that_follow_each_other_have_all_processors(land, tmp_path, monkeypatch, model, threads):
+    monkeypatch.setattr(terramosaic.run.threads, "available_cpus", lambda: 6)
+    bundle = str(make_toy(tmp_path / "toy")) if model == "toy" else model
+    rect = Rect(LAND.row + 350, LAND.col + 600, 200, 200)
+    request = land.request(rect, tmp_path / "out", model=bundle, targets=("LULC",))
+    receipts = finished_blocks(map_region(request, workers=2).plan).values()
+    assert {receipt.surroundings.threads for receipt in receipts if receipt.windows} == {threads}

@@ -26,7 +26,7 @@ from terramosaic.model.generator import (
     drawn_for,
 )
 from terramosaic.model.ground_sums import GroundSums
-from terramosaic.model.opening import open_generator
+from terramosaic.model.opening import open_generator, threads_for
 from terramosaic.model.pipeline import BatchBuffers, Pipeline
 from terramosaic.model.terramind import TerraMindGenerator
 from tests.unit.model.toy_terramind import expected, make_toy, tokenised
@@ -215,6 +215,16 @@ def test_the_process_keeps_one_model(toy: Bundle) -> None:
     other = open_generator(toy, TARGETS, options=GenerationOptions(steps=5))
     assert other is not first
     assert open_generator(toy, TARGETS) is not first
+
+
+@pytest.mark.parametrize(("processors", "blocks", "alone"), [(2, 2, 1), (16, 4, 4), (1, 4, 1)])
+def test_batches_that_follow_each_other_have_all_processors(
+    toy: Bundle, processors: int, blocks: int, alone: int
+) -> None:
+    several = {"processors": processors, "blocks": blocks}
+    assert threads_for(toy, TARGETS, Device("cpu"), **several) == processors
+    assert threads_for(load_bundle("demo"), TARGETS, Device("cpu"), **several) == alone
+    assert threads_for(toy, TARGETS, Device("cuda"), **several) == alone
 
 
 def test_missing_or_wrong_input_is_named(toy: Bundle) -> None:
