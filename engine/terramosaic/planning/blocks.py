@@ -48,12 +48,18 @@ def cut_into_blocks(
     areas: Sequence[ZoneArea],
     acquisitions: Sequence[Acquisition[Any]],
     lattices: Sequence[TargetLattice],
-) -> tuple[list[Zone], int]:
-    """Cuts each zone into blocks; returns the zones that have any, and the number of blocks without imagery."""
+) -> tuple[list[Zone], int, dict[int, Footprints[Any]]]:
+    """Cuts each zone into blocks.
+
+    Returns:
+        The zones that have any; the number of blocks without imagery; by zone, the scenes that are near.
+    """
     zones, empty = [], 0
+    near: dict[int, Footprints[Any]] = {}
     margin = margin_of(lattices)
     for area in areas:
         finder = _SceneFinder(acquisitions, area.epsg, area.rect, margin)
+        near[area.epsg] = finder.footprints
         blocks, outline = [], _Outline(area.outline)
         for block_rect in _aligned_blocks(area.rect, request.block_size):
             rect = block_rect.intersection(area.rect)
@@ -82,7 +88,7 @@ def cut_into_blocks(
                     row=area.rect.row, col=area.rect.col, height=area.rect.height, width=area.rect.width,
                 )
             )  # fmt: skip
-    return zones, empty
+    return zones, empty, near
 
 
 def seen_at_all(zones: Sequence[Zone], acquisitions: int) -> tuple[list[Zone], int]:
@@ -161,6 +167,9 @@ class _SceneFinder:
         epsg: the zone.
         rect: its pixels that will be asked for.
         margin: pixels that windows reach beyond them.
+
+    Attributes:
+        footprints: of the scenes near the rectangle.
     """
 
     def __init__(self, acquisitions: Sequence[Acquisition[Any]], epsg: int, rect: Rect, margin: int) -> None:
@@ -169,15 +178,15 @@ class _SceneFinder:
             scene.key: day for day, acquisition in enumerate(acquisitions) for scene in acquisition.scenes
         }
         scenes = [scene for acquisition in acquisitions for scene in acquisition.scenes]
-        self._footprints = Footprints(scenes, epsg, rect.pad(margin))
+        self.footprints = Footprints(scenes, epsg, rect.pad(margin))
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
         """Keys per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
-        if not self._footprints.reaching(inside):
+        if not self.footprints.reaching(inside):
             return ()
         days: dict[int, list[str]] = {}
-        for index in self._footprints.reaching(_box(rect.pad(self._margin))):
-            key = self._footprints.scenes[index].key
+        for index in self.footprints.reaching(_box(rect.pad(self._margin))):
+            key = self.footprints.scenes[index].key
             days.setdefault(self._days[key], []).append(key)
         return tuple(tuple(days[day]) for day in sorted(days))
 

@@ -1,121 +1,31 @@
-"""What a plan amounts to, estimated from metadata: gigabytes, coverage, warnings."""
+"""What a plan amounts to, estimated from metadata: coverage, warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
-import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from terramosaic.bands import GSD, RGB, RGB_WHITE
-from terramosaic.catalog import Acquisition, Scene
+from terramosaic.bands import RGB, RGB_WHITE
+from terramosaic.catalog import Scene
 from terramosaic.catalog.assets import Source
 from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.hrefs import misnamed
 from terramosaic.errors import printable
-from terramosaic.ground.grid import RESOLUTION
 from terramosaic.ground.zones import Area
 from terramosaic.model.bundle import Bundle
 from terramosaic.planning.gaps import CLOUD_LIMIT, NO_SCENE, TOLD, WHERE
-from terramosaic.planning.heights import DEM
-from terramosaic.planning.lattices import TargetLattice, cover_of
 from terramosaic.planning.optical import OpticalBands
-from terramosaic.planning.plan import Figures, Zone
+from terramosaic.planning.plan import Figures
 from terramosaic.request.request import RegionRequest
 
 #: Scenes that a warning names; each of them is in the plan. Letters of all names.
 _NAMED_SCENES, _NAMED_LETTERS = 5, 500
 
-#: Bytes in a file per pixel, measured on full Sentinel-2 tiles: compressed bands, and our mosaics with overviews.
-_READ_BYTES_PER_PIXEL = 1.4
-#: Of what is decoded, the share that its compressed bytes are by that.
-COMPRESSED = _READ_BYTES_PER_PIXEL / 2
-#: Of VV and VH together: compressed float32, of which the better part is noise.
-_RADAR_BYTES_PER_PIXEL = 6.0
-#: Of a DEM of 30 m, compressed.
-_HEIGHT_BYTES_PER_PIXEL = 0.3
-
-_OUTPUT_BYTES_PER_PIXEL = {
-    "int16": {"S1GRD": 3.9, "S1RTC": 3.9, "NDVI": 2.1, "DEM": 1.5},
-    "float32": {"S1GRD": 8.0, "S1RTC": 8.0, "NDVI": 4.2, "DEM": 4.0},
-}
-#: Of any other: of classes, and of a band of values.
-_CLASSES_BYTES, _BAND_BYTES = 0.3, {"int16": 2.0, "float32": 4.1}
-
-#: Of a number of an embedding in half precision, with its overviews: it hardly shrinks (2.04 measured, random weights).
-_EMBEDDING_BYTES = 2.1
-#: Of a window's row in the table of coordinates.
-_PLACE_BYTES = 60
-
-#: The same of imagery that is kept, measured on patches of TerraMesh, by the metres between a band's own pixels.
-_IMAGERY_BYTES_PER_PIXEL = {10: 2.2, 20: 0.77, 60: 0.09}
-
 
 def covered_share(area: Area, footprints: BaseGeometry) -> float:
     covered = Area(area.outline.intersection(footprints)).square_kilometres
     return min(1.0, covered / area.square_kilometres)
-
-
-def read_gigabytes(
-    request: RegionRequest,
-    zones: Sequence[Zone],
-    acquisitions: Sequence[Acquisition[Any]],
-    lattices: Sequence[TargetLattice],
-    optical: OpticalBands | None,
-    passes: Mapping[str, float],
-) -> float:
-    """Estimate: each acquisition is read for the share of a block that better ones are expected to leave cloudy.
-
-    Args:
-        request: says the inputs.
-        zones: with their blocks.
-        acquisitions: of Sentinel-2.
-        lattices: of the windows.
-        optical: of Sentinel-2, if it is an input.
-        passes: of Sentinel-1, how many are read of a block, by its id; see `RadarEstimate`.
-    """
-    bands = (*optical.bands, *optical.beside, *(("SCL",) if optical.tells_clouds else ())) if optical else ()
-    per_pixel = _READ_BYTES_PER_PIXEL * sum((RESOLUTION / GSD[band]) ** 2 for band in bands)
-    heights = _HEIGHT_BYTES_PER_PIXEL * (DEM in request.inputs)
-    cloud = {
-        scene.key: acquisition.cloud / 100 for acquisition in acquisitions for scene in acquisition.scenes
-    }
-    total = 0.0
-    for block in (block for zone in zones for block in zone.blocks):
-        pixels = np.prod(cover_of(lattices, block.rect).shape, dtype=float)
-        left = 1.0
-        total += pixels * (heights + _RADAR_BYTES_PER_PIXEL * passes.get(block.id, 0.0))
-        for scenes in block.acquisitions:
-            total += (
-                pixels * per_pixel * (1.0 if request.composite == "median" or request.dates.count else left)
-            )
-            left *= cloud[scenes[0]] if optical and optical.tells_clouds else 0
-    return total / 1e9
-
-
-def output_gigabytes(request: RegionRequest, area: Area, bundle: Bundle) -> dict[str, float]:
-    """Estimate by target, and of the imagery, if that is kept."""
-    pixels = area.square_kilometres * 1e6 / RESOLUTION**2
-
-    def size_of(target: str) -> float:
-        spec = bundle.targets[target]
-        if spec.classes:
-            return _CLASSES_BYTES
-        if spec.kind == "embedding":
-            return _EMBEDDING_BYTES * len(spec.channels) / bundle.manifest.patch**2
-        if spec.kind == "coordinates":
-            stride = request.strides.get(target) or request.stride or bundle.manifest.default_stride
-            return _PLACE_BYTES / stride**2
-        measured = _OUTPUT_BYTES_PER_PIXEL[request.dtype].get(target)
-        return measured or _BAND_BYTES[request.dtype] * len(spec.channels)
-
-    found: dict[str, float] = {target: pixels * size_of(target) / 1e9 for target in request.targets}
-    if request.keep_imagery:
-        optical = OpticalBands.of(request.inputs, bundle.bands_by_input)
-        sizes = (_IMAGERY_BYTES_PER_PIXEL[GSD[band]] for band in (optical.bands if optical else ()))
-        found["imagery"] = max(1, request.dates.count) * pixels * sum(sizes) / 1e9
-    return found
 
 
 def warnings_of(

@@ -163,7 +163,7 @@ class Figures(_Value):
         description="Windows around these of which a consensus takes the tokens' logits alone, block by block",
     )
     read_gigabytes: float = Field(
-        description="Estimate: bytes to fetch with the expected use of further acquisitions"
+        description="Estimate: bytes of pixels to read, compressed, with the expected use of further acquisitions"
     )
     output_gigabytes: dict[str, float] = Field(description="Estimate per target, overviews included")
     device_minutes: dict[str, float] = Field(

@@ -30,7 +30,6 @@ from terramosaic.errors import (
 )
 from terramosaic.ground.zones import as_geojson
 from terramosaic.model.bundle import Bundle
-from terramosaic.planning.block_sizes import blocks_gigabytes
 from terramosaic.planning.blocks import (
     cut_into_blocks,
     seen_at_all,
@@ -41,12 +40,8 @@ from terramosaic.planning.blocks import (
 from terramosaic.planning.coverage import lost_shares
 from terramosaic.planning.dates import PlannedDate, imagery_names
 from terramosaic.planning.dating import Dated, dated, dated_by_radar, search_pairs_again
-from terramosaic.planning.estimates import (
-    covered_share,
-    output_gigabytes,
-    read_gigabytes,
-    warnings_of,
-)
+from terramosaic.planning.disk import beside_gigabytes, blocks_gigabytes, output_gigabytes
+from terramosaic.planning.estimates import covered_share, warnings_of
 from terramosaic.planning.gaps import TOLD, gaps_of, with_other_inputs
 from terramosaic.planning.identity import PIXELS, gives_same_pixels, run_id_of
 from terramosaic.planning.inputs import is_led_by_radar
@@ -59,6 +54,7 @@ from terramosaic.planning.prices import Prices
 from terramosaic.planning.quote import Quote, model_minutes
 from terramosaic.planning.radar import RADAR, Radar
 from terramosaic.planning.radar_windows import RadarEstimate, needed_at, scenes_for_windows
+from terramosaic.planning.reading import Reading, reading_of
 from terramosaic.planning.reference_days import sets_of_dates, sets_of_passes
 from terramosaic.planning.searching import (
     EXCLUDED_BY_REQUEST,
@@ -284,7 +280,7 @@ def _plan_from(
         require_files(source)
     request = _naming_what_was_found(prepared, read, found.dropped, excluded)
     lattices = lattices_of(request, bundle.manifest)
-    zones, empty_blocks = cut_into_blocks(request, areas, acquisitions, lattices)
+    zones, empty_blocks, near = cut_into_blocks(request, areas, acquisitions, lattices)
     if dates:
         zones, without = seen_at_all(zones, len(acquisitions))
         empty_blocks += without
@@ -320,6 +316,8 @@ def _plan_from(
         )
         lost = lost_shares(areas, of_sentinel_2, seen.ground if seen else None, heights)
         mapped, gaps = max(0.0, 1 - sum(lost.values())), with_other_inputs(gaps, lost)
+    passes_read = {} if seen is None else seen.reads
+    reading = reading_of(request, zones, acquisitions, near, lattices, prepared.optical, passes_read)
     figures = Figures(
         area_km2=area.square_kilometres,
         covered_share=covered,
@@ -332,22 +330,12 @@ def _plan_from(
         windows=sum(block.windows for zone in zones for block in zone.blocks),
         windows_by_stride=windows_by_stride(lattices, zones) if request.strides else {},
         windows_around=windows_around(lattices, zones),
-        read_gigabytes=read_gigabytes(
-            request,
-            zones,
-            acquisitions,
-            lattices,
-            prepared.optical,
-            {} if seen is None else seen.reads,
-        ),
+        read_gigabytes=reading.asked,
         output_gigabytes=output_gigabytes(request, area, bundle),
     )
     passes = [acquisition.of_pass for acquisition in acquisitions]
     layers = layers_of(request, bundle, passes, imagery_names(dates).values())
-    longest = max((max(zone.rect.shape) for zone in zones), default=1)
-    preview_factor = 1 << max(0, (longest // _PREVIEW_SIDE).bit_length())
-    blocks = blocks_gigabytes(zones, layers, lattices, bundle, preview_factor)
-    figures = _quoted(figures, request, bundle, lattices, layers, zones, [*read, *beside], blocks)
+    figures = _quoted(figures, request, bundle, lattices, layers, zones, [*read, *beside], reading)
     logger.info("planned: %d scenes, %d windows in %d blocks", len(scenes), figures.windows, figures.blocks)
     made = Plan(
         run_id="",
@@ -390,7 +378,7 @@ def _plan_from(
             *(found.unknown if radar is None and heights is None else ()),
             *left_out_in_words(unusable),
         ),
-        preview_factor=preview_factor,
+        preview_factor=_preview_factor(zones),
     )
     made = made.model_copy(update={"run_id": run_id_of(made)})
     require_within_limits(made)
@@ -405,9 +393,9 @@ def _quoted(
     layers: Sequence[Layer],
     zones: Sequence[Zone],
     sources: Sequence[Source],
-    blocks: float,
+    reading: Reading,
 ) -> Figures:
-    """The figures with what the run is expected to take; ``blocks`` are the gigabytes of block rasters."""
+    """The figures with what the run is expected to take."""
     mapped_km2 = figures.area_km2 * (1 - figures.gap_share)
     # Windows without a pixel of imagery are left out when they are cut.
     seen = (
@@ -423,16 +411,21 @@ def _quoted(
         opening=speed.opening_of(bundle, request.targets),
         layers=layers,
         windows=seen * figures.windows,
-        read_gigabytes=figures.read_gigabytes,
-        fetched_share=far / max(1, len(sources)),
-        output_gigabytes={
-            name: gigabytes * (1 - figures.gap_share) for name, gigabytes in figures.output_gigabytes.items()
-        },
-        blocks_gigabytes=blocks,
+        read_gigabytes=reading.asked,
+        network_gigabytes=reading.fetched * far / max(1, len(sources)),
+        mosaics_gigabytes=sum(figures.output_gigabytes.values()) * (1 - figures.gap_share)
+        + beside_gigabytes(layers, mapped_km2 / 100),
+        blocks_gigabytes=blocks_gigabytes(zones, layers, lattices, bundle, _preview_factor(zones)),
         mapped_km2=mapped_km2,
     )
     quote = quote.priced(minutes, Prices.known())
     return figures.model_copy(update={"device_minutes": minutes, "quote": quote})
+
+
+def _preview_factor(zones: Sequence[Zone]) -> int:
+    """Pixels of ground to one of the report's pictures."""
+    longest = max((max(zone.rect.shape) for zone in zones), default=1)
+    return 1 << max(0, (longest // _PREVIEW_SIDE).bit_length())
 
 
 def _with_l1c(scenes: Iterable[Scene | BackscatterScene]) -> list[Scene | BackscatterScene]:

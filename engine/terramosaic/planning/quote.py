@@ -35,9 +35,6 @@ _REPORT, _POWER, _MOST_BANDS = 0.42, 0.3, 3
 #: Of the report of the smallest run.
 _LEAST_REPORT = 1.3
 
-#: Bytes of the layers that tell how far to trust a map (`quality`, `acquired`, those of classes) to a pixel of ground.
-_LAYERS_BYTES = 0.5
-
 
 class Quote(BaseModel):
     """What a run is expected to take beside `Figures.device_minutes`, which are those of its targets alone."""
@@ -50,7 +47,9 @@ class Quote(BaseModel):
     )
     processor_minutes: float = Field(description="Of one processor, for all of blocks but the model")
     finishing_minutes: float = Field(description="Of one processor, for mosaics and the report")
-    network_gigabytes: float = Field(description="To fetch; 0 of what lies on a disk")
+    network_gigabytes: float = Field(
+        description="To fetch, in whole tiles of files; 0 of what lies on a disk"
+    )
     mosaics_gigabytes: float = Field(description="That stay on disk, or in the store")
     blocks_gigabytes: float = Field(description="Of block rasters, until they are removed")
     cost: Cost | None = Field(default=None, description="Null where no prices are set")
@@ -105,8 +104,8 @@ class Quote(BaseModel):
         layers: Sequence[Layer],
         windows: float,
         read_gigabytes: float,
-        fetched_share: float,
-        output_gigabytes: Mapping[str, float],
+        network_gigabytes: float,
+        mosaics_gigabytes: float,
         blocks_gigabytes: float,
         mapped_km2: float,
     ) -> Self:
@@ -118,17 +117,16 @@ class Quote(BaseModel):
             opening: seconds of a processor to open the model.
             layers: its rasters.
             windows: to cut, of all lattices; as all, those that have imagery.
-            read_gigabytes: of imagery, compressed.
-            fetched_share: of that, what does not lie on a disk.
-            output_gigabytes: of each target's mosaics, without gaps.
-            blocks_gigabytes: of block rasters; see `terramosaic.planning.block_sizes`.
+            read_gigabytes: of pixels of imagery, compressed; see `terramosaic.planning.reading`.
+            network_gigabytes: of the tiles that hold them, what does not lie on a disk.
+            mosaics_gigabytes: of all of them, without gaps; see `terramosaic.planning.disk`.
+            blocks_gigabytes: of block rasters.
             mapped_km2: of the region that has imagery.
         """
         megapixels = mapped_km2 / 100
-        written = sum(output_gigabytes.values()) + megapixels * _LAYERS_BYTES / 1e3
         blocks = windows * _WINDOW + read_gigabytes * _READ + megapixels * targets * _BLENDED
         blocks += megapixels**0.5 * _AROUND + _RUN
-        mosaics = megapixels * targets * _ASSEMBLED + written * _WRITTEN
+        mosaics = megapixels * targets * _ASSEMBLED + mosaics_gigabytes * _WRITTEN
         bands = sum(min(_MOST_BANDS, len(layer.bands)) for layer in layers)
         # Pictures of less than a megapixel are smaller than that.
         report = min(megapixels**_POWER, megapixels ** (2 * _POWER)) * bands * _REPORT
@@ -138,8 +136,8 @@ class Quote(BaseModel):
             measured=speed.measured,
             processor_minutes=(opening + speed.pace * blocks) / 60,
             finishing_minutes=speed.pace * (mosaics + report) / 60,
-            network_gigabytes=read_gigabytes * fetched_share,
-            mosaics_gigabytes=written,
+            network_gigabytes=network_gigabytes,
+            mosaics_gigabytes=mosaics_gigabytes,
             blocks_gigabytes=blocks_gigabytes,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from terramosaic.planning.estimates import COMPRESSED
+from terramosaic.planning.reading import COMPRESSED
 from terramosaic.publishing.numbers import duration, size
 from terramosaic.publishing.record import RunFacts
 

@@ -69,7 +69,7 @@ def test_minutes_follow_steps_strides_and_the_chain(tmp_path: Path) -> None:
 def test_the_network_is_what_does_not_lie_on_a_disk(tmp_path: Path) -> None:
     made = planned(tmp_path)  # whose scenes are on a server
     quote = made.figures.quote
-    assert quote is not None and quote.network_gigabytes == made.figures.read_gigabytes > 0
+    assert quote is not None and quote.network_gigabytes > made.figures.read_gigabytes > 0
     assert quote.peak_gigabytes > quote.mosaics_gigabytes > sum(made.figures.output_gigabytes.values())
 
 
