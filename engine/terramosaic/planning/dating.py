@@ -29,7 +29,7 @@ from terramosaic.planning.inputs import is_led_by_radar
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar, RankedPass
 from terramosaic.planning.searching import OTHER_DATE, Found, led_by
-from terramosaic.request.interval import format_interval
+from terramosaic.request.interval import format_interval, interval_in_words
 from terramosaic.request.request import RegionRequest
 
 #: An acquisition serves a region as another does if it covers no less of what that covers than this share.
@@ -175,9 +175,8 @@ def _chosen(
     repeat = (
         "" if dates.repeat_missing else ", or take repeat_missing: true, which takes the nearest once more"
     )
-    raise NoScenesError(
-        f"dates: {told} in {searched}{named}{''.join(f'; {why}' for why in reasons)}; {wider}{repeat}"
-    )
+    where = f"{interval_in_words(searched)}{named}{''.join(f'; {why}' for why in reasons)}"
+    raise NoScenesError(f"dates: {told} in {where}; {wider}{repeat}")
 
 
 def _days_of(request: RegionRequest) -> tuple[date | None, date | None]:

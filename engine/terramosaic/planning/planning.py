@@ -66,6 +66,7 @@ from terramosaic.planning.searching import (
     radar_beside,
     search,
 )
+from terramosaic.request.interval import interval_in_words
 from terramosaic.request.region import GeoJson
 from terramosaic.request.request import RegionRequest, requested
 from terramosaic.storage.location import is_url
@@ -107,7 +108,11 @@ def plan(request: RegionRequest | Mapping[str, Any] | None = None, **fields: Any
     if not found.acquisitions:
         if not all(isinstance(item.error, ForeignItemError) for item in found.unusable):
             raise none_usable(found)
-        told = (f"no scene found in {found.searched}", found.hint(), *left_out_in_words(found.unusable))
+        told = (
+            f"no scene found in {interval_in_words(found.searched)}",
+            found.hint(),
+            *left_out_in_words(found.unusable),
+        )
         raise NoScenesError("; ".join(told))
     if prepared.has_dates:
         return _of_dates(prepared, dated(prepared, found))

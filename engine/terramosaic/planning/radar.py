@@ -28,7 +28,7 @@ from terramosaic.ground.grid import Rect
 from terramosaic.ground.zones import Area
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.pass_choice import WindowPasses
-from terramosaic.request.interval import format_interval
+from terramosaic.request.interval import format_interval, interval_in_words
 from terramosaic.request.request import RegionRequest
 
 RADAR = "S1RTC"
@@ -203,7 +203,7 @@ def find_radar(
         wanted: Direction = "" if request.direction == "best" else request.direction
         hint = hint_for_no_backscatter(catalog, area.parts, start, end, direction=wanted)
         kind = NoScenesError if near is None else NoRadarError
-        raise kind(f"inputs: no Sentinel-1 found in {searched}; {hint}")
+        raise kind(f"inputs: no Sentinel-1 found in {interval_in_words(searched)}; {hint}")
     return Radar(
         moment=moment,
         searched=searched,

@@ -34,6 +34,7 @@ from terramosaic.planning.gaps import EXCLUDED, NO_L1C, OTHER_ACQUISITIONS, OTHE
 from terramosaic.planning.input_catalogs import catalog_of
 from terramosaic.planning.prepared import Prepared
 from terramosaic.planning.radar import RADAR, Radar
+from terramosaic.request.interval import interval_in_words
 
 #: Why a scene is dropped that the request names.
 EXCLUDED_BY_REQUEST = "excluded by the request"
@@ -220,10 +221,11 @@ def is_part_of(item: UnusableItem, acquisition: Acquisition[Any]) -> bool:
 
 def none_usable(found: Found) -> CatalogError:
     first, *more = (item.error for item in found.unusable)
+    where = interval_in_words(found.searched)
     what = (
-        f"none of the {len(found.unusable)} items found in {found.searched} can be used"
+        f"none of the {len(found.unusable)} items found in {where} can be used"
         if more
-        else f"the only item found in {found.searched} cannot be used"
+        else f"the only item found in {where} cannot be used"
     )
     return first.among(what, more[: _NAMED_ITEMS - 1])
 

@@ -21,9 +21,9 @@ from terramosaic.publishing.words import (
     Code,
     bounds_in_words,
     region_in_words,
-    searched_in_words,
     targets_in_words,
 )
+from terramosaic.request.interval import interval_in_words
 
 #: What an overview of B04 shows, in words; see `terramosaic.imagery.offset.check_offset`.
 _VERDICTS = {
@@ -148,7 +148,7 @@ class PlanFacts:
             **(quote_in_words(figures) if figures.quote else {}),
             **({"Can hold": bounds} if (bounds := bounds_in_words(plan)) else {}),
             "Model": plan.bundle.title,
-            "Searched": searched_in_words(plan.searched),
+            "Searched": interval_in_words(plan.searched),
             "Folder": Code(f"{plan.request.out}/{plan.run_id}"),
         }
 

@@ -9,11 +9,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from terramosaic.ground.grid import zone_name
 from terramosaic.publishing import numbers
 from terramosaic.publishing.seams import ratio_in_words
-from terramosaic.publishing.words import searched_in_words, title_of
+from terramosaic.publishing.words import title_of
+from terramosaic.request.interval import interval_in_words
 
 _FILTERS = (
     numbers.number, numbers.counted, numbers.figure, numbers.square_km, numbers.hectares, numbers.percent,
-    numbers.duration, numbers.size, ratio_in_words, searched_in_words, title_of, zone_name,
+    numbers.duration, numbers.size, ratio_in_words, interval_in_words, title_of, zone_name,
 )  # fmt: skip
 
 

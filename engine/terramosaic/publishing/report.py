@@ -34,10 +34,10 @@ from terramosaic.publishing.words import (
     attribution,
     bounds_in_words,
     bounds_of_samples,
-    searched_in_words,
     software,
     strides_in_words,
 )
+from terramosaic.request.interval import interval_in_words
 
 #: Rows of a table before it is cut; the plan holds them all. A list of scenes up to the second is shown at once.
 _MOST_ROWS, _SHORT = 400, 12
@@ -191,8 +191,8 @@ def _settings(plan: Plan) -> dict[str, object]:
             f"Bands of {name}": " ".join(bands)
             for name, bands in (plan.optical.inputs.items() if plan.optical else ())
         },
-        **({"Sentinel-1 searched": searched_in_words(plan.radar.searched)} if plan.radar else {}),
-        **({"DEM searched": searched_in_words(plan.heights.searched)} if plan.heights else {}),
+        **({"Sentinel-1 searched": interval_in_words(plan.radar.searched)} if plan.radar else {}),
+        **({"DEM searched": interval_in_words(plan.heights.searched)} if plan.heights else {}),
         "Targets, in order": ", ".join(request.targets),
         **({"Reconstructed": "each target of its own input's tokens"} if request.reconstruct else {}),
         "Seed": request.seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -42,10 +41,6 @@ _OF_THE_DEM = (
     "under COPERNICUS by the European Union and ESA; all rights reserved."
 )
 
-#: A period as `format_interval` writes it.
-_MOMENT = r"(?:\.\.|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
-_INTERVAL = re.compile(rf"(?<![^ ])(?P<first>{_MOMENT})/(?P<last>{_MOMENT})(?![^, ])")
-
 #: Bands of a target whose bounds are told, and the digits that a unit is told with.
 _MOST_BOUNDS, _DIGITS = 2, {"m": 0, "dB": 1}
 
@@ -67,25 +62,6 @@ def title_of(layer: Layer) -> str:
     target, _, extra = layer.name.rpartition("_")
     extra = f"date {extra}" if layer.kind == "imagery" else extra
     return f"{TITLES.get(target, target)}: {extra}" if target else layer.name
-
-
-def searched_in_words(searched: str) -> str:
-    """What was searched as plans and catalogs say it, with its times as people read them.
-
-    ``2020-04-01T00:00:00Z/2020-04-30T23:59:59Z``: ``2020-04-01 to 2020-04-30``; parts of days keep their time.
-    """
-    return _INTERVAL.sub(_period, searched)
-
-
-def _period(found: re.Match[str]) -> str:
-    first, last = found["first"], found["last"]
-    begins = first.removesuffix("T00:00:00Z")
-    ends = last.removesuffix("T23:59:59Z")
-    if ".." in (begins, ends):
-        told = "all days" if begins == ends else f"until {ends}" if begins == ".." else f"from {begins} on"
-    else:
-        told = begins if begins == ends else f"{begins} to {ends}"
-    return told.replace("T", " ").replace("Z", " UTC")
 
 
 def targets_in_words(targets: Sequence[str]) -> str:

@@ -103,6 +103,27 @@ def format_interval(start: datetime | None, end: datetime | None) -> str:
     )
 
 
+def interval_in_words(text: str) -> str:
+    """A text with its intervals as `format_interval` writes them told as people read them.
+
+    ``2020-04-01T00:00:00Z/2020-04-30T23:59:59Z``: ``2020-04-01 to 2020-04-30``; parts of days keep their time.
+    """
+    return _WRITTEN.sub(_told, text)
+
+
+def _told(found: re.Match[str]) -> str:
+    begins, ends = found["first"].removesuffix("T00:00:00Z"), found["last"].removesuffix("T23:59:59Z")
+    if ".." in (begins, ends):
+        told = "all days" if begins == ends else f"until {ends}" if begins == ".." else f"from {begins} on"
+    else:
+        told = begins if begins == ends else f"{begins} to {ends}"
+    return told.replace("T", " ").replace("Z", " UTC")
+
+
+_MOMENT = r"(?:\.\.|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
+#: An interval that is a word of its own, and no part of a path.
+_WRITTEN = re.compile(rf"(?<!\S)(?P<first>{_MOMENT})/(?P<last>{_MOMENT})(?![^,;\s])")
+
 _FORM = re.compile(
     r"(?P<days>[0-9W-]+)([T ](?P<time>[0-9]{2}(:?[0-9]{2}(:?[0-9]{2}(?P<fraction>[.,][0-9]+)?)?)?)"
     r"(?P<zone>Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"

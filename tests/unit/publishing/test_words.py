@@ -5,11 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from terramosaic.bands import S2L2A_BANDS
 from terramosaic.planning.layers import NODATA, Layer
-from terramosaic.publishing.words import bounds_in_words, searched_in_words, targets_in_words
+from terramosaic.publishing.words import bounds_in_words, targets_in_words
 
 
 def layer(name: str, bands: tuple[str, ...], unit: str, *bounds: tuple[float, float], **more: Any) -> Layer:
@@ -18,25 +16,6 @@ def layer(name: str, bands: tuple[str, ...], unit: str, *bounds: tuple[float, fl
 
 def told(*layers: Layer) -> str:
     return bounds_in_words(SimpleNamespace(layers=layers))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("period", "expected"),
-    [
-        ("2020-04-01T00:00:00Z/2020-04-30T23:59:59Z", "2020-04-01 to 2020-04-30"),
-        ("2020-04-01T00:00:00Z/2020-04-01T23:59:59Z", "2020-04-01"),
-        ("2020-04-01T10:30:00Z/2020-04-02T23:59:59Z", "2020-04-01 10:30:00 UTC to 2020-04-02"),
-        ("2020-04-01T00:00:00Z/..", "from 2020-04-01 on"),
-        ("../2020-04-01T23:59:59Z", "until 2020-04-01"),
-        ("../..", "all days"),
-    ],
-)
-def test_what_was_searched_is_told_in_days(period, expected):
-    catalog = "/data/2020-04-01T00:00:00Z/../catalog.json"
-    assert (
-        searched_in_words(f"{catalog}, {period}, cloud up to 40 %")
-        == f"{catalog}, {expected}, cloud up to 40 %"
-    )
 
 
 def test_bounds_of_samples_are_told_as_what_a_map_can_hold():

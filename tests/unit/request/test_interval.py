@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from terramosaic.errors import RequestError
-from terramosaic.request.interval import format_interval, parse_interval
+from terramosaic.request.interval import format_interval, interval_in_words, parse_interval
 from terramosaic.request.request import request_of
 
 
@@ -97,3 +97,22 @@ def test_period_as_the_two_dates_of_the_form():
     ):
         with pytest.raises(RequestError, match=line):
             period(wrong)
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        ("2020-04-01T00:00:00Z/2020-04-30T23:59:59Z", "2020-04-01 to 2020-04-30"),
+        ("2020-04-01T00:00:00Z/2020-04-01T23:59:59Z", "2020-04-01"),
+        ("2020-04-01T10:30:00Z/2020-04-02T23:59:59Z", "2020-04-01 10:30:00 UTC to 2020-04-02"),
+        ("2020-04-01T00:00:00Z/..", "from 2020-04-01 on"),
+        ("../2020-04-01T23:59:59Z", "until 2020-04-01"),
+        ("../..", "all days"),
+    ],
+)
+def test_what_was_searched_is_told_in_days(period, expected):
+    catalog = "/data/2020-04-01T00:00:00Z/../catalog.json"
+    assert (
+        interval_in_words(f"{catalog}, {period}, cloud up to 40 %")
+        == f"{catalog}, {expected}, cloud up to 40 %"
+    )
