@@ -7,23 +7,28 @@ import shutil
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pystac
 import pytest
 import rasterio
 import rasterio.warp
+from click.testing import CliRunner
 from pystac.validation import validate_dict
 from rio_cogeo import cog_validate
 from shapely.geometry import Point, shape
 
 from terramosaic.bands import GSD, L2A_FILES, S2L2A_BANDS
 from terramosaic.catalog.scene import Scene, scene_from_item
+from terramosaic.cli import demo
+from terramosaic.cli.app import cli
 from terramosaic.demo.overpasses import overlap_of
 from terramosaic.demo.texture import shrink
 from terramosaic.demo.world import write_world
 from terramosaic.errors import OutputError, RequestError
 from terramosaic.imagery.offset import check_offset, harmonise
+from terramosaic.request.request import RegionRequest
 
 SIZE, SMALL = 600, 240
 WITH_OFFSET, WITHOUT = "2020-04-11", "2020-04-19"
@@ -301,3 +306,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="made-up world could not be written"):
         write_world(tmp_path / "file", size=SMALL)
+
+
+@pytest.mark.slow
+def test_the_command_shows_its_plan_before_it_maps(tmp_path, monkeypatch):
+    def stopped(request: RegionRequest, home: Path) -> NoReturn:
+        raise OutputError("not mapped here")
+
+    monkeypatch.setattr(demo, "with_prefect", stopped)
+    done = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)])
+    assert str(done.exception) == "not mapped here"
+    assert "4 scenes of 2 acquisitions" in done.output and "in 6 blocks" in done.output
