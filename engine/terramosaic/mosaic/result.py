@@ -64,7 +64,9 @@ class Mosaic(Shown):
             path = lasting_copy(str(path), facts.version if facts else "")
         opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=self.layer.is_measured)
         array = cast("xarray.DataArray", opened)  # it is a list or a dataset of files with subdatasets only
-        array.attrs |= meanings_of(self.layer)
+        # Of the numbers that the file stores: beside values in units they would be wrong.
+        told = {name: each for name, each in array.attrs.items() if not name.startswith("STATISTICS_")}
+        array.attrs = told | meanings_of(self.layer)
         return array.rename(self.name)
 
 

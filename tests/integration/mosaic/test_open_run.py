@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from terramosaic import (
     RequestError,
@@ -38,6 +39,14 @@ def test_by_its_folder_its_plan_and_latest(result):
         opened = open_run(str(place))
         assert opened.plan == result.plan and opened.was_done
         np.testing.assert_array_equal(opened.open("NDVI"), result.open("NDVI"))
+
+
+def test_attributes_say_nothing_of_stored_numbers_beside_values_in_units(result):
+    with rasterio.open(result.mosaics["NDVI"]) as stored:
+        assert float(stored.tags(1)["STATISTICS_MAXIMUM"]) > 1
+    opened = result.open("NDVI")
+    assert float(opened.max()) <= 1 and opened.attrs["TERRAMOSAIC_LAYER"] == "NDVI"
+    assert not [name for name in opened.attrs if name.startswith("STATISTICS_")]
 
 
 def test_one_that_is_not_finished(land, tmp_path):
