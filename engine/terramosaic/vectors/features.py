@@ -138,8 +138,8 @@ def _class_layer(plan: Plan, name: str) -> Layer:
         raise RequestError(f"layer: run {plan.run_id} has no map of classes; it made {made}")
     if name and name not in known:
         raise RequestError(
-            f"layer: there is no map of classes {printable(name, 60)!r}{meant(name, known)}; there is "
-            f"{', '.join(known)}"
+            f"layer: there is no map of classes {printable(name, 60)!r}; there is {', '.join(known)}"
+            f"{meant(name, known)}"
         )
     estimates = [layer.name for layer in plan.layers if layer.kind == "class" and layer.measure == "estimate"]
     if not name and len(estimates) > 1:
@@ -156,7 +156,7 @@ def _values(layer: Layer, classes: Collection[str]) -> tuple[int, ...]:
         if value is None:
             names = [item.name for item in layer.classes]
             raise RequestError(
-                f"class: {layer.name} has no {printable(name, 60)!r}{meant(name, names)}; it has {', '.join(names)}"
+                f"class: {layer.name} has no {printable(name, 60)!r}; it has {', '.join(names)}{meant(name, names)}"
             )
         found.append(value)
     return tuple(sorted(set(found or known.values())))

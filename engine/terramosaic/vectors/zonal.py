@@ -129,8 +129,8 @@ def _layers(plan: Plan, names: Sequence[str]) -> list[Layer]:
     for name in wanted:
         if name not in known:
             raise RequestError(
-                f"layer: run {plan.run_id} has no {printable(name, 60)!r} that could be summed up{meant(name, known)}; "
-                f"it has {', '.join(known) or 'none'}"
+                f"layer: run {plan.run_id} has no {printable(name, 60)!r} that could be summed up; "
+                f"it has {', '.join(known) or 'none'}{meant(name, known)}"
             )
     by_default = (
         name for name, layer in known.items() if layer.kind != "imagery" and layer.measure in _BY_DEFAULT
