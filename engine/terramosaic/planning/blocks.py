@@ -182,7 +182,7 @@ class _SceneFinder:
 
     def touching(self, rect: Rect, inside: BaseGeometry) -> tuple[tuple[str, ...], ...]:
         """Keys per acquisition of the scenes under ``rect`` and its margin; none if none touches the region there."""
-        if not self.footprints.reaching(inside):
+        if not self.footprints.reach(inside):
             return ()
         days: dict[int, list[str]] = {}
         for index in self.footprints.reaching(_box(rect.pad(self._margin))):

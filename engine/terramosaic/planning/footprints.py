@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 import shapely
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
@@ -47,20 +48,31 @@ class Footprints(Generic[_Scene]):
         around = lonlat_of(box(*rect.bounds).buffer(_NEARBY, join_style="mitre"), epsg)
         shapely.prepare(around)
         self.scenes = [scene for scene in scenes if around.intersects(scene.geometry)]
-        self._drawn = [utm_of(scene.geometry, epsg) for scene in self.scenes]
-        self._widened = [footprint.buffer(_SLACK) for footprint in self._drawn]
+        # Satellites see a whole tile time and again: what has the same footprint is drawn once.
+        numbers: dict[BaseGeometry, int] = {}
+        self._numbers = np.array(
+            [numbers.setdefault(scene.geometry, len(numbers)) for scene in self.scenes], int
+        )
+        self._shapes = [utm_of(footprint, epsg) for footprint in numbers]
         # Each is asked about many places, and has a thousand corners.
-        shapely.prepare(self._drawn)
-        shapely.prepare(self._widened)
-        self._tree = shapely.STRtree(self._widened)
+        shapely.prepare(self._shapes)
+        self._widened = shapely.STRtree([shape.buffer(_SLACK) for shape in self._shapes])
 
     def reaching(self, place: BaseGeometry) -> list[int]:
         """Indices of the scenes that may have imagery of a place in the zone's metres, from the first on."""
-        return [index for index in sorted(self._tree.query(place)) if self._widened[index].intersects(place)]
+        reach = np.zeros(len(self._shapes), bool)
+        reach[self._widened.query(place, "intersects")] = True
+        found: list[int] = np.flatnonzero(reach[self._numbers]).tolist()
+        return found
+
+    def reach(self, place: BaseGeometry) -> bool:
+        """Whether any of the scenes does."""
+        around = self._widened.geometries[self._widened.query(place)]
+        return any(one.intersects(place) for one in around)
 
     def drawn(self, indices: Iterable[int]) -> list[BaseGeometry]:
         """Footprints in the zone's metres, as items draw them."""
-        return [self._drawn[index] for index in indices]
+        return [self._shapes[self._numbers[index]] for index in indices]
 
     def share_under(self, indices: Sequence[int], place: BaseGeometry) -> float:
         """The share of a place in the zone's metres that lies under footprints as items draw them, 0 to 1."""
