@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import shapely
@@ -15,6 +16,7 @@ from terramosaic.catalog.backscatter import BackscatterScene
 from terramosaic.catalog.footprint import square_degrees
 from terramosaic.catalog.passes import Pass, passes_of
 from terramosaic.catalog.scene import Scene
+from terramosaic.ground.nearby import Nearby
 
 #: Steps in which coverage counts for the rank: a sliver of ground does not outweigh a clear sky.
 _COVERAGE_STEPS = 20
@@ -22,6 +24,10 @@ _COVERAGE_STEPS = 20
 #: Digits of a percentage in which cloud counts: where it is the same, the last bits of an area must not decide.
 _CLOUD_DIGITS = 9
 
+
+#: Footprints that are kept in mind while passes are ranked. A tile that a track sees the whole of has the same one in
+#: each pass; a country of 500 000 km² has no more between two of them.
+_FOOTPRINTS = 512
 
 #: Of Sentinel-2, or where a map is made of radar alone, of Sentinel-1.
 _AnyScene_co = TypeVar("_AnyScene_co", bound=Scene | BackscatterScene, covariant=True)
@@ -95,11 +101,16 @@ def rank(acquisitions: Iterable[Acquisition[Scene]], region: BaseGeometry) -> li
     Returns:
         The acquisitions with their coverage and cloud filled in.
     """
-    area = square_degrees(region)
+    area, nearby = square_degrees(region), Nearby(region)
+
+    @lru_cache(_FOOTPRINTS)
+    def inside(footprint: BaseGeometry) -> tuple[BaseGeometry, float]:
+        part = footprint.intersection(nearby.around(footprint))
+        return part, square_degrees(part)
+
     ranked = []
     for acquisition in acquisitions:
-        parts = [scene.geometry.intersection(region) for scene in acquisition.scenes]
-        areas = [square_degrees(part) for part in parts]
+        parts, areas = zip(*(inside(scene.geometry) for scene in acquisition.scenes), strict=True)
         if sum(areas) == 0:
             continue
         clouds = [100.0 if scene.cloud_cover is None else scene.cloud_cover for scene in acquisition.scenes]
