@@ -70,6 +70,11 @@ class Footprints(Generic[_Scene]):
         around = self._widened.geometries[self._widened.query(place)]
         return any(one.intersects(place) for one in around)
 
+    @property
+    def ground(self) -> BaseGeometry:
+        """Where any of them lies, as items draw them."""
+        return shapely.union_all(self._shapes)
+
     def drawn(self, indices: Iterable[int]) -> list[BaseGeometry]:
         """Footprints in the zone's metres, as items draw them."""
         return [self._shapes[self._numbers[index]] for index in indices]

@@ -158,7 +158,7 @@ class _Ground:
     def __init__(self, zone: Zone, lattices: Sequence[TargetLattice], footprints: Footprints[Any]) -> None:
         self.zone, self.lattices, self.footprints = zone, lattices, footprints
         self.covers = {block.id: cover_of(lattices, block.rect) for block in zone.blocks}
-        self._imaged = shapely.union_all(footprints.drawn(range(len(footprints.scenes))))
+        self._imaged = footprints.ground
         shapely.prepare(self._imaged)
 
     def pixels(self, block: Block) -> float:
