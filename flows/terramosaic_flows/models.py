@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import DEMO, load_bundle
-from terramosaic.model.devices import Precision, is_own_precision, precision_on, resolve
+from terramosaic.model.devices import Precision, precision_on, resolve
 from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle
 from terramosaic.model.selftest import check_bundle
 from terramosaic.model.timing import measure_speed
@@ -164,7 +164,10 @@ def check_model(
         require_within_roots(("model", model))
         refuse_relative(("model", model))
     where = resolve(device)
-    check = check_bundle(load_bundle(model), str(where), precision)
+    bundle = load_bundle(model)
+    check = check_bundle(bundle, str(where), precision)
+    # Which runs of this machine are quoted by, where the precision is its own.
+    speed = None if check.failures else measure_speed(bundle, str(where), precision)
     create_table_artifact(
         key="model-check",
         table=[
@@ -178,14 +181,12 @@ def check_model(
             for target in check.targets
         ],
         description=(
-            f"{model} on {check.device} in {precision_on(precision, where)}: {check.windows_per_second:.3g} windows a "
-            f"second with all targets, {check.steps} steps, batches of {check.batch_size}"
+            f"{model} on {check.device} in {precision_on(precision, where)}"
+            + (f": {speed.in_words(bundle)}" if speed else "")
         ),
     )
     if check.failures:
         raise ModelError("\n".join(check.failures))
-    if is_own_precision(precision, where):
-        measure_speed(load_bundle(model), str(where))  # which runs of this machine are quoted by
 
 
 def _validated(request: ExportRequest) -> ExportRequest:

@@ -18,7 +18,7 @@ from terramosaic.cli.options import names_in
 from terramosaic.cli.show import show_bundle, show_check, show_speed
 from terramosaic.errors import ModelError, RequestError
 from terramosaic.model.bundle import load_bundle
-from terramosaic.model.devices import AUTO, Precision, is_own_precision, parse_device, resolve
+from terramosaic.model.devices import AUTO, Precision, resolve
 from terramosaic.model.export import INPUTS, MADE, TAKEN, TOKENISED, VARIANTS, export_bundle, export_head
 from terramosaic.model.mlm.writing import write_item
 from terramosaic.model.selftest import check_bundle
@@ -82,14 +82,23 @@ def check_command(model: str, device: str, precision: Precision, provider: str |
         click.echo(speed.model_dump_json(indent=1)) if as_json else show_speed(OUT, speed)
         return
     check = check_bundle(bundle, device, precision)
-    is_timed = not check.failures and is_own_precision(precision, parse_device(device))
-    timed = measure_speed(bundle, device) if is_timed else None
+    timed = None if check.failures else measure_speed(bundle, device, precision)
     if as_json:
-        told = {"speed": timed.model_dump(mode="json")} if timed else {}
+        told = (
+            {
+                "steps": bundle.default_steps,
+                "batch_size": timed.batch,
+                "windows_per_second": timed.windows_per_second(bundle),
+                "speed": timed.model_dump(mode="json"),
+            }
+            if timed
+            else {}
+        )
         click.echo(json.dumps({**json.loads(check.as_json()), **told}, indent=1))
     else:
         show_check(OUT, check)
         if timed:
+            OUT.print(timed.in_words(bundle))
             show_speed(OUT, timed)
     if check.failures:
         raise ModelError("\n".join(check.failures))

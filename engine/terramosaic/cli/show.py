@@ -146,7 +146,7 @@ def _input_of(name: str, spec: InputSpec) -> str:
 
 
 def show_check(console: Console, check: BundleCheck) -> None:
-    """Prints how a bundle's self-test came out, and how fast the model is."""
+    """Prints how a bundle's self-test came out."""
     table = Table("target", "relative", "largest difference", "tokens", "classes", header_style="bold")
     for target in check.targets:
         classes = "" if target.classes is None else f"{target.classes:.2%}"
@@ -159,11 +159,6 @@ def show_check(console: Console, check: BundleCheck) -> None:
         console.print(f"drawn as windows that share tokens do: {min(shared):.2%} or more are the reference's")
     for name, share in check.tokenised.items():
         console.print(f"{name} as input: {share:.2%} of its tokens are the reference's")
-    steps = "" if all(target.tokens is None for target in check.targets) else f"{check.steps} steps, "
-    console.print(
-        f"{check.windows_per_second:.3g} windows a second on {check.device} with all targets, {steps}"
-        f"batches of {check.batch_size}"
-    )
 
 
 def show_speed(console: Console, speed: Speed) -> None:

@@ -93,7 +93,7 @@ def evaluate(
             f"terramesh: {data.shown} has no shard of {' and '.join(inputs)} with one of the same name of "
             f"{' or '.join(wanted)}"
         )
-    steps = steps or default_steps(bundle)
+    steps = steps or bundle.default_steps
     made_of = MadeOf(tuple(inputs), tokenised, reconstruct)
     empty = {target: TargetScores.empty(target, bundle.targets[target], made_of) for target in wanted}
     scores = {treatment: dict(empty) for treatment in TREATMENTS}
@@ -112,11 +112,6 @@ def evaluate(
     if not found.samples:
         raise no_sample_of(data, found.left_out)
     return found
-
-
-def default_steps(bundle: Bundle) -> int:
-    """Steps of diffusion that a bundle is made for; 1 where it has none."""
-    return max((spec.schedule.default_steps for spec in bundle.targets.values() if spec.schedule), default=1)
 
 
 def most_of_shard(share: int | None, limit: int | None, looked_at: int) -> int | None:

@@ -20,7 +20,7 @@ import numpy as np
 from terramosaic.catalog.offset import OFFSET
 from terramosaic.errors import RequestError
 from terramosaic.evaluation.ahead import ahead, batched
-from terramosaic.evaluation.evaluate import default_steps, most_of_shard, no_sample_of
+from terramosaic.evaluation.evaluate import most_of_shard, no_sample_of
 from terramosaic.evaluation.randomness import place_of, randomness_at
 from terramosaic.evaluation.samples import DamagedSampleError, require_zarr
 from terramosaic.evaluation.sampling import SOURCE, read_source, stacked
@@ -205,7 +205,7 @@ def evaluate_overlaps(
         name: OverlapScores(name, bundle.targets[name].unit or "", bundle.targets[name], windows)
         for name in wanted
     }
-    found = Overlaps(bundle, data, steps or default_steps(bundle), seed, scores, windows, computed_in)
+    found = Overlaps(bundle, data, steps or bundle.default_steps, seed, scores, windows, computed_in)
     options = GenerationOptions(steps=found.steps, conditioning="independent", precision=computed_in)
     generator = open_generator(bundle, wanted, str(where), options=options)
     share = None if limit is None else math.ceil(limit / len(shards))

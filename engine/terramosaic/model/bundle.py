@@ -78,6 +78,13 @@ class Bundle:
         return {name: spec.bands for name, spec in self.inputs.items()}
 
     @property
+    def default_steps(self) -> int:
+        """Steps of diffusion that it is made for; 1 where it has none."""
+        return max(
+            (spec.schedule.default_steps for spec in self.targets.values() if spec.schedule), default=1
+        )
+
+    @property
     def targets(self) -> Mapping[str, TargetSpec]:
         """What the bundle generates, by name."""
         return self.manifest.targets

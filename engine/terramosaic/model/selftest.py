@@ -6,7 +6,6 @@ Of TerraMind that is what the reference made, of another model what its graph ma
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -16,7 +15,6 @@ from terramosaic.errors import ModelError, RequestError, one_line
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Precision, available_cpus, parse_device, precision_on
 from terramosaic.model.generator import (
-    BATCH_SIZES,
     GenerationOptions,
     GeneratorOfLogits,
     Needs,
@@ -68,24 +66,18 @@ class TargetCheck:
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """A self-test's outcome on a device, with the speed measured on the way.
+    """A self-test's outcome on a device.
 
     Attributes:
         device: where it ran.
         targets: each made of all inputs at once.
         tokenised: by input that the bundle makes tokens of, the share that agree.
-        steps: of diffusion, in the measured speed.
-        batch_size: windows at once.
-        windows_per_second: of the first input alone.
         limit: largest relative difference that passes.
     """
 
     device: str
     targets: tuple[TargetCheck, ...]
     tokenised: dict[str, float]
-    steps: int
-    batch_size: int
-    windows_per_second: float
     limit: float
 
     def as_json(self) -> str:
@@ -180,9 +172,7 @@ def check_bundle(bundle: Bundle, device: str = "cpu", precision: Precision = "au
     }
     in_half = any(spec.precision == "fp16" for spec in bundle.manifest.files.values())
     limit = _LIMITS["cuda" if in_half else parse_device(device).kind]
-    batch, speed = _speed(bundle, targets, device, windows, randomness, precision)
-    default_steps = _default_steps(bundle)
-    return BundleCheck(device, tuple(checks), tokenised, default_steps, batch, speed, limit)
+    return BundleCheck(device, tuple(checks), tokenised, limit)
 
 
 def stored_windows(
@@ -212,15 +202,11 @@ def _check_single_graphs(bundle: Bundle, device: str, stored: dict[str, np.ndarr
     targets = tuple(bundle.targets)
     windows = {name: stored[f"windows.{name}"] for name in bundle.inputs}
     generator = open_generator(bundle, targets, device, options=GenerationOptions(inputs=tuple(windows)))
-    kind, count = parse_device(device).kind, len(next(iter(windows.values())))
+    count = len(next(iter(windows.values())))
     drawn = without_chance(generator.needs, count, bundle.manifest.patches)
     values = generator.generate(windows, drawn)
-    started = time.perf_counter()
-    generator.generate(windows, drawn)
-    seconds = time.perf_counter() - started
     checks = tuple(_compare(bundle, target, values[target], None, stored) for target in targets)
-    batch = bundle.manifest.batch or BATCH_SIZES[kind].single_graph
-    return BundleCheck(device, checks, {}, 1, batch, count / seconds, _LIMITS[kind])
+    return BundleCheck(device, checks, {}, _LIMITS[parse_device(device).kind])
 
 
 def without_chance(needs: Mapping[str, Needs], count: int, patches: int) -> dict[str, WindowRandomness]:
@@ -309,36 +295,3 @@ def _compare(
         else float((tokens == stored[f"{target}.ids"].reshape(tokens.shape)).mean()),
         classes=float((values.argmax(1) == reference.argmax(1)).mean()) if spec.classes else None,
     )
-
-
-def _default_steps(bundle: Bundle) -> int:
-    schedules = [spec.schedule for spec in bundle.targets.values() if spec.schedule]
-    return schedules[0].default_steps if schedules else 1
-
-
-def _speed(
-    bundle: Bundle,
-    targets: tuple[str, ...],
-    device: str,
-    windows: Windows,
-    randomness: dict[str, WindowRandomness],
-    precision: Precision,
-) -> tuple[int, float]:
-    """Windows in a batch, and windows per second of the first input with the bundle's own step count, warmed up."""
-    name, stored = next(iter(windows.items()))
-    options = GenerationOptions(
-        steps=_default_steps(bundle),
-        conditioning=bundle.manifest.conditioning,
-        inputs=(name,),
-        precision=precision,
-    )
-    generator = open_generator(bundle, targets, device, options=options)
-    count = BATCH_SIZES[parse_device(device).kind].terramind
-    some = np.arange(count) % len(stored)
-    batch = {target: random.of(some) for target, random in randomness.items()}
-    given = {name: stored[some]}
-    generator.generate(given, batch)
-    started = time.perf_counter()
-    generator.generate(given, batch)
-    seconds = time.perf_counter() - started
-    return getattr(generator, "batch_size", count), count / seconds

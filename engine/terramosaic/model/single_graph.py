@@ -41,7 +41,7 @@ class SingleGraphGenerator:
         self._inputs, self._fed = bundle.inputs, bundle.manifest.feeds
         self._window, self._patches = bundle.manifest.window, bundle.manifest.patches
         self._specs = {target: bundle.targets[target] for target in self.targets}
-        self._batch_size = bundle.manifest.batch or batch_size or BATCH_SIZES[device.kind].single_graph
+        self.batch_size = bundle.manifest.batch or batch_size or BATCH_SIZES[device.kind].single_graph
         files = {target: spec.graphs[GENERATE] for target, spec in self._specs.items()}
         self._sessions = {
             target: _session(
@@ -73,8 +73,8 @@ class SingleGraphGenerator:
         feeds = windows | self._random(target, count, randomness)
         out = np.empty((count, self._specs[target].planes, self._window, self._window), np.float32)
         session = self._sessions[target]
-        for start in range(0, count, self._batch_size):
-            part = slice(start, start + self._batch_size)
+        for start in range(0, count, self.batch_size):
+            part = slice(start, start + self.batch_size)
             try:
                 # Bound, results are written where they belong instead of being copied there.
                 binding = session.io_binding()

@@ -21,7 +21,7 @@ from terramosaic.errors import OutputError
 from terramosaic.model.bundle import Bundle
 from terramosaic.model.devices import Device, Precision, device_name, is_own_precision
 from terramosaic.model.surroundings import processor
-from terramosaic.model.work import weights_of, work_of
+from terramosaic.model.work import chain_of, weights_of, work_of
 from terramosaic.storage.cache import cache_folder
 from terramosaic.storage.files import read_json, write_json
 
@@ -65,6 +65,7 @@ class Speed(BaseModel):
         device: ``cpu``, or what a GPU's maker calls it; of one that the table does not know, which it counts as.
         targets: by target.
         opening: seconds of a processor to open the model with all targets, once its graphs are prepared.
+        batch: windows at once; None of what a table says.
         pace: seconds that this machine's processors take for what others did in one: the demo bundle's by its table.
         measured: when it was, in UTC; None of what a table says.
     """
@@ -74,6 +75,7 @@ class Speed(BaseModel):
     device: str
     targets: dict[str, TargetSpeed]
     opening: NonNegativeFloat = 0.0
+    batch: int | None = None
     pace: float = Field(default=1.0, gt=0)
     measured: datetime | None = None
 
@@ -90,6 +92,23 @@ class Speed(BaseModel):
         speed, alone = self.targets[target], work_of(bundle, target)
         more = work_of(bundle, target, seen=seen, inputs=inputs).once / alone.once if alone.once else 1.0
         return speed.once * more + speed.step * steps
+
+    def windows_per_second(self, bundle: Bundle) -> float:
+        """With all of the model's targets, with the steps and the conditioning that it was exported for."""
+        seen = chain_of(tuple(bundle.targets), bundle.manifest.conditioning)
+        seconds = sum(
+            self.seconds(bundle, target, steps=bundle.default_steps, seen=seen.get(target, 0))
+            for target in bundle.targets
+        )
+        return 1 / max(seconds, 1e-9)
+
+    def in_words(self, bundle: Bundle) -> str:
+        """The same as a line."""
+        of = "of one processor" if self.device == "cpu" else f"on {self.device}"
+        is_diffused = any(spec.schedule for spec in bundle.targets.values())
+        steps = f", {bundle.default_steps} steps" if is_diffused else ""
+        batches = f", batches of {self.batch}" if self.batch else ""
+        return f"{self.windows_per_second(bundle):.3g} windows a second {of} with all targets{steps}{batches}"
 
     def opening_of(self, bundle: Bundle, targets: Collection[str]) -> float:
         """The same with some targets alone, whose graphs are a part of all."""

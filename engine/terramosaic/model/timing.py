@@ -8,7 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from terramosaic.model.bundle import DEMO, Bundle, load_bundle
-from terramosaic.model.devices import Device, available_cpus, blocks_at_once, device_name, parse_device
+from terramosaic.model.devices import (
+    Device,
+    Precision,
+    available_cpus,
+    blocks_at_once,
+    device_name,
+    is_own_precision,
+    parse_device,
+)
 from terramosaic.model.generator import (
     BATCH_SIZES,
     GenerationOptions,
@@ -30,8 +38,10 @@ _LEAST, _MOST_CALLS = 0.3, 200
 _PACES = 9
 
 
-def measure_speed(bundle: Bundle, device: str) -> Speed:
+def measure_speed(bundle: Bundle, device: str, precision: Precision = "auto") -> Speed:
     """Times each target of a bundle on made-up windows of one input, and keeps what it finds for who plans here.
+
+    What it finds of a precision that is not the device's own is not kept: plans go by the table then.
 
     On the CPU processor time is taken, with as many threads as a block of a run has: what other processes do beside it
     counts little.
@@ -39,6 +49,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     Args:
         bundle: a loaded bundle.
         device: where to run, such as ``cpu`` or ``cuda:1``.
+        precision: that a GPU computes in.
 
     Raises:
         ModelError: the model or its device failed.
@@ -49,7 +60,7 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     threads = threads_for(bundle, targets, where, processors=available_cpus(), blocks=blocks_at_once())
     inputs = tuple(bundle.inputs) if is_single else _one_input(bundle)
     diffused = [name for name, spec in bundle.targets.items() if spec.kind == "diffusion"]
-    opening = 0.0
+    opening, batch = 0.0, None
     seconds: dict[int, dict[str, float]] = {}
     for steps in _STEPS if diffused else _STEPS[:1]:
         options = GenerationOptions(
@@ -59,10 +70,12 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
             tokenised=tuple(
                 name for name in inputs if not is_single and EMBED not in bundle.inputs[name].graphs
             ),
+            precision=precision,
         )
         opened = time.process_time()
         generator = open_generator(bundle, targets, device, options=options, threads=threads)
         opening = time.process_time() - opened  # of the last, whose graphs were prepared for the first
+        batch = getattr(generator, "batch_size", None)
         windows, randomness = _made_up(bundle, generator, inputs, where)
         for target in bundle.targets if steps == _STEPS[0] else diffused:
             found = _seconds(generator, windows, randomness, target, where)
@@ -73,8 +86,16 @@ def measure_speed(bundle: Bundle, device: str) -> Speed:
     for target, once in seconds[first].items():
         step = max(0.0, (seconds[last][target] - once) / (last - first)) if target in diffused else 0.0
         speeds[target] = TargetSpeed(once=max(0.0, once - first * step), step=step)
-    speed = Speed(device=device_name(where), targets=speeds, opening=opening, pace=_pace(), measured=now())
-    keep_speed(bundle, where, speed)
+    speed = Speed(
+        device=device_name(where),
+        targets=speeds,
+        opening=opening,
+        batch=batch,
+        pace=_pace(),
+        measured=now(),
+    )
+    if is_own_precision(precision, where):
+        keep_speed(bundle, where, speed)
     return speed
 
 

@@ -57,6 +57,16 @@ def test_a_chain_counts_the_targets_before(toy: Bundle) -> None:
     assert third.once > 2 * alone.once and third.step == alone.step
 
 
+def test_all_targets_take_what_each_does_in_the_chain(toy: Bundle) -> None:
+    each = {target: TargetSpeed(once=0.5, step=0.1) for target in toy.targets}
+    chain = chain_of(tuple(toy.targets), toy.manifest.conditioning)
+    more = [
+        work_of(toy, target, seen=chain[target]).once / work_of(toy, target).once for target in toy.targets
+    ]
+    seconds = 0.5 * sum(more) + 10 * 0.1 * len(each)
+    assert 1 / Speed(device="cpu", targets=each).windows_per_second(toy) == pytest.approx(seconds)
+
+
 def test_what_was_measured_goes_before_the_table(toy: Bundle) -> None:
     assert speed_of(toy, CPU) == table_speed(toy, "cpu") and speed_of(toy, CPU).measured is None
     found = Speed(
@@ -117,6 +127,10 @@ def test_each_target_is_timed_and_kept(toy: Bundle, model: str) -> None:
     speed = measure_speed(bundle, "cpu")
     assert speed.targets.keys() == bundle.targets.keys()
     assert speed_of(bundle, CPU) == speed and speed.measured is not None
+    assert speed.in_words(bundle) == (
+        f"{speed.windows_per_second(bundle):.3g} windows a second of one processor with all targets"
+        f"{', 10 steps' if model == 'toy' else ''}, batches of 1"
+    )
     for name, each in speed.targets.items():
         assert each.once + each.step > 0
         assert each.step == 0 or bundle.targets[name].kind == "diffusion"
