@@ -380,7 +380,10 @@ class Pipeline:
     def _bind_targets(self) -> None:
         """Each target's own graphs, from its code on."""
         drawn = {} if self._options.reconstruct else self._specs
-        self._tokens = {target: self._open(TOKENS, spec.graphs) for target, spec in drawn.items()}
+        self._tokens = {
+            target: self._open(TOKENS, spec.graphs, greedy=not self._top_p_for(spec))
+            for target, spec in drawn.items()
+        }
         self._tokens_of, self._codes, self._values, self._top_p = {}, {}, {}, {}
         self._denoisers, self._classes = {}, {}
         for target, spec in self._specs.items():
@@ -399,7 +402,7 @@ class Pipeline:
 
     def _bind_logits(self) -> None:
         """What tokens are drawn from, of each target; those of codebooks of one size in one place."""
-        self._draw = self._open(DRAW, self._bundle.manifest.graphs)
+        self._draw = self._open(DRAW, self._bundle.manifest.graphs, greedy=self._is_greedy)
         self._logits_of = {
             codes: self._tensor(self._count, codes)
             for codes in {self._codebook(name) for name in self._specs}
@@ -424,7 +427,7 @@ class Pipeline:
             self._vocabulary,
             self._context_of[earlier],
             self._device,
-            self._open(DRAW, manifest.graphs),
+            self._open(DRAW, manifest.graphs, greedy=self._is_greedy),
             self._top_p_for(spec),
         )
 
@@ -491,7 +494,9 @@ class Pipeline:
             return 0.0
         return spec.sampling.top_p
 
-    def _open(self, role: str, graphs: Mapping[str, str]) -> onnxruntime.InferenceSession:
+    def _open(
+        self, role: str, graphs: Mapping[str, str], *, greedy: bool = False
+    ) -> onnxruntime.InferenceSession:
         return open_session(
             self._bundle,
             role,
@@ -500,6 +505,7 @@ class Pipeline:
             threads=self._threads,
             batch=self.batch,
             precision=self._options.precision,
+            greedy=greedy,
         )
 
     def _tensor(self, *shape: int, dtype: type = np.float32, staged: bool = False) -> Tensor:

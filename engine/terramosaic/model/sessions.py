@@ -27,6 +27,7 @@ def open_session(
     threads: int,
     batch: int,
     precision: Precision = "auto",
+    greedy: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Opens a graph on a device, from the cache of prepared graphs.
 
@@ -38,30 +39,39 @@ def open_session(
         threads: processors that one run may use.
         batch: windows in a run; fixed on CUDA, any on the CPU.
         precision: that CUDA computes in; ``auto`` is half.
+        greedy: whether a graph that draws tokens is to take the most probable ones alone.
 
     Raises:
         ModelError: the device cannot be used, or ONNX Runtime cannot open the graph.
     """
     kind: Literal["step", "transformer"] = "step" if role == STEP else "transformer"
     if device.kind == "cuda":
-        return _open_on_cuda(bundle, kind, file, device, threads, batch, in_half=precision != "fp32")
-    return _open_on_cpu(bundle, kind, file, threads)
+        in_half = precision != "fp32"
+        return _open_on_cuda(bundle, kind, file, device, threads, batch, in_half=in_half, greedy=greedy)
+    return _open_on_cpu(bundle, kind, file, threads, greedy=greedy)
 
 
-def _open_on_cpu(bundle: Bundle, kind: str, file: str, threads: int) -> onnxruntime.InferenceSession:
+def _open_on_cpu(
+    bundle: Bundle, kind: str, file: str, threads: int, *, greedy: bool
+) -> onnxruntime.InferenceSession:
     def make(source: Path, target: Path) -> None:
+        rewritten = target.with_name("rewritten.onnx")
+        # Both bring onnx, which prepared graphs do without.
         if kind == "step":
-            from terramosaic.model.cpu import rewrite_step  # brings onnx, which prepared graphs do without
+            from terramosaic.model.cpu import rewrite_step
 
-            rewritten = target.with_name("rewritten.onnx")
             rewrite_step(source, rewritten)
-            _optimise(rewritten, target)
-            for leftover in target.parent.glob("rewritten.*"):
-                leftover.unlink()
-        else:
-            _optimise(source, target)
+        elif greedy:
+            from terramosaic.model.cuda.likeliest import write_likeliest
 
-    graph = prepared_graph(bundle, file, f"cpu {kind}", make)
+            write_likeliest(source, rewritten)
+        else:
+            rewritten = source
+        _optimise(rewritten, target)
+        for leftover in target.parent.glob("rewritten.*"):
+            leftover.unlink()
+
+    graph = prepared_graph(bundle, file, f"cpu {kind}{' greedy' if greedy else ''}", make)
     options = session_options(threads)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return graph_session(graph, options)
@@ -82,7 +92,15 @@ def _optimise(source: Path, target: Path) -> None:
 
 
 def _open_on_cuda(
-    bundle: Bundle, kind: str, file: str, device: Device, threads: int, batch: int, *, in_half: bool
+    bundle: Bundle,
+    kind: str,
+    file: str,
+    device: Device,
+    threads: int,
+    batch: int,
+    *,
+    in_half: bool,
+    greedy: bool,
 ) -> onnxruntime.InferenceSession:
     from terramosaic.model.cuda import (  # brings onnx, as above
         open_on_cuda,
@@ -90,8 +108,8 @@ def _open_on_cuda(
         prepare_transformer,
     )
 
-    prepare = prepare_step if kind == "step" else prepare_transformer
-    recipe = f"cuda {kind}" if in_half else f"cuda {kind} fp32"
+    prepare = prepare_step if kind == "step" else partial(prepare_transformer, greedy=greedy)
+    recipe = f"cuda {kind}{'' if in_half else ' fp32'}{' greedy' if greedy else ''}"
     graph = prepared_graph(bundle, file, recipe, partial(prepare, in_half=in_half))
     return open_on_cuda(
         graph, device_index=device.index, batch=batch, capture=kind == "step", threads=threads

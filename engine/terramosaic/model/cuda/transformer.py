@@ -18,6 +18,7 @@ from onnx import NodeProto
 
 from terramosaic.model.cuda.graph import Graph, load_graph
 from terramosaic.model.cuda.half import between, to_half
+from terramosaic.model.cuda.likeliest import take_likeliest
 
 #: Where the arithmetic is.
 _PRODUCTS = frozenset(("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"))
@@ -26,7 +27,7 @@ _PRODUCTS = frozenset(("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "
 _DECISIONS = frozenset(("ArgMax", "ArgMin", "CumSum", "Exp", "LogSoftmax", "Softmax", "TopK"))
 
 
-def prepare_transformer(source: Path, target: Path, *, in_half: bool = True) -> None:
+def prepare_transformer(source: Path, target: Path, *, in_half: bool = True, greedy: bool = False) -> None:
     """Rewrites a graph of the transformers for CUDA.
 
     Args:
@@ -34,11 +35,14 @@ def prepare_transformer(source: Path, target: Path, *, in_half: bool = True) -> 
             Softmax counts as a decision, and all that follows stays in single precision: right, but slow.
         target: the graph to write; its weights are written beside it.
         in_half: whether any of it is put in half precision; without it, numbers keep the range of single.
+        greedy: whether tokens are the most probable ones, and nothing is done to draw others.
 
     Raises:
         ModelError: a weight is too large for half precision, or the graph holds loops or branches.
     """
     graph = load_graph(source)
+    if greedy:
+        take_likeliest(graph)
     to_half(graph, half_part_of_transformer(graph) if in_half else ())
     graph.save(target)
 
