@@ -50,7 +50,7 @@ _SCENE_BYTES = 0.6e6
 _POWERS, _LEAST_OPEN = np.array([0.16, 0.03]), 0.001
 
 #: Blocks of a zone whose footprints are looked at, at most; the others are taken to be as these.
-_LOOKED_AT = 500
+_LOOKED_AT = 100
 
 #: Side of a file's tile in its own pixels: of the COGs of Earth Search, and of JPEG 2000.
 _TILE = 1024
