@@ -251,8 +251,8 @@ class ItemReader(ABC, Generic[_File]):
 
 
 def _bytes_of(made: object) -> int:
-    """What the arrays take that were read; nothing of what holds none."""
-    parts = made if isinstance(made, tuple) else (made,)
+    """What the arrays take that were read; nothing of what holds none, and of backscatter its numbers alone."""
+    parts = made if isinstance(made, tuple) else (getattr(made, "values", made),)
     return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
 
 

@@ -111,6 +111,13 @@ def test_the_model_sees_the_backscatter_that_is_on_the_ground(
     assert expected.std() > 1
 
 
+def test_what_is_read_of_radar_is_counted(alone: MapResult) -> None:
+    taken = sum(receipt.read_bytes or 0 for receipt in finished_blocks(alone.plan).values())
+    # Two bands of float32; as quoted, of which 0.7 are what they are compressed.
+    assert taken > 8 * PLACE.height * PLACE.width
+    assert alone.plan.figures.read_gigabytes * 1e9 == pytest.approx(0.7 * taken, rel=0.3)
+
+
 def test_where_radar_saw_nothing_there_is_no_map(alone: MapResult) -> None:
     ndvi, rect = read(alone.mosaics["NDVI"])
     hole = HOLE.intersection(rect)
