@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from terratorch.models.backbones.terramind.model.generate import GenerationSampler
-from torch.nn import functional
 
-from terramosaic.model.export.nucleus import _inverse, _least_kept, draw
+from terramosaic.model.export.nucleus import draw
 
 TOP_P = torch.tensor([0.8])
 DRAWS = 100_000
@@ -103,80 +102,3 @@ def test_one_certain_token_and_all_alike() -> None:
     assert alike[0] == 0
     assert (alike.diff() > 0).all()
     assert alike.max() < 300
-
-
-def kept_by_sorting(logits: torch.Tensor, top_p: float) -> np.ndarray:
-    """Which tokens are in the nucleus, bool (rows, codes), in double precision: those with no more than p before."""
-    weight = np.exp(logits.double().numpy() - logits.double().numpy().max(axis=1, keepdims=True))
-    order = np.argsort(-weight, axis=1, kind="stable")
-    ranked = np.take_along_axis(weight, order, axis=1)
-    before = ranked.cumsum(axis=1) - ranked
-    last = ranked.shape[1] - 1 - (before <= top_p * ranked.sum(axis=1, keepdims=True))[:, ::-1].argmax(axis=1)
-    return np.asarray(weight >= ranked[np.arange(len(ranked)), last][:, None])
-
-
-def drawn_by_halving(logits: torch.Tensor, uniform: torch.Tensor, top_p: float) -> torch.Tensor:
-    """As bundles of 0.1 and 0.2 drew: the nucleus' end by 25 halvings, each of which sums all weights above it."""
-    below = logits - logits.amax(dim=-1, keepdim=True)
-    weight = below.exp()
-    most = top_p * weight.sum(dim=-1, keepdim=True)
-    low, high = torch.full_like(most, -30.0), torch.zeros_like(most)
-    for _ in range(25):
-        middle = (low + high) * 0.5
-        is_kept = torch.where(below > middle, weight, 0.0).sum(dim=-1, keepdim=True) <= most
-        high, low = torch.where(is_kept, middle, high), torch.where(is_kept, low, middle)
-    return _inverse(torch.where(below > low, weight, 0.0), uniform)
-
-
-def _rows(kind: str) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(7)
-    normal, chance = (make(40, 15360, generator=generator) for make in (torch.randn, torch.rand))
-    if kind.startswith("normal"):
-        return normal * float(kind.split()[1])
-    return {
-        "long tails": normal * 0.1 / chance.clamp(min=1e-3),
-        "a bump": torch.where(chance < 0.02, normal, normal * 0.5 - 4) * 0.5,
-        "flat": torch.zeros(40, 15360),
-        "few values": (chance * 4).floor(),
-        "half impossible": normal.masked_fill(chance < 0.5, -torch.inf),
-        "certain": normal + 60 * functional.one_hot(torch.arange(40) * 380, 15360),
-        "far apart": normal * 1e4,
-    }[kind]
-
-
-KINDS = (
-    *(f"normal {spread}" for spread in (0.003, 0.3, 1, 2, 4, 8)),
-    "long tails", "a bump", "flat", "few values", "half impossible", "certain", "far apart",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("top_p", [1e-3, 0.8, 0.999, 1.0])
-def test_the_nucleus_is_that_of_sorting_and_draws_are_those_of_halving(kind: str, top_p: float) -> None:
-    logits = _rows(kind)
-    weight = (logits - logits.amax(dim=-1, keepdim=True)).exp()
-    total = weight.sum(dim=-1, keepdim=True)
-    kept = (weight >= _least_kept(weight, total, torch.tensor([top_p]))).numpy()
-    wanted = kept_by_sorting(logits, top_p) & (
-        weight.numpy() >= np.exp(-30)
-    )  # below it there is no mass at all
-    share = weight.numpy() / total.numpy()
-    # Single precision may put the end elsewhere among weights that are as good as equal, or that are next to nothing.
-    assert (share * (kept != wanted)).sum(axis=1).max() < 2e-4 and (kept == wanted).mean() > 0.99
-    assert ((share * kept).sum(axis=1) > min(top_p, 0.999) - 1e-5).all()
-    uniform = torch.rand(40, generator=torch.Generator().manual_seed(8))
-    drawn = draw(logits, uniform, torch.tensor([top_p]))
-    assert kept[np.arange(40), drawn].all()
-    same = drawn == drawn_by_halving(logits, uniform, top_p)
-    assert same.sum() >= (20 if kind == "normal 0.003" else 38), f"{same.sum()} of 40"
-
-
-def test_a_row_does_not_depend_on_its_companions() -> None:
-    """Rows that end in each of the three steps, together, alone and in another order."""
-    logits = torch.cat([_rows(kind)[:5] for kind in ("normal 2", "few values", "long tails", "certain")])
-    uniform = torch.linspace(0, 0.99, len(logits))
-    together = draw(logits, uniform, TOP_P)
-    turned = torch.arange(len(logits)).flip(0)
-    np.testing.assert_array_equal(draw(logits[turned], uniform[turned], TOP_P), together[turned])
-    for number, token in enumerate(together):
-        assert draw(logits[number : number + 1], uniform[number : number + 1], TOP_P).item() == token

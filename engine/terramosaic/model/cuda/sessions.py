@@ -29,8 +29,8 @@ _WORK = frozenset((
 
 #: What ONNX Runtime leaves to the CPU although CUDA has it: arithmetic on shapes, which is wanted there anyway.
 _SHAPE_ARITHMETIC = frozenset((
-    "Add", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Identity", "Min",
-    "Mod", "Mul", "Range", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Sub", "Unsqueeze", "Where",
+    "Add", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Identity", "Mul",
+    "Range", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Sub", "Unsqueeze", "Where",
 ))
 # fmt: on
 
