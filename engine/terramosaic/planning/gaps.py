@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -54,6 +55,7 @@ def gaps_of(
     covered: BaseGeometry,
     dropped: Mapping[str, Sequence[BaseGeometry]],
     catalog: Catalog,
+    level: Literal["L1C", "L2A"],
 ) -> tuple[dict[str, float], str]:
     """What of a region lies under no scene that is used: its share by cause, and what would help, in words.
 
@@ -65,6 +67,7 @@ def gaps_of(
         covered: what lies under the scenes that are used.
         dropped: footprints of scenes that were found and are not used, by cause.
         catalog: where the scenes were found.
+        level: of theirs.
     """
     whole, gap = area.square_kilometres, area.outline.difference(covered)
     shares: dict[str, float] = {}
@@ -82,7 +85,7 @@ def gaps_of(
     for cause, footprints in dropped.items():
         gap = take(cause, footprints)
     if request.max_cloud < 100 and share_of(gap) > TOLD:
-        found = _clouded(request, gap, catalog)
+        found = _clouded(request, gap, catalog, level)
         if found:
             gap = take(CLOUD_LIMIT, [footprint for footprint, _ in found])
             hint = above_the_limit([cloud for _, cloud in found])
@@ -102,11 +105,13 @@ def with_other_inputs(gaps: Mapping[str, float], lost: Mapping[str, float]) -> d
     return {**(gaps or unasked), **of_others}
 
 
-def _clouded(request: RegionRequest, gap: BaseGeometry, catalog: Catalog) -> list[tuple[BaseGeometry, float]]:
+def _clouded(
+    request: RegionRequest, gap: BaseGeometry, catalog: Catalog, level: Literal["L1C", "L2A"]
+) -> list[tuple[BaseGeometry, float]]:
     """Footprints and cloud cover in percent of items over a gap that the cloud limit alone keeps out."""
     parts = [part for part in shapely.get_parts(gap) if part.area > TOLD * gap.area]
     try:
-        there = scenes_there(catalog, parts, *request.interval)
+        there = scenes_there(catalog, parts, *request.interval, level)
         return [(footprint_of(item), cloud) for item, cloud in clouds_above(request.max_cloud, there)]
     except CatalogError as error:
         # The plan is whole without it.

@@ -307,9 +307,10 @@ def _plan_from(
             ]
         )
     covered = covered_share(area, footprints)
+    optical = prepared.optical
     gaps, hint = (
-        gaps_of(request, area, footprints, found.dropped_by_cause, found.catalog)
-        if whole_period and found.catalog is not None and 1 - covered > TOLD
+        gaps_of(request, area, footprints, found.dropped_by_cause, found.catalog, optical.level)
+        if whole_period and found.catalog is not None and optical is not None and 1 - covered > TOLD
         else ({}, "")
     )
     seen = None if radar is None else RadarEstimate.of(radar, request, zones, lattices, dates)
@@ -322,7 +323,7 @@ def _plan_from(
         lost = lost_shares(areas, of_sentinel_2, seen.ground if seen else None, heights)
         mapped, gaps = max(0.0, 1 - sum(lost.values())), with_other_inputs(gaps, lost)
     passes_read = {} if seen is None else seen.reads
-    reading = reading_of(request, zones, acquisitions, near, lattices, prepared.optical, passes_read)
+    reading = reading_of(request, zones, acquisitions, near, lattices, optical, passes_read)
     figures = Figures(
         area_km2=area.square_kilometres,
         covered_share=covered,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from terramosaic import MapResult, map_region, open_run, verify
+from terramosaic import MapResult, map_region, open_run, plan, verify
 from terramosaic.bands import INPUT_BANDS
 from terramosaic.errors import NoScenesError
 from terramosaic.ground.grid import Rect
@@ -157,6 +157,23 @@ def test_of_l1c_alone_clouds_are_not_known_and_that_is_told(
     report = result.report.read_text()
     assert "not known<small>L1C does not tell" in report
     assert "NDVI against the imagery" not in report
+
+
+@pytest.mark.parametrize("name", ["S2L2A", "S2L1C"])
+def test_what_the_cloud_limit_keeps_out_is_of_the_level_that_leads(
+    toy: str, tmp_path: Path, name: str
+) -> None:
+    catalog, half = Catalog(tmp_path), GROUND.width // 2
+    for number, cloud in enumerate((1.0, 90.0)):
+        rect = Rect(GROUND.row, GROUND.col + number * half, GROUND.height, half)
+        l1c = name == "S2L1C"
+        scene = f"S2A_33TWL_20230815_{number}_{name[2:]}"
+        catalog.add(write_scene(tmp_path / scene, rect, name=scene, cloud=cloud, l1c=l1c))
+    made = plan(
+        catalog.request(PLACE, tmp_path / "out", model=toy, targets=("NDVI",), steps=1, inputs=(name,))
+    )
+    assert made.figures.gaps["cloud limit"] == pytest.approx(0.375, abs=0.02)
+    assert "no scene" not in made.figures.gaps
 
 
 def test_levels_side_by_side_are_of_one_acquisition_at_each_pixel(
