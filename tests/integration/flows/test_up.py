@@ -344,8 +344,14 @@ def test_a_stopped_run_goes_on_at_the_next_start(up, land, tmp_path):
     assert not list((tmp_path / "out").glob("*/item.json"))
     second = up("--no-login")
     assert first.login is not None and login_of(home) == first.login
-    ended = wait_for("the end", lambda: second.ended(run))
-    assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 2), ended["state"]["message"]
+
+    def end() -> dict[str, Any] | None:
+        # On a machine without a moment for heartbeats it is taken for lost, and goes on once more.
+        ended = second.ended(run)
+        return ended if ended and ended["state_type"] != "CRASHED" else None
+
+    ended = wait_for("the end", end)
+    assert ended["state_type"] == "COMPLETED" and ended["run_count"] >= 2, ended["state"]["message"]
     of_this = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
 
     def lines() -> set[str]:
