@@ -39,6 +39,11 @@ class Rect:
         return self.height, self.width
 
     @property
+    def area(self) -> int:
+        """How many pixels it has."""
+        return self.height * self.width
+
+    @property
     def is_empty(self) -> bool:
         return self.height <= 0 or self.width <= 0
 

@@ -61,6 +61,10 @@ class Lattice:
         """Indices j of the windows that touch the rectangle's columns."""
         return self._touching(rect.col, rect.col_end)
 
+    def count(self, rect: Rect) -> int:
+        """How many windows touch the rectangle."""
+        return len(self.rows(rect)) * len(self.cols(rect))
+
     def cover(self, rect: Rect, rings: int = 0) -> Rect:
         """The pixels of all windows that touch ``rect``, and of so many rings of windows around these."""
         rows, cols = self.rows(rect), self.cols(rect)

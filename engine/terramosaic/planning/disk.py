@@ -111,9 +111,9 @@ def blocks_gigabytes(
     total = 0.0
     for rect in (block.rect for zone in zones for block in zone.blocks):
         total += sum(_RASTER + _bytes_of(layer, rect) for layer in layers)
-        total += _RASTER + _PREVIEW * _area(rect) / preview_factor**2
+        total += _RASTER + _PREVIEW * rect.area / preview_factor**2
         for each in lattices:
-            windows = len(each.lattice.rows(rect)) * len(each.lattice.cols(rect))
+            windows = each.lattice.count(rect)
             drawn = [target for target in each.drawn if TOKENS in bundle.targets[target].graphs]
             total += _TOKEN * len(drawn) * windows * each.lattice.patches**2
             total += _PLACE * windows * (COORDINATES in each.targets)
@@ -121,13 +121,9 @@ def blocks_gigabytes(
 
 
 def _bytes_of(layer: Layer, rect: Rect) -> float:
-    numbers = len(layer.bands) * _area(layer.rect(rect))
+    numbers = len(layer.bands) * layer.rect(rect).area
     if not layer.is_small:
         return numbers * np.dtype(layer.dtype).itemsize
     if layer.kind == "percent":
         return numbers * _PERCENT[layer.measure]
     return numbers * {"class": _CLASS, "flags": _FLAGS, "days": _DAYS}[layer.kind]
-
-
-def _area(rect: Rect) -> float:
-    return float(rect.height) * rect.width

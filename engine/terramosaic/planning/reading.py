@@ -163,10 +163,8 @@ class _Ground:
 
     def pixels(self, block: Block) -> float:
         """Pixels under a block's windows, which are fewer where the region is a part of it."""
-        whole = sum(
-            len(each.lattice.rows(block.rect)) * len(each.lattice.cols(block.rect)) for each in self.lattices
-        )
-        return _area(self.covers[block.id]) * min(1.0, block.windows / whole)
+        whole = sum(each.lattice.count(block.rect) for each in self.lattices)
+        return self.covers[block.id].area * min(1.0, block.windows / whole)
 
     def in_tiles(self, sizes: Mapping[int, float], times: float) -> float:
         """Bytes of the tiles to each pixel that is read.
@@ -202,7 +200,3 @@ class _Ground:
         for block in self.zone.blocks:
             rows[block.row].append(self.covers[block.id])
         return list(rows.values())
-
-
-def _area(rect: Rect) -> float:
-    return float(rect.height) * rect.width

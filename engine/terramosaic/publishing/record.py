@@ -455,7 +455,7 @@ def _region_pixels(plan: Plan, block: Block) -> int:
     """Pixels of a block that lie in the region."""
     outline = plan.zone_of(block).shape
     if outline is None or outline.contains(box(*block.rect.bounds)):
-        return block.height * block.width
+        return block.rect.area
     return int(region_mask(plan, block).sum())
 
 
